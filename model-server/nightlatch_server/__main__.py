@@ -1,0 +1,8 @@
+"""`python -m nightlatch_server`: see `--help`."""
+
+import sys
+
+from nightlatch_server.server import main
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,278 @@
+"""One HTTP/1.1 connection: parses with httptools, answers in order, closes when it should.
+
+Pipelined requests are answered one after the other. A connection that goes away cancels its request in progress, so that
+the batcher can skip it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from nightlatch_server.http.message import Request, Response, encode, error_response
+
+if TYPE_CHECKING:
+    from nightlatch_server.http.listener import Listener
+
+log = logging.getLogger(__name__)
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class _Refused(Exception):
+    """Raised within a parser callback: answer with this and read no further."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.response = error_response(status, message)
+
+
+class Connection(asyncio.Protocol):
+    """See the module. Belongs to one `Listener`, which holds the handler, the limits and the set of connections."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._limits = listener.limits
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._waiting: deque[Request | Response] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._linger: asyncio.TimerHandle | None = None
+        self._deaf = False
+        self._write_paused = False
+        self._read_paused = False
+        self._continue_due = False
+        self.idle_since: float | None = None
+        """Loop time since when no request is being read or answered; None while one is."""
+        self.reading_since: float | None = None
+        self._reset_message()
+
+    # -- transport ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._listener.admits(self._transport):
+            self._deaf = True
+            self._transport.abort()
+            return
+        self.idle_since = self._loop.time()
+        self._listener.connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._listener.connections.discard(self)
+        self._transport = None
+        self._deaf = True
+        self._waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+        if self._linger is not None:
+            self._linger.cancel()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._next()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(error_response(400, "this server upgrades no connection; send plain HTTP/1.1"))
+        except httptools.HttpParserError as error:
+            cause = error.__context__
+            self._refuse(cause.response if isinstance(cause, _Refused) else _malformed(error))
+        else:
+            self._count_head(len(data))
+
+    def _count_head(self, received: int) -> None:
+        """Bound what the parser itself keeps of an unfinished header, which no callback has seen yet."""
+        if not self._in_head:
+            return
+        self._head_bytes += received
+        if self._head_bytes > self._limits.headers:
+            self._refuse(_too_many_headers().response)
+
+    # -- httptools callbacks -----------------------------------------------------------------------------------------
+
+    def _reset_message(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._header_bytes = 0
+        self._head_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._in_head = False
+
+    def on_message_begin(self) -> None:
+        self._reset_message()
+        self._in_head = True
+        self.idle_since = None
+        self.reading_since = self._loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._limits.url:
+            raise _Refused(414, f"the URL is longer than {self._limits.url} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
+        self._header_bytes += len(name) + len(value)
+        if self._header_bytes > self._limits.headers or len(self._headers) > self._limits.header_count:
+            raise _too_many_headers()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if not self._url.startswith(b"/"):
+            raise _Refused(400, "the request target must be a path that begins with /")
+        headers = dict(self._headers)
+        if self._parser.get_http_version() == "1.1" and b"host" not in headers:
+            raise _Refused(400, "an HTTP/1.1 request needs a Host header")
+        length = headers.get(b"content-length", b"0")
+        if len(length) > 18 or int(length) > self._limits.body:
+            raise self._body_too_large()
+        if b"expect" in headers:
+            self._expect(headers[b"expect"])
+
+    def _expect(self, value: bytes) -> None:
+        if value.lower() != b"100-continue":
+            raise _Refused(417, "the only expectation met here is 100-continue")
+        self._continue_due = True
+        if self._task is None and not self._waiting:
+            self._send_continue()
+
+    def _send_continue(self) -> None:
+        self._continue_due = False
+        if self._transport is not None:
+            self._transport.write(_CONTINUE)
+
+    def on_body(self, body: bytes) -> None:
+        self._continue_due = False
+        self._body.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > self._limits.body:
+            raise self._body_too_large()
+
+    def _body_too_large(self) -> _Refused:
+        return _Refused(413, f"the body is larger than {self._limits.body} bytes; send fewer rows in one request")
+
+    def on_message_complete(self) -> None:
+        self._continue_due = False
+        self.reading_since = None
+        self._waiting.append(self._request())
+        if len(self._waiting) >= self._limits.pipelined:
+            self._pause_reading()
+        self._next()
+
+    def _request(self) -> Request:
+        path, _, query = self._url.partition(b"?")
+        return Request(
+            method=self._parser.get_method().decode("ascii"),
+            path=path.decode("latin-1"),
+            query=query.decode("latin-1"),
+            headers=self._headers,
+            body=b"".join(self._body),
+            keep_alive=self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1",
+            received=self._loop.time(),
+        )
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    def _refuse(self, response: Response) -> None:
+        """Answer in turn with an error that ends the connection; what still comes in is dropped."""
+        self._deaf = True
+        self.reading_since = None
+        self.idle_since = None
+        self._waiting.append(response)
+        self._next()
+
+    def _next(self) -> None:
+        if self._task is not None or self._write_paused or self._transport is None:
+            return
+        if not self._waiting:
+            self._become_idle()
+            return
+        item = self._waiting.popleft()
+        if isinstance(item, Response):
+            self._write(item, close=True, linger=True)
+        else:
+            self.idle_since = None
+            self._task = self._loop.create_task(self._answer(item))
+
+    def _become_idle(self) -> None:
+        self._resume_reading()
+        if self._continue_due:
+            self._send_continue()
+        if self.reading_since is None and not self._deaf:
+            self.idle_since = self._loop.time()
+
+    async def _answer(self, request: Request) -> None:
+        try:
+            response = await self._listener.handler(request)
+        except Exception:
+            log.exception("request failed", extra={"path": request.path})
+            response = error_response(500, "internal error; the server's log has the details")
+        self._task = None
+        close = not request.keep_alive or self._listener.closing
+        self._write(response, close=close, linger=False)
+        if not close:
+            self._next()
+
+    def _write(self, response: Response, *, close: bool, linger: bool) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        transport.write(encode(response, close=close))
+        if not close:
+            return
+        self._deaf = True
+        self._waiting.clear()
+        if linger:
+            self._resume_reading()
+            self._linger = self._loop.call_later(self._limits.linger, transport.close)
+        else:
+            transport.close()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and self._transport is not None:
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._read_paused and self._transport is not None:
+            self._read_paused = False
+            self._transport.resume_reading()
+
+    # -- the listener's sweep ----------------------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """Refuse a request that has been coming in for too long."""
+        started = self.reading_since
+        if started is not None and now - started > self._limits.receive_timeout:
+            self._refuse(error_response(408, f"the request took over {self._limits.receive_timeout:.0f} s to arrive"))
+
+    def close_if_idle(self, now: float, quiet: float) -> None:
+        """Close if no request has been in progress for `quiet` seconds."""
+        if self.idle_since is not None and now - self.idle_since >= quiet and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection and whatever is in progress on it."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _malformed(error: Exception) -> Response:
+    return error_response(400, f"malformed HTTP request: {error}")
+
+
+def _too_many_headers() -> _Refused:
+    return _Refused(431, "the request's headers are too many or too large")

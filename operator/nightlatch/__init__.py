@@ -1,0 +1,1 @@
+"""Nightlatch: inference endpoints that sleep at zero and wake only for authenticated callers."""

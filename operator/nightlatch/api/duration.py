@@ -1,0 +1,18 @@
+"""Durations as users write them: `250ms`, `45s`, `5m`, `1h30m`, `30d`."""
+
+import re
+
+# One or more number-unit pairs, largest unit first is not demanded (as in Go's time.ParseDuration, plus days).
+PATTERN = r"^([0-9]+(ms|s|m|h|d))+$"
+
+_PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in `text`. Raises ValueError, saying what to write, when it is not a duration."""
+    if not re.fullmatch(PATTERN, text):
+        raise ValueError(
+            f"{text!r} is not a duration: write a number and a unit (ms, s, m, h, d), such as 45s or 1h30m"
+        )
+    return sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

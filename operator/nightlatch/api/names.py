@@ -1,0 +1,74 @@
+"""Every name we give to something, in one place, so that two builders cannot disagree.
+
+Labels and annotations are under `nightlatch.dev/`; child objects carry the endpoint's name and a role.
+"""
+
+from nightlatch.api.meta import GROUP, Key
+
+LABEL_ROLE = f"{GROUP}/role"
+LABEL_ENDPOINT = f"{GROUP}/endpoint"
+LABEL_CLIENT = f"{GROUP}/client"
+LABEL_OWNER_UID = f"{GROUP}/owner-uid"
+ANNOTATION_OWNER = f"{GROUP}/owner"
+
+ROLE_ROUTE_DOCUMENT = "route-document"
+ROLE_SERVER_TLS = "server-tls"
+ROLE_UPSTREAM_TLS = "upstream-tls"
+ROLE_API_KEY = "api-key"
+ROLE_CA = "ca"
+ROLE_GATEWAY_TLS = "gateway-tls"
+ROLE_OPERATOR_TLS = "operator-tls"
+
+ROOT_CA_SECRET = "nightlatch-root-ca"  # noqa: S105 - the name of a Secret
+ISSUING_CA_SECRET = "nightlatch-issuing-ca"  # noqa: S105
+OPERATOR_TLS_SECRET = "nightlatch-operator-tls"  # noqa: S105
+GATEWAY_CLIENT_TLS_SECRET = "nightlatch-gateway-client-tls"  # noqa: S105
+GATEWAY_SERVER_TLS_SECRET = "nightlatch-gateway-server-tls"  # noqa: S105
+GATEWAY_DOCUMENT_SECRET = "nightlatch-gateway"  # noqa: S105
+
+DEFAULT_OPERATOR_NAMESPACE = "nightlatch-system"
+DEFAULT_GATEWAY_NAMESPACE = "nightlatch-gateway"
+DEFAULT_TRUST_DOMAIN = "nightlatch.local"
+
+# The DNS name in the gateway's report-stream certificate: gRPC clients check a DNS name, never a URI.
+GATEWAY_REPORT_NAME = "report.gateway.nightlatch.internal"
+
+
+def endpoint_identity(trust_domain: str, key: Key) -> str:
+    """SPIFFE id of the endpoint's model server."""
+    return f"spiffe://{trust_domain}/ns/{key.namespace}/ie/{key.name}"
+
+
+def client_identity(trust_domain: str, key: Key) -> str:
+    """SPIFFE id of a caller."""
+    return f"spiffe://{trust_domain}/ns/{key.namespace}/ic/{key.name}"
+
+
+def gateway_identity(trust_domain: str) -> str:
+    """SPIFFE id of every gateway."""
+    return f"spiffe://{trust_domain}/gateway"
+
+
+def operator_identity(trust_domain: str) -> str:
+    """SPIFFE id of the operator."""
+    return f"spiffe://{trust_domain}/operator"
+
+
+def route_document(endpoint: Key) -> str:
+    """Secret in the gateway's namespace; namespaces hold no dots, so the dot keeps two keys apart."""
+    return f"route.{endpoint.namespace}.{endpoint.name}"
+
+
+def upstream_tls(endpoint: Key) -> str:
+    """Secret in the endpoint's namespace, mounted by the model server."""
+    return f"{endpoint.name}-upstream-tls"
+
+
+def server_tls(endpoint: Key) -> str:
+    """Secret in the operator's namespace: the certificate callers see. Copied into the route document."""
+    return f"server-tls.{endpoint.namespace}.{endpoint.name}"
+
+
+def api_key(client: Key) -> str:
+    """Default name of the client's key Secret, in the client's namespace."""
+    return f"{client.name}-key"

@@ -1,0 +1,1 @@
+"""How many replicas, decided purely; and the messages between the leader and the gateways."""

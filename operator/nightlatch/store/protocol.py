@@ -1,0 +1,94 @@
+"""The store seam: InferenceEndpoints, InferenceClients, TokenIssuers and Secrets, with Kubernetes' rules of concurrency.
+
+Objects are raw JSON dicts with `apiVersion`, `kind`, `metadata`. Secrets carry base64 `data`.
+Every implementation passes tests/contract/store_contract.py.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from nightlatch.api.meta import Kind, ObjectRef, RawObject
+
+
+class StoreError(Exception):
+    """Base of everything a store raises on purpose. The message is fit for a user and holds no secret."""
+
+
+class NotFoundError(StoreError):
+    """No such object."""
+
+
+class AlreadyExistsError(StoreError):
+    """Create found an object of that name."""
+
+
+class ConflictError(StoreError):
+    """The object changed, or is another one, since it was read (uid or resourceVersion precondition)."""
+
+
+class InvalidError(StoreError):
+    """Schema or CEL validation refused the object. `causes` are `(field path, message)` pairs."""
+
+    def __init__(self, ref: ObjectRef, causes: tuple[tuple[str, str], ...]) -> None:
+        self.ref = ref
+        self.causes = causes
+        lines = "; ".join(f"{path}: {message}" if path else message for path, message in causes)
+        super().__init__(f"{ref} is invalid: {lines}")
+
+
+class ExpiredError(StoreError):
+    """The watch cannot be resumed from that resourceVersion any more: list again."""
+
+
+class UnavailableError(StoreError):
+    """The store did not answer; the call may be repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A consistent list and the resourceVersion to watch from."""
+
+    items: tuple[RawObject, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """A change. For Deleted, `object` is the last state known and may hold no more than metadata."""
+
+    type: Literal["Added", "Modified", "Deleted"]
+    ref: ObjectRef
+    object: RawObject
+
+
+class Store(Protocol):
+    """See the module. `labels` selects by equality on every pair."""
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
+        """The object. Raises NotFoundError."""
+
+    async def list(
+        self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Listing:
+        """All objects of a kind, in one namespace or in all."""
+
+    def watch(
+        self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `since`, without end, in order for each object. Raises ExpiredError when `since` is too old."""
+
+    async def create(self, obj: RawObject) -> RawObject:
+        """Validate, default, assign uid and generation 1, keep. Raises AlreadyExistsError, InvalidError."""
+
+    async def replace(self, obj: RawObject) -> RawObject:
+        """Replace spec, data and metadata, never status. `metadata.uid` and `.resourceVersion`, where given, are
+        preconditions. `generation` grows only when spec changed. Raises NotFoundError, ConflictError, InvalidError."""
+
+    async def replace_status(self, obj: RawObject) -> RawObject:
+        """Replace status alone, with the same preconditions; generation stays."""
+
+    async def delete(
+        self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None
+    ) -> None:
+        """Delete, with preconditions. Raises NotFoundError, ConflictError."""

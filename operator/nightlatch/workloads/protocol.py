@@ -1,0 +1,76 @@
+"""The workloads seam: it owns all that is neither ours nor a Secret (Deployments, Services, …; or processes).
+
+Every implementation passes tests/contract/workloads_contract.py.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from nightlatch.api.meta import Key
+from nightlatch.planning.workload import Workload
+
+
+class WorkloadError(Exception):
+    """The platform refused or could not do it; the message is fit for a condition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One model server. `address` is `(host, port)` of the serving port once it is known.
+
+    `ready`: the platform calls it ready. `terminating` replicas take no new calls.
+    """
+
+    name: str
+    address: tuple[str, int] | None
+    ready: bool
+    terminating: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a start failed, for conditions and held callers.
+
+    reason: CamelCase (`ModelServerExited`, `ImagePullBackOff`, `Unschedulable`, …). `attempt` grows with every failed start.
+    """
+
+    attempt: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """What runs. `desired`: replicas asked for by the last `scale` (0 before any)."""
+
+    desired: int
+    replicas: tuple[Replica, ...] = ()
+    failure: Failure | None = None
+
+
+class WorkloadReader(Protocol):
+    """The read-only half, all that a gatekeeper is given."""
+
+    async def observe(self, endpoint: Key) -> WorkloadState | None:
+        """What runs for an endpoint; None when there is no workload."""
+
+    def changes(self) -> AsyncIterator[Key]:
+        """Endpoints whose state may have changed, without end; first every endpoint that has a workload."""
+
+
+class Workloads(WorkloadReader, Protocol):
+    """The whole seam, for the operator."""
+
+    async def ensure(self, workload: Workload) -> None:
+        """Create or update what belongs to the endpoint; never touches the number of replicas. Idempotent.
+        Raises WorkloadError."""
+
+    async def scale(self, endpoint: Key, replicas: int) -> None:
+        """Ask for so many replicas. Returns at once; `observe` tells. Raises WorkloadError when there is no workload."""
+
+    async def remove(self, endpoint: Key) -> None:
+        """Stop and delete everything of the endpoint. Idempotent."""
+
+    async def listed(self) -> tuple[Key, ...]:
+        """Endpoints that have a workload, for the orphan sweep."""
