@@ -9,8 +9,11 @@ from typing import Literal
 
 from nightlatch.api.meta import Key
 
-# Cold: gate on, EDS empty. Waking: gate on, demand or probing. Warm: gate off. Gated: gate on for a drain epoch, EDS still full.
+# Cold: gate on, EDS empty. Waking: gate on, demand or probing. Warm: gate off.
+# Gated: gate on for a drain epoch, EDS still full.
 GatePhase = Literal["Cold", "Waking", "Warm", "Gated"]
+# What the leader wants; see Directive.
+DirectiveState = Literal["Asleep", "Waking", "Awake", "Draining"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,8 @@ class EndpointReport:
     applied: highest document sequence of which Envoy ACKed every resource; 0 for none.
     in_flight: requests in progress by the newest load report; None while unknown (never to be read as zero).
     issued: requests sent to the model server since this gatekeeper started (monotone).
-    held: calls held now. epoch: the drain epoch the phase belongs to, when Gated, or emptied, when Cold after it.
+    held: calls held now.
+    epoch: the drain epoch the phase belongs to, when Gated, or emptied, when Cold after it.
     refused_epoch: a drain epoch this gateway gave up (a held call, a time-out); the leader must abort it.
     """
 
@@ -57,7 +61,7 @@ class GatewayReport:
 
 @dataclass(frozen=True, slots=True)
 class WakeFailure:
-    """Why the newest start failed; `attempt` grows with every failure, so that each is told to held calls once."""
+    """Why the newest start failed; `attempt` grows with every failure, so that held calls hear each once."""
 
     attempt: int
     reason: str
@@ -68,11 +72,12 @@ class WakeFailure:
 class Directive:
     """What the leader wants of one endpoint on every gateway.
 
-    Asleep(epoch): no address in EDS. Waking/Awake: follow the replicas. Draining(epoch): gate on, finish in-flight, report.
+    Asleep(epoch): no address in EDS. Waking/Awake: follow the replicas.
+    Draining(epoch): gate on, finish in-flight, report.
     """
 
     endpoint: Key
-    state: Literal["Asleep", "Waking", "Awake", "Draining"]
+    state: DirectiveState
     epoch: int = 0
     failure: WakeFailure | None = None
 
