@@ -1,0 +1,191 @@
+"""The shapes certificates travel in, and reading them out of a Secret of cert-manager's form.
+
+A Secret holds `tls.crt` (the leaf, then the issuing CA, PEM), `tls.key` (PKCS #8 PEM) and `ca.crt` (the roots to
+trust).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+TLS_CRT = "tls.crt"
+TLS_KEY = "tls.key"
+CA_CRT = "ca.crt"
+
+Usage = Literal["server", "client"]
+ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
+_USAGE_OIDS = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
+
+
+class PkiError(Exception):
+    """Material that cannot be read, or an issued certificate that is not what was asked for. Holds no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeafRequest:
+    """What a leaf shall say. `identity` is its one URI SAN (SPIFFE); `duration` is cut at the issuer's end."""
+
+    identity: str
+    usage: Usage
+    dns_names: tuple[str, ...] = ()
+    duration: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsMaterial:
+    """PEM, as in a `kubernetes.io/tls` Secret: chain leaf first, PKCS #8 key, trust bundle."""
+
+    certificate: bytes
+    private_key: bytes = field(repr=False)
+    ca: bytes
+
+    def secret_data(self) -> dict[str, bytes]:
+        """The `data` of the Secret, not yet base64."""
+        return {TLS_CRT: self.certificate, TLS_KEY: self.private_key, CA_CRT: self.ca}
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA that can sign. `trust`: the roots that a verifier of its leaves needs; for a root, itself."""
+
+    certificate: x509.Certificate
+    private_key: ec.EllipticCurvePrivateKey = field(repr=False)
+    trust: tuple[x509.Certificate, ...]
+
+    @property
+    def key_id(self) -> str:
+        """Its subject key identifier, lower-case hex: what `Leaf.issuer_key_id` of its leaves says."""
+        return subject_key_id(self.certificate)
+
+    @property
+    def trust_pem(self) -> bytes:
+        """The bundle for `ca.crt`."""
+        return to_pem(*self.trust)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """What a Secret's certificate says. `key_matches`: the private key beside it is its own.
+
+    serial: lower-case hex. identities: every URI SAN. issuer_key_id: authority key identifier, hex, or empty.
+    """
+
+    serial: str
+    not_before: datetime
+    not_after: datetime
+    identities: tuple[str, ...]
+    dns_names: tuple[str, ...]
+    usages: tuple[str, ...]
+    issuer_key_id: str
+    key_matches: bool
+
+
+def to_pem(*certificates: x509.Certificate) -> bytes:
+    """The certificates one after another."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """PKCS #8, unencrypted."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def authority_material(authority: Authority) -> TlsMaterial:
+    """The authority in the form in which its own Secret keeps it."""
+    return TlsMaterial(to_pem(authority.certificate), private_key_pem(authority.private_key), authority.trust_pem)
+
+
+def read_leaf(data: Mapping[str, bytes]) -> Leaf:
+    """The leaf in a Secret's decoded data. Raises PkiError, naming what is missing or unreadable."""
+    certificate = _certificates(data, TLS_CRT)[0]
+    sans = _extension(certificate, x509.SubjectAlternativeName)
+    usage = _extension(certificate, x509.ExtendedKeyUsage)
+    return Leaf(
+        serial=f"{certificate.serial_number:x}",
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        identities=tuple(sans.get_values_for_type(x509.UniformResourceIdentifier)) if sans else (),
+        dns_names=tuple(sans.get_values_for_type(x509.DNSName)) if sans else (),
+        usages=tuple(_USAGE_OIDS.get(oid, oid.dotted_string) for oid in usage or ()),
+        issuer_key_id=authority_key_id(certificate),
+        key_matches=_same_key(_private_key(data), certificate),
+    )
+
+
+def read_authority(data: Mapping[str, bytes]) -> Authority:
+    """The CA in a Secret's decoded data. Raises PkiError if it is unreadable or no CA with its EC key."""
+    certificate = _certificates(data, TLS_CRT)[0]
+    key = _private_key(data)
+    constraints = _extension(certificate, x509.BasicConstraints)
+    if constraints is None or not constraints.ca:
+        raise PkiError(f"{TLS_CRT} is not the certificate of an authority")
+    if not _same_key(key, certificate):
+        raise PkiError(f"{TLS_KEY} does not belong to {TLS_CRT}")
+    return Authority(certificate, key, _certificates(data, CA_CRT))
+
+
+def subject_key_id(certificate: x509.Certificate) -> str:
+    """Subject key identifier, hex, or empty."""
+    found = _extension(certificate, x509.SubjectKeyIdentifier)
+    return found.digest.hex() if found else ""
+
+
+def authority_key_id(certificate: x509.Certificate) -> str:
+    """Authority key identifier, hex, or empty."""
+    found = _extension(certificate, x509.AuthorityKeyIdentifier)
+    return found.key_identifier.hex() if found and found.key_identifier else ""
+
+
+def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Every certificate in the PEM text. Raises PkiError."""
+    try:
+        return tuple(x509.load_pem_x509_certificates(pem))
+    except ValueError as error:
+        raise PkiError("not a PEM certificate") from error
+
+
+def _certificates(data: Mapping[str, bytes], entry: str) -> tuple[x509.Certificate, ...]:
+    if not data.get(entry):
+        raise PkiError(f"{entry} is missing")
+    try:
+        return read_certificates(data[entry])
+    except PkiError as error:
+        raise PkiError(f"{entry} is {error}") from error
+
+
+def _private_key(data: Mapping[str, bytes]) -> ec.EllipticCurvePrivateKey:
+    if not data.get(TLS_KEY):
+        raise PkiError(f"{TLS_KEY} is missing")
+    try:
+        key = load_pem_private_key(data[TLS_KEY], password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # Without the cause: what a parser says of a private key may quote it.
+        raise PkiError(f"{TLS_KEY} is not an unencrypted PEM private key") from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise PkiError(f"{TLS_KEY} is not an elliptic-curve key")
+    return key
+
+
+def _same_key(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> bool:
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return key.public_key().public_bytes(*form) == certificate.public_key().public_bytes(*form)
+
+
+def _extension(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None

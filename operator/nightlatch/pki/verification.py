@@ -1,0 +1,64 @@
+"""After issuing: is it what was asked for, and does a verifier accept it?"""
+
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
+
+from nightlatch.pki.material import Leaf, LeafRequest, PkiError, TlsMaterial, read_certificates, read_leaf
+
+
+def verify_issued(material: TlsMaterial, request: LeafRequest, *, now: datetime) -> None:
+    """Key match, names, usage, validity, the path to `material.ca`. Raises PkiError, saying what is wrong."""
+    leaf = read_leaf(material.secret_data())
+    for wrong, what in _differences(leaf, request, now):
+        if wrong:
+            raise PkiError(f"the issued certificate {what}")
+    _verify_path(material, now)
+
+
+def _differences(leaf: Leaf, request: LeafRequest, now: datetime) -> tuple[tuple[bool, str], ...]:
+    return (
+        (not leaf.key_matches, "does not belong to the private key"),
+        (leaf.identities != (request.identity,), f"does not have {request.identity} as its only URI"),
+        (leaf.dns_names != request.dns_names, "does not have the DNS names asked for"),
+        (leaf.usages != (request.usage,), f"is not for {request.usage} use alone"),
+        (not leaf.not_before <= now < leaf.not_after, "is not valid now: check the authority's own validity"),
+    )
+
+
+def _verify_path(material: TlsMaterial, now: datetime) -> None:
+    leaf, *intermediates = read_certificates(material.certificate)
+    try:
+        # With our own rules for the leaf a client verifier checks path, constraints and validity of either
+        # direction; the library's server verifier would insist on one DNS name and ignore the identity.
+        PolicyBuilder().store(Store(list(read_certificates(material.ca)))).time(now).max_chain_depth(
+            1
+        ).extension_policies(
+            ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_leaf_rules()
+        ).build_client_verifier().verify(leaf, intermediates)
+    except VerificationError as error:
+        raise PkiError(f"the issued certificate does not verify: {error}") from error
+
+
+def _leaf_rules() -> ExtensionPolicy:
+    policy = ExtensionPolicy.permit_all()
+    policy = policy.require_present(x509.SubjectAlternativeName, Criticality.CRITICAL, None)
+    policy = policy.require_present(x509.BasicConstraints, Criticality.CRITICAL, _is_no_authority)
+    return policy.require_present(x509.KeyUsage, Criticality.CRITICAL, _signs_handshakes_only)
+
+
+def _is_no_authority(_policy: object, _certificate: x509.Certificate, found: x509.BasicConstraints) -> None:
+    if found.ca:
+        raise ValueError("a leaf must not be an authority")
+
+
+def _signs_handshakes_only(_policy: object, _certificate: x509.Certificate, found: x509.KeyUsage) -> None:
+    if not found.digital_signature or found.key_cert_sign:
+        raise ValueError("a leaf signs handshakes and no certificates")
