@@ -1,0 +1,141 @@
+"""Where everything lies in a state directory, and the making of it (directories 0700, files 0600)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightlatch.api.meta import Key
+from nightlatch.embedded.errors import UserError
+
+DEFAULT_DIRECTORY = Path(".nightlatch")
+
+# sockaddr_un.sun_path: 108 bytes with its final NUL on Linux, 104 on macOS; take the smaller.
+MAX_SOCKET_PATH = 103
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayLayout:
+    """One gateway's files."""
+
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        """What the gatekeeper reads."""
+        return self.directory / "gatekeeper.json"
+
+    @property
+    def bootstrap(self) -> Path:
+        """What Envoy reads."""
+        return self.directory / "envoy.json"
+
+    @property
+    def socket(self) -> Path:
+        """ADS, LRS and ext_authz."""
+        return self.directory / "ads.sock"
+
+    @property
+    def admin(self) -> Path:
+        """Envoy's admin interface."""
+        return self.directory / "admin.sock"
+
+    @property
+    def announce(self) -> Path:
+        """Where the gatekeeper says on which ports it listens."""
+        return self.directory / "announce.json"
+
+    @property
+    def gatekeeper_log(self) -> Path:
+        """The gatekeeper's output."""
+        return self.directory / "gatekeeper.log"
+
+    @property
+    def envoy_log(self) -> Path:
+        """Envoy's output."""
+        return self.directory / "envoy.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A state directory, by absolute path."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, directory: Path) -> "Layout":
+        """The layout of a directory that may not exist yet."""
+        return cls(directory.absolute())
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one `up` that runs here."""
+        return self.root / "up.lock"
+
+    @property
+    def running(self) -> Path:
+        """Process id and port of the `up` that runs here, for the other commands."""
+        return self.root / "up.json"
+
+    @property
+    def processes(self) -> Path:
+        """One record for each child process, so that a successor can end orphans."""
+        return self.root / "processes"
+
+    @property
+    def workloads(self) -> Path:
+        """The model servers' own."""
+        return self.root / "workloads"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of `up` itself and of commands that failed."""
+        return self.root / "logs"
+
+    @property
+    def clients(self) -> Path:
+        """Key, URL and CA of each InferenceClient, as files."""
+        return self.root / "clients"
+
+    def client(self, key: Key) -> Path:
+        """One client's files; a namespace holds no dot, so two keys never meet."""
+        return self.clients / f"{key.namespace}.{key.name}"
+
+    def gateway(self, index: int) -> GatewayLayout:
+        """One gateway's files."""
+        return GatewayLayout(self.root / "gateways" / str(index))
+
+    def create(self, gateways: int) -> None:
+        """Make the directories. Raises UserError, saying what to do, when that cannot be."""
+        too_long = len(os.fsencode(self.gateway(gateways - 1).admin)) - MAX_SOCKET_PATH
+        if too_long > 0:
+            raise UserError(
+                f"the state directory's path is {too_long} bytes too long for a Unix socket: {self.root}",
+                "give a shorter one with --state-dir",
+            )
+        wanted = [self.root, self.processes, self.workloads, self.logs, self.clients]
+        for directory in wanted + [self.gateway(index).directory for index in range(gateways)]:
+            _make_private(directory, self.root)
+
+
+def _make_private(directory: Path, root: Path) -> None:
+    hint = "give another place with --state-dir, or make it yours (chown, chmod u+rwx)"
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    except FileExistsError:
+        raise UserError(f"{directory} is in the way: it is not a directory", hint) from None
+    except NotADirectoryError:
+        raise UserError(f"cannot make the state directory {root}: a parent of it is not a directory", hint) from None
+    except PermissionError:
+        raise UserError(f"no permission for the state directory {root}", hint) from None
+    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
+        raise UserError(f"no permission for the state directory {root}", hint)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a 0600 file in one step: a reader sees the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
