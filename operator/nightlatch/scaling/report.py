@@ -7,13 +7,12 @@ Down (leader to gateway), the whole set on connect and then what changed: `Direc
 from dataclasses import dataclass
 from typing import Literal
 
+from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.meta import Key
 
 # Cold: gate on, EDS empty. Waking: gate on, demand or probing. Warm: gate off.
 # Gated: gate on for a drain epoch, EDS still full.
 GatePhase = Literal["Cold", "Waking", "Warm", "Gated"]
-# What the leader wants; see Directive.
-DirectiveState = Literal["Asleep", "Waking", "Awake", "Draining"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,9 @@ class EndpointReport:
     in_flight: requests in progress by the newest load report; None while unknown (never to be read as zero).
     issued: requests sent to the model server since this gatekeeper started (monotone).
     held: calls held now.
-    epoch: the drain epoch the phase belongs to, when Gated, or emptied, when Cold after it.
+    epoch: the drain epoch the phase belongs to: Gated(N) once the gate is on for N (also when it was on before),
+    Cold(N) once EDS is empty for N. The leader counts only reports of its own epoch, so a gateway that was Cold
+    already answers Draining(N) with Gated(N), and Asleep(N) with Cold(N), like any other.
     refused_epoch: a drain epoch this gateway gave up (a held call, a time-out); the leader must abort it.
     """
 
@@ -77,7 +78,7 @@ class Directive:
     """
 
     endpoint: Key
-    state: DirectiveState
+    state: EndpointState
     epoch: int = 0
     failure: WakeFailure | None = None
 

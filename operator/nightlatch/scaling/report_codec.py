@@ -8,11 +8,11 @@ from typing import Any, TypeVar, get_args
 
 import orjson
 
+from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.meta import Key
 from nightlatch.scaling.report import (
     Directive,
     Directives,
-    DirectiveState,
     EndpointReport,
     GatePhase,
     GatewayReport,
@@ -185,7 +185,7 @@ def _directive(fields: _Fields) -> Directive:
     return fields.close(
         Directive(
             endpoint=fields.nested("endpoint", _key),
-            state=fields.one_of("state", get_args(DirectiveState)),
+            state=fields.one_of("state", get_args(EndpointState)),
             epoch=fields.count("epoch"),
             failure=fields.optional("failure", lambda name: fields.nested(name, _failure)),
         )

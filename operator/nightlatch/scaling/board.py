@@ -1,0 +1,55 @@
+"""What the autoscaler knows of each endpoint right now, for the reconciler's status. In memory; one event loop."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from nightlatch.api.endpoint import EndpointState
+from nightlatch.api.meta import Key
+from nightlatch.scaling.report import WakeFailure, WakeReport
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRuntime:
+    """One endpoint at run time; the defaults are what is true before anybody looked.
+
+    desired: replicas the autoscaler wants. ready_replicas: replicas that the platform calls ready.
+    failure: why the newest start failed; None once one succeeded.
+    applied: highest document sequence that Envoy ACKed whole, by serving gateway.
+    nacks: what Envoy said of a document it refused, by serving gateway.
+    disconnected: gateways that should be there and do not report.
+    """
+
+    state: EndpointState = "Asleep"
+    desired: int = 0
+    ready_replicas: int = 0
+    failure: WakeFailure | None = None
+    last_wake: WakeReport | None = None
+    applied: Mapping[str, int] = field(default_factory=dict)
+    nacks: Mapping[str, str] = field(default_factory=dict)
+    disconnected: tuple[str, ...] = ()
+
+
+UNSEEN = EndpointRuntime()
+
+
+class WakeBoard:
+    """The autoscaler writes, the reconciler reads. `on_change` is called with each key whose entry changed."""
+
+    def __init__(self, on_change: Callable[[Key], None] = lambda _: None) -> None:
+        self.on_change = on_change
+        self._entries: dict[Key, EndpointRuntime] = {}
+
+    def get(self, endpoint: Key) -> EndpointRuntime:
+        """The newest snapshot; UNSEEN when there is none."""
+        return self._entries.get(endpoint, UNSEEN)
+
+    def put(self, endpoint: Key, runtime: EndpointRuntime) -> None:
+        """Replace the snapshot. An equal one is no change."""
+        if self._entries.get(endpoint) == runtime:
+            return
+        self._entries[endpoint] = runtime
+        self.on_change(endpoint)
+
+    def forget(self, endpoint: Key) -> None:
+        """The endpoint is gone; nobody is told."""
+        self._entries.pop(endpoint, None)
