@@ -1,0 +1,45 @@
+"""What the administrator decides once for an installation, and the names an endpoint gets by it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from nightlatch.api import names
+from nightlatch.api.meta import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """See the module. `port`: where callers reach the gateway, part of every endpoint's URL when it is not 443."""
+
+    platform: Literal["Embedded", "Cluster"]
+    port: int = 443
+    trust_domain: str = names.DEFAULT_TRUST_DOMAIN
+    operator_namespace: str = names.DEFAULT_OPERATOR_NAMESPACE
+    gateway_namespace: str = names.DEFAULT_GATEWAY_NAMESPACE
+    cluster_domain: str = "cluster.local"
+    root_duration: timedelta = timedelta(days=3650)
+    issuing_duration: timedelta = timedelta(days=365)
+    leaf_duration: timedelta = timedelta(hours=24)
+    resync: timedelta = timedelta(minutes=5)
+
+
+def hosts(settings: Settings, endpoint: Key) -> tuple[str, ...]:
+    """The endpoint's own host names; the first is the one in its URL."""
+    short = f"{endpoint.name}.{endpoint.namespace}"
+    if settings.platform == "Embedded":
+        return (f"{short}.localhost",)
+    return (f"{short}.svc", short, f"{short}.svc.{settings.cluster_domain}")
+
+
+def pod_hosts(settings: Settings, endpoint: Key) -> tuple[str, ...]:
+    """The DNS names of the model server's own certificate; the gateway checks the SPIFFE identity beside them."""
+    if settings.platform == "Embedded":
+        return (f"{endpoint.name}-pods.{endpoint.namespace}.localhost",)
+    return (f"{endpoint.name}-pods.{endpoint.namespace}.svc",)
+
+
+def url(settings: Settings, endpoint: Key) -> str:
+    """Where callers go."""
+    port = "" if settings.port == 443 else f":{settings.port}"
+    return f"https://{hosts(settings, endpoint)[0]}{port}"
