@@ -1,0 +1,99 @@
+"""`nightlatch call`: one call, for a person at a keyboard."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, Key, RawObject
+from nightlatch.cli import options
+from nightlatch.embedded import dial, lock
+from nightlatch.embedded.errors import UserError
+from nightlatch.embedded.layout import Layout
+from nightlatch.store.files import FilesStore
+from nightlatch.store.protocol import NotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    url: str
+    model: str
+    state: str
+    files: Path
+
+
+@click.command("call")
+@click.argument("name")
+@click.option("--text", "texts", multiple=True, required=True, help="A text; give several to see how similar they are.")
+@click.option("--client", help="The InferenceClient whose key is used: NAME or NAMESPACE/NAME. Default: one that may.")
+@options.namespace
+@options.state_dir
+def command(name: str, texts: tuple[str, ...], client: str | None, namespace: str, state_dir: Path) -> None:
+    """Ask the endpoint NAME for the embedding of each text; a sleeping endpoint wakes."""
+    layout = options.existing(state_dir)
+    if lock.running(layout) is None:
+        raise UserError(f"`nightlatch up` is not running on {layout.root}", "start it: nightlatch up FILE")
+    target = asyncio.run(_target(layout, Key(namespace, name), client))
+    if target.state != "Awake":
+        click.echo(f"{namespace}/{name} is {target.state}: the call is held until it is awake", err=True)
+    started = time.monotonic()
+    connection = dial.Connection(target.url, target.files / "ca.crt")
+    answer = dial.embed(connection, target.model, list(texts), (target.files / "api-key").read_text().strip())
+    took_ms = (time.monotonic() - started) * 1000
+    if answer.status != 200:
+        raise UserError(f"{answer.status} {answer.message}".rstrip(), _hint(answer))
+    click.echo("\n".join(_summary(list(texts), dial.vectors(answer))))
+    woke = f", of which waking {answer.wake_ms:.0f} ms" if answer.wake_ms is not None else ""
+    click.echo(f"{took_ms:.0f} ms{woke}")
+
+
+async def _target(layout: Layout, endpoint: Key, client: str | None) -> _Target:
+    store = FilesStore(layout.root, read_only=True)
+    try:
+        found = await store.get(INFERENCE_ENDPOINT, endpoint.namespace, endpoint.name)
+    except NotFoundError:
+        raise UserError(
+            f"no InferenceEndpoint {endpoint.name} in namespace {endpoint.namespace}", "see `nightlatch get ie -A`"
+        ) from None
+    status = found.get("status") or {}
+    clients = list((await store.list(INFERENCE_CLIENT)).items)
+    files = layout.client(choose_client(clients, endpoint, client))
+    if not status.get("url") or not (files / "api-key").exists():
+        raise UserError(f"{endpoint} is not ready yet", "see `nightlatch get ie -o yaml`")
+    model = found["spec"]["model"].get("name") or endpoint.name
+    return _Target(status["url"], model, status.get("state") or "Asleep", files)
+
+
+def choose_client(clients: list[RawObject], endpoint: Key, wanted: str | None) -> Key:
+    """The client to call as: the one wanted, else the first that may infer. Raises UserError."""
+    if wanted is not None:
+        key = Key.parse(wanted) if "/" in wanted else Key(endpoint.namespace, wanted)
+        if key not in map(Key.of, clients):
+            raise UserError(f"no InferenceClient {key}", "see `nightlatch get ic -A`")
+        return key
+    for client in clients:
+        for grant in client["spec"].get("endpoints", []):
+            named = Key(grant.get("namespace") or Key.of(client).namespace, grant["name"])
+            if named == endpoint and "infer" in grant.get("permissions", ("infer",)):
+                return Key.of(client)
+    raise UserError(
+        f"no InferenceClient may call {endpoint}", "add one to the manifest, with this endpoint under spec.endpoints"
+    )
+
+
+def _summary(texts: list[str], vectors: list[list[float]]) -> list[str]:
+    lines = []
+    for text, vector in zip(texts, vectors, strict=True):
+        head = " ".join(f"{number:+.3f}" for number in vector[:4])
+        lines.append(f"{text!r}: {len(vector)} numbers: {head} …")
+    for index, vector in enumerate(vectors[1:], start=1):
+        lines.append(f"similarity of {texts[0]!r} and {texts[index]!r}: {dial.cosine(vectors[0], vector):.2f}")
+    return lines
+
+
+def _hint(answer: dial.Answer) -> str:
+    if "retry-after" in answer.headers:
+        return f"try again in {answer.headers['retry-after']} s"
+    return {401: "the key is not accepted", 403: "the client lacks the permission"}.get(answer.status, "")

@@ -1,0 +1,43 @@
+"""`nightlatch logs`: what a model server wrote."""
+
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from nightlatch.api.meta import Key
+from nightlatch.cli import options
+from nightlatch.embedded.errors import UserError
+from nightlatch.workloads import layout as workload_files
+
+FOLLOW_S = 0.2
+
+
+@click.command("logs")
+@click.argument("name")
+@options.namespace
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines are written, until Ctrl-C.")
+@options.state_dir
+def command(name: str, namespace: str, follow: bool, state_dir: Path) -> None:
+    """Print the model server's log of the endpoint NAME."""
+    layout = options.existing(state_dir)
+    path = workload_files.log(layout.workloads, Key(namespace, name))
+    if not path.exists():
+        raise UserError(
+            f"no log of an endpoint {name} in namespace {namespace}",
+            "it has not been woken yet; see `nightlatch get ie -A`",
+        )
+    with path.open("rb") as file:
+        _print(file, follow=follow)
+
+
+def _print(file: BinaryIO, *, follow: bool) -> None:
+    out = click.get_binary_stream("stdout")
+    while True:
+        while chunk := file.read(65536):
+            out.write(chunk)
+        out.flush()
+        if not follow:
+            return
+        time.sleep(FOLLOW_S)
