@@ -74,8 +74,8 @@ class _DateHeader:
 _date = _DateHeader()
 
 
-def encode(response: Response, *, close: bool) -> bytes:
-    """The response as HTTP/1.1 bytes; `close` says that the connection ends after it."""
+def encode(response: Response, *, close: bool, head_only: bool = False) -> bytes:
+    """The response as HTTP/1.1 bytes; `close`: the connection ends after it, `head_only`: it answers a HEAD request."""
     head = [
         _STATUS_LINES[response.status],
         _date.line(),
@@ -84,5 +84,5 @@ def encode(response: Response, *, close: bool) -> bytes:
     head += [b"%s: %s\r\n" % header for header in response.headers]
     if close:
         head.append(b"connection: close\r\n")
-    head += [b"\r\n", response.body]
+    head += [b"\r\n", b"" if head_only else response.body]
     return b"".join(head)

@@ -222,15 +222,15 @@ class Connection(asyncio.Protocol):
             response = error_response(500, "internal error; the server's log has the details")
         self._task = None
         close = not request.keep_alive or self._listener.closing
-        self._write(response, close=close, linger=False)
+        self._write(response, close=close, linger=False, head_only=request.method == "HEAD")
         if not close:
             self._next()
 
-    def _write(self, response: Response, *, close: bool, linger: bool) -> None:
+    def _write(self, response: Response, *, close: bool, linger: bool, head_only: bool = False) -> None:
         transport = self._transport
         if transport is None:
             return
-        transport.write(encode(response, close=close))
+        transport.write(encode(response, close=close, head_only=head_only))
         if not close:
             return
         self._deaf = True

@@ -13,6 +13,9 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 
+Fingerprint = tuple[tuple[int, int, int], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
     """PEM files: the server's certificate chain and key, and the CA that its callers' certificates come from."""
@@ -21,7 +24,7 @@ class TlsFiles:
     key: Path
     ca: Path
 
-    def fingerprint(self) -> tuple[tuple[int, int, int], ...]:
+    def fingerprint(self) -> Fingerprint:
         """Changes when any file does, also when a Secret volume swaps the directory behind its link. Raises OSError."""
         stats = [os.stat(path) for path in (self.certificate, self.key, self.ca)]
         return tuple((s.st_ino, s.st_mtime_ns, s.st_size) for s in stats)
@@ -66,16 +69,16 @@ def admission(identity: str, refused: Callable[[], None]) -> Callable[[asyncio.T
 
 async def follow(
     files: TlsFiles,
+    known: Fingerprint,
     apply: Callable[[ssl.SSLContext], Awaitable[None]],
     report: Callable[[bool], None],
     every: float = 1.0,
 ) -> None:
-    """Apply a new context whenever the files change; runs until cancelled.
+    """Apply a new context whenever the files differ from `known`, the ones now in force; runs until cancelled.
 
     Files that don't fit together (a rotation half done, a broken file) leave the old context in force and are tried
     again at their next change. `report` gets True for each context applied and False for each one refused.
     """
-    known = files.fingerprint()
     while True:
         await asyncio.sleep(every)
         try:

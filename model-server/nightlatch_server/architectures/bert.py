@@ -1,0 +1,158 @@
+"""BERT's encoder (Devlin et al. 2018, arXiv:1810.04805), with the parameter names of Hugging Face's checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nightlatch_server.manifest import PackageError
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": functional.gelu,
+    "gelu_new": partial(functional.gelu, approximate="tanh"),
+    "relu": functional.relu,
+}
+# Far above any published BERT; a bound on what a manifest can make this process build.
+_LIMITS = {
+    "hidden_size": 16_384, "num_hidden_layers": 256, "num_attention_heads": 256, "intermediate_size": 65_536,
+    "vocab_size": 2_000_000, "max_position_embeddings": 131_072, "type_vocab_size": 1_024,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class BertConfig:
+    """The sizes of the network, as in Hugging Face's config.json."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    vocab_size: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+    activation: Callable[[Tensor], Tensor]
+
+    @classmethod
+    def parse(cls, config: Mapping[str, Any]) -> BertConfig:
+        """From a manifest's `config`. Raises PackageError."""
+        sizes = {key: _size(config, key, limit) for key, limit in _LIMITS.items()}
+        if sizes["hidden_size"] % sizes["num_attention_heads"]:
+            raise PackageError("model.json: hidden_size must be a multiple of num_attention_heads")
+        activation = _ACTIVATIONS.get(config.get("hidden_act", "gelu"))
+        if activation is None:
+            raise PackageError(f"model.json: hidden_act must be one of {', '.join(_ACTIVATIONS)}")
+        return cls(**sizes, layer_norm_eps=float(config.get("layer_norm_eps", 1e-12)), activation=activation)
+
+
+def _size(config: Mapping[str, Any], key: str, limit: int) -> int:
+    value = config.get(key, 2 if key == "type_vocab_size" else None)
+    if type(value) is not int or not 0 < value <= limit:
+        raise PackageError(f"model.json: config.{key} must be an integer from 1 to {limit}")
+    return value
+
+
+class Embeddings(nn.Module):
+    """Token, position and segment (always 0) embeddings, summed and normalised."""
+
+    def __init__(self, c: BertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size)
+        self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size)
+        self.token_type_embeddings = nn.Embedding(c.type_vocab_size, c.hidden_size)
+        self.LayerNorm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        positions = self.position_embeddings.weight[: ids.shape[1]] + self.token_type_embeddings.weight[0]
+        summed: Tensor = self.word_embeddings(ids) + positions
+        return self.LayerNorm(summed)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention, before its output projection."""
+
+    def __init__(self, c: BertConfig) -> None:
+        super().__init__()
+        self.heads = c.num_attention_heads
+        self.query = nn.Linear(c.hidden_size, c.hidden_size)
+        self.key = nn.Linear(c.hidden_size, c.hidden_size)
+        self.value = nn.Linear(c.hidden_size, c.hidden_size)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        q, k, v = (self._split(project(x)) for project in (self.query, self.key, self.value))
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return mixed.transpose(1, 2).reshape(x.shape)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], x.shape[1], self.heads, -1).transpose(1, 2)
+
+
+class Residual(nn.Module):
+    """A projection, added to what went in before, and normalised."""
+
+    def __init__(self, c: BertConfig, width: int) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, c.hidden_size)
+        self.LayerNorm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        return self.LayerNorm(self.dense(x) + before)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+
+class Layer(nn.Module):
+    """Attention, then the feed-forward network; module names are the checkpoint's."""
+
+    def __init__(self, c: BertConfig) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict({"self": SelfAttention(c), "output": Residual(c, c.hidden_size)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(c.hidden_size, c.intermediate_size)})
+        self.output = Residual(c, c.intermediate_size)
+        self.activation = c.activation
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        attended = self.attention["output"](self.attention["self"](x, mask), x)
+        widened = self.activation(self.intermediate["dense"](attended))
+        return self.output(widened, attended)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
+
+
+class Bert(nn.Module):
+    """The encoder: token ids [n, t] and the mask of real tokens [n, t] (None: all are) to states [n, t, hidden]."""
+
+    def __init__(self, c: BertConfig) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(c)
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(c) for _ in range(c.num_hidden_layers))})
+
+    def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        x: Tensor = self.embeddings(ids)
+        attention_mask = None if mask is None else mask[:, None, None, :]
+        for layer in self.encoder["layer"]:  # type: ignore[union-attr]  # a ModuleList, typed as any Module
+            x = layer(x, attention_mask)
+        return x
+
+
+def build(config: BertConfig, weights: dict[str, Tensor]) -> Bert:
+    """The network with `weights` as its parameters (no copy). Raises PackageError when names or shapes don't fit."""
+    with torch.device("meta"):
+        network = Bert(config)
+    try:
+        network.load_state_dict(_own(weights), strict=True, assign=True)
+    except RuntimeError as error:
+        raise PackageError(f"the weights don't fit the architecture that model.json describes: {error}") from error
+    return network.eval().requires_grad_(False)
+
+
+def _own(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder's tensors: without a `bert.` prefix, without heads and buffers that an embedding doesn't use."""
+    named = {key.removeprefix("bert."): tensor for key, tensor in weights.items()}
+    return {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in named.items()
+        if key.startswith(("embeddings.", "encoder.")) and key != "embeddings.position_ids"
+    }

@@ -1,0 +1,135 @@
+"""OpenAI's embeddings API: request bodies checked, response bodies made. Pure.
+
+https://platform.openai.com/docs/api-reference/embeddings
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from nightlatch_server.errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_INPUTS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Exactly one of `texts` and `tokens` is set; `base64` says how the vectors are to be written."""
+
+    texts: Sequence[str] | None
+    tokens: Sequence[Sequence[int]] | None
+    base64: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a request is checked against."""
+
+    name: str
+    dimension: int
+    max_tokens: int
+    vocabulary: int
+
+
+def parse_embeddings(body: bytes, model: ModelFacts) -> EmbeddingRequest:
+    """Check a request to POST /v1/embeddings. Raises RequestError 400 or 404."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(400, f"the body is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise RequestError(400, "the body must be a JSON object")
+    check_model(value.get("model"), model.name)
+    dimensions = value.get("dimensions")
+    if dimensions is not None and dimensions != model.dimension:
+        raise _bad("dimensions", f"this model's vectors have {model.dimension} dimensions and can't be shortened")
+    encoding = value.get("encoding_format", "float")
+    if encoding not in ("float", "base64", None):
+        raise _bad("encoding_format", "encoding_format must be float or base64")
+    texts, tokens = _input(value.get("input"), model)
+    return EmbeddingRequest(texts, tokens, base64=encoding == "base64")
+
+
+def check_model(asked: object, name: str) -> None:
+    """Raise RequestError unless `asked` is the served model's name."""
+    if not isinstance(asked, str):
+        raise _bad("model", "model must be given, a string")
+    if asked != name:
+        raise RequestError(
+            404,
+            f"the model {asked[:64]!r} does not exist; this server has {name!r}",
+            param="model",
+            code="model_not_found",
+        )
+
+
+def embeddings_response(
+    name: str, vectors: NDArray[np.float32] | None, tokens: int, *, base64: bool
+) -> dict[str, object]:
+    """The answer; `vectors` has shape [n, dimension], `tokens` is how many were computed."""
+    rows = [] if vectors is None else list(vectors)
+    data = [
+        {"object": "embedding", "index": i, "embedding": _base64(row) if base64 else row} for i, row in enumerate(rows)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": name, "usage": usage}
+
+
+def model_object(name: str, created: int) -> dict[str, object]:
+    """One entry of GET /v1/models; `created` is in Unix seconds."""
+    return {"id": name, "object": "model", "created": created, "owned_by": "nightlatch"}
+
+
+def error_body(error: RequestError) -> dict[str, object]:
+    """OpenAI's error shape."""
+    kind = "invalid_request_error" if error.status < 500 else "server_error"
+    if error.status == 429:
+        kind = "rate_limit_error"
+    return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
+
+
+def _base64(row: NDArray[np.float32]) -> str:
+    return base64.b64encode(row.astype("<f4", copy=False).tobytes()).decode("ascii")
+
+
+def _bad(param: str, message: str) -> RequestError:
+    return RequestError(400, message, param=param)
+
+
+def _input(value: object, model: ModelFacts) -> tuple[list[str] | None, list[list[int]] | None]:
+    if isinstance(value, str):
+        return [_text(value)], None
+    if not isinstance(value, list) or not value:
+        raise _bad("input", "input must be a string, a list of strings, a list of token ids or a list of such lists")
+    if type(value[0]) is int:
+        return None, [_token_ids(value, model)]
+    if len(value) > MAX_INPUTS:
+        raise _bad("input", f"input has {len(value)} entries, {MAX_INPUTS} at most")
+    if isinstance(value[0], str):
+        return [_text(item) for item in value], None
+    return None, [_token_ids(item, model) for item in value]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _bad("input", "input must not hold an empty string or a mixture of types")
+    return value
+
+
+def _token_ids(value: Any, model: ModelFacts) -> list[int]:
+    if not isinstance(value, list) or not value or not all(type(n) is int for n in value):
+        raise _bad("input", "a list of token ids must hold integers only, at least one")
+    if len(value) > model.max_tokens:
+        raise _bad("input", f"a list of {len(value)} token ids is longer than this model's {model.max_tokens}")
+    if not all(0 <= n < model.vocabulary for n in value):
+        raise _bad("input", f"a token id is outside of this model's vocabulary (0 to {model.vocabulary - 1})")
+    return value

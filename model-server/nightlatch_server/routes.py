@@ -1,0 +1,44 @@
+"""Path templates to operations. The table is the serving port's whole surface: anything else is 404 or 405."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nightlatch_server.errors import RequestError
+from nightlatch_server.http.message import Request, Response
+
+Operation = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`template` has `{name}` for one path segment; `operation` names it in metrics and logs."""
+
+    method: str
+    template: str
+    operation: str
+    handle: Operation
+
+
+class Table:
+    """Routes, matched by method and path."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = [(route, _pattern(route.template)) for route in routes]
+
+    def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
+        """The route and the values of its segments. Raises RequestError 404 or 405."""
+        found = [(route, hit.groupdict()) for route, pattern in self._routes if (hit := pattern.fullmatch(path))]
+        if not found:
+            raise RequestError(404, "no such path; see /v2 and /v1/models", code="unknown_url")
+        for route, values in found:
+            if route.method == method:
+                return route, values
+        allowed = ", ".join(route.method for route, _ in found)
+        raise RequestError(405, f"this path takes {allowed}", code="method_not_allowed")
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[A-Za-z0-9._-]+)", template))
