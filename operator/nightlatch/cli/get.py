@@ -37,9 +37,7 @@ def command(
         return
     sections = [
         columns.aligned(
-            columns.table(
-                each.kind, objects, wide=output == "wide", namespaces=all_namespaces, now=columns.utc_now()
-            )
+            columns.table(each.kind, objects, wide=output == "wide", namespaces=all_namespaces, now=columns.utc_now())
         )
         for each, objects in found
         if objects

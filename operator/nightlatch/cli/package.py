@@ -9,7 +9,7 @@ from nightlatch.embedded.errors import UserError
 
 @click.command("package")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Write the package there. Default: into DIRECTORY itself.")
+@click.option("--output", type=click.Path(path_type=Path), help="Where to write it. Default: into DIRECTORY.")
 @click.option("--name", help="The model's name. Default: the directory's.")
 @click.option("--version", default="1", show_default=True)
 def command(directory: Path, output: Path | None, name: str | None, version: str) -> None:
@@ -17,9 +17,7 @@ def command(directory: Path, output: Path | None, name: str | None, version: str
     try:
         from nightlatch_server.package import PackageError, write_package  # noqa: PLC0415 - only this verb needs it
     except ImportError as error:
-        raise UserError(
-            f"the model server is not installed ({error})", "install `nightlatch[model-server]`"
-        ) from None
+        raise UserError(f"the model server is not installed ({error})", "install `nightlatch[model-server]`") from None
     try:
         digest = write_package(directory, output, name=name, version=version)
     except PackageError as error:

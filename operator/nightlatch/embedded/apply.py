@@ -32,8 +32,8 @@ class Outcome:
 async def apply(store: Store, manifests: Manifests, watched: tuple[Path, ...]) -> Outcome:
     """Make the store hold what the manifests declare.
 
-    `watched`: files and directories as given. Of a file with a broken document nothing is deleted, so that the last good
-    state stays; objects from files that are not watched are left alone and named in `elsewhere`.
+    `watched`: files and directories as given. Of a file with a broken document nothing is deleted, so that the last
+    good state stays; objects from files that are not watched are left alone and named in `elsewhere`.
     """
     changes: list[Change] = []
     problems = list(manifests.problems)
@@ -112,9 +112,7 @@ def _annotated(document: Document, old: RawObject) -> RawObject:
 
 def _merged(document: Document, old: RawObject) -> RawObject:
     new = _annotated(document, old["metadata"])
-    kept = {
-        field: value for field, value in old["metadata"].items() if field not in ("labels", "annotations")
-    }
+    kept = {field: value for field, value in old["metadata"].items() if field not in ("labels", "annotations")}
     return {**new, "metadata": {**kept, **{k: new["metadata"][k] for k in ("labels", "annotations")}}}
 
 

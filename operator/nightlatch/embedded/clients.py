@@ -2,13 +2,12 @@
 
 import base64
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, Key, RawObject
 from nightlatch.embedded.layout import Layout, write_private
-from nightlatch.store.protocol import ExpiredError, NotFoundError, Store
+from nightlatch.store.protocol import NotFoundError, Store
 
 FILES = ("api-key", "ca.crt", "url")
 
@@ -43,15 +42,3 @@ def _write(directory: Path, secret: RawObject) -> None:
         path = directory / name
         if not path.exists() or path.read_bytes() != content:
             write_private(path, content)
-
-
-async def follow(store: Store, layout: Layout) -> AsyncIterator[tuple[Path, ...]]:
-    """Keep the files in step with the store; yields the directories after each look."""
-    while True:
-        since = (await store.list(SECRET)).resource_version
-        yield await export(store, layout)
-        try:
-            async for _ in store.watch(SECRET, since=since):
-                yield await export(store, layout)
-        except ExpiredError:
-            continue

@@ -119,7 +119,7 @@ def read(files: Iterable[Path]) -> Manifests:
 def parse(text: str, file: Path) -> list[Document | Problem]:
     """The documents of one file, in order."""
     try:
-        raw = list(yaml.load_all(text, Loader=_Loader))  # noqa: S506 - a SafeLoader
+        raw = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
         return [Problem(file, f"is not YAML: {_yaml_message(error)}")]
     return [
@@ -143,8 +143,7 @@ def _document(value: Any, file: Path, index: int) -> Document | Problem:
     subject = f"{value.get('kind', '?')} {name or '?'}"
     try:
         kind = _kind(value)
-        if not isinstance(metadata, dict) or not isinstance(name, str) or not name:
-            raise _FieldError("metadata.name", "is missing; give the object a name")
+        metadata = _metadata(metadata)
         return Document(file, index, _normal(value, kind, metadata, file.parent))
     except _FieldError as error:
         return Problem(file, error.message, index, subject, error.field)
@@ -167,6 +166,13 @@ def _kind(value: RawObject) -> Kind:
     if value.get("apiVersion") != kind.api_version:
         raise _FieldError("apiVersion", f"{value.get('apiVersion')!r} should be {kind.api_version}")
     return kind
+
+
+def _metadata(metadata: Any) -> RawObject:
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    if not isinstance(name, str) or not name:
+        raise _FieldError("metadata.name", "is missing; give the object a name")
+    return dict(metadata)
 
 
 def _or(words: list[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a client reaches an endpoint. `url`: as `https://NAME.NAMESPACE.localhost:PORT`; `files`: the client's directory."""
+    """How a client reaches an endpoint: `https://NAME.NAMESPACE.localhost:PORT`, and the directory with its key and CA."""
 
     url: str
     model: str

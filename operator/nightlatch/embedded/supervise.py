@@ -1,6 +1,7 @@
 """Child processes that are kept alive, and orphans of a killed predecessor that are ended.
 
-Every child leads a session of its own, so that a Ctrl-C in the terminal reaches `up` alone and whole groups can be signalled.
+Every child leads a session of its own, so that a Ctrl-C in the terminal reaches `up` alone, and a whole session can be
+signalled.
 """
 
 import asyncio
@@ -60,6 +61,13 @@ class Supervisor:
         """The process id of a child that runs now."""
         process = self._processes.get(name)
         return process.pid if process and process.returncode is None else None
+
+    def kill(self) -> None:
+        """SIGKILL to every child's session, without waiting."""
+        self._stopping = True
+        for process in self._processes.values():
+            if process.returncode is None:
+                _signal_group(process.pid, signal.SIGKILL)
 
     async def stop(self, *, grace_s: float = 5.0) -> None:
         """SIGTERM to every child's session, SIGKILL after `grace_s`; returns when all are gone."""

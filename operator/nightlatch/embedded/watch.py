@@ -18,7 +18,5 @@ async def edits(watched: tuple[Path, ...], stop: asyncio.Event) -> AsyncIterator
         return file in watched or (file.suffix in SUFFIXES and is_watched(file, watched))
 
     directories = {path if path.is_dir() else path.parent for path in watched}
-    async for _ in awatch(
-        *directories, watch_filter=relevant, stop_event=stop, debounce=200, step=50, recursive=False
-    ):
+    async for _ in awatch(*directories, watch_filter=relevant, stop_event=stop, debounce=200, step=50, recursive=False):
         yield

