@@ -12,6 +12,7 @@ class Workload:
 
     tls_secret: a `kubernetes.io/tls` Secret with ca.crt in the endpoint's namespace, for the serving port.
     admit: the SPIFFE identity (the gateway's) that alone may call the serving port.
+    max_replicas: decides on a disruption budget; how many there are now is the autoscaler's business.
     """
 
     endpoint: Key
@@ -22,3 +23,4 @@ class Workload:
     runtime: Runtime
     tls_secret: str
     admit: str
+    max_replicas: int = 1

@@ -1,0 +1,87 @@
+"""The read-only half of the workloads seam in a cluster: the endpoints' pods. All that a gatekeeper may see."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from nightlatch.api.meta import Key, Kind
+from nightlatch.api.names import LABEL_ENDPOINT
+from nightlatch.apiserver.cache import ObjectCache
+from nightlatch.apiserver.client import ApiServer
+from nightlatch.apiserver.paths import collection
+from nightlatch.workloads.pod_state import replica
+from nightlatch.workloads.protocol import WorkloadState
+
+POD = Kind("v1", "Pod", "pods")
+
+
+def endpoint_of(obj: dict[str, Any]) -> Key:
+    """The endpoint that a labelled object belongs to."""
+    return Key(obj["metadata"]["namespace"], obj["metadata"]["labels"][LABEL_ENDPOINT])
+
+
+def labelled(api: ApiServer, kind: Kind, namespace: str | None) -> ObjectCache:
+    """A cache of all objects of a kind that belong to an endpoint."""
+    return ObjectCache(api, collection(kind, namespace), {"labelSelector": LABEL_ENDPOINT})
+
+
+class PodReader:
+    """See `nightlatch.workloads.protocol.WorkloadReader`. `run()` must be running for it to answer.
+
+    `desired` is the number of pods that are not terminating: a gatekeeper has no right to read Deployments.
+    """
+
+    def __init__(self, api: ApiServer, namespace: str | None = None) -> None:
+        self._pods = labelled(api, POD, namespace)
+
+    async def run(self) -> None:
+        """Follow the pods until cancelled."""
+        await self._pods.run()
+
+    async def observe(self, endpoint: Key) -> WorkloadState | None:
+        """See the protocol."""
+        await self._pods.synced()
+        replicas = tuple(replica(pod) for pod in self.pods_of(endpoint))
+        alive = sum(not item.terminating for item in replicas)
+        return WorkloadState(desired=alive, replicas=replicas) if replicas else None
+
+    def pods_of(self, endpoint: Key) -> list[dict[str, Any]]:
+        """The endpoint's pods, oldest first, without those that ended."""
+        pods = [pod for pod in self._pods.values() if endpoint_of(pod) == endpoint and not _ended(pod)]
+        return sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
+
+    async def changes(self) -> AsyncIterator[Key]:
+        """See the protocol."""
+        async for key in changes_of(self._pods):
+            yield key
+
+
+def _ended(pod: dict[str, Any]) -> bool:
+    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+
+
+async def changes_of(*caches: ObjectCache) -> AsyncIterator[Key]:
+    """Endpoints touched by any change in the caches; first those that are there. Bursts are collapsed."""
+    pending: dict[Key, None] = {}
+    changed = asyncio.Event()
+    for cache in caches:
+        cache.add_listener(_collector(pending, changed))
+        for obj in cache.values():
+            pending[endpoint_of(obj)] = None
+    if pending:
+        changed.set()
+    while True:
+        await changed.wait()
+        changed.clear()
+        while pending:
+            key = next(iter(pending))
+            del pending[key]
+            yield key
+
+
+def _collector(pending: dict[Key, None], changed: asyncio.Event) -> Callable[[dict[str, Any]], None]:
+    def collect(obj: dict[str, Any]) -> None:
+        pending[endpoint_of(obj)] = None
+        changed.set()
+
+    return collect
