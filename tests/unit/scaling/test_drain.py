@@ -1,0 +1,170 @@
+"""The leader's cycle of one endpoint, as a table of what it sees and what becomes of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from nightlatch.api.meta import Key
+from nightlatch.scaling.drain import Cycle, Running, Sight, adopt, advance, backoff, look_again_at
+from nightlatch.scaling.fleet import GatewayView
+from nightlatch.scaling.report import EndpointReport
+
+KEY = Key("search", "minilm")
+LIMIT = 90.0
+READY = Running(desired=1, live=1, ready=1)
+STARTING = Running(desired=1, live=1)
+NOTHING = Running()
+BROKEN = Running(desired=1, failed_starts=1, reason="ModelServerExited", message="exit code 3")
+
+
+def gateway(phase="Warm", epoch=0, name="a", in_flight=0, held=0, refused=0):
+    said = EndpointReport(KEY, 1, phase, in_flight, 0, held, epoch=epoch, refused_epoch=refused)
+    return GatewayView(name, connected=True, said=said)
+
+
+def silent(name="b"):
+    return GatewayView(name, connected=False, said=None)
+
+
+def cycle(phase, epoch=100, **more):
+    replicas = 0 if phase in ("Asleep", "BackOff") else 1
+    return Cycle(phase, epoch, since=0, replicas=replicas, **more)
+
+
+def see(*gateways, wanted=0, running=READY, now=10.0, generation=1):
+    return Sight(now, wanted, running, gateways, LIMIT, generation)
+
+
+@pytest.mark.parametrize(
+    ("before", "sight", "phase", "epoch", "state", "replicas"),
+    [
+        # Waking.
+        (cycle("Asleep"), see(gateway("Cold"), running=NOTHING), "Asleep", 100, "Asleep", 0),
+        (cycle("Asleep"), see(gateway("Cold"), wanted=1, running=NOTHING), "Starting", 100, "Waking", 1),
+        (cycle("Asleep"), see(gateway("Cold"), wanted=1, running=None), "Asleep", 100, "Asleep", 0),
+        (cycle("Asleep"), see(gateway("Cold"), silent(), wanted=1, running=NOTHING), "Starting", 100, "Waking", 1),
+        (cycle("Starting"), see(gateway("Waking"), wanted=1, running=STARTING), "Starting", 100, "Waking", 1),
+        (cycle("Starting"), see(gateway("Waking"), wanted=1, running=READY), "Awake", 100, "Awake", 1),
+        (cycle("Starting"), see(gateway("Warm"), wanted=1, running=STARTING), "Awake", 100, "Awake", 1),
+        # The callers gave up before the start was done.
+        (cycle("Starting"), see(gateway("Waking"), running=STARTING), "Gating", 101, "Draining", 1),
+        # Sleeping.
+        (cycle("Awake"), see(gateway(), wanted=1), "Awake", 100, "Awake", 1),
+        (cycle("Awake"), see(gateway()), "Gating", 101, "Draining", 1),
+        (cycle("Gating"), see(gateway("Warm")), "Gating", 100, "Draining", 1),
+        (cycle("Gating"), see(gateway("Gated", 100, in_flight=1)), "Gating", 100, "Draining", 1),
+        (cycle("Gating"), see(gateway("Gated", 100, in_flight=None)), "Gating", 100, "Draining", 1),
+        (cycle("Gating"), see(gateway("Gated", 98)), "Gating", 100, "Draining", 1),
+        (cycle("Gating"), see(gateway("Gated", 100)), "Emptying", 100, "Asleep", 1),
+        (cycle("Emptying"), see(gateway("Gated", 100)), "Emptying", 100, "Asleep", 1),
+        (cycle("Emptying"), see(gateway("Cold", 100)), "Asleep", 100, "Asleep", 0),
+        # Several gateways: the slowest decides.
+        (cycle("Gating"), see(gateway("Gated", 100), gateway("Warm", name="b")), "Gating", 100, "Draining", 1),
+        (cycle("Gating"), see(gateway("Gated", 100), gateway("Gated", 100, "b")), "Emptying", 100, "Asleep", 1),
+        (cycle("Emptying"), see(gateway("Cold", 100), gateway("Gated", 100, "b")), "Emptying", 100, "Asleep", 1),
+        (cycle("Emptying"), see(gateway("Cold", 100), gateway("Cold", 100, "b")), "Asleep", 100, "Asleep", 0),
+        # One that does not report blocks sleep, until it leaves the set.
+        (cycle("Gating"), see(gateway("Gated", 100), silent()), "Gating", 100, "Draining", 1),
+        (cycle("Emptying"), see(gateway("Cold", 100), silent()), "Emptying", 100, "Asleep", 1),
+        (cycle("Gating"), see(), "Gating", 100, "Draining", 1),
+        # Aborts: a held call, a refusal, a time-out, a gateway that lost the epoch (it was restarted).
+        (cycle("Gating"), see(gateway("Gated", 100, held=1)), "Awake", 101, "Awake", 1),
+        (cycle("Gating"), see(gateway("Gated", 100), gateway(name="b", held=1)), "Awake", 101, "Awake", 1),
+        (cycle("Gating"), see(gateway("Warm", refused=100)), "Awake", 101, "Awake", 1),
+        (cycle("Gating"), see(gateway("Warm", refused=99)), "Gating", 100, "Draining", 1),
+        (cycle("Gating"), see(gateway("Warm"), now=LIMIT), "Awake", 101, "Awake", 1),
+        (cycle("Gating"), see(gateway("Gated", 100), silent(), now=LIMIT), "Awake", 101, "Awake", 1),
+        (cycle("Emptying"), see(gateway("Cold", 100, held=1)), "Awake", 101, "Awake", 1),
+        (cycle("Emptying"), see(gateway("Gated", 100, refused=100)), "Awake", 101, "Awake", 1),
+        (cycle("Emptying"), see(gateway("Cold", 100), gateway("Warm", name="b")), "Awake", 101, "Awake", 1),
+        # An earlier leader's clock was ahead.
+        (cycle("Awake"), see(gateway("Gated", 500), wanted=1), "Awake", 501, "Awake", 1),
+        (cycle("Gating"), see(gateway("Warm", refused=500)), "Gating", 501, "Draining", 1),
+        # The workload is gone.
+        (cycle("Awake"), see(gateway(), wanted=1, running=None), "Asleep", 100, "Asleep", 0),
+    ],
+)
+def test_transition(before, sight, phase, epoch, state, replicas):
+    after = advance(before, sight)
+    directive = after.directive(KEY)
+    assert (after.phase, after.epoch, directive.state, after.replicas) == (phase, epoch, state, replicas)
+    assert directive.epoch == epoch
+
+
+def test_a_failed_start_is_told_once_and_retried_with_growing_delays():
+    seen, now, delays, attempts = cycle("Asleep"), 0.0, [], []
+    for failed in range(1, 8):
+        before = Running(failed_starts=failed - 1)
+        seen = advance(seen, see(wanted=1, running=before, now=now))
+        assert (seen.phase, seen.directive(KEY).failure) == ("Starting", None)
+        seen = advance(seen, see(wanted=1, running=replace(BROKEN, failed_starts=failed), now=now))
+        assert (seen.phase, seen.replicas) == ("BackOff", 0)
+        told = seen.directive(KEY).failure
+        assert (told.reason, told.message) == ("ModelServerExited", "exit code 3")
+        attempts.append(told.attempt)
+        delays.append(seen.retry_at - now)
+        waiting = see(wanted=1, running=Running(failed_starts=failed), now=seen.retry_at - 0.1)
+        assert advance(seen, waiting) == seen
+        now = seen.retry_at
+    assert delays == [1, 2, 4, 8, 16, 30, 30]
+    assert attempts == sorted(set(attempts))
+
+
+def test_a_start_that_succeeds_ends_the_failure():
+    failed = advance(cycle("Starting"), see(wanted=1, running=BROKEN))
+    again = advance(failed, see(wanted=1, running=Running(failed_starts=1), now=failed.retry_at))
+    assert again.failure == failed.failure, "status keeps the cause until a replica serves"
+    awake = advance(again, see(wanted=1, running=replace(READY, failed_starts=1)))
+    assert (awake.phase, awake.failure) == ("Awake", None)
+
+
+def test_a_new_spec_is_tried_at_once():
+    failed = advance(cycle("Starting"), see(wanted=1, running=BROKEN))
+    again = advance(failed, see(wanted=1, running=Running(failed_starts=1), generation=2))
+    assert (again.phase, again.crashes) == ("Starting", 0)
+
+
+def test_without_demand_a_failed_start_is_not_repeated():
+    failed = advance(cycle("Starting"), see(wanted=1, running=BROKEN))
+    assert advance(failed, see(running=Running(failed_starts=1), now=failed.retry_at)).phase == "Asleep"
+
+
+def test_calls_held_after_a_sound_replica_crashed_are_served_by_the_next():
+    crashed = advance(cycle("Awake", crashes=5), see(gateway("Cold", held=1), wanted=1, running=BROKEN, now=100))
+    assert (crashed.phase, crashed.crashes, crashed.failure.reason) == ("BackOff", 1, "ModelServerExited")
+    assert crashed.directive(KEY).failure is None
+
+
+def test_a_failure_beside_a_live_replica_changes_nothing():
+    assert advance(cycle("Awake"), see(wanted=1, running=replace(READY, failed_starts=3))).phase == "Awake"
+
+
+def test_a_failure_of_an_earlier_start_is_no_failure_of_this_one():
+    woken = advance(cycle("Asleep"), see(wanted=1, running=replace(NOTHING, failed_starts=4)))
+    waiting = see(wanted=1, running=Running(desired=1, failed_starts=4))
+    assert advance(woken, waiting) == woken
+
+
+@pytest.mark.parametrize(
+    ("running", "phase", "replicas"),
+    [(None, "Asleep", 0), (NOTHING, "Asleep", 0), (STARTING, "Starting", 1), (READY, "Awake", 1)],
+)
+def test_a_new_leader_adopts_what_it_finds(running, phase, replicas):
+    adopted = adopt(1_700_000_000.9, running)
+    assert (adopted.phase, adopted.replicas, adopted.epoch) == (phase, replicas, 1_700_000_000)
+
+
+def test_a_new_leader_sees_a_start_that_failed_before_its_time():
+    adopted = adopt(1000.0, BROKEN)
+    assert advance(adopted, see(wanted=1, running=BROKEN)).phase == "BackOff"
+
+
+def test_only_drains_and_delays_need_the_clock():
+    assert look_again_at(cycle("Gating"), LIMIT) == LIMIT
+    assert look_again_at(cycle("Emptying"), LIMIT) == LIMIT
+    assert look_again_at(cycle("BackOff", retry_at=7.0), LIMIT) == 7.0
+    assert look_again_at(cycle("Awake"), LIMIT) == float("inf")
+
+
+def test_the_delay_is_bounded():
+    assert backoff(10_000) == 30
