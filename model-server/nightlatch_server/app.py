@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -68,7 +67,7 @@ class App:
         return response
 
     def _account(self, request: Request, operation: str, status: int) -> None:
-        seconds = asyncio.get_running_loop().time() - request.received
+        seconds = time.monotonic() - request.received
         self._metrics.request(operation, status, seconds)
         if not access.isEnabledFor(logging.DEBUG):
             return
@@ -130,8 +129,7 @@ class App:
         _refuse_encodings(request)
         deadline = self._serving.deadline(request)
         asked = openai.parse_embeddings(request.body, self._facts())
-        rows = asked.tokens if asked.texts is None else await self._serving.tokenize(asked.texts)
-        assert rows, "parse_embeddings lets no empty input through"
+        rows = asked.rows if isinstance(asked, openai.TokenRequest) else await self._serving.tokenize(asked.texts)
         vectors = await self._serving.embed(rows, deadline)
         tokens = sum(map(len, rows))
         return json_response(

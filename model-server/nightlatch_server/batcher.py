@@ -1,13 +1,14 @@
 """In-process batching: work-conserving, no added delay, bounded.
 
 While one batch runs in the worker thread, requests gather; when it ends, the next batch leaves at once. With the worker
-free, a batch leaves at the end of the event loop's tick, with all that this tick brought. A batch is rows of similar length
-up to a budget of tokens, padding counted. A long request is cut into pieces, so that short ones get in between.
+free, a batch leaves at the end of the event loop's tick, with all that this tick brought. A batch is rows of similar
+length up to a budget of tokens, padding counted. A long request is cut into pieces, so that others get in between.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
@@ -122,12 +123,12 @@ class Batcher:
     def submit(self, rows: Sequence[TokenIds], deadline: float) -> asyncio.Future[Vectors]:
         """The vectors of `rows` (at least one), shape [n, dimension]; cancel the future when the caller is gone.
 
-        `deadline` is loop time; past it the request isn't started. Raises RequestError 429 when the queue is full.
+        `deadline` is time.monotonic(); past it the request isn't started. Raises RequestError 429 if the queue is full.
         """
         tokens = sum(map(len, rows))
         if self._waiting and (self.depth >= self.bounds.requests or self._tokens + tokens > self.bounds.tokens):
             raise RequestError(429, "too many requests are waiting; try again later", code="queue_full", retry_after=1)
-        job = Job(rows, self.loop.create_future(), self.loop.time(), deadline, missing=len(rows))
+        job = Job(rows, self.loop.create_future(), time.monotonic(), deadline, missing=len(rows))
         self._waiting.add(job)
         self._tokens += tokens
         job.future.add_done_callback(lambda _: self._forget(job, tokens))
@@ -149,13 +150,13 @@ class Batcher:
             return
         batch = select(self._queue, self.bounds.batch_tokens)
         rows = [piece.job.rows[index] for piece in batch for index in piece.indices]
-        now = self.loop.time()
+        now = time.monotonic()
         self.observer.batch_started(len(rows), sum(map(len, rows)), [now - piece.job.queued for piece in batch])
         running = self.loop.run_in_executor(self.executor, self.run, rows)
         running.add_done_callback(lambda done: self._finish(batch, now, done))
 
     def _drop_dead(self) -> None:
-        now = self.loop.time()
+        now = time.monotonic()
         for piece in self._queue:
             if piece.job.deadline < now and not piece.job.future.done():
                 piece.job.future.set_exception(
@@ -164,7 +165,7 @@ class Batcher:
         self._queue = deque(piece for piece in self._queue if not piece.job.future.done())
 
     def _finish(self, batch: Sequence[Piece], started: float, done: asyncio.Future[Vectors]) -> None:
-        self.observer.batch_finished(self.loop.time() - started)
+        self.observer.batch_finished(time.monotonic() - started)
         error = done.exception()
         at = 0
         for piece in batch:

@@ -1,4 +1,4 @@
-"""Start-up's heavy part, in a thread: import torch while the package is read and hashed, build the model, run it once."""
+"""Start-up's heavy part: import torch while the package is read and hashed, build the model, run it once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PhaseDone = Callable[[str, float], None]
 def load(
     directory: Path, expect_digest: str | None, device: str, thread_count: int, lifecycle: Lifecycle, done: PhaseDone
 ) -> Embedder:
-    """The package's model, ready to serve; fills in `lifecycle.manifest` early. Raises PackageError, or whatever torch does."""
+    """The package's model, ready to serve; sets `lifecycle.manifest` early. Raises PackageError or torch's own errors."""
     started = time.monotonic()
     lifecycle.manifest, lifecycle.digest = read_manifest(directory, expect_digest)
     architectures.check(lifecycle.manifest.architecture)
@@ -50,7 +50,7 @@ def in_thread(function: Callable[[], T], name: str) -> Future[T]:
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # handed to whoever asks for the result
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()

@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str, access_file: Path | None) -> None:
-    """Log to standard error from `level` up; the access log goes to `access_file`, or with level debug to standard error.
+    """Log to standard error from `level` up; the access log goes to `access_file`, or to standard error at level debug.
 
     Raises OSError when the file can't be opened.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -15,7 +15,10 @@ MANIFEST_LIMIT = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_DATATYPES = frozenset("BOOL INT8 INT16 INT32 INT64 UINT8 UINT16 UINT32 UINT64 FP16 BF16 FP32 FP64 BYTES".split())
+_DATATYPES = frozenset(
+    {"BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"}
+    | {"FP16", "BF16", "FP32", "FP64", "BYTES"}
+)
 
 
 class PackageError(Exception):
@@ -86,89 +89,87 @@ def parse(raw: bytes) -> Manifest:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise PackageError(f"model.json is not JSON: {error}") from error
-    _require(isinstance(value, dict), "model.json must be a JSON object")
-    _require(value.get("schema") == SCHEMA, f'model.json must say "schema": "{SCHEMA}"')
+    if _object(value, "the document").get("schema") != SCHEMA:
+        raise PackageError(f'model.json must say "schema": "{SCHEMA}"')
     return Manifest(
         name=_name(value, "name"),
         version=_name(value, "version"),
         architecture=_name(value, "architecture"),
-        config=_object(value, "config"),
+        config=_object(value.get("config"), "'config'"),
         inputs=_tensors(value, "inputs"),
         outputs=_tensors(value, "outputs"),
         batching=_batching(value.get("batching", {})),
-        files=_files(_object(value, "files")),
+        files=_files(_object(value.get("files"), "'files'")),
     )
 
 
 def check_file_name(name: str) -> None:
     """Refuse a file name that could leave the directory or that names a format which can run code."""
-    plain = _FILE.fullmatch(name) is not None
-    _require(plain, f"model.json names the file {name!r}; files lie in the package's own directory, plain names only")
-    allowed = name == "tokenizer.json" or name.endswith(".safetensors")
-    _require(allowed, f"model.json names the file {name!r}; a package holds *.safetensors and tokenizer.json only")
+    if not _matches(name, _FILE):
+        raise PackageError(f"model.json names the file {name!r}; files lie beside it, with plain names only")
+    if name != "tokenizer.json" and not name.endswith(".safetensors"):
+        raise PackageError(f"model.json names the file {name!r}; a package holds *.safetensors and tokenizer.json only")
 
 
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise PackageError(message)
-
-
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _matches(value: object, pattern: re.Pattern[str]) -> TypeGuard[str]:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _name(value: dict[str, Any], key: str) -> str:
     text = value.get(key)
-    fits = isinstance(text, str) and _NAME.fullmatch(text)
-    _require(bool(fits), f"model.json: {key!r} must be 1 to 128 letters, digits, '.', '_' or '-'")
-    return str(text)
+    if not _matches(text, _NAME):
+        raise PackageError(f"model.json: {key!r} must be 1 to 128 letters, digits, '.', '_' or '-'")
+    return text
 
 
-def _object(value: dict[str, Any], key: str) -> dict[str, Any]:
-    found = value.get(key)
-    _require(isinstance(found, dict), f"model.json: {key!r} must be an object")
-    assert isinstance(found, dict)
-    return found
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PackageError(f"model.json: {what} must be an object")
+    return value
 
 
 def _tensors(value: dict[str, Any], key: str) -> tuple[TensorSpec, ...]:
     found = value.get(key)
-    _require(isinstance(found, list) and bool(found), f"model.json: {key!r} must be a list of tensors")
-    assert isinstance(found, list)
-    specs = tuple(_tensor(item, key) for item in found)
-    _require(len({spec.name for spec in specs}) == len(specs), f"model.json: a name occurs twice in {key!r}")
+    if not isinstance(found, list) or not found:
+        raise PackageError(f"model.json: {key!r} must be a list of tensors")
+    specs = tuple(_tensor(_object(item, f"each of {key!r}"), key) for item in found)
+    if len({spec.name for spec in specs}) != len(specs):
+        raise PackageError(f"model.json: a name occurs twice in {key!r}")
     return specs
 
 
-def _tensor(item: object, key: str) -> TensorSpec:
-    _require(isinstance(item, dict), f"model.json: each of {key!r} must be an object")
-    assert isinstance(item, dict)
+def _tensor(item: dict[str, Any], key: str) -> TensorSpec:
     datatype, shape = item.get("datatype"), item.get("shape")
-    _require(datatype in _DATATYPES, f"model.json: a datatype of {key!r} is unknown: {datatype!r}")
-    sizes = isinstance(shape, list) and all(_is_int(n) and n >= -1 for n in shape)
-    _require(sizes, f"model.json: a shape of {key!r} must be a list of sizes, -1 for any")
-    return TensorSpec(_name(item, "name"), str(datatype), tuple(shape or ()))
+    if datatype not in _DATATYPES:
+        raise PackageError(f"model.json: a datatype of {key!r} is unknown: {datatype!r}")
+    if not isinstance(shape, list) or not all(_is_int(n) and n >= -1 for n in shape):
+        raise PackageError(f"model.json: a shape of {key!r} must be a list of sizes, -1 for any")
+    return TensorSpec(_name(item, "name"), str(datatype), tuple(shape))
 
 
 def _batching(value: object) -> Batching:
-    _require(isinstance(value, dict), "model.json: 'batching' must be an object")
-    assert isinstance(value, dict)
-    cost = value.get("max_cost", Batching.max_cost)
-    _require(_is_int(cost) and cost > 0, "model.json: 'batching.max_cost' must be a positive integer")
-    return Batching(max_cost=int(cost))
+    cost = _object(value, "'batching'").get("max_cost", Batching().max_cost)
+    if not _is_int(cost) or cost < 1:
+        raise PackageError("model.json: 'batching.max_cost' must be a positive integer")
+    return Batching(max_cost=cost)
 
 
 def _files(value: dict[str, Any]) -> dict[str, FileSpec]:
-    _require(bool(value), "model.json: 'files' is empty; it must list each file with sha256 and size")
+    if not value:
+        raise PackageError("model.json: 'files' is empty; it must list each file with sha256 and size")
     return {name: _file(name, entry) for name, entry in value.items()}
 
 
 def _file(name: str, entry: object) -> FileSpec:
     check_file_name(name)
-    _require(isinstance(entry, dict), f"model.json: files[{name!r}] must be an object with sha256 and size")
-    assert isinstance(entry, dict)
-    digest, size = entry.get("sha256"), entry.get("size")
-    fits = isinstance(digest, str) and _SHA256.fullmatch(digest)
-    _require(bool(fits), f"model.json: files[{name!r}].sha256 must be 64 lower-case hex digits")
-    _require(_is_int(size) and int(str(size)) >= 0, f"model.json: files[{name!r}].size must be a number of bytes")
-    return FileSpec(sha256=str(digest), size=int(str(size)))
+    spec = _object(entry, f"files[{name!r}]")
+    digest, size = spec.get("sha256"), spec.get("size")
+    if not _matches(digest, _SHA256):
+        raise PackageError(f"model.json: files[{name!r}].sha256 must be 64 lower-case hex digits")
+    if not _is_int(size) or size < 0:
+        raise PackageError(f"model.json: files[{name!r}].size must be a number of bytes")
+    return FileSpec(sha256=digest, size=size)

@@ -74,9 +74,9 @@ class Metrics:
         """A connection was closed for its identity."""
         self._refused.inc()
 
-    def tls_reload(self, taken: bool) -> None:
-        """New TLS files were taken or refused."""
-        self._reloads.labels("taken" if taken else "refused").inc()
+    def tls_reload(self, result: str) -> None:
+        """New TLS files were `taken` or `refused`."""
+        self._reloads.labels(result).inc()
 
     def render(self) -> bytes:
         """Prometheus' text format."""

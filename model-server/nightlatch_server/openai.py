@@ -22,11 +22,18 @@ MAX_INPUTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
-    """Exactly one of `texts` and `tokens` is set; `base64` says how the vectors are to be written."""
+class TextRequest:
+    """Texts to embed, at least one; `base64` says how the vectors are to be written."""
 
-    texts: Sequence[str] | None
-    tokens: Sequence[Sequence[int]] | None
+    texts: Sequence[str]
+    base64: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """The same with token ids in place of texts."""
+
+    rows: Sequence[Sequence[int]]
     base64: bool
 
 
@@ -40,7 +47,7 @@ class ModelFacts:
     vocabulary: int
 
 
-def parse_embeddings(body: bytes, model: ModelFacts) -> EmbeddingRequest:
+def parse_embeddings(body: bytes, model: ModelFacts) -> TextRequest | TokenRequest:
     """Check a request to POST /v1/embeddings. Raises RequestError 400 or 404."""
     try:
         value = orjson.loads(body)
@@ -55,8 +62,7 @@ def parse_embeddings(body: bytes, model: ModelFacts) -> EmbeddingRequest:
     encoding = value.get("encoding_format", "float")
     if encoding not in ("float", "base64", None):
         raise _bad("encoding_format", "encoding_format must be float or base64")
-    texts, tokens = _input(value.get("input"), model)
-    return EmbeddingRequest(texts, tokens, base64=encoding == "base64")
+    return _input(value.get("input"), model, base64=encoding == "base64")
 
 
 def check_model(asked: object, name: str) -> None:
@@ -72,13 +78,11 @@ def check_model(asked: object, name: str) -> None:
         )
 
 
-def embeddings_response(
-    name: str, vectors: NDArray[np.float32] | None, tokens: int, *, base64: bool
-) -> dict[str, object]:
+def embeddings_response(name: str, vectors: NDArray[np.float32], tokens: int, *, base64: bool) -> dict[str, object]:
     """The answer; `vectors` has shape [n, dimension], `tokens` is how many were computed."""
-    rows = [] if vectors is None else list(vectors)
     data = [
-        {"object": "embedding", "index": i, "embedding": _base64(row) if base64 else row} for i, row in enumerate(rows)
+        {"object": "embedding", "index": i, "embedding": _base64(row) if base64 else row}
+        for i, row in enumerate(vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}
     return {"object": "list", "data": data, "model": name, "usage": usage}
@@ -105,18 +109,18 @@ def _bad(param: str, message: str) -> RequestError:
     return RequestError(400, message, param=param)
 
 
-def _input(value: object, model: ModelFacts) -> tuple[list[str] | None, list[list[int]] | None]:
+def _input(value: object, model: ModelFacts, *, base64: bool) -> TextRequest | TokenRequest:
     if isinstance(value, str):
-        return [_text(value)], None
+        return TextRequest([_text(value)], base64)
     if not isinstance(value, list) or not value:
         raise _bad("input", "input must be a string, a list of strings, a list of token ids or a list of such lists")
     if type(value[0]) is int:
-        return None, [_token_ids(value, model)]
+        return TokenRequest([_token_ids(value, model)], base64)
     if len(value) > MAX_INPUTS:
         raise _bad("input", f"input has {len(value)} entries, {MAX_INPUTS} at most")
     if isinstance(value[0], str):
-        return [_text(item) for item in value], None
-    return None, [_token_ids(item, model) for item in value]
+        return TextRequest([_text(item) for item in value], base64)
+    return TokenRequest([_token_ids(item, model) for item in value], base64)
 
 
 def _text(value: object) -> str:

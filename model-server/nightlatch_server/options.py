@@ -14,7 +14,7 @@ from nightlatch_server.http.tls import TlsFiles
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times are in seconds; `tls` and `admit` are both None with --insecure-plain only."""
+    """Times are in seconds; `tls` and `admit` are None with --insecure-plain only."""
 
     model_dir: Path
     model_name: str | None
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m nightlatch_server",
         description="Serve one model package over Open Inference Protocol v2 and OpenAI's API. "
-        "Exit status: 0 ended when asked to, 2 bad options, 3 the package was refused, 4 the model could not be loaded.",
+        "Exit status: 0 ended when asked to, 2 bad options, 3 package refused, 4 the model could not be loaded.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"nightlatch_server {__version__}")

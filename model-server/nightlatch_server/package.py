@@ -1,7 +1,7 @@
 """Model packages on disk: verify one, read one, write one. Imports no torch.
 
-A package is a directory with `model.json`, `*.safetensors` and, for text, `tokenizer.json`. Its digest is `sha256:` and the
-SHA-256 of model.json's bytes; model.json has the SHA-256 of every other file, so one digest pins the whole package.
+A package is a directory with `model.json`, `*.safetensors` and, for text, `tokenizer.json`. Its digest is `sha256:` and
+the SHA-256 of model.json's bytes; model.json has the SHA-256 of every other file: one digest pins the whole package.
 Refused: formats that can run code when loaded, links, and any name that leaves the directory.
 """
 
@@ -32,7 +32,8 @@ TOKENIZER_LIMIT = 64 << 20
 _CHUNK = 4 << 20
 
 UNSAFE_SUFFIXES = frozenset(
-    ".bin .pt .pth .pt2 .jit .ts .pkl .pickle .ckpt .joblib .dill .npy .npz .h5 .keras .so .dylib .dll .py .pyc".split()
+    {".bin", ".pt", ".pth", ".pt2", ".jit", ".ts", ".pkl", ".pickle", ".ckpt", ".joblib", ".dill"}
+    | {".npy", ".npz", ".h5", ".keras", ".so", ".dylib", ".dll", ".py", ".pyc"}
 )
 
 
@@ -87,9 +88,9 @@ def read_package(directory: Path, expect_digest: str | None = None) -> Package:
 def refuse_unsafe_files(directory: Path) -> None:
     """Refuse a directory in which a file of a code-running format lies, used or not."""
     for folder, _, names in os.walk(directory):
-        for name in names:
-            if Path(name).suffix.lower() in UNSAFE_SUFFIXES:
-                where = os.path.relpath(os.path.join(folder, name), directory)
+        for path in (Path(folder, name) for name in names):
+            if path.suffix.lower() in UNSAFE_SUFFIXES:
+                where = path.relative_to(directory)
                 raise PackageError(
                     f"{where}: files of this kind can run code when loaded and are not served; "
                     "convert the weights to .safetensors and remove the file (or package into a directory of its own)"
@@ -106,18 +107,17 @@ def write_package(
     """Make a package of one's own model and return its digest.
 
     `source` is a directory in Hugging Face's BERT layout: `config.json`, `tokenizer.json`, one or more `*.safetensors`,
-    and, if they are there, sentence-transformers' `modules.json`, `sentence_bert_config.json` and `1_Pooling/config.json`.
-    With `target` (new, empty, or a package to be replaced) the needed files are copied there; without it only `model.json`
-    is written, into `source` itself. `name` is the name callers use; the source directory's by default.
+    and, if there, sentence-transformers' `modules.json`, `sentence_bert_config.json` and `1_Pooling/config.json`.
+    With `target` (new, empty, or a package to be replaced) the needed files are copied there; without it only
+    `model.json` is written, into `source` itself. `name` is the name callers use; the source directory's by default.
     The same source gives the same digest. Raises PackageError with a message that says what to do.
     """
-    # Here, since the import order would otherwise be a circle: the recipe uses this module's checks.
-    from nightlatch_server import packaging
+    from nightlatch_server import packaging  # noqa: PLC0415  # it uses this module's checks: a circle otherwise
 
     return packaging.write(Path(source), Path(target) if target is not None else None, name=name, version=version)
 
 
-# -- files ---------------------------------------------------------------------------------------------------------------
+# -- files ----------------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import uvloop
@@ -50,11 +51,11 @@ def main(arguments: Sequence[str]) -> None:
         uvloop.run(Server(options).run())
     except StartError as error:
         status = error.status
-        log.error("the server ends: %s", error)
+        log.critical("the server ends: %s", error)
         _leave_message(options.termination_message, str(error))
     except OSError as error:
         status = EXIT_OPTIONS
-        log.error("the server can't start: %s", error)
+        log.critical("the server can't start: %s", error)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -68,7 +69,7 @@ def _leave_message(path: Path | None, message: str) -> None:
     try:
         path.write_text(message[:4096], encoding="utf-8")
     except OSError as error:
-        log.error("no termination message could be written: %s", error)
+        log.warning("no termination message could be written: %s", error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Server:
         self._hurried = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises StartError when the model can't be loaded, OSError for a port in use."""
+        """Serve until SIGTERM or SIGINT. Raises StartError if the model can't be loaded, OSError for a port in use."""
         security = self._security()
         listener = self._listener()
         admin_sock = bind(self.options.admin_host or self.options.host, self.options.admin_port)
@@ -146,7 +147,8 @@ class Server:
         """Load the model in a thread; come back when it serves, or when the process is told to end before that."""
         loading = asyncio.wrap_future(loader.in_thread(self._load, "loader"))
         ending = asyncio.create_task(self._ending.wait())
-        await asyncio.wait([loading, ending], return_when=asyncio.FIRST_COMPLETED)
+        awaited: list[asyncio.Future[Any]] = [loading, ending]
+        await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         if not loading.done():
             return

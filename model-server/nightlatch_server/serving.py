@@ -60,7 +60,7 @@ class Serving:
         return self.lifecycle.model
 
     def deadline(self, request: Request) -> float:
-        """Loop time at which the caller will have given up: our own limit, or less if Envoy says so."""
+        """time.monotonic() at which the caller will have given up: our own limit, or less if Envoy says so."""
         expected = request.header(b"x-envoy-expected-rq-timeout-ms")
         seconds = self._timeout
         if expected is not None and expected.isdigit() and len(expected) < 10:

@@ -1,15 +1,15 @@
 """The safetensors format, checked before a byte of it becomes a tensor. Imports no torch.
 
 A file is: the header's length (8 bytes, little-endian), the header (JSON: name → dtype, shape, data_offsets), the data.
-Format: https://github.com/huggingface/safetensors#format. The library copies each tensor when it is given bytes; here the
-tensors are views of the buffer that was hashed, so that what was verified is what is loaded, and once in memory.
+Format: https://github.com/huggingface/safetensors#format. The library copies each tensor when it is given bytes; here
+the tensors are views of the buffer that was hashed: what was verified is what is loaded, and it is in memory once.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -70,7 +70,7 @@ def _view(entry: object, start: int, where: str) -> TensorView:
     if not isinstance(entry, dict) or entry.get("dtype") not in ITEM_SIZES:
         raise PackageError(f"{where}: unknown dtype; one of {', '.join(ITEM_SIZES)}")
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
-    if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
+    if not _is_sizes(shape) or not _is_sizes(offsets) or len(offsets) != 2:
         raise PackageError(f"{where}: shape and data_offsets must be lists of sizes")
     begin, end = offsets
     if end - begin != math.prod(shape) * ITEM_SIZES[entry["dtype"]]:
@@ -78,7 +78,7 @@ def _view(entry: object, start: int, where: str) -> TensorView:
     return TensorView(entry["dtype"], tuple(shape), start + begin, start + end)
 
 
-def _sizes(value: Any) -> bool:
+def _is_sizes(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and len(value) <= 16 and all(type(n) is int and n >= 0 for n in value)
 
 

@@ -1,6 +1,6 @@
 """The models that can be built, by the name that a package's `architecture` gives.
 
-An entry names a module and its `load` function; importing it brings torch in, so that is left until a package asks for it.
+An entry names a module and its `load` function; importing it brings torch in, so that waits for a package to ask.
 """
 
 from __future__ import annotations

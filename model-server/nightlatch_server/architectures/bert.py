@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nightlatch_server.architectures.layers import Embedding, LayerNorm, Linear
 from nightlatch_server.manifest import PackageError
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -63,10 +64,10 @@ class Embeddings(nn.Module):
 
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(c.vocab_size, c.hidden_size)
-        self.position_embeddings = nn.Embedding(c.max_position_embeddings, c.hidden_size)
-        self.token_type_embeddings = nn.Embedding(c.type_vocab_size, c.hidden_size)
-        self.LayerNorm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.word_embeddings = Embedding(c.vocab_size, c.hidden_size)
+        self.position_embeddings = Embedding(c.max_position_embeddings, c.hidden_size)
+        self.token_type_embeddings = Embedding(c.type_vocab_size, c.hidden_size)
+        self.LayerNorm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
 
     def forward(self, ids: Tensor) -> Tensor:
         positions = self.position_embeddings.weight[: ids.shape[1]] + self.token_type_embeddings.weight[0]
@@ -80,9 +81,9 @@ class SelfAttention(nn.Module):
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
         self.heads = c.num_attention_heads
-        self.query = nn.Linear(c.hidden_size, c.hidden_size)
-        self.key = nn.Linear(c.hidden_size, c.hidden_size)
-        self.value = nn.Linear(c.hidden_size, c.hidden_size)
+        self.query = Linear(c.hidden_size, c.hidden_size)
+        self.key = Linear(c.hidden_size, c.hidden_size)
+        self.value = Linear(c.hidden_size, c.hidden_size)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         q, k, v = (self._split(project(x)) for project in (self.query, self.key, self.value))
@@ -98,8 +99,8 @@ class Residual(nn.Module):
 
     def __init__(self, c: BertConfig, width: int) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, c.hidden_size)
-        self.LayerNorm = nn.LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
+        self.dense = Linear(width, c.hidden_size)
+        self.LayerNorm = LayerNorm(c.hidden_size, eps=c.layer_norm_eps)
 
     def forward(self, x: Tensor, before: Tensor) -> Tensor:
         return self.LayerNorm(self.dense(x) + before)  # type: ignore[no-any-return]  # nn.Module.__call__ is untyped
@@ -111,7 +112,7 @@ class Layer(nn.Module):
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
         self.attention = nn.ModuleDict({"self": SelfAttention(c), "output": Residual(c, c.hidden_size)})
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(c.hidden_size, c.intermediate_size)})
+        self.intermediate = nn.ModuleDict({"dense": Linear(c.hidden_size, c.intermediate_size)})
         self.output = Residual(c, c.intermediate_size)
         self.activation = c.activation
 
@@ -132,7 +133,7 @@ class Bert(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor | None) -> Tensor:
         x: Tensor = self.embeddings(ids)
         attention_mask = None if mask is None else mask[:, None, None, :]
-        for layer in self.encoder["layer"]:  # type: ignore[union-attr]  # a ModuleList, typed as any Module
+        for layer in cast("nn.ModuleList", self.encoder["layer"]):
             x = layer(x, attention_mask)
         return x
 
@@ -145,7 +146,7 @@ def build(config: BertConfig, weights: dict[str, Tensor]) -> Bert:
         network.load_state_dict(_own(weights), strict=True, assign=True)
     except RuntimeError as error:
         raise PackageError(f"the weights don't fit the architecture that model.json describes: {error}") from error
-    return network.eval().requires_grad_(False)
+    return network.eval().requires_grad_(requires_grad=False)
 
 
 def _own(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Sentence embeddings: a BERT encoder, pooled over its tokens and scaled to length 1 (Reimers & Gurevych, arXiv:1908.10084)."""
+"""Sentence embeddings: BERT, pooled over its tokens, scaled to length 1 (Reimers & Gurevych, arXiv:1908.10084)."""
 
 from __future__ import annotations
 

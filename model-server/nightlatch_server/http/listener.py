@@ -1,7 +1,8 @@
 """A listening socket, its connections, and their end.
 
-The TLS context belongs to the accepting server object: a new context means a second server object on a duplicate of the same
-listening socket, and then the first one stops accepting. The backlog is the socket's, so no connection is lost between them.
+The TLS context belongs to the accepting server object: a new context means a second server object on a duplicate of
+the same listening socket, and then the first one stops accepting. The backlog is the socket's, so that no connection is
+lost between them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def bind(host: str, port: int) -> socket.socket:
     """A listening TCP socket; port 0 takes a free one. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=_BACKLOG, reuse_port=False)
-    sock.setblocking(False)
+    sock.setblocking(False)  # noqa: FBT003  # the socket API takes no keyword
     return sock
 
 
@@ -88,9 +89,9 @@ class Listener:
                 connection.expire(loop.time())
 
     async def drain(self, *, quiet: float, timeout: float) -> bool:
-        """Finish what is in progress, then close; False if `timeout` seconds were not enough and the rest was dropped.
+        """Finish what is in progress, then close; False if that took over `timeout` seconds and the rest was dropped.
 
-        Idle connections close once `quiet` seconds went by without a request, so that one on its way still gets its answer.
+        Idle connections close once `quiet` seconds went by without a request, so that one on its way is still answered.
         """
         self.closing = True
         self.stop_accepting()

@@ -15,7 +15,7 @@ JSON = b"application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One whole request. `path` has no query; header names are lower case; `received` is loop time, in seconds."""
+    """One whole request. `path` has no query; header names are lower case; `received` is time.monotonic()."""
 
     method: str
     path: str

@@ -1,13 +1,14 @@
 """One HTTP/1.1 connection: parses with httptools, answers in order, closes when it should.
 
-Pipelined requests are answered one after the other. A connection that goes away cancels its request in progress, so that
-the batcher can skip it.
+Pipelined requests are answered one after the other. A connection that goes away cancels its request in progress, so
+that the batcher can skip it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """Raised within a parser callback: answer with this and read no further."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -63,7 +64,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = self._loop.time()
         self._listener.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio.Protocol
         self._listener.connections.discard(self)
         self._transport = None
         self._deaf = True
@@ -89,7 +90,7 @@ class Connection(asyncio.Protocol):
             self._refuse(error_response(400, "this server upgrades no connection; send plain HTTP/1.1"))
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause.response if isinstance(cause, _Refused) else _malformed(error))
+            self._refuse(cause.response if isinstance(cause, _RefusedError) else _malformed(error))
         else:
             self._count_head(len(data))
 
@@ -121,7 +122,7 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self._url += url
         if len(self._url) > self._limits.url:
-            raise _Refused(414, f"the URL is longer than {self._limits.url} bytes")
+            raise _RefusedError(414, f"the URL is longer than {self._limits.url} bytes")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
@@ -132,10 +133,10 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if not self._url.startswith(b"/"):
-            raise _Refused(400, "the request target must be a path that begins with /")
+            raise _RefusedError(400, "the request target must be a path that begins with /")
         headers = dict(self._headers)
         if self._parser.get_http_version() == "1.1" and b"host" not in headers:
-            raise _Refused(400, "an HTTP/1.1 request needs a Host header")
+            raise _RefusedError(400, "an HTTP/1.1 request needs a Host header")
         length = headers.get(b"content-length", b"0")
         if len(length) > 18 or int(length) > self._limits.body:
             raise self._body_too_large()
@@ -144,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, value: bytes) -> None:
         if value.lower() != b"100-continue":
-            raise _Refused(417, "the only expectation met here is 100-continue")
+            raise _RefusedError(417, "the only expectation met here is 100-continue")
         self._continue_due = True
         if self._task is None and not self._waiting:
             self._send_continue()
@@ -161,8 +162,8 @@ class Connection(asyncio.Protocol):
         if self._body_bytes > self._limits.body:
             raise self._body_too_large()
 
-    def _body_too_large(self) -> _Refused:
-        return _Refused(413, f"the body is larger than {self._limits.body} bytes; send fewer rows in one request")
+    def _body_too_large(self) -> _RefusedError:
+        return _RefusedError(413, f"the body is larger than {self._limits.body} bytes; send fewer rows in one request")
 
     def on_message_complete(self) -> None:
         self._continue_due = False
@@ -181,7 +182,7 @@ class Connection(asyncio.Protocol):
             headers=self._headers,
             body=b"".join(self._body),
             keep_alive=self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1",
-            received=self._loop.time(),
+            received=time.monotonic(),
         )
 
     # -- answers -----------------------------------------------------------------------------------------------------
@@ -274,5 +275,5 @@ def _malformed(error: Exception) -> Response:
     return error_response(400, f"malformed HTTP request: {error}")
 
 
-def _too_many_headers() -> _Refused:
-    return _Refused(431, "the request's headers are too many or too large")
+def _too_many_headers() -> _RefusedError:
+    return _RefusedError(431, "the request's headers are too many or too large")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class TlsFiles:
 
     def fingerprint(self) -> Fingerprint:
         """Changes when any file does, also when a Secret volume swaps the directory behind its link. Raises OSError."""
-        stats = [os.stat(path) for path in (self.certificate, self.key, self.ca)]
+        stats = [path.stat() for path in (self.certificate, self.key, self.ca)]
         return tuple((s.st_ino, s.st_mtime_ns, s.st_size) for s in stats)
 
 
@@ -48,8 +48,7 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
 
 def uri_names(peer: dict[str, object] | None) -> list[str]:
     """The URI subject alternative names of a certificate as `SSLSocket.getpeercert()` gives it."""
-    names = (peer or {}).get("subjectAltName", ())
-    assert isinstance(names, tuple)
+    names = cast("tuple[tuple[str, str], ...]", (peer or {}).get("subjectAltName", ()))
     return [value for kind, value in names if kind == "URI"]
 
 
@@ -71,13 +70,13 @@ async def follow(
     files: TlsFiles,
     known: Fingerprint,
     apply: Callable[[ssl.SSLContext], Awaitable[None]],
-    report: Callable[[bool], None],
+    report: Callable[[str], None],
     every: float = 1.0,
 ) -> None:
     """Apply a new context whenever the files differ from `known`, the ones now in force; runs until cancelled.
 
     Files that don't fit together (a rotation half done, a broken file) leave the old context in force and are tried
-    again at their next change. `report` gets True for each context applied and False for each one refused.
+    again at their next change. `report` gets "taken" for each context applied and "refused" for each one that was not.
     """
     while True:
         await asyncio.sleep(every)
@@ -88,8 +87,8 @@ async def follow(
             known = seen
             await apply(server_context(files))
         except (OSError, ssl.SSLError) as error:
-            report(False)
-            log.error("new TLS files refused, the old ones stay in force", extra={"reason": str(error)})
+            report("refused")
+            log.warning("new TLS files refused, the old ones stay in force", extra={"reason": str(error)})
         else:
-            report(True)
+            report("taken")
             log.info("TLS files reloaded")
