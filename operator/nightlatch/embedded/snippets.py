@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a client reaches an endpoint: `https://NAME.NAMESPACE.localhost:PORT`, and the directory with its key and CA."""
+    """How a client reaches an endpoint (`https://NAME.NAMESPACE.localhost:PORT`); `files`: where its key and CA lie."""
 
     url: str
     model: str

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 
 
-def on_signals(stopped: asyncio.Event, kill_children: Callable[[], None]) -> None:
+def on_signals(stopped: asyncio.Event, kill_children: Callable[[], object]) -> None:
     """Set `stopped` at the first SIGINT or SIGTERM. At the second, kill the children and exit with 130."""
     loop = asyncio.get_running_loop()
 

@@ -1,0 +1,57 @@
+"""`nightlatch up`: endpoints as local processes, until Ctrl-C."""
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import click
+
+from nightlatch.cli import options
+from nightlatch.cli.screen import Screen
+from nightlatch.embedded.layout import Layout
+from nightlatch.embedded.up import Options, up
+
+DEFAULT_PORT = 8443
+
+
+@click.command("up")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Where the gateway listens, on 127.0.0.1. 0: any free port.",
+)
+@click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
+@options.state_dir
+def command(files: tuple[Path, ...], port: int, gateways: int, state_dir: Path) -> None:
+    """Run the endpoints of the manifests FILE... (files or directories) as local processes.
+
+    The files are watched: an edit takes effect at once, a document that is removed is an object deleted. Keys and
+    state stay in the state directory. Ctrl-C stops everything; a second Ctrl-C at once.
+    """
+    os.umask(0o077)
+    screen = Screen()
+    log_to(Layout.at(state_dir))
+    asyncio.run(up(Options(files, state_dir, port, gateways), screen.say))
+
+
+def log_to(layout: Layout) -> None:
+    """The program's own log, once its directory is there; a person reads the screen."""
+    logging.getLogger().addHandler(_LateFile(layout.logs / "up.log"))
+    logging.getLogger("nightlatch").setLevel(logging.INFO)
+
+
+class _LateFile(logging.FileHandler):
+    """Opens its file at the first record; before the directory exists, records are dropped."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, delay=True)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See logging."""
+        if Path(self.baseFilename).parent.is_dir():
+            super().emit(record)

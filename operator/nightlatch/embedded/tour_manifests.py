@@ -1,0 +1,46 @@
+"""The manifests of the tour."""
+
+from pathlib import Path
+
+_ENDPOINT = """\
+apiVersion: nightlatch.dev/v1alpha1
+kind: InferenceEndpoint
+metadata:
+  name: {name}
+spec:
+  model:
+    source:
+      path: {model}
+  scaling:
+    idleAfter: {idle_after}
+  access:
+    apiKey: {{}}
+"""
+_CLIENT = """\
+apiVersion: nightlatch.dev/v1alpha1
+kind: InferenceClient
+metadata:
+  name: {name}
+spec:
+  endpoints:
+    - name: {endpoint}
+  apiKey: {{}}
+"""
+
+
+def tour(model: Path, idle_after: str) -> str:
+    """Two endpoints, each with one client."""
+    return "---\n".join(
+        [
+            _ENDPOINT.format(name="minilm", model=model, idle_after=idle_after),
+            _CLIENT.format(name="search-bot", endpoint="minilm"),
+            _ENDPOINT.format(name="other", model=model, idle_after=idle_after),
+            _CLIENT.format(name="other-bot", endpoint="other"),
+        ]
+    )
+
+
+def broken(model: Path) -> str:
+    """One endpoint with two mistakes."""
+    text = _ENDPOINT.format(name="minilm", model=model, idle_after="5 minutes")
+    return text.replace("  scaling:", "  scalling: {}\n  scaling:")
