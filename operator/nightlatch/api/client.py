@@ -2,10 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from nightlatch.api.endpoint import Duration, Name, Permission, RateLimit, SecretKeyName
-from nightlatch.api.meta import Condition, Key, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, Key, ObjectMeta, Shape
+from nightlatch.api.rules import matching, rules
+
+_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+# `namespace` is a reserved word of CEL, which the API server escapes so.
+_SAME_ENDPOINT = (
+    "a.name == b.name && (has(a.__namespace__) ? a.__namespace__ : '') == (has(b.__namespace__) ? b.__namespace__ : '')"
+)
 
 
 class EndpointGrant(Shape):
@@ -21,8 +28,20 @@ class ApiKey(Shape):
 
     rotate_every: Duration | None = None
     overlap: Duration = "24h"
-    expires_at: Annotated[str, Field(max_length=64)] | None = None
+    """How long the previous key still works after a rotation."""
+    expires_at: (
+        Annotated[
+            str,
+            Field(
+                pattern=_TIME,
+                max_length=64,
+                json_schema_extra=matching(_TIME, "write an RFC 3339 time, such as 2027-01-31T00:00:00Z"),
+            ),
+        ]
+        | None
+    ) = None
     secret_name: SecretKeyName | None = None
+    """Where the key is written, with url and ca.crt. Default: NAME-key."""
     revoked_key_ids: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
 
 
@@ -35,13 +54,34 @@ class ClientCertificate(Shape):
 
 
 class ClientSpec(Shape):
-    """`spec` of an InferenceClient."""
+    """Which credentials the caller has, and what it may do where."""
 
-    endpoints: Annotated[tuple[EndpointGrant, ...], Field(max_length=256)] = ()
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.apiKey) || has(self.certificate)",
+                "a client needs a credential: write apiKey: {} (or certificate: {})",
+            )
+        )
+    )
+
+    endpoints: Annotated[
+        tuple[EndpointGrant, ...],
+        Field(
+            max_length=128,
+            json_schema_extra=rules(
+                (
+                    f"self.all(a, self.exists_one(b, {_SAME_ENDPOINT}))",
+                    "an endpoint is named twice: write it once, with all its permissions",
+                )
+            ),
+        ),
+    ] = ()
     api_key: ApiKey | None = None
     certificate: ClientCertificate | None = None
     rate_limit: RateLimit | None = None
     suspended: bool = False
+    """True: every credential of this client is refused at once."""
 
 
 class KeyStatus(Shape):
@@ -61,23 +101,27 @@ class ClientCertificateStatus(Shape):
 
 
 class ClientStatus(Shape):
-    """`status` of an InferenceClient."""
+    """What the operator last saw."""
 
     observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
+    conditions: Conditions = ()
     keys: tuple[KeyStatus, ...] = ()
     certificate: ClientCertificateStatus | None = None
 
 
 class InferenceClient(Shape):
-    """The resource, parsed. Make one with `nightlatch.api.parse.parse_client`."""
+    """One caller, its credentials, and what it may do where."""
 
+    # Parsed from a raw object by nightlatch.api.parse.parse_client.
     metadata: ObjectMeta
     spec: ClientSpec
     status: ClientStatus = ClientStatus()
 
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.metadata.key
+
     def endpoint_keys(self) -> tuple[Key, ...]:
         """The endpoints it names, in the order of the spec."""
-        return tuple(
-            Key(grant.namespace or self.metadata.namespace, grant.name) for grant in self.spec.endpoints
-        )
+        return tuple(Key(grant.namespace or self.metadata.namespace, grant.name) for grant in self.spec.endpoints)

@@ -4,6 +4,9 @@ import re
 
 # One or more number-unit pairs, largest unit first is not demanded (as in Go's time.ParseDuration, plus days).
 PATTERN = r"^([0-9]+(ms|s|m|h|d))+$"
+ADVICE = "is not a duration: write a number and a unit (ms, s, m, h, d), such as 45s or 1h30m"
+# A longer text is refused by the schema; it also bounds what a hostile one costs here.
+MAX_LENGTH = 32
 
 _PART = re.compile(r"([0-9]+)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -11,8 +14,6 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 def parse_duration(text: str) -> float:
     """Seconds in `text`. Raises ValueError, saying what to write, when it is not a duration."""
-    if not re.fullmatch(PATTERN, text):
-        raise ValueError(
-            f"{text!r} is not a duration: write a number and a unit (ms, s, m, h, d), such as 45s or 1h30m"
-        )
+    if len(text) > MAX_LENGTH or not re.fullmatch(PATTERN, text):
+        raise ValueError(f"{text[:MAX_LENGTH]!r} {ADVICE}")
     return sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(text))

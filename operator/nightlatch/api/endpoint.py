@@ -1,16 +1,40 @@
 """InferenceEndpoint: one model behind one gate. The whole shape of docs' api page; CEL rules ride on the models."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from nightlatch.api import duration
-from nightlatch.api.meta import Condition, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, Key, ObjectMeta, Shape
+from nightlatch.api.rules import exactly_one, matching, rules
 
-Duration = Annotated[str, Field(pattern=duration.PATTERN, max_length=32)]
+
+def _duration(text: str) -> str:
+    duration.parse_duration(text)
+    return text
+
+
+Duration = Annotated[
+    str,
+    Field(
+        max_length=duration.MAX_LENGTH,
+        json_schema_extra=matching(duration.PATTERN, f"the value {duration.ADVICE}"),
+    ),
+    AfterValidator(_duration),
+]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 SecretKeyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+Digest = Annotated[
+    str,
+    Field(
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        max_length=128,
+        json_schema_extra=matching(
+            "^sha256:[0-9a-f]{64}$",
+            "not a digest: write sha256: and 64 lower-case hex digits, as `nightlatch package` prints them",
+        ),
+    ),
+]
 Permission = Literal["infer", "metadata", "health", "metrics"]
 ALL_PERMISSIONS: tuple[Permission, ...] = ("infer", "metadata", "health", "metrics")
 HostName = Annotated[
@@ -34,25 +58,59 @@ class PvcSource(Shape):
 class ImageSource(Shape):
     """A model package in an OCI image, by digest."""
 
-    reference: Annotated[str, Field(pattern=r"^.+@sha256:[0-9a-f]{64}$", max_length=512)]
+    reference: Annotated[
+        str,
+        Field(
+            pattern=r"^.+@sha256:[0-9a-f]{64}$",
+            max_length=512,
+            json_schema_extra=matching(
+                "^.+@sha256:[0-9a-f]{64}$",
+                "a tag can move: write the image with its digest, REGISTRY/NAME@sha256:DIGEST",
+            ),
+        ),
+    ]
 
 
 class ModelSource(Shape):
-    """Exactly one of the four."""
+    """Where the model package comes from: exactly one of pvc, uri, image and path."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                exactly_one("pvc", "uri", "image", "path"),
+                "write exactly one of pvc, uri, image and path: a model has one source",
+            ),
+            (
+                "!has(self.secretRef) || has(self.uri)",
+                "secretRef holds the credentials for uri: write uri as well, or remove secretRef",
+            ),
+        )
+    )
 
     pvc: PvcSource | None = None
-    uri: Annotated[str, Field(pattern=r"^(https|s3)://.+$", max_length=2048)] | None = None
+    uri: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(https|s3)://.+$",
+                max_length=2048,
+                json_schema_extra=matching("^(https|s3)://.+$", "write a URI that starts with https:// or s3://"),
+            ),
+        ]
+        | None
+    ) = None
+    """Fetched once, before the first start. https:// or s3://."""
     secret_ref: SecretReference | None = None
+    """Credentials for `uri`."""
     image: ImageSource | None = None
     path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    """A directory of this machine; for `nightlatch up` only."""
 
 
 class Model(Shape):
     """What is served, and under which name callers ask for it."""
 
-    name: (
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$", max_length=128)] | None
-    ) = None
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$", max_length=128)] | None = None
     source: ModelSource
     digest: Digest | None = None
 
@@ -74,7 +132,25 @@ class Toleration(Shape):
     toleration_seconds: int | None = None
 
 
-Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$", max_length=32)]
+def _text_of_number(value: Any) -> Any:
+    """YAML reads `cpu: 2` as a number; a quantity is text."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Quantity = Annotated[
+    str,
+    Field(pattern=_QUANTITY, max_length=32),
+    BeforeValidator(_text_of_number),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "pattern": _QUANTITY,
+            "maxLength": 32,
+            "x-kubernetes-int-or-string": True,
+        }
+    ),
+]
 
 
 class Resources(Shape):
@@ -87,12 +163,33 @@ class Resources(Shape):
 class Runtime(Shape):
     """How the model is served. Default: the bundled torch server. An allow-list, no raw pod template."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.image) || has(self.protocol)",
+                "an image of your own needs protocol: write protocol: OpenInference or protocol: OpenAI",
+            ),
+            (
+                "has(self.image) || !(has(self.port) || has(self.readinessPath))",
+                "port and readinessPath belong to an image of your own: write image as well, or remove them",
+            ),
+        )
+    )
+
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
     protocol: Literal["OpenInference", "OpenAI"] | None = None
     args: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=64)] = ()
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = ()
+    env: Annotated[
+        tuple[EnvVar, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
     resources: Resources | None = None
-    node_selector: Annotated[dict[str, str], Field(max_length=32)] = Field(default_factory=dict)
+    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] = Field(
+        default_factory=dict
+    )
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
     image_pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=8)] = ()
     runtime_class_name: Name | None = None
@@ -111,11 +208,24 @@ class Hold(Shape):
 class Scaling(Shape):
     """When replicas come and go."""
 
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.minReplicas <= self.maxReplicas",
+                "minReplicas is above maxReplicas: lower minReplicas or raise maxReplicas",
+            )
+        )
+    )
+
     min_replicas: Annotated[int, Field(ge=0, le=100)] = 0
+    """Replicas that stay while nobody calls; 0 lets the endpoint sleep."""
     max_replicas: Annotated[int, Field(ge=1, le=100)] = 1
     target_concurrency: Annotated[int, Field(ge=1, le=10000)] = 8
+    """Calls in flight and held, for each replica, that the autoscaler aims at."""
     idle_after: Duration = "5m"
+    """How long without a call before the endpoint goes to sleep."""
     idle: Literal["Zero", "Standby"] = "Zero"
+    """What sleep is: no process (Zero), or one with its weights dropped (Standby; bundled runtime only)."""
     hold: Hold = Hold()
     mode: Literal["Managed", "External"] = "Managed"
 
@@ -152,7 +262,7 @@ class RuleWhen(Shape):
     """Every named claim must hold one of the values."""
 
     claims: Annotated[
-        dict[str, Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=64)]],
+        dict[str, Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(min_length=1, max_length=64)]],
         Field(max_length=16),
     ] = Field(default_factory=dict)
     clients: Annotated[tuple[Annotated[str, Field(max_length=127)], ...], Field(max_length=64)] = ()
@@ -172,10 +282,28 @@ class NamespaceSelector(Shape):
 
 
 Mechanism = Literal["apiKey", "jwt", "oauth2", "mtls"]
+_ACCEPTS_ONLY_ENABLED = (
+    "!has(self.accept) || self.accept.all(group, group.all(name, "
+    "(name == 'apiKey' && has(self.apiKey)) || (name == 'jwt' && has(self.jwt)) || "
+    "(name == 'oauth2' && has(self.oauth2)) || (name == 'mtls' && has(self.mtls))))"
+)
 
 
 class Access(Shape):
-    """Who gets in. At least one mechanism."""
+    """Who gets in. At least one mechanism; the gate is never open to everyone."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.apiKey) || has(self.jwt) || has(self.oauth2) || has(self.mtls)",
+                "write at least one of apiKey, jwt, oauth2 and mtls, such as apiKey: {}: no endpoint is open to all",
+            ),
+            (
+                _ACCEPTS_ONLY_ENABLED,
+                "accept names a mechanism that is not there: write it beside accept, or remove it from accept",
+            ),
+        )
+    )
 
     api_key: ApiKeyAccess | None = None
     jwt: TokenAccess | None = None
@@ -184,16 +312,26 @@ class Access(Shape):
     accept: (
         Annotated[
             tuple[Annotated[tuple[Mechanism, ...], Field(min_length=1, max_length=4)], ...],
-            Field(max_length=8),
+            Field(min_length=1, max_length=8),
         ]
         | None
     ) = None
+    """Any of these lists, all within one. Default: each enabled mechanism alone."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
     allowed_namespaces: NamespaceSelector | None = None
 
 
 class RateLimit(Shape):
     """A token bucket for each client identity, on each gateway."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!has(self.burst) || self.burst >= self.requests",
+                "burst is the most calls at once: write at least as many as requests, or leave burst out",
+            )
+        )
+    )
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)]
     per: Duration = "1s"
@@ -218,11 +356,21 @@ class Tls(Shape):
 
 
 class EndpointSpec(Shape):
-    """`spec` of an InferenceEndpoint."""
+    """What is served, who may call it, and when it sleeps."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "!(has(self.runtime.image) && self.scaling.idle == 'Standby')",
+                "idle: Standby is for the bundled runtime: write idle: Zero, or remove runtime.image",
+            )
+        )
+    )
 
     model: Model
     runtime: Runtime = Runtime()
     request_timeout: Duration = "60s"
+    """The longest a call may take once the endpoint is awake."""
     scaling: Scaling = Scaling()
     access: Access
     rate_limit: RateLimit | None = None
@@ -250,27 +398,40 @@ class LastWake(Shape):
 
 
 class EndpointStatus(Shape):
-    """`status` of an InferenceEndpoint."""
+    """What the operator last saw."""
 
     observed_generation: int = 0
     url: str = ""
     replicas: int = 0
     selector: str = ""
     state: EndpointState | None = None
-    conditions: tuple[Condition, ...] = ()
+    access: str = ""
+    """The enabled mechanisms, such as `apiKey,mtls`."""
+    conditions: Conditions = ()
     certificates: tuple[CertificateStatus, ...] = ()
     clients: int = 0
     last_wake: LastWake | None = None
 
 
 class InferenceEndpoint(Shape):
-    """The resource, parsed. Make one with `nightlatch.api.parse.parse_endpoint`."""
+    """One model behind one gate: asleep until a caller proved who it is."""
 
+    # Parsed from a raw object by nightlatch.api.parse.parse_endpoint.
     metadata: ObjectMeta
     spec: EndpointSpec
     status: EndpointStatus = EndpointStatus()
 
     @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.metadata.key
+
+    @property
     def model_name(self) -> str:
         """The name callers use: `spec.model.name`, else the object's own."""
         return self.spec.model.name or self.metadata.name
+
+    def admits_clients_of(self, namespace: str) -> bool:
+        """Whether an InferenceClient of `namespace` may name this endpoint."""
+        allowed = self.spec.access.allowed_namespaces
+        return namespace == self.metadata.namespace or (allowed is not None and namespace in allowed.names)

@@ -1,13 +1,21 @@
-"""TokenIssuer: whose tokens are believed, and what they permit. Behaviour comes with the JWT issue; the shape is whole."""
+"""TokenIssuer: whose tokens are believed, and what they permit. Behaviour comes later; the shape is whole."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from nightlatch.api.endpoint import Duration, Permission, SecretKeyName
-from nightlatch.api.meta import Condition, ObjectMeta, Shape
+from nightlatch.api.endpoint import Duration, Permission, SecretReference
+from nightlatch.api.meta import Conditions, Key, ObjectMeta, Shape
+from nightlatch.api.rules import exactly_one, matching, rules
 
-HttpsUrl = Annotated[str, Field(pattern=r"^https://.+$", max_length=2048)]
+HttpsUrl = Annotated[
+    str,
+    Field(
+        pattern=r"^https://.+$",
+        max_length=2048,
+        json_schema_extra=matching("^https://.+$", "write a URL that starts with https://"),
+    ),
+]
 ShortText = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -22,9 +30,24 @@ class KubernetesKeys(Shape):
 
 
 class IssuerKeys(Shape):
-    """Exactly one way to find the keys."""
+    """Where the verification keys come from: exactly one of discovery, jwksUri, inline and kubernetes."""
 
-    discovery: bool | None = None
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                exactly_one("discovery", "jwksUri", "inline", "kubernetes"),
+                "write exactly one of discovery: true, jwksUri, inline and kubernetes: {}",
+            )
+        )
+    )
+
+    discovery: (
+        Annotated[
+            Literal[True],
+            Field(json_schema_extra=rules(("self", "write discovery: true, or another way to find the keys"))),
+        ]
+        | None
+    ) = None
     jwks_uri: HttpsUrl | None = None
     inline: InlineKeys | None = None
     kubernetes: KubernetesKeys | None = None
@@ -45,17 +68,11 @@ class IdentityFrom(Shape):
     claim: ShortText = "sub"
 
 
-class SecretRef(Shape):
-    """A labelled Secret of the issuer's namespace."""
-
-    name: SecretKeyName
-
-
 class ClientAuth(Shape):
     """How we authenticate at the introspection endpoint."""
 
     method: Literal["private_key_jwt", "tls_client_auth", "client_secret_basic"]
-    secret_ref: SecretRef
+    secret_ref: SecretReference
 
 
 class Introspection(Shape):
@@ -74,7 +91,16 @@ class Denied(Shape):
 
 
 class IssuerSpec(Shape):
-    """`spec` of a TokenIssuer."""
+    """Whose tokens are believed, and what they permit."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "has(self.keys) || has(self.introspection)",
+                "write keys (such as keys: {discovery: true}), or introspection for opaque tokens",
+            )
+        )
+    )
 
     issuer: HttpsUrl
     audiences: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16)]
@@ -108,16 +134,22 @@ class IssuerKeyStatus(Shape):
 
 
 class IssuerStatus(Shape):
-    """`status` of a TokenIssuer."""
+    """What the operator last saw."""
 
     observed_generation: int = 0
-    conditions: tuple[Condition, ...] = ()
+    conditions: Conditions = ()
     keys: tuple[IssuerKeyStatus, ...] = ()
 
 
 class TokenIssuer(Shape):
-    """The resource, parsed. Make one with `nightlatch.api.parse.parse_issuer`."""
+    """An issuer of tokens, and what its tokens permit."""
 
+    # Parsed from a raw object by nightlatch.api.parse.parse_issuer.
     metadata: ObjectMeta
     spec: IssuerSpec
     status: IssuerStatus = IssuerStatus()
+
+    @property
+    def key(self) -> Key:
+        """Namespace and name."""
+        return self.metadata.key
