@@ -1,0 +1,5 @@
+"""Start the command line."""
+
+from tests.cluster.node.cli import main
+
+main()

@@ -1,0 +1,3 @@
+module nightlatch.test/images
+
+go 1.24
