@@ -1,0 +1,106 @@
+"""What a plan asks for. Private material is only asked for here: `controller/apply.py` makes it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nightlatch.api.client import ClientStatus
+from nightlatch.api.endpoint import EndpointStatus
+from nightlatch.api.issuer import IssuerStatus
+from nightlatch.api.meta import Key, ObjectRef
+from nightlatch.pki import LeafRequest
+from nightlatch.planning.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose child an object is. `api_version` and `uid` go into the owner reference where the namespace is the same."""
+
+    ref: ObjectRef
+    uid: str
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A Secret of ours: where it lies, what it is for, whose it is, `labels` beside those of role and owner."""
+
+    key: Key
+    role: str
+    owner: Owner
+    type: str = "Opaque"
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The object that a replacement expects to find; anything else there is a conflict, never overwritten."""
+
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutSecret:
+    """Create, or replace exactly `replaces`. For content that the plan may know (route documents)."""
+
+    child: Child
+    data: Mapping[str, bytes] = field(repr=False)
+    replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IssueLeaf:
+    """Issue a certificate with a new key into a `kubernetes.io/tls` Secret."""
+
+    child: Child
+    request: LeafRequest
+    replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MintKey:
+    """Create a Secret with a new API key under `api-key`, beside `data`. Never replaces anything."""
+
+    child: Child
+    data: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class MergeSecret:
+    """Replace these entries of exactly `replaces`; every other entry, the key among them, stays as it is."""
+
+    child: Child
+    data: Mapping[str, bytes]
+    replaces: Revision
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureWorkload:
+    """Create or update the model server; never its number of replicas."""
+
+    workload: Workload
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSecret:
+    """Delete exactly this Secret."""
+
+    key: Key
+    revision: Revision
+
+
+Action = PutSecret | IssueLeaf | MintKey | MergeSecret | EnsureWorkload
+Status = EndpointStatus | ClientStatus | IssuerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Apply in order, then delete, then write the status (None: it is as it should be).
+
+    requeue_after: seconds until time alone makes another plan necessary; None when only an event can.
+    """
+
+    apply: tuple[Action, ...] = ()
+    delete: tuple[DeleteSecret, ...] = ()
+    status: Status | None = None
+    requeue_after: float | None = None

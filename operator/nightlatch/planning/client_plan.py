@@ -1,0 +1,48 @@
+"""`plan_client()`: from a client and what is observed to its Secret and status. Pure."""
+
+from datetime import datetime
+
+from nightlatch.api.client import ClientStatus, KeyStatus
+from nightlatch.api.meta import API_VERSION
+from nightlatch.planning.actions import Owner, Plan
+from nightlatch.planning.client_conditions import ClientSituation, client_verdicts
+from nightlatch.planning.client_key import KeyDecision, decide_key
+from nightlatch.planning.conditions import conditions
+from nightlatch.planning.observed import ClientSubject, ObservedClient
+
+
+def plan_client(client: ClientSubject, observed: ObservedClient, now: datetime) -> Plan:
+    """Which endpoints know the key is decided by their own plans; the reverse index leads there."""
+    owner = Owner(client.ref, client.metadata.uid, API_VERSION)
+    decision = decide_key(client, observed, owner)
+    status = _status(ClientSituation(client, observed, decision), now)
+    return Plan(
+        apply=(decision.action,) if decision.action else (),
+        delete=decision.delete,
+        status=status if status != client.status else None,
+    )
+
+
+def _status(situation: ClientSituation, now: datetime) -> ClientStatus:
+    client = situation.client
+    generation = client.metadata.generation
+    return ClientStatus(
+        observed_generation=generation,
+        conditions=conditions(client_verdicts(situation), client.status.conditions, generation, now),
+        keys=_keys(client, situation.key),
+    )
+
+
+def _keys(client: ClientSubject, decision: KeyDecision) -> tuple[KeyStatus, ...]:
+    live, api_key = decision.live, client.spec.api_key if client.spec else None
+    if live is None:
+        return ()
+    revoked = api_key is not None and live.key_id in api_key.revoked_key_ids
+    return (
+        KeyStatus(
+            id=live.key_id,
+            state="Revoked" if revoked else "Current",
+            created_at=live.created_at,
+            expires_at=api_key.expires_at if api_key else None,
+        ),
+    )

@@ -1,0 +1,65 @@
+"""Conditions from chains of named predicates: the first that fires gives status, reason and message."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from nightlatch.api.conditions import set_conditions
+from nightlatch.api.meta import Condition, ConditionStatus
+
+SituationT = TypeVar("SituationT")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one predicate found. The message says what to do next and holds no time and no number that ticks."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+def false(reason: str, message: str) -> Verdict:
+    """It does not hold."""
+    return Verdict("False", reason, message)
+
+
+def true(reason: str, message: str) -> Verdict:
+    """It holds."""
+    return Verdict("True", reason, message)
+
+
+def unknown(reason: str, message: str) -> Verdict:
+    """Nobody can tell yet."""
+    return Verdict("Unknown", reason, message)
+
+
+def judge(
+    situation: SituationT, chain: Sequence[Callable[[SituationT], Verdict | None]], otherwise: Verdict
+) -> Verdict:
+    """The first verdict of the chain."""
+    return next((found for predicate in chain if (found := predicate(situation))), otherwise)
+
+
+def summarize(verdicts: Iterable[tuple[str, Verdict]], otherwise: Verdict) -> Verdict:
+    """Ready: the first that is False; else the first Unknown; else `otherwise`."""
+    found = [verdict for _, verdict in verdicts if verdict.status != "True"]
+    return min(found, key=lambda verdict: verdict.status != "False", default=otherwise)
+
+
+def conditions(
+    verdicts: Iterable[tuple[str, Verdict]], before: Iterable[Condition], generation: int, now: datetime
+) -> tuple[Condition, ...]:
+    """As `metav1.Condition`; the transition time moves only when the status does."""
+    found = [
+        Condition(type=kind, status=it.status, reason=it.reason, message=it.message, observed_generation=generation)
+        for kind, it in verdicts
+    ]
+    wanted = {condition.type for condition in found}
+    return set_conditions((each for each in before if each.type in wanted), found, timestamp(now))
+
+
+def timestamp(time: datetime) -> str:
+    """RFC 3339 in whole seconds, as Kubernetes writes it."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
