@@ -1,4 +1,4 @@
-"""The leader's side of waking and sleeping an endpoint: `advance(cycle, sight) -> cycle`, one transition at most a call.
+"""The leader's side of waking and sleeping an endpoint: `advance(cycle, sight) -> cycle`, at most one transition.
 
 Level-based: what a gateway or the platform says now decides, never a message that may have been lost.
 
