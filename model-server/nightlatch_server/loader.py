@@ -27,7 +27,7 @@ PhaseDone = Callable[[str, float], None]
 def load(
     directory: Path, expect_digest: str | None, device: str, thread_count: int, lifecycle: Lifecycle, done: PhaseDone
 ) -> Embedder:
-    """The package's model, ready to serve; sets `lifecycle.manifest` early. Raises PackageError or torch's own errors."""
+    """The package's model, ready to serve; sets `lifecycle.manifest` early. Raises PackageError or torch's errors."""
     started = time.monotonic()
     lifecycle.manifest, lifecycle.digest = read_manifest(directory, expect_digest)
     architectures.check(lifecycle.manifest.architecture)

@@ -11,7 +11,7 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def cpu_quota(root: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUP) -> float | None:
-    """CPUs that cgroup quotas allow (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), the tightest of the chain; None: no limit."""
+    """CPUs that cgroup quotas allow (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), the tightest of the chain; None: none."""
     quotas = [quota for directory in _directories(root, own) if (quota := _quota(directory)) is not None]
     return min(quotas, default=None)
 
