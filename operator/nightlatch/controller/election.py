@@ -75,7 +75,7 @@ class Election:
             async with asyncio.timeout(rules.RETRY_SECONDS * 2):
                 return await self._take_or_renew()
         except (ApiServerError, TimeoutError) as error:
-            log.warning("the Lease could not be reached: %s", error or "no answer in time")
+            log.warning("the Lease could not be reached: %s", str(error) or "no answer in time")
             return False
 
     async def _take_or_renew(self) -> bool:
