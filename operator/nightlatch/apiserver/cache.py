@@ -17,7 +17,7 @@ Listener = Callable[[dict[str, Any]], None]
 
 
 class ObjectCache:
-    """Objects at `path` that match `query`. Start `run()` as a task; it ends only when cancelled.
+    """Objects at `path` that match `query`, followed from the first use on.
 
     While the API is away the last copy stays, and `connected` is False.
     """
@@ -29,6 +29,7 @@ class ObjectCache:
         self._objects: dict[Key, dict[str, Any]] = {}
         self._listeners: list[Listener] = []
         self._synced = asyncio.Event()
+        self._following: asyncio.Task[None] | None = None
         self.connected = False
 
     def add_listener(self, listener: Listener) -> None:
@@ -36,8 +37,16 @@ class ObjectCache:
         self._listeners.append(listener)
 
     async def synced(self) -> None:
-        """Wait for the first complete list."""
+        """Wait for the first complete list. Starts to follow the collection when nobody did before."""
+        if self._following is None or self._following.done():
+            self._following = asyncio.create_task(self._follow_on())
         await self._synced.wait()
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
 
     def get(self, key: Key) -> dict[str, Any] | None:
         """One object, or None."""
@@ -47,8 +56,7 @@ class ObjectCache:
         """All objects."""
         return list(self._objects.values())
 
-    async def run(self) -> None:
-        """Keep the copy current."""
+    async def _follow_on(self) -> None:
         while True:
             try:
                 version = await self._relist()
@@ -58,7 +66,10 @@ class ObjectCache:
                 self.connected = False
                 if error.code != 410:
                     log.warning("watch of %s broke off: %s", self._path, error)
-                    await asyncio.sleep(_RETRY_SECONDS)
+            except Exception:
+                self.connected = False
+                log.exception("watch of %s failed", self._path)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _relist(self) -> str:
         answer = await self._api.request("GET", self._path, query=self._query)

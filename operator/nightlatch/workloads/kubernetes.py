@@ -1,6 +1,5 @@
 """The workloads seam over Kubernetes: a Deployment and what belongs to it, by server-side apply."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -38,7 +37,7 @@ _SCALER = {"fieldManager": "nightlatch-autoscaler", "force": "true"}
 
 
 class KubernetesWorkloads(PodReader):
-    """See `nightlatch.workloads.protocol.Workloads`. `run()` must be running for `observe` to answer."""
+    """See `nightlatch.workloads.protocol.Workloads`."""
 
     def __init__(self, api: ApiServer, cluster: ClusterSettings, namespace: str | None = None) -> None:
         super().__init__(api, namespace)
@@ -47,11 +46,10 @@ class KubernetesWorkloads(PodReader):
         self._deployments = labelled(api, DEPLOYMENT, namespace)
         self._causes: dict[Key, tuple[int, Cause]] = {}
 
-    async def run(self) -> None:
-        """Follow pods and Deployments until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._pods.run())
-            tasks.create_task(self._deployments.run())
+    async def close(self) -> None:
+        """Stop following pods and Deployments."""
+        await self._pods.close()
+        await self._deployments.close()
 
     async def observe(self, endpoint: Key) -> WorkloadState | None:
         """See the protocol."""

@@ -26,7 +26,7 @@ def labelled(api: ApiServer, kind: Kind, namespace: str | None) -> ObjectCache:
 
 
 class PodReader:
-    """See `nightlatch.workloads.protocol.WorkloadReader`. `run()` must be running for it to answer.
+    """See `nightlatch.workloads.protocol.WorkloadReader`.
 
     `desired` is the number of pods that are not terminating: a gatekeeper has no right to read Deployments.
     """
@@ -34,9 +34,9 @@ class PodReader:
     def __init__(self, api: ApiServer, namespace: str | None = None) -> None:
         self._pods = labelled(api, POD, namespace)
 
-    async def run(self) -> None:
-        """Follow the pods until cancelled."""
-        await self._pods.run()
+    async def close(self) -> None:
+        """Stop following the pods."""
+        await self._pods.close()
 
     async def observe(self, endpoint: Key) -> WorkloadState | None:
         """See the protocol."""
@@ -65,6 +65,7 @@ async def changes_of(*caches: ObjectCache) -> AsyncIterator[Key]:
     pending: dict[Key, None] = {}
     changed = asyncio.Event()
     for cache in caches:
+        await cache.synced()
         cache.add_listener(_collector(pending, changed))
         for obj in cache.values():
             pending[endpoint_of(obj)] = None
