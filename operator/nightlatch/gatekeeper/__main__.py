@@ -1,0 +1,30 @@
+"""`python -m nightlatch.gatekeeper --config FILE`."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from nightlatch.gatekeeper.config import ConfigError, read_config
+from nightlatch.gatekeeper.log import log_to_stderr
+from nightlatch.gatekeeper.service import serve
+
+
+def main() -> int:
+    """Exit status 0 after a stop that was asked for, 2 for an unusable configuration."""
+    parser = argparse.ArgumentParser(
+        prog="python -m nightlatch.gatekeeper", description="The gatekeeper of one gateway."
+    )
+    parser.add_argument("--config", type=Path, required=True, help="JSON configuration file")
+    log_to_stderr()
+    try:
+        asyncio.run(serve(read_config(parser.parse_args().config)))
+    except (ConfigError, OSError) as error:
+        logging.getLogger("nightlatch.gatekeeper").error("cannot start", extra={"error": str(error)})
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The gateway's Secrets: route documents and the gateway's own certificates, followed by list and watch.
+
+What was good stays while the store is down or an entry is unreadable; `age` says since when nothing was heard from the store.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from nightlatch.api import names
+from nightlatch.api.meta import SECRET, Key, RawObject
+from nightlatch.pki.material import CA_CRT, TLS_CRT, TLS_KEY, TlsMaterial
+from nightlatch.routing.document import DocumentError, RouteDocument, decode
+from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
+
+_log = logging.getLogger(__name__)
+
+RETRY_PAUSE = 1.0
+HEARTBEAT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What one piece of news touched: endpoints whose document came, changed or went; the gateway's certificates."""
+
+    endpoints: frozenset[Key] = frozenset()
+    tls: bool = False
+
+
+class Documents:
+    """See the module. `on_change` is called after each change, with the new state in place; `clock` is monotonic seconds."""
+
+    def __init__(
+        self, store: Store, namespace: str, on_change: Callable[[Changed], None], clock: Callable[[], float]
+    ) -> None:
+        self.routes: dict[Key, RouteDocument] = {}
+        self.client_tls: TlsMaterial | None = None
+        self.server_tls: TlsMaterial | None = None
+        self.unreadable: dict[str, str] = {}
+        self._store = store
+        self._namespace = namespace
+        self._on_change = on_change
+        self._clock = clock
+        self._heard = clock()
+        self._since = ""
+        self._names: dict[str, Key] = {}
+
+    @property
+    def age(self) -> float:
+        """Seconds since the store last answered."""
+        return self._clock() - self._heard
+
+    async def load(self) -> None:
+        """The first list; tries until the store answers."""
+        while True:
+            try:
+                return await self._relist()
+            except StoreError as error:
+                _log.warning("the store does not answer", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_PAUSE)
+
+    async def follow(self) -> None:
+        """Keep up, without end: watch, and list again when the watch cannot be resumed."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._beat())
+            tasks.create_task(self._watch_forever())
+
+    async def _watch_forever(self) -> None:
+        while True:
+            try:
+                await self._watch()
+            except ExpiredError:
+                await self.load()
+            except StoreError as error:
+                _log.warning("the watch of the store broke", extra={"error": str(error)})
+                await asyncio.sleep(RETRY_PAUSE)
+
+    async def _watch(self) -> None:
+        async for event in self._store.watch(SECRET, since=self._since, namespace=self._namespace):
+            self._heard = self._clock()
+            self._since = event.object["metadata"].get("resourceVersion", self._since)
+            if event.type == "Deleted":
+                self._tell(self._remove(event.ref.key.name))
+            else:
+                self._tell(self._take(event.object))
+
+    async def _beat(self) -> None:
+        """An idle watch says nothing about the store, so ask it something small now and then."""
+        while True:
+            await asyncio.sleep(HEARTBEAT)
+            try:
+                await self._store.list(SECRET, namespace=self._namespace, labels=_OWN_TLS)
+                self._heard = self._clock()
+            except StoreError as error:
+                _log.warning("the store does not answer", extra={"error": str(error), "age_s": round(self.age)})
+
+    async def _relist(self) -> None:
+        listing = await self._store.list(SECRET, namespace=self._namespace)
+        self._heard = self._clock()
+        self._since = listing.resource_version
+        self._tell(*self._gone(listing), *(self._take(item) for item in listing.items))
+
+    def _gone(self, listing: Listing) -> list[Changed]:
+        present = {item["metadata"]["name"] for item in listing.items}
+        return [self._remove(name) for name in set(self._names) - present]
+
+    def _tell(self, *changes: Changed) -> None:
+        endpoints = frozenset[Key]().union(*(change.endpoints for change in changes))
+        tls = any(change.tls for change in changes)
+        if endpoints or tls:
+            self._on_change(Changed(endpoints, tls))
+
+    def _remove(self, name: str) -> Changed:
+        key = self._names.pop(name, None)
+        self.unreadable.pop(name, None)
+        if key is None or self.routes.pop(key, None) is None:
+            return Changed()
+        return Changed(frozenset({key}))
+
+    def _take(self, secret: RawObject) -> Changed:
+        name = secret["metadata"]["name"]
+        labels: Mapping[str, str] = secret["metadata"].get("labels") or {}
+        role = labels.get(names.LABEL_ROLE)
+        try:
+            if role == names.ROLE_ROUTE_DOCUMENT:
+                changed = self._take_route(name, decode(secret_data(secret)))
+            elif role == names.ROLE_GATEWAY_TLS:
+                changed = self._take_tls(name, _material(secret_data(secret)))
+            else:
+                return Changed()
+        except DocumentError as error:
+            self.unreadable[name] = str(error)
+            _log.error("unreadable Secret, the last good one stays", extra={"secret": name, "error": str(error)})  # noqa: TRY400
+            return Changed()
+        self.unreadable.pop(name, None)
+        return changed
+
+    def _take_route(self, name: str, document: RouteDocument) -> Changed:
+        key = document.endpoint
+        if name != names.route_document(key):
+            raise DocumentError(f"the document is of {key}, which another Secret must hold")
+        self._names[name] = key
+        if self.routes.get(key) == document:
+            return Changed()
+        self.routes[key] = document
+        return Changed(frozenset({key}))
+
+    def _take_tls(self, name: str, material: TlsMaterial) -> Changed:
+        before = (self.client_tls, self.server_tls)
+        if name == names.GATEWAY_CLIENT_TLS_SECRET:
+            self.client_tls = material
+        elif name == names.GATEWAY_SERVER_TLS_SECRET:
+            self.server_tls = material
+        return Changed(tls=(self.client_tls, self.server_tls) != before)
+
+
+_OWN_TLS = {names.LABEL_ROLE: names.ROLE_GATEWAY_TLS}
+
+
+def secret_data(secret: RawObject) -> dict[str, bytes]:
+    """The entries of a Secret, decoded. Raises DocumentError."""
+    try:
+        return {k: base64.b64decode(v, validate=True) for k, v in (secret.get("data") or {}).items()}
+    except (binascii.Error, ValueError, TypeError):
+        raise DocumentError("the Secret's data is not base64") from None
+
+
+def _material(data: Mapping[str, bytes]) -> TlsMaterial:
+    missing = [entry for entry in (TLS_CRT, TLS_KEY, CA_CRT) if not data.get(entry)]
+    if missing:
+        raise DocumentError(f"the Secret lacks {', '.join(missing)}")
+    return TlsMaterial(data[TLS_CRT], data[TLS_KEY], data[CA_CRT])

@@ -1,0 +1,258 @@
+"""One endpoint on this gateway: carries out what its gate (the pure state machine) decides.
+
+Feeds events into the gate, and on each difference programs Envoy, lets held calls go or sends them away, starts probes, and
+rings for a report. Everything runs on one event loop; nothing between an event and its consequences awaits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from nightlatch.api.meta import Key
+from nightlatch.gatekeeper.ads import RefusedError
+from nightlatch.gatekeeper.gate import (
+    Address,
+    EndpointsApplied,
+    Event,
+    Gate,
+    Held,
+    Probed,
+    RouteApplied,
+    new_gate,
+    serving_addresses,
+    step,
+)
+from nightlatch.gatekeeper.hold import Admitted, Bounds, Outcome, Refused, WaitingRoom
+from nightlatch.gatekeeper.probe import Identity, IdentityError, until_ready
+from nightlatch.gatekeeper.resources import ResourceId
+from nightlatch.gatekeeper.revocation import takes_away
+from nightlatch.gatekeeper.timing import WakeTimer
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.routing.document import RouteDocument
+from nightlatch.scaling.report import EndpointReport, WakeFailure, WakeReport
+from nightlatch.workloads.protocol import Replica
+
+_log = logging.getLogger(__name__)
+
+REFUSED_POLICY = "the gateway could not apply this endpoint's newest policy"
+REMOVED = Refused(503, "EndpointRemoved", "this endpoint was removed", 5)
+RETRY_AFTER_FAILURE = 10
+IDENTITY_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Programmed:
+    """What was handed to Envoy for one endpoint, at which version: by part, for waiting on its ACK."""
+
+    version: int
+    endpoints: frozenset[ResourceId]
+    routes: frozenset[ResourceId]
+    everything: frozenset[ResourceId]
+
+
+class Gateway(Protocol):
+    """What an endpoint needs of the gateway it is on."""
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+
+    def wall(self) -> float:
+        """Unix seconds."""
+
+    def program(self, document: RouteDocument, gated: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
+        """Hand an endpoint's resources to Envoy."""
+
+    def applied(self, resources: Iterable[ResourceId], version: int) -> Awaitable[None]:
+        """Wait for Envoy's ACK. Raises RefusedError."""
+
+    def client_tls(self) -> TlsMaterial | None:
+        """The gateway's client certificate."""
+
+    def changed(self) -> None:
+        """There is something new to report."""
+
+    def woke(self, wake: WakeReport) -> None:
+        """A wake is finished."""
+
+
+class Endpoint:
+    """See the module. `document` is what Envoy is to enforce."""
+
+    def __init__(self, document: RouteDocument, replicas: tuple[Replica, ...], gateway: Gateway) -> None:
+        self.key: Key = document.endpoint
+        self.document = document
+        self.gate: Gate = new_gate(replicas, request_timeout=document.request_timeout)
+        self.accepted: RouteDocument | None = None
+        self.nacked: str | None = None
+        self._stand_in_for: str | None = None
+        self._gateway = gateway
+        self._room = WaitingRoom(_bounds(document), self._held, gateway.clock)
+        self._timer = WakeTimer()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._probes: dict[tuple[str, Address], asyncio.Task[None]] = {}
+        self._part_versions: dict[str, int] = {}
+        self._program()
+        self._probe()
+
+    @property
+    def held(self) -> int:
+        """Calls held now."""
+        return len(self._room)
+
+    def report(self, *, issued: int) -> EndpointReport:
+        """As the leader is to see it."""
+        return EndpointReport(
+            endpoint=self.key,
+            applied=self.accepted.sequence if self.accepted else 0,
+            phase=self.gate.phase,
+            in_flight=self.gate.reported_load,
+            issued=issued,
+            held=self.held,
+            epoch=self.gate.epoch,
+            refused_epoch=self.gate.refused_epoch,
+            nacked=self.nacked,
+        )
+
+    async def admit(self, client: str, timeout: float | None) -> Outcome:
+        """A call asks to go on: at once through an open gate, else when the gate opens."""
+        if self.gate.open:
+            return Admitted(0.0)
+        return await self._room.hold(client, timeout=timeout)
+
+    def feed(self, event: Event) -> None:
+        """Something happened."""
+        before = self.gate
+        self.gate = step(before, event, self._gateway.clock())
+        if self.gate == before:
+            return
+        self._time(before)
+        if self.gate.open and not before.open:
+            self._room.release()
+        if (self.gate.gated, self.gate.addresses) != (before.gated, before.addresses):
+            self._program()
+        if self.gate.failure != before.failure and before.directive:
+            self._fail(self.gate.failure)
+        self._probe()
+        self._gateway.changed()
+
+    def replace_document(self, document: RouteDocument, *, stand_in_for: str | None = None) -> None:
+        """Enforce another document from now on. `stand_in_for`: why Envoy refused the one that this stands in for."""
+        self.document = document
+        self._stand_in_for = stand_in_for
+        self._room.bounds = _bounds(document)
+        self._program()
+        self._gateway.changed()
+
+    def close(self) -> None:
+        """The endpoint is gone: nobody waits any more."""
+        self._room.fail(REMOVED)
+        for task in (*self._tasks, *self._probes.values()):
+            task.cancel()
+
+    def _held(self, count: int) -> None:
+        self.feed(Held(count))
+
+    def _fail(self, failure: WakeFailure | None) -> None:
+        if failure and not self.gate.open:
+            self._timer.reset()
+            self._room.fail(Refused(503, failure.reason, failure.message, RETRY_AFTER_FAILURE))
+
+    def _program(self) -> None:
+        """Envoy is to have the document with the gate as it is now; its ACKs come back as events."""
+        document, gated, addresses = self.document, self.gate.gated, self.gate.addresses
+        done = self._gateway.program(document, gated, addresses)
+        self._await("endpoints", done.endpoints, done.version, lambda: self.feed(EndpointsApplied(addresses)))
+        self._await("routes", done.routes, done.version, lambda: self._route_applied(gated=gated))
+        self._await("document", done.everything, done.version, lambda: self._document_applied(document))
+
+    def _route_applied(self, *, gated: bool) -> None:
+        self.feed(RouteApplied(gated))
+        if not gated:
+            self._finish_wake()
+
+    def _document_applied(self, document: RouteDocument) -> None:
+        self.nacked = self._stand_in_for
+        if not self._stand_in_for:
+            self.accepted = document
+        self._gateway.changed()
+
+    def _await(self, part: str, resources: Iterable[ResourceId], version: int, then: Callable[[], None]) -> None:
+        """Do something when Envoy has that version, unless a newer one of the same part was handed to it meanwhile."""
+        self._part_versions[part] = version
+        self._spawn(self._when_applied(part, resources, version, then))
+
+    async def _when_applied(
+        self, part: str, resources: Iterable[ResourceId], version: int, then: Callable[[], None]
+    ) -> None:
+        try:
+            await self._gateway.applied(resources, version)
+        except RefusedError as error:
+            if part == "document" and self._part_versions[part] == version:
+                self._refused(str(error))
+            return
+        if self._part_versions[part] == version:
+            then()
+
+    def _refused(self, error: str) -> None:
+        """The last good document stays; but what a refused one takes away is taken away, by denying every call."""
+        self.nacked = error
+        refused = self.document
+        if self.accepted and not self._stand_in_for and takes_away(self.accepted, refused):
+            _log.error("Envoy refused a revocation, so every call is denied", extra={"endpoint": str(self.key)})
+            self.replace_document(replace(refused, denied=REFUSED_POLICY), stand_in_for=error)
+        self._gateway.changed()
+
+    def _probe(self) -> None:
+        """Probe exactly those whom the gate wants probed."""
+        wanted = set(self.gate.probing)
+        for member in set(self._probes) - wanted:
+            self._probes.pop(member).cancel()
+        for member in wanted - set(self._probes):
+            self._probes[member] = asyncio.create_task(self._probe_member(*member))
+
+    async def _probe_member(self, replica: str, address: Address) -> None:
+        while True:
+            client = self._gateway.client_tls()
+            try:
+                if client:
+                    identity = Identity(client, self.document.upstream_ca, self.document.upstream_identity)
+                    await until_ready(address, identity)
+                    break
+            except (IdentityError, OSError, ValueError) as error:
+                _log.warning("probe failed", extra={"endpoint": str(self.key), "error": str(error)})
+            await asyncio.sleep(IDENTITY_PAUSE)
+        self.feed(Probed(replica, address))
+
+    def _time(self, before: Gate) -> None:
+        """Mark the moments of a wake."""
+        gate, now = self.gate, self._gateway.clock()
+        waking = gate.directive is not None and gate.directive.state == "Waking"
+        if not gate.open and not gate.drain and (gate.held or waking):
+            self._timer.begin(now)
+        marks = {
+            "directed": waking,
+            "addressed": bool(gate.probing or serving_addresses(gate)),
+            "answered": bool(serving_addresses(gate)),
+            "applied": gate.open and not before.open,
+        }
+        for moment in (moment for moment, reached in marks.items() if reached):
+            self._timer.mark(moment, now)
+        if gate.phase == "Cold" and not gate.held and not waking:
+            self._timer.reset()
+
+    def _finish_wake(self) -> None:
+        now = self._gateway.clock()
+        self._timer.mark("released", now)
+        if phases := self._timer.finish():
+            self._gateway.woke(WakeReport(self.key, self._gateway.wall(), phases))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _bounds(document: RouteDocument) -> Bounds:
+    return Bounds(document.hold_max_requests, document.hold_timeout)

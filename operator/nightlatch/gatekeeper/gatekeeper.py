@@ -1,0 +1,240 @@
+"""The gatekeeper of one gateway: brings news from the store, the platform, the leader and Envoy to the endpoints' gates.
+
+In memory, on one event loop. `service.py` opens its sockets.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
+
+from nightlatch.api.meta import Key
+from nightlatch.gatekeeper.ads import Ads
+from nightlatch.gatekeeper.authorization import Authorization
+from nightlatch.gatekeeper.documents import Changed, Documents
+from nightlatch.gatekeeper.endpoint import Endpoint, Programmed
+from nightlatch.gatekeeper.gate import Address, Directed, Load, Replicas, Tick
+from nightlatch.gatekeeper.load import LoadReports
+from nightlatch.gatekeeper.metrics import Figures
+from nightlatch.gatekeeper.programming import Program
+from nightlatch.gatekeeper.report import ReportStream
+from nightlatch.gatekeeper.resources import ResourceId
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.routing.document import RouteDocument
+from nightlatch.scaling.report import Directive, Directives, GatewayReport, WakeReport
+from nightlatch.store.protocol import Store
+from nightlatch.workloads.protocol import Replica, WorkloadReader
+
+_log = logging.getLogger(__name__)
+
+RETRY_PAUSE = 1.0
+TICK = 1.0
+# A wake is repeated in the reports for so long, so that a leader that connects late hears of it.
+WAKES_KEPT = 64
+WAKES_FOR = 30.0
+STALE = "the gateway has not heard from its control plane for too long"
+
+
+class Gatekeeper:
+    """See the module. It is the `Gateway` that its endpoints talk to."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        gateway_namespace: str,
+        workloads: WorkloadReader,
+        operator_identity: str,
+        program: Program,
+        max_staleness: float,
+    ) -> None:
+        self.name = name
+        self.endpoints: dict[Key, Endpoint] = {}
+        self.ads = Ads(program.fallback, lambda _: self.changed())
+        self.load = LoadReports(self._load_reported)
+        self.authorization = Authorization(self.endpoints.get)
+        self.reports = ReportStream(operator_identity, self.report, self._directed)
+        self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
+        self.stale = False
+        self._workloads = workloads
+        self._program = program
+        self._max_staleness = max_staleness
+        self._directives: dict[Key, Directive] = {}
+        self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
+        self._replicas: dict[Key, tuple[Replica, ...]] = {}
+        self._current = False
+
+    async def become_current(self) -> None:
+        """Learn documents and replicas before anything is handed to Envoy, so that a restart flips nothing."""
+        await self.documents.load()
+        for key in self.documents.routes:
+            await self._observe(key)
+        self._current = True
+        self._program_shared()
+        for key in self.documents.routes:
+            self._refresh(key)
+
+    async def follow(self) -> None:
+        """Keep up with store, platform and time, without end."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.documents.follow())
+            tasks.create_task(self._follow_workloads())
+            tasks.create_task(self._tick())
+
+    def close(self) -> None:
+        """Send everyone held away."""
+        for endpoint in self.endpoints.values():
+            endpoint.close()
+
+    # What the endpoints ask for.
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Unix seconds."""
+        return time.time()
+
+    def program(self, document: RouteDocument, gated: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
+        """Hand an endpoint's resources to Envoy: the difference to what it has."""
+        effective = replace(document, denied=STALE) if self.stale else document
+        wanted = self._program.endpoint(effective, gated=gated, addresses=addresses)
+        version = self.ads.update(self._program.difference(document.endpoint, wanted))
+        return Programmed(version, *self._program.parts(wanted))
+
+    def applied(self, resources: Iterable[ResourceId], version: int) -> Awaitable[None]:
+        """Wait for Envoy's ACK. Raises RefusedError."""
+        return self.ads.applied(resources, version)
+
+    def client_tls(self) -> TlsMaterial | None:
+        """The gateway's client certificate."""
+        return self.documents.client_tls
+
+    def changed(self) -> None:
+        """There is something new to report."""
+        self.reports.changed()
+
+    def woke(self, wake: WakeReport) -> None:
+        """A wake is finished."""
+        _log.info("woke", extra={"endpoint": str(wake.endpoint), "phases_ms": wake.phases})
+        self._wakes.append((self.clock(), wake))
+        self.changed()
+
+    # What is asked from outside.
+
+    def report(self) -> GatewayReport:
+        """Everything there is to tell the leader."""
+        horizon = self.clock() - WAKES_FOR
+        return GatewayReport(
+            gateway=self.name,
+            serving=self.ads.serving,
+            endpoints=tuple(e.report(issued=self._issued(e.key)) for e in self.endpoints.values()),
+            wakes=tuple(wake for at, wake in self._wakes if at > horizon),
+            checks=self.authorization.checks,
+        )
+
+    def figures(self) -> Figures:
+        """Everything there is to count."""
+        return Figures(
+            endpoints=self.report().endpoints,
+            checks=self.authorization.checks,
+            acks=self.ads.acks,
+            nacks=self.ads.nacks,
+            streams=self.ads.streams,
+            leader_connected=self.reports.connected,
+            store_age=self.documents.age,
+            stale=self.stale,
+            serving=self.ads.serving,
+        )
+
+    # News.
+
+    def _documents_changed(self, changed: Changed) -> None:
+        if not self._current:
+            return
+        if changed.tls:
+            self._program_shared()
+        for key in changed.endpoints:
+            self._refresh(key)
+
+    def _program_shared(self) -> None:
+        self.ads.update(self._program.shared(self.documents.client_tls))
+
+    def _refresh(self, key: Key) -> None:
+        """Bring an endpoint in line with its document; trouble with one stays with that one."""
+        try:
+            self._bring_in_line(key)
+        except Exception:
+            _log.exception("cannot translate a document, the last good one stays", extra={"endpoint": str(key)})
+
+    def _bring_in_line(self, key: Key) -> None:
+        document = self.documents.routes.get(key)
+        endpoint = self.endpoints.get(key)
+        if document is None:
+            self._drop(key)
+        elif endpoint is None:
+            self._add(key, document)
+        elif endpoint.document != document:
+            endpoint.replace_document(document)
+
+    def _add(self, key: Key, document: RouteDocument) -> None:
+        self.endpoints[key] = endpoint = Endpoint(document, self._replicas.get(key, ()), self)
+        if directive := self._directives.get(key):
+            endpoint.feed(Directed(directive))
+        self.changed()
+
+    def _drop(self, key: Key) -> None:
+        if endpoint := self.endpoints.pop(key, None):
+            endpoint.close()
+            self.ads.update(self._program.difference(key, {}))
+            self.changed()
+
+    async def _follow_workloads(self) -> None:
+        while True:
+            try:
+                async for key in self._workloads.changes():
+                    await self._observe(key)
+            except Exception:
+                _log.exception("cannot follow the workloads")
+            await asyncio.sleep(RETRY_PAUSE)
+
+    async def _observe(self, key: Key) -> None:
+        state = await self._workloads.observe(key)
+        self._replicas[key] = state.replicas if state else ()
+        if endpoint := self.endpoints.get(key):
+            endpoint.feed(Replicas(self._replicas[key]))
+
+    def _directed(self, directives: Directives) -> None:
+        if directives.complete:
+            self._directives.clear()
+        for directive in directives.directives:
+            self._directives[directive.endpoint] = directive
+            if endpoint := self.endpoints.get(directive.endpoint):
+                endpoint.feed(Directed(directive))
+
+    def _load_reported(self) -> None:
+        for key, endpoint in self.endpoints.items():
+            endpoint.feed(Load(self.load.in_flight(self._program.cluster(key))))
+        self.changed()
+
+    def _issued(self, key: Key) -> int:
+        return self.load.issued(self._program.cluster(key))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK)
+            for endpoint in list(self.endpoints.values()):
+                endpoint.feed(Tick())
+            self._check_staleness()
+
+    def _check_staleness(self) -> None:
+        stale = self.documents.age > self._max_staleness
+        if stale != self.stale:
+            self.stale = stale
+            _log.error("staleness changed", extra={"stale": stale, "age_s": round(self.documents.age)})
+            for endpoint in self.endpoints.values():
+                endpoint.replace_document(endpoint.document)

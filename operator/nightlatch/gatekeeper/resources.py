@@ -1,0 +1,88 @@
+"""What Envoy is to have: every xDS resource with the version at which it last changed, and the last one Envoy accepted."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+_CONFIG = "type.googleapis.com/envoy.config."
+CLUSTER = f"{_CONFIG}cluster.v3.Cluster"
+ENDPOINTS = f"{_CONFIG}endpoint.v3.ClusterLoadAssignment"
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type URL
+LISTENER = f"{_CONFIG}listener.v3.Listener"
+SCOPE = f"{_CONFIG}route.v3.ScopedRouteConfiguration"
+ROUTES = f"{_CONFIG}route.v3.RouteConfiguration"
+
+# Make before break: what is referred to goes before what refers to it.
+WARM_ORDER = (CLUSTER, ENDPOINTS, SECRET, LISTENER, SCOPE, ROUTES)
+# State-of-the-world types: each response carries the whole set, absence means removal.
+WHOLE_SET = frozenset({CLUSTER, LISTENER, SCOPE})
+# Envoy asks for these when it needs them; one that it did not ask for is in force by not being there.
+ON_DEMAND = frozenset({SECRET})
+
+ResourceId = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One resource, packed, and the version at which it became so."""
+
+    version: int
+    message: AnyMessage
+
+
+class Resources:
+    """See the module. Versions grow by one with every update that changes anything."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._current: dict[str, dict[str, Resource]] = {type_url: {} for type_url in WARM_ORDER}
+        self._accepted: dict[ResourceId, Resource] = {}
+
+    def get(self, type_url: str, name: str) -> Resource | None:
+        """The resource, None when there is none."""
+        return self._current[type_url].get(name)
+
+    def of_type(self, type_url: str) -> Mapping[str, Resource]:
+        """All of a type by name."""
+        return self._current[type_url]
+
+    def update(self, changes: Mapping[ResourceId, AnyMessage | None]) -> frozenset[ResourceId]:
+        """Put (or, with None, remove) resources. Returns those that really changed."""
+        changed = frozenset(self._differing(changes))
+        self.version += bool(changed)
+        for type_url, name in changed:
+            self._put(type_url, name, changes[type_url, name])
+        return changed
+
+    def _differing(self, changes: Mapping[ResourceId, AnyMessage | None]) -> Iterator[ResourceId]:
+        for (type_url, name), message in changes.items():
+            current = self.get(type_url, name)
+            if (current.message if current else None) != message:
+                yield type_url, name
+
+    def _put(self, type_url: str, name: str, message: AnyMessage | None) -> None:
+        if message is None:
+            self._current[type_url].pop(name, None)
+            self._accepted.pop((type_url, name), None)
+        else:
+            self._current[type_url][name] = Resource(self.version, message)
+
+    def accept(self, versions: Iterable[tuple[ResourceId, int]]) -> None:
+        """Envoy accepted these; each is the one to fall back to."""
+        for (type_url, name), version in versions:
+            current = self.get(type_url, name)
+            if current and current.version == version:
+                self._accepted[type_url, name] = current
+
+    def refuse(self, resource: ResourceId, version: int) -> bool:
+        """Envoy refused that version: go back to the last accepted one, or to none. Returns whether anything changed."""
+        type_url, name = resource
+        current = self.get(type_url, name)
+        if current is None or current.version != version:
+            return False
+        if accepted := self._accepted.get(resource):
+            self._current[type_url][name] = accepted
+        else:
+            del self._current[type_url][name]
+        return True
