@@ -2,7 +2,7 @@
 
 While one batch runs in the worker thread, requests gather; when it ends, the next batch leaves at once. With the worker
 free, a batch leaves at the end of the event loop's tick, with all that this tick brought. A batch is rows of similar
-length up to a budget of tokens, padding counted. A long request is cut into pieces, so that others get in between.
+length up to a budget of tokens, padding counted. A long request is cut into pieces, and requests take turns.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Job:
     deadline: float
     missing: int
     vectors: Any = None
+    rest: deque[Piece] = field(default_factory=deque)
+    """Pieces not queued yet: one at a time is, so that jobs take turns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +134,8 @@ class Batcher:
         self._waiting.add(job)
         self._tokens += tokens
         job.future.add_done_callback(lambda _: self._forget(job, tokens))
-        self._queue.extend(split(job, self.bounds.batch_tokens))
+        job.rest.extend(split(job, self.bounds.batch_tokens))
+        self._queue.append(job.rest.popleft())
         if not self._busy:
             self._busy = True
             self.loop.call_soon(self._start)
@@ -149,6 +152,7 @@ class Batcher:
             self._busy = False
             return
         batch = select(self._queue, self.bounds.batch_tokens)
+        self._queue.extend(piece.job.rest.popleft() for piece in batch if piece.job.rest)
         rows = [piece.job.rows[index] for piece in batch for index in piece.indices]
         now = time.monotonic()
         self.observer.batch_started(len(rows), sum(map(len, rows)), [now - piece.job.queued for piece in batch])

@@ -86,8 +86,6 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(error_response(400, "this server upgrades no connection; send plain HTTP/1.1"))
         except httptools.HttpParserError as error:
             cause = error.__context__
             self._refuse(cause.response if isinstance(cause, _RefusedError) else _malformed(error))
@@ -132,6 +130,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._parser.should_upgrade():
+            raise _RefusedError(400, "this server upgrades no connection and tunnels none; send plain HTTP/1.1")
         if not self._url.startswith(b"/"):
             raise _RefusedError(400, "the request target must be a path that begins with /")
         headers = dict(self._headers)
