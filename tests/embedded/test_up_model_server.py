@@ -1,0 +1,67 @@
+"""What stands behind the gate: it admits the gateway alone and sees no credential of a caller."""
+
+import asyncio
+import json
+import ssl
+
+import psutil
+from nightlatch.workloads.processes import ProcessWorkloadReader
+from tests.embedded.raw_http import Connection, request
+from tests.embedded.running import manifest
+
+from nightlatch.api.meta import Key
+
+
+async def test_the_model_server_refuses_whoever_is_not_the_gateway(shared):
+    await shared.ready("one")
+    connection = await shared.connect("one")
+    assert (await connection.send(shared.embedding("one", shared.key("one-bot")))).status == 200
+    state = await ProcessWorkloadReader(shared.observer.layout.workloads).observe(Key("default", "one"))
+    host, port = state.replicas[0].address
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    assert await refused(host, port, context)
+
+
+async def refused(host, port, context):
+    """Whether the server ends the connection before any answer; TLS 1.3 says so only after the handshake."""
+    try:
+        connection = await Connection.open(port, "localhost", context, host=host)
+        await connection.send(request("GET", "/v2/health/live", "localhost"))
+    except (ssl.SSLError, OSError, asyncio.IncompleteReadError):
+        return True
+    return False
+
+
+async def test_the_model_server_sees_no_credential_and_no_forged_identity(start, minilm, tmp_path):
+    log = tmp_path / "access.log"
+    text = manifest("one", model=minilm, idle_after="10m")
+    documents = [json.loads(each) for each in text.split("---\n")]
+    documents[0]["spec"]["runtime"] = {"args": ["--access-log", str(log), "--log-headers"]}
+    up = await start("---\n".join(json.dumps(each) + "\n" for each in documents)).ready("one")
+    key = up.key("one-bot")
+    forged = [("X-Forwarded-Client-Cert", "By=spiffe://forged"), ("X-Nightlatch-Client", "forged"), ("X-API-Key", key)]
+    connection = await up.connect("one")
+    assert (await connection.send(up.embedding("one", key, headers=forged))).status == 200
+    await up.until("the access log", lambda: log.exists() and "embeddings" in log.read_text())
+    logged = log.read_text()
+    assert key not in logged
+    assert key.split("_")[2] not in logged
+    assert "authorization" not in logged.lower()
+    assert "x-api-key" not in logged.lower()
+    assert "forged" not in logged
+
+
+async def test_no_key_text_is_in_any_log_or_argument(shared):
+    await shared.ready("one")
+    connection = await shared.connect("one")
+    key = shared.key("one-bot")
+    assert (await connection.send(shared.embedding("one", key))).status == 200
+    secret = key.split("_")[2]
+    logs = [path for path in shared.state.rglob("*") if path.is_file() and path.suffix in {".log", ".jsonl", ".json"}]
+    assert logs
+    assert not [path for path in logs if secret in path.read_text(errors="replace")]
+    assert not any(secret in " ".join(child.cmdline()) for child in shared.children() if psutil.pid_exists(child.pid))
+    assert secret not in shared.printed
