@@ -98,9 +98,7 @@ def write_all(directory: Path, plan: AddressPlan, now: datetime.datetime) -> dic
 
 def _write_service_account_key(directory: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     _write(directory / "service-account.key", private_pem(key))
     _write(directory / "service-account.pub", public)
 

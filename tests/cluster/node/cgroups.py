@@ -21,16 +21,24 @@ def mounted() -> dict[Path, str]:
     return hierarchies(Path("/proc/mounts").read_text(encoding="utf-8"))
 
 
-def create(name: str) -> list[str]:
-    """Make the cgroup; return the v2 controllers that had to be switched on at the top, for `remove`."""
-    switched: list[str] = []
+def missing_controllers() -> list[str]:
+    """Return the v2 controllers that are off at the top and that a kubelet needs: none on v1 and hybrid."""
     tops = mounted()
-    for top, kind in tops.items():
-        if kind == "cgroup2" and len(tops) == 1:
-            switched = _switch_on(top)
+    if list(tops.values()) != ["cgroup2"]:
+        return []
+    (top,) = tops
+    available = (top / "cgroup.controllers").read_text(encoding="ascii").split()
+    enabled = (top / "cgroup.subtree_control").read_text(encoding="ascii").split()
+    return [controller for controller in NEEDED_V2 if controller in available and controller not in enabled]
+
+
+def create(name: str, controllers: Iterable[str]) -> None:
+    """Switch the named v2 controllers on, and make the cgroup in every hierarchy."""
+    for top, kind in mounted().items():
+        if kind == "cgroup2":
+            _switch_on(top, controllers)
         (top / name).mkdir(exist_ok=True)
         _inherit_cpuset(top, top / name)
-    return switched
 
 
 def remove(name: str, switched: Iterable[str] = ()) -> None:
@@ -52,19 +60,15 @@ def remove(name: str, switched: Iterable[str] = ()) -> None:
                     (top / "cgroup.subtree_control").write_text(f"-{controller}", encoding="ascii")
 
 
-def _switch_on(top: Path) -> list[str]:
-    available = set((top / "cgroup.controllers").read_text(encoding="ascii").split())
-    control = top / "cgroup.subtree_control"
-    missing = [c for c in NEEDED_V2 if c in available and c not in control.read_text(encoding="ascii").split()]
-    for controller in missing:
+def _switch_on(top: Path, controllers: Iterable[str]) -> None:
+    for controller in controllers:
         try:
-            control.write_text(f"+{controller}", encoding="ascii")
+            (top / "cgroup.subtree_control").write_text(f"+{controller}", encoding="ascii")
         except OSError as error:
             raise NodeError(
                 f"Cannot enable cgroup controller {controller} in {top} ({error.strerror}): inside a container, "
                 "use CLUSTER=kind or CLUSTER=current"
             ) from error
-    return missing
 
 
 def _inherit_cpuset(top: Path, cgroup: Path) -> None:

@@ -38,6 +38,7 @@ class Layout:
     state: State
     plan: AddressPlan
     programs: Path
+    cgroup: str
     cni_plugins: Path = CNI_PLUGINS[0]
     snapshotter: str = "overlayfs"
 
@@ -52,7 +53,7 @@ class Layout:
     def values(self) -> Mapping[str, str]:
         """Return what the templates name."""
         return {
-            "name": self.plan.name,
+            "cgroup": self.cgroup,
             "node_name": NODE_NAME,
             "node": str(self.plan.node),
             "pods": str(self.plan.pods),

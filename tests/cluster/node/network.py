@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 
 from tests.cluster.node.errors import NodeError
 
@@ -23,7 +24,7 @@ class AddressPlan:
 
     @property
     def name(self) -> str:
-        """Name of the host's end of the link, and of the node's cgroup."""
+        """Name of the host's end of the link."""
         return f"nightlatch{self.slot}"
 
     @property
@@ -100,14 +101,12 @@ def join(plan: AddressPlan) -> None:
     _ip("route", "add", "default", "via", str(plan.host))
 
 
-def link_exists(name: str) -> bool:
-    """Tell whether the host has a link of this name."""
-    return _run("link", "show", name).returncode == 0
-
-
-def remove_link(name: str) -> None:
-    """Remove the host's link where the kernel has not done so yet."""
-    _run("link", "delete", name)
+def link_index(name: str) -> int | None:
+    """Return the kernel's number for a link, which no later link of the same name shares; None without one."""
+    try:
+        return int(Path(f"/sys/class/net/{name}/ifindex").read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
 
 
 def _try_link(plan: AddressPlan, pid: int) -> bool:

@@ -41,9 +41,7 @@ UNITTEST = Program(
     "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
     applets=("untt",),
 )
-KUBECONFORM = Program(
-    "kubeconform", PACKAGE / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform"
-)
+KUBECONFORM = Program("kubeconform", PACKAGE / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 KIND = Program("kind", PACKAGE / "tools" / "kind", "sigs.k8s.io/kind")
 
 TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, KIND)}
