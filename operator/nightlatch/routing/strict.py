@@ -1,4 +1,4 @@
-"""Reading JSON that must be of exactly one shape: anything missing, unknown or ill-typed is a DocumentError naming it."""
+"""Reading JSON that must be of one exact shape: what is missing, unknown or ill-typed is a DocumentError naming it."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,0 +1,150 @@
+"""Route documents and gates to GatewayIR. Each endpoint by itself; only hosts can be disputed between two."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from nightlatch.api.meta import Key
+from nightlatch.api.operations import Operation
+from nightlatch.routing.document import KeyGrant, RateTier, RouteDocument
+from nightlatch.routing.ir import (
+    COLD,
+    AccessIR,
+    BrokenDocument,
+    CertificateIR,
+    EndpointGate,
+    EndpointIR,
+    GatewayIR,
+    GatewaySettings,
+    GrantIR,
+    OperationsIR,
+    TierIR,
+    UpstreamIR,
+)
+
+Document = RouteDocument | BrokenDocument
+
+NO_ACCESS = AccessIR((), (), (), 1)
+# Beyond hold and answer, before a silent call is given up.
+IDLE_MARGIN = 15.0
+# One segment. Envoy has merged slashes, resolved dots and refused encoded slashes before it matches.
+_SEGMENT = "[-._A-Za-z0-9]+"
+_VARIABLE = re.compile(r"(\{[a-z]+\})")
+
+
+def translate(
+    documents: Sequence[Document],
+    gates: Mapping[Key, EndpointGate],
+    settings: GatewaySettings,
+    previous: GatewayIR | None = None,
+) -> GatewayIR:
+    """The gateway's state. An endpoint without a gate is cold.
+
+    `previous` only saves work: an endpoint whose document, hosts and gate are unchanged stays the same object.
+    """
+    known = {each.endpoint: each for each in previous.endpoints} if previous else {}
+    hosts = _hosts(documents)
+    endpoints = (
+        _endpoint(each, tuple(hosts[each.endpoint]), gates.get(each.endpoint, COLD), known.get(each.endpoint))
+        for each in documents
+    )
+    return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)))
+
+
+def host_conflicts(documents: Iterable[Document]) -> dict[Key, dict[str, Key]]:
+    """For every endpoint that lost a host: the host, and the older endpoint that has it."""
+    owners: dict[str, Key] = {}
+    lost: dict[Key, dict[str, Key]] = {}
+    for document in _oldest_first(documents):
+        for host in document.hosts:
+            owner = owners.setdefault(host, document.endpoint)
+            if owner != document.endpoint:
+                lost.setdefault(document.endpoint, {})[host] = owner
+    return lost
+
+
+def _hosts(documents: Sequence[Document]) -> dict[Key, list[str]]:
+    lost = host_conflicts(documents)
+    return {
+        each.endpoint: [host for host in each.hosts if host not in lost.get(each.endpoint, {})] for each in documents
+    }
+
+
+def _oldest_first(documents: Iterable[Document]) -> list[Document]:
+    return sorted(documents, key=lambda each: (each.created, each.endpoint))
+
+
+def _endpoint(
+    document: Document, hosts: tuple[str, ...], gate: EndpointGate, previous: EndpointIR | None
+) -> EndpointIR:
+    same = previous if previous is not None and previous.source is document else None
+    if same is not None and same.hosts == hosts and same.gate == gate:
+        return same
+    if isinstance(document, BrokenDocument):
+        return _broken(document, hosts, gate)
+    return EndpointIR(
+        endpoint=document.endpoint,
+        hosts=hosts,
+        certificate=_certificate(document),
+        access=same.access if same else _access(document),
+        upstream=_upstream(document),
+        gate=gate,
+        request_timeout=document.request_timeout,
+        idle_timeout=document.hold_timeout + document.request_timeout + IDLE_MARGIN,
+        denied=document.denied,
+        source=document,
+    )
+
+
+def _broken(document: BrokenDocument, hosts: tuple[str, ...], gate: EndpointGate) -> EndpointIR:
+    return EndpointIR(
+        document.endpoint, hosts, None, NO_ACCESS, None, gate, IDLE_MARGIN, IDLE_MARGIN, document.reason, document
+    )
+
+
+def _certificate(document: RouteDocument) -> CertificateIR | None:
+    if not (document.server_certificate and document.server_private_key):
+        return None
+    return CertificateIR(document.server_certificate, document.server_private_key)
+
+
+def _upstream(document: RouteDocument) -> UpstreamIR | None:
+    return UpstreamIR(document.upstream_identity, document.upstream_ca) if document.upstream_ca else None
+
+
+def _access(document: RouteDocument) -> AccessIR:
+    return AccessIR(
+        grants=tuple(map(_grant, sorted(document.keys, key=lambda each: each.sha256))),
+        operations=_operations(document.operations),
+        tiers=tuple(_tier(name, tier) for name, tier in sorted(document.rate_tiers.items())),
+        retry_after=_retry_after(document.rate_tiers.values()),
+    )
+
+
+def _grant(grant: KeyGrant) -> GrantIR:
+    bounds = ("" if bound is None else str(bound) for bound in (grant.not_before, grant.not_after))
+    fields = (str(grant.client), grant.key_id, ",".join(grant.permissions), grant.tier, *bounds)
+    return GrantIR(grant.sha256, "|".join(fields))
+
+
+def _operations(table: Iterable[Operation]) -> tuple[OperationsIR, ...]:
+    patterns: dict[tuple[str, str], list[str]] = {}
+    for operation in table:
+        patterns.setdefault((operation.permission, operation.method), []).append(_pattern(operation.path))
+    return tuple(
+        OperationsIR(permission, method, "|".join(paths))  # type: ignore[arg-type]
+        for (permission, method), paths in sorted(patterns.items())
+    )
+
+
+def _pattern(template: str) -> str:
+    parts = _VARIABLE.split(template)
+    return "".join(_SEGMENT if _VARIABLE.fullmatch(part) else re.escape(part) for part in parts)
+
+
+def _tier(name: str, tier: RateTier) -> TierIR:
+    return TierIR(name, tier.burst, tier.requests, tier.per_seconds)
+
+
+def _retry_after(tiers: Iterable[RateTier]) -> int:
+    return max((math.ceil(tier.per_seconds / tier.requests) for tier in tiers), default=1)

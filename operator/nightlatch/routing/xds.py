@@ -1,0 +1,134 @@
+"""GatewayIR to what Envoy subscribes to. An endpoint that did not change is not built again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.protobuf.any_pb2 import Any as Packed
+
+from nightlatch.api.meta import Key
+from nightlatch.routing.ir import EndpointIR, GatewayIR, GatewaySettings
+from nightlatch.routing.xds_access import AccessConfig, build_access
+from nightlatch.routing.xds_cluster import build_assignment, build_cluster
+from nightlatch.routing.xds_listener import NAME, build_listener
+from nightlatch.routing.xds_route import build_routes, build_scope
+from nightlatch.routing.xds_secret import build_certificate, build_trust
+from nightlatch.routing.xds_types import (
+    ASSIGNMENT,
+    CLIENT_SECRET,
+    CLUSTER,
+    FALLBACK_SECRET,
+    LISTENER,
+    ROUTES,
+    SCOPE,
+    SECRET,
+    TYPE_URLS,
+    pack,
+    trust_secret,
+)
+
+# By type URL, then by resource name. Packed messages are never changed.
+Resources = Mapping[str, Mapping[str, Packed]]
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointResources:
+    """What one endpoint needs in Envoy. Its document is applied once Envoy ACKed all of it."""
+
+    ir: EndpointIR
+    access: AccessConfig
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A whole state. `resources[type_url][name]`; `endpoints` tells which resources are whose."""
+
+    resources: Resources
+    endpoints: Mapping[Key, EndpointResources]
+    ir: GatewayIR
+
+    def find(self, type_url: str, name: str) -> Packed | None:
+        """A resource by the name Envoy asks for. A certificate also answers to its host in upper case, as a caller's
+        SNI may have it; the resource then carries the name asked for."""
+        found = self.resources[type_url].get(name)
+        if found is None and type_url == SECRET and name != name.lower():
+            return self._host_certificate(name)
+        return found
+
+    def _host_certificate(self, name: str) -> Packed | None:
+        for endpoint in self.ir.endpoints:
+            if name.lower() in endpoint.hosts:
+                return pack(build_certificate(name, endpoint.certificate or self.ir.settings.fallback))
+        return None
+
+
+def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
+    """Everything for Envoy. `previous` only saves work: an unchanged resource stays the same object."""
+    known = previous.endpoints if previous else {}
+    endpoints = {each.endpoint: _endpoint(each, ir.settings, known.get(each.endpoint)) for each in ir.endpoints}
+    shared = _kept(_shared(ir), previous)
+    parts = [shared, *(each.resources for each in endpoints.values())]
+    return Snapshot({url: _merged(url, parts) for url in TYPE_URLS}, endpoints, ir)
+
+
+def changes(previous: Snapshot | None, current: Snapshot) -> dict[str, set[str]]:
+    """Names by type that were added, removed or changed."""
+    before: Resources = previous.resources if previous else {}
+    return {url: found for url in TYPE_URLS if (found := _differing(before.get(url, {}), current.resources[url]))}
+
+
+def _differing(before: Mapping[str, Packed], after: Mapping[str, Packed]) -> set[str]:
+    return {name for name in before.keys() | after.keys() if before.get(name) is not after.get(name)}
+
+
+def _merged(url: str, parts: list[Resources]) -> dict[str, Packed]:
+    return {name: resource for part in parts for name, resource in part.get(url, {}).items()}
+
+
+def _shared(ir: GatewayIR) -> Resources:
+    settings = ir.settings
+    secrets = {CLIENT_SECRET: settings.client, FALLBACK_SECRET: settings.fallback}
+    return {
+        LISTENER: {NAME: pack(build_listener(settings.host, settings.port, ir.hosts))},
+        SECRET: {name: pack(build_certificate(name, each)) for name, each in secrets.items()},
+    }
+
+
+def _endpoint(ir: EndpointIR, settings: GatewaySettings, previous: EndpointResources | None) -> EndpointResources:
+    if previous is not None and previous.ir is ir:
+        return previous
+    kept = previous is not None and previous.ir.access is ir.access
+    access = previous.access if previous is not None and kept else build_access(ir.access)
+    built = _built(ir, settings, access)
+    return EndpointResources(ir, access, _kept(built, previous))
+
+
+def _built(ir: EndpointIR, settings: GatewaySettings, access: AccessConfig) -> Resources:
+    certificate = ir.certificate or settings.fallback
+    secrets = {host: pack(build_certificate(host, certificate)) for host in ir.hosts}
+    resources: dict[str, dict[str, Packed]] = {
+        SECRET: secrets,
+        SCOPE: {host: pack(build_scope(host, ir)) for host in ir.hosts},
+        ROUTES: {ir.name: pack(build_routes(ir, access))} if ir.hosts else {},
+    }
+    if ir.upstream is not None:
+        trust = trust_secret(ir.endpoint)
+        secrets[trust] = pack(build_trust(trust, ir.upstream.trust))
+        resources[CLUSTER] = {ir.name: pack(build_cluster(ir, ir.upstream))}
+        resources[ASSIGNMENT] = {ir.name: pack(build_assignment(ir))}
+    return resources
+
+
+def _kept(built: Resources, previous: Snapshot | EndpointResources | None) -> Resources:
+    """Equal resources as the objects they were, so that identity tells what changed."""
+    if previous is None:
+        return built
+    before = previous.resources
+    return {
+        url: {name: _same(before.get(url, {}).get(name), each) for name, each in named.items()}
+        for url, named in built.items()
+    }
+
+
+def _same(before: Packed | None, after: Packed) -> Packed:
+    return before if before is not None and before.value == after.value else after

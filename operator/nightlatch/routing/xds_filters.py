@@ -1,0 +1,71 @@
+"""The order of the HTTP filters. This file alone decides it.
+
+classify → key look-up → (tokens, introspection: to come, here) → decide → authorize → rate limit → hold → router
+"""
+
+from typing import Any
+
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: F401 - registers its type
+from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2  # noqa: F401
+from envoy.extensions.filters.http.lua.v3 import lua_pb2  # noqa: F401
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2  # noqa: F401
+from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
+
+from nightlatch.routing.lua_source import classify_source, decide_source
+
+# Names are the keys of per-route configuration.
+CLASSIFY = "nightlatch.classify"
+KEY_LOOKUP = "nightlatch.key_lookup"
+DECIDE = "nightlatch.decide"
+AUTHORIZE = "nightlatch.authorize"
+RATE_LIMIT = "nightlatch.rate_limit"
+HOLD = "nightlatch.hold"
+ROUTER = "nightlatch.router"
+
+# Dynamic metadata that decide.lua writes and the filters after it read.
+CALLER = "nightlatch.caller"
+GATEKEEPER_CLUSTER = "gatekeeper"
+# The gatekeeper bounds a hold by itself; Envoy only must not be sooner.
+_HOLD_CEILING = "4000s"
+_HTTP = "type.googleapis.com/envoy.extensions.filters.http."
+
+
+def http_filters() -> list[dict[str, Any]]:
+    """Every filter of the shared chain, in the order in which a call passes them."""
+    return [
+        _lua(CLASSIFY, classify_source()),
+        _filter(KEY_LOOKUP, "rbac.v3.RBAC"),
+        _lua(DECIDE, decide_source()),
+        # Empty, not absent: without a route's own rules nothing is allowed.
+        _filter(AUTHORIZE, "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": {}}),
+        _filter(RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit", stat_prefix="rate_limit"),
+        {**_hold(), "disabled": True},
+        router(),
+    ]
+
+
+def router() -> dict[str, Any]:
+    """The last filter of any chain."""
+    return _filter(ROUTER, "router.v3.Router", suppress_envoy_headers=True)
+
+
+def _hold() -> dict[str, Any]:
+    """Cold calls wait in the gatekeeper's answer. Only routes whose gate is on switch it on."""
+    return _filter(
+        HOLD,
+        "ext_authz.v3.ExtAuthz",
+        transport_api_version="V3",
+        grpc_service={"envoy_grpc": {"cluster_name": GATEKEEPER_CLUSTER}, "timeout": _HOLD_CEILING},
+        failure_mode_allow=False,
+        status_on_error={"code": "ServiceUnavailable"},
+        clear_route_cache=False,
+        allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}]},
+    )
+
+
+def _lua(name: str, source: str) -> dict[str, Any]:
+    return _filter(name, "lua.v3.Lua", default_source_code={"inline_string": source}, clear_route_cache=False)
+
+
+def _filter(name: str, kind: str, **config: Any) -> dict[str, Any]:
+    return {"name": name, "typed_config": {"@type": _HTTP + kind, **config}}

@@ -1,0 +1,130 @@
+"""Scopes (a host leads to a route configuration) and the route configuration of one endpoint."""
+
+from functools import cache
+
+from envoy.config.rbac.v3 import rbac_pb2 as rules
+from envoy.config.route.v3 import route_components_pb2 as components
+from envoy.config.route.v3 import route_pb2, scoped_route_pb2
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
+from google.protobuf import any_pb2
+
+from nightlatch.api.endpoint import Permission
+from nightlatch.routing.ir import EndpointIR, OperationsIR
+from nightlatch.routing.xds_access import AccessConfig
+from nightlatch.routing.xds_filters import AUTHORIZE, CALLER, CLASSIFY, HOLD, KEY_LOOKUP, RATE_LIMIT
+from nightlatch.routing.xds_types import pack, seconds
+
+# Beyond the identity headers, which the Lua filters see to: what could make a runtime act on another path or method.
+_REMOVED = (
+    "x-nightlatch-hold-timeout",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-forwarded-uri",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+)
+_RETRY_ON = "connect-failure,refused-stream,reset-before-request"
+# classify.lua knows this name.
+_DENIED = "denied"
+_UNLISTED = "unlisted"
+
+
+def build_scope(host: str, endpoint: EndpointIR) -> scoped_route_pb2.ScopedRouteConfiguration:
+    """The host's calls go to the endpoint's route configuration."""
+    scope = scoped_route_pb2.ScopedRouteConfiguration(name=host, route_configuration_name=endpoint.name)
+    scope.key.fragments.add(string_key=host)
+    return scope
+
+
+def build_routes(endpoint: EndpointIR, access: AccessConfig) -> route_pb2.RouteConfiguration:
+    """One virtual host. A path in no operation reaches no cluster."""
+    config = route_pb2.RouteConfiguration(name=endpoint.name, request_headers_to_remove=_REMOVED)
+    virtual_host = config.virtual_hosts.add(name=endpoint.name, domains=["*"])
+    if endpoint.denied is not None:
+        virtual_host.routes.append(_denied(endpoint.denied))
+        return config
+    virtual_host.routes.extend(_operations(endpoint, each) for each in endpoint.access.operations)
+    virtual_host.routes.append(_unlisted())
+    _configure(virtual_host.typed_per_filter_config, endpoint, access)
+    return config
+
+
+def _configure(filters: dict[str, any_pb2.Any], endpoint: EndpointIR, access: AccessConfig) -> None:
+    if access.key_lookup is not None:
+        filters[KEY_LOOKUP].CopyFrom(access.key_lookup)
+    if access.rate_limit is not None:
+        filters[RATE_LIMIT].CopyFrom(access.rate_limit)
+    if endpoint.gate.on:
+        filters[HOLD].CopyFrom(_hold(endpoint.name))
+
+
+def _operations(endpoint: EndpointIR, operations: OperationsIR) -> components.Route:
+    route = components.Route(
+        name=operations.permission,
+        match=components.RouteMatch(safe_regex=regex_pb2.RegexMatcher(regex=operations.pattern)),
+        route=_action(endpoint),
+    )
+    route.match.headers.add(name=":method", string_match=string_pb2.StringMatcher(exact=operations.method))
+    route.typed_per_filter_config[AUTHORIZE].CopyFrom(_requires(operations.permission))
+    return route
+
+
+def _action(endpoint: EndpointIR) -> components.RouteAction:
+    action = components.RouteAction(
+        cluster=endpoint.name,
+        timeout=seconds(endpoint.request_timeout),
+        idle_timeout=seconds(endpoint.idle_timeout),
+    )
+    action.retry_policy.retry_on = _RETRY_ON
+    action.retry_policy.num_retries.value = 3
+    action.retry_policy.host_selection_retry_max_attempts = 3
+    action.retry_policy.retry_host_predicate.add(
+        name="envoy.retry_host_predicates.previous_hosts",
+        typed_config=pack(previous_hosts_pb2.PreviousHostsPredicate()),
+    )
+    return action
+
+
+def _denied(reason: str) -> components.Route:
+    """classify.lua answers; the direct response is what stands there if it did not."""
+    route = components.Route(
+        name=_DENIED,
+        match=components.RouteMatch(prefix="/"),
+        direct_response=components.DirectResponseAction(status=503),
+    )
+    for filter_name in (CLASSIFY, "envoy.filters.http.lua"):
+        route.metadata.filter_metadata[filter_name].update({_DENIED: reason})
+    return route
+
+
+def _unlisted() -> components.Route:
+    """What no operation names: the empty rules of the filter refuse it, after authentication."""
+    return components.Route(
+        name=_UNLISTED,
+        match=components.RouteMatch(prefix="/"),
+        direct_response=components.DirectResponseAction(status=403),
+    )
+
+
+@cache
+def _requires(permission: Permission) -> any_pb2.Any:
+    """RBAC: the caller's permissions, as decide.lua found them, hold this one."""
+    has = value_pb2.ListMatcher(one_of=value_pb2.ValueMatcher(string_match=string_pb2.StringMatcher(exact=permission)))
+    matcher = metadata_pb2.MetadataMatcher(filter=CALLER, value=value_pb2.ValueMatcher(list_match=has))
+    matcher.path.add(key="permissions")
+    policy = rules.Policy(
+        permissions=[rules.Permission(any=True)],
+        principals=[rules.Principal(sourced_metadata=rules.SourcedMetadata(metadata_matcher=matcher))],
+    )
+    allow = rules.RBAC(action=rules.RBAC.ALLOW, policies={permission: policy})
+    return pack(rbac_pb2.RBACPerRoute(rbac=rbac_pb2.RBAC(rules=allow)))
+
+
+def _hold(name: str) -> any_pb2.Any:
+    settings = ext_authz_pb2.CheckSettings(context_extensions={"endpoint": name})
+    per_route = ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings)
+    return pack(components.FilterConfig(config=pack(per_route)))
