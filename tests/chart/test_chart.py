@@ -1,0 +1,113 @@
+"""What the chart installs holds to the rulings on privilege, namespaces and pods."""
+
+import subprocess
+
+import pytest
+
+from tests.chart.conftest import CHART, NAMESPACE, tool
+
+WRITES = {"create", "update", "patch", "delete", "deletecollection", "*"}
+GATEWAY = "nightlatch-gateway"
+
+
+def rules_of(objects: list[dict], account: str, namespace: str | None = None) -> list[dict]:
+    """Rules bound to a ServiceAccount; in one namespace, or (None) in all of them."""
+    bindings = [obj for obj in objects if obj["kind"] in {"RoleBinding", "ClusterRoleBinding"}]
+    bound = [obj for obj in bindings if any(subject["name"] == account for subject in obj["subjects"])]
+    names = {
+        (obj["roleRef"]["kind"], obj["roleRef"]["name"], obj["metadata"].get("namespace"))
+        for obj in bound
+        if obj["metadata"].get("namespace") == namespace
+    }
+    roles = [
+        obj for obj in objects if (obj["kind"], obj["metadata"]["name"], obj["metadata"].get("namespace")) in names
+    ]
+    return [rule for role in roles for rule in role["rules"]]
+
+
+def pods_of(objects: list[dict]) -> list[dict]:
+    return [obj["spec"]["template"]["spec"] for obj in objects if obj["kind"] == "Deployment"]
+
+
+def test_helm_lint_finds_nothing(helm):
+    done = subprocess.run([helm, "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_helm_unittest_passes():
+    done = subprocess.run([tool("helm-unittest"), str(CHART)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("settings", [(), ("watchNamespaces={search,ml}",)], ids=["all namespaces", "some namespaces"])
+def test_the_gateway_has_no_write_verb_at_all(render, settings):
+    objects = render(*settings)
+    namespaces = {None, *(obj["metadata"].get("namespace") for obj in objects)}
+    rules = [rule for namespace in namespaces for rule in rules_of(objects, GATEWAY, namespace)]
+    assert rules
+    assert not [rule for rule in rules if WRITES & set(rule["verbs"])]
+
+
+def test_the_gateway_reads_secrets_in_its_own_namespace_alone(render):
+    objects = render()
+    reading = {
+        namespace
+        for namespace in {None, *(obj["metadata"].get("namespace") for obj in objects)}
+        for rule in rules_of(objects, GATEWAY, namespace)
+        if "secrets" in rule["resources"]
+    }
+    assert reading == {GATEWAY}
+
+
+def test_no_ca_key_can_lie_where_the_gateway_reads(helm):
+    command = [helm, "template", "x", str(CHART), "--namespace", NAMESPACE, "--set", f"gateway.namespace={NAMESPACE}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "choose another" in done.stderr
+
+
+def test_namespaced_mode_grants_nothing_cluster_wide(render):
+    kinds = {obj["kind"] for obj in render("watchNamespaces={search}", "crds.enabled=false")}
+    assert not kinds & {"ClusterRole", "ClusterRoleBinding"}
+
+
+def test_no_rule_has_a_wildcard(render):
+    rules = [rule for obj in render() if obj["kind"] in {"Role", "ClusterRole"} for rule in obj["rules"]]
+    assert not [rule for rule in rules if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]]
+
+
+def test_every_pod_meets_the_restricted_standard(render):
+    pods = pods_of(render())
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in [*pod["containers"], *pod.get("initContainers", [])]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_envoy_has_no_token_and_no_api_access(render):
+    gateway = next(pod for pod in pods_of(render()) if pod["serviceAccountName"] == GATEWAY)
+    envoy = next(container for container in gateway["containers"] if container["name"] == "envoy")
+    assert gateway["automountServiceAccountToken"] is False
+    assert "token" not in [mount["name"] for mount in envoy["volumeMounts"]]
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("gateway.replicas=0", "replicas"),
+        ("gateway.service.type=Ingress", "type"),
+        ("trustDomain=UPPER", "trustDomain"),
+        ("gatewy.replicas=3", "gatewy"),
+        ("gateway.maxStaleness=soon", "maxStaleness"),
+    ],
+)
+def test_a_wrong_value_is_named(helm, setting, says):
+    command = [helm, "template", "x", str(CHART), "--namespace", NAMESPACE, "--set", setting]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert says in done.stderr
