@@ -32,7 +32,8 @@ class Replica:
 class Failure:
     """Why a start failed, for conditions and held callers.
 
-    reason: CamelCase (`ModelServerExited`, `ImagePullBackOff`, `Unschedulable`, …). `attempt` grows with every failed start.
+    reason: CamelCase (`ModelServerExited`, `ImagePullBackOff`, `Unschedulable`, …).
+    attempt: grows with every failed start, and never goes back.
     """
 
     attempt: int
@@ -42,7 +43,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """What runs. `desired`: replicas asked for by the last `scale` (0 before any)."""
+    """What runs. `desired`: replicas asked for by the last `scale` (0 before any). `failure`: of the newest start."""
 
     desired: int
     replicas: tuple[Replica, ...] = ()
@@ -67,7 +68,8 @@ class Workloads(WorkloadReader, Protocol):
         Raises WorkloadError."""
 
     async def scale(self, endpoint: Key, replicas: int) -> None:
-        """Ask for so many replicas. Returns at once; `observe` tells. Raises WorkloadError when there is no workload."""
+        """Ask for so many replicas, starting again what failed. Returns at once; `observe` tells.
+        Raises WorkloadError when there is no workload."""
 
     async def remove(self, endpoint: Key) -> None:
         """Stop and delete everything of the endpoint. Idempotent."""

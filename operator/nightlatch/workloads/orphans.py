@@ -1,0 +1,51 @@
+"""Model servers that outlived their owner: found by what their command line says, and ended."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+GRACE = 3.0
+
+
+def reap_orphans(root: Path, *, grace: float = GRACE) -> int:
+    """End every process of this user that announces itself below `root`; the number of them. Blocks up to `grace` s.
+
+    A pid on record may be another's by now, and a process may have been started just before its record was; the
+    announce file on its command line is proof both ways. psutil checks the start time before each signal.
+    """
+    orphans = list(_announcing_below(root))
+    for orphan in orphans:
+        _signal(orphan, kill=False)
+    _, stubborn = psutil.wait_procs(orphans, timeout=grace)
+    for orphan in stubborn:
+        _signal(orphan, kill=True)
+    psutil.wait_procs(stubborn, timeout=grace)
+    return len(orphans)
+
+
+def _announcing_below(root: Path) -> Iterator[psutil.Process]:
+    me = psutil.Process()
+    for process in psutil.process_iter():
+        try:
+            mine = process.uids().real == me.uids().real and process.pid != me.pid
+            if mine and process.status() != psutil.STATUS_ZOMBIE and _announces_below(process.cmdline(), root):
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _announces_below(command: list[str], root: Path) -> bool:
+    if "--announce" not in command[:-1]:
+        return False
+    return Path(command[command.index("--announce") + 1]).is_relative_to(root)
+
+
+def _signal(process: psutil.Process, *, kill: bool) -> None:
+    try:
+        if kill:
+            process.kill()
+        else:
+            process.terminate()
+    except psutil.NoSuchProcess:
+        pass
