@@ -1,4 +1,4 @@
-"""Why an object is refused: `(field path, what to write instead)`, paths as kubectl writes them (`spec.model.source`)."""
+"""Why an object is refused: `(field path, what to write instead)`, with kubectl's paths (`spec.model.source`)."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The store seam: InferenceEndpoints, InferenceClients, TokenIssuers and Secrets, with Kubernetes' rules of concurrency.
+"""The store seam: InferenceEndpoints, InferenceClients, TokenIssuers, Secrets, with Kubernetes' rules of concurrency.
 
 Objects are raw JSON dicts with `apiVersion`, `kind`, `metadata`. Secrets carry base64 `data`.
 Every implementation passes tests/contract/store_contract.py.
@@ -88,7 +88,5 @@ class Store(Protocol):
     async def replace_status(self, obj: RawObject) -> RawObject:
         """Replace status alone, with the same preconditions; generation stays."""
 
-    async def delete(
-        self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None
-    ) -> None:
+    async def delete(self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None) -> None:
         """Delete, with preconditions. Raises NotFoundError, ConflictError."""
