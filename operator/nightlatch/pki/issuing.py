@@ -59,7 +59,7 @@ def _builder(
         .issuer_name(issuer.subject)
         .public_key(key.public_key())
         .serial_number(serial)
-        .not_valid_before(max(now - BACKDATE, issuer.not_valid_before_utc))
+        .not_valid_before(max(now - min(BACKDATE, request.duration / 10), issuer.not_valid_before_utc))
         .not_valid_after(min(now + request.duration, issuer.not_valid_after_utc))
         .add_extension(_names(request), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

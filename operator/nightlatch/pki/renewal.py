@@ -5,20 +5,21 @@ from datetime import datetime, timedelta
 
 from nightlatch.pki.material import Leaf
 
-# At most this part of the lifetime earlier, so that leaves issued together are not renewed together.
+# At most this part of the time until then earlier, so that leaves issued together are not renewed together.
 JITTER = 0.05
 
 
 def renew_at(leaf: Leaf, renew_before: timedelta | None = None) -> datetime:
     """A pure function of the leaf: every operator, and the same one after a restart, comes to the same time.
 
-    `renew_before` counts where it is shorter than the leaf's life; else a third of it is left.
+    `renew_before` counts where it is shorter than the leaf's life; else a third of it is left. Never before a third
+    of the life has passed, whatever is asked for: a leaf must not be due on the day that it is issued.
     """
     lifetime = leaf.not_after - leaf.not_before
     if renew_before is None or renew_before >= lifetime:
         renew_before = lifetime / 3
-    due = leaf.not_after - renew_before - lifetime * (JITTER * _fraction(leaf.serial))
-    return due.replace(microsecond=0)
+    age = max(lifetime - renew_before, lifetime / 3)
+    return leaf.not_before + age * (1 - JITTER * _fraction(leaf.serial))
 
 
 def _fraction(serial: str) -> float:

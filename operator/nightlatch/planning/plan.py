@@ -82,5 +82,8 @@ def _workload(situation: Situation, upstream: LeafDecision) -> tuple[EnsureWorkl
 
 
 def _next_renewal(leaves: tuple[LeafDecision, ...], now: datetime) -> float | None:
-    waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at and leaf.issue is None]
+    if any(leaf.issue for leaf in leaves):
+        # At once: the document copies what is being issued.
+        return 0.0
+    waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at]
     return max(0.0, min(waits)) if waits else None

@@ -208,3 +208,12 @@ def test_a_leaf_that_is_right_and_young_is_left_alone(issuing):
 def test_a_key_that_is_not_the_leafs_own_is_found(issuing):
     held = holding(issuing)
     assert first_finding(replace(held, leaf=replace(held.leaf, key_matches=False))).reason == "KeyMismatch"
+
+
+@pytest.mark.parametrize("seconds", [10, 20, 120, 600, 86400])
+@pytest.mark.parametrize("renew_before", [None, 0.5, 0.999])
+def test_no_leaf_is_due_when_it_is_issued_however_short(issuing, seconds, renew_before):
+    request = replace(CLIENT, duration=timedelta(seconds=seconds))
+    leaf = leaf_of(issue_leaf(issuing, request, now=NOW))
+    before = timedelta(seconds=seconds * renew_before) if renew_before else None
+    assert NOW < renew_at(leaf, before) < leaf.not_after

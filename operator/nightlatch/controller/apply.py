@@ -1,0 +1,145 @@
+"""Carry a plan out: make what it asks for, with preconditions, and never over something that is not ours."""
+
+import base64
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from nightlatch import keys
+from nightlatch.api import names
+from nightlatch.api.meta import SECRET, ObjectRef, RawObject
+from nightlatch.pki import Authority, PkiError, issue_leaf
+from nightlatch.planning.actions import (
+    Action,
+    Child,
+    DeleteSecret,
+    EnsureWorkload,
+    IssueLeaf,
+    MergeSecret,
+    MintKey,
+    Plan,
+    PutSecret,
+    Revision,
+    Status,
+)
+from nightlatch.planning.client_key import API_KEY
+from nightlatch.planning.observed import owner_text
+from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
+from nightlatch.workloads.protocol import WorkloadError, Workloads
+
+# What an action may end with; anything else is a defect, and shows as one.
+ApplyFailure = StoreError | PkiError | WorkloadError
+
+
+@dataclass(frozen=True, slots=True)
+class Applier:
+    """`authority` gives the issuing authority in force, None before there is one. `clock` is timezone-aware."""
+
+    store: Store
+    workloads: Workloads
+    authority: Callable[[], Authority | None]
+    clock: Callable[[], datetime]
+    random: Callable[[int], bytes]
+
+    async def apply(self, plan: Plan) -> tuple[ApplyFailure, ...]:
+        """Every action and deletion, in order; one that fails stops none of the others. Returns the failures."""
+        failures: list[ApplyFailure] = []
+        for action in (*plan.apply, *plan.delete):
+            try:
+                await self.act(action)
+            except (StoreError, PkiError, WorkloadError) as failure:
+                failures.append(failure)
+        return tuple(failures)
+
+    async def act(self, action: Action | DeleteSecret) -> None:
+        """One action. Raises StoreError, PkiError, WorkloadError."""
+        match action:
+            case PutSecret(child, data, replaces):
+                await self._put(child, data, replaces)
+            case IssueLeaf(child, request, replaces):
+                material = issue_leaf(self._issuing(), request, now=self.clock(), random=self.random)
+                await self._put(child, material.secret_data(), replaces)
+            case MintKey(child, data):
+                text = keys.mint(self.random).text
+                await self.store.create(secret_object(child, {**data, API_KEY: text.encode("ascii")}))
+            case MergeSecret(child, data, replaces):
+                await self._merge(child, data, replaces)
+            case EnsureWorkload(workload):
+                await self.workloads.ensure(workload)
+            case DeleteSecret(key, revision):
+                await delete_secret(self.store, ObjectRef(SECRET.kind, key), revision)
+
+    async def write_status(self, raw: RawObject, status: Status) -> None:
+        """The status alone, of exactly the object that was read. One that is gone needs none."""
+        changed = {**raw, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
+        try:
+            await self.store.replace_status(changed)
+        except NotFoundError:
+            return
+
+    def _issuing(self) -> Authority:
+        authority = self.authority()
+        if authority is None:
+            raise PkiError("there is no issuing authority yet")
+        return authority
+
+    async def _put(self, child: Child, data: Mapping[str, bytes], replaces: Revision | None) -> None:
+        wanted = secret_object(child, data)
+        if replaces is None:
+            await self.store.create(wanted)
+            return
+        wanted["metadata"] |= {"uid": replaces.uid, "resourceVersion": replaces.resource_version}
+        await self.store.replace(wanted)
+
+    async def _merge(self, child: Child, data: Mapping[str, bytes], replaces: Revision) -> None:
+        found = copy.deepcopy(await self.store.get(SECRET, child.key.namespace, child.key.name))
+        metadata = found["metadata"]
+        if (metadata.get("uid"), metadata.get("resourceVersion")) != (replaces.uid, replaces.resource_version):
+            raise ConflictError(f"{ObjectRef(SECRET.kind, child.key)} changed since it was read")
+        found["data"] = {**found.get("data", {}), **_encoded(data)}
+        await self.store.replace(found)
+
+
+def secret_object(child: Child, data: Mapping[str, bytes]) -> RawObject:
+    """The Secret with our labels; an owner reference where the owner lives in the same namespace."""
+    metadata: dict[str, Any] = {
+        "name": child.key.name,
+        "namespace": child.key.namespace,
+        "labels": {**child.labels, names.LABEL_ROLE: child.role, names.LABEL_OWNER_UID: child.owner.uid},
+        "annotations": {names.ANNOTATION_OWNER: owner_text(child.owner.ref)},
+    }
+    if child.owner.api_version and child.owner.ref.key.namespace == child.key.namespace:
+        metadata["ownerReferences"] = [_owner_reference(child)]
+    return {
+        "apiVersion": SECRET.api_version,
+        "kind": SECRET.kind,
+        "metadata": metadata,
+        "type": child.type,
+        "data": _encoded(data),
+    }
+
+
+async def delete_secret(store: Store, ref: ObjectRef, revision: Revision) -> None:
+    """Exactly this one; it is no error when it is gone already."""
+    try:
+        await store.delete(ref, uid=revision.uid)
+    except NotFoundError:
+        return
+
+
+def _owner_reference(child: Child) -> dict[str, Any]:
+    owner = child.owner
+    return {
+        "apiVersion": owner.api_version,
+        "kind": owner.ref.kind,
+        "name": owner.ref.key.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _encoded(data: Mapping[str, bytes]) -> dict[str, str]:
+    return {entry: base64.b64encode(value).decode("ascii") for entry, value in data.items()}

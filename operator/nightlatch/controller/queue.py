@@ -1,0 +1,105 @@
+"""The work queue: each key once, one worker at a time on it, backoff with jitter, and a lane for revocations.
+
+All decisions are in plain methods over a clock handed in; only `next` waits.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from nightlatch.api.meta import ObjectRef
+
+FIRST_BACKOFF = 0.05
+LONGEST_BACKOFF = 60.0
+
+
+class WorkQueue:
+    """Keys to reconcile. `clock`: seconds, monotone. `random(n)`: n bytes, for jitter."""
+
+    def __init__(self, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
+        self._clock = clock
+        self._random = random
+        # Insertion-ordered: a dict is the queue and its own deduplication.
+        self._urgent: dict[ObjectRef, None] = {}
+        self._normal: dict[ObjectRef, None] = {}
+        self._due: dict[ObjectRef, float] = {}
+        self._active: dict[ObjectRef, None] = {}
+        self._again: dict[ObjectRef, bool] = {}
+        self._failures: dict[ObjectRef, int] = {}
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._urgent) + len(self._normal) + len(self._due)
+
+    def add(self, ref: ObjectRef, *, urgent: bool = False) -> None:
+        """Work on it soon; before everything that is not urgent, when it is. A key in work is taken again after."""
+        if ref in self._active:
+            self._again[ref] = urgent or self._again.get(ref, False)
+            return
+        if urgent:
+            self._normal.pop(ref, None)
+            self._urgent[ref] = None
+        elif ref not in self._urgent:
+            self._normal[ref] = None
+        self._notify()
+
+    def add_after(self, ref: ObjectRef, seconds: float) -> None:
+        """Work on it then, if nothing brings it up earlier. The earlier of two times counts."""
+        due = self._clock() + max(0.0, seconds)
+        self._due[ref] = min(due, self._due.get(ref, due))
+        self._notify()
+
+    def take(self, *, urgent_only: bool = False) -> ObjectRef | None:
+        """The next key, now in work until `done`; None when there is none."""
+        self._ripen()
+        for lane in (self._urgent,) if urgent_only else (self._urgent, self._normal):
+            if lane:
+                ref = next(iter(lane))
+                del lane[ref]
+                self._due.pop(ref, None)
+                self._active[ref] = None
+                return ref
+        return None
+
+    def done(self, ref: ObjectRef, *, failed: bool = False, requeue_after: float | None = None) -> None:
+        """End the work on it. A failure comes back after a growing pause; a success forgets the failures."""
+        self._active.pop(ref, None)
+        if failed:
+            self.add_after(ref, self._backoff(ref))
+        else:
+            self._failures.pop(ref, None)
+            if requeue_after is not None:
+                self.add_after(ref, requeue_after)
+        if ref in self._again:
+            self.add(ref, urgent=self._again.pop(ref))
+
+    def next_due(self) -> float | None:
+        """Seconds until a pause is over; None when nothing waits."""
+        waiting = [due for ref, due in self._due.items() if ref not in self._active]
+        return max(0.0, min(waiting) - self._clock()) if waiting else None
+
+    async def next(self, *, urgent_only: bool = False) -> ObjectRef:
+        """`take`, waiting for a key."""
+        while (ref := self.take(urgent_only=urgent_only)) is None:
+            changed = self._changed
+            try:
+                async with asyncio.timeout(self.next_due()):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+        return ref
+
+    def _ripen(self) -> None:
+        now = self._clock()
+        for ref in [ref for ref, due in self._due.items() if due <= now and ref not in self._active]:
+            del self._due[ref]
+            self.add(ref)
+
+    def _backoff(self, ref: ObjectRef) -> float:
+        failures = self._failures.get(ref, 0)
+        self._failures[ref] = failures + 1
+        pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 20))
+        return pause * (0.5 + int.from_bytes(self._random(4)) / 2**33)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
