@@ -18,6 +18,6 @@ def open_workloads(source: Source) -> WorkloadReader:
     """The reader of what runs. Raises ConfigError."""
     if source.kind != "processes":
         raise ConfigError(f"workloads.kind {source.kind!r} is not known; it must be processes")
-    from nightlatch.workloads.processes import ProcessWorkloadReader  # noqa: PLC0415 - as above
+    from nightlatch.workloads.process_reader import ProcessWorkloadReader  # noqa: PLC0415 - as above
 
     return ProcessWorkloadReader(source.directory)
