@@ -5,7 +5,7 @@ import json
 import ssl
 
 import psutil
-from nightlatch.workloads.processes import ProcessWorkloadReader
+from nightlatch.workloads.process_reader import ProcessWorkloadReader
 from tests.embedded.raw_http import Connection, request
 from tests.embedded.running import manifest
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, Key, RawObject
 from nightlatch.embedded import clients, snippets
-from nightlatch.embedded.follow import follow
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.narrate import EndpointView, Line, tell, view
+from nightlatch.store.follow import follow
 from nightlatch.store.protocol import Store
 
 Say = Callable[[Line], None]

@@ -70,7 +70,9 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], watch
     settings = Settings(platform="Embedded", port=chosen[0])
     gateways = tuple(Gateway(index, port, layout) for index, port in enumerate(chosen))
     control = Control(layout, store, settings, gateways)
-    stop.on_signals(stopped, lambda: (supervisor.kill(), control.kill()))
+    stop.on_signals(stopped, supervisor.kill)
+    if ended := await control.prepare():
+        say(Line(f"ended {ended} model servers, left behind by a predecessor that was killed"))
     lock.announce(layout, chosen)
     try:
         async with asyncio.TaskGroup() as group:
@@ -78,7 +80,7 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], watch
             group.create_task(control.run(), name="control plane")
             group.create_task(Storyteller(store, layout, say).run(), name="storyteller")
             group.create_task(_follow_edits(store, watched, stopped, say), name="manifests")
-            group.create_task(_start_gateways(control, gateways, settings, supervisor), name="gateways")
+            _start_gateways(gateways, settings, supervisor)
     except* _StopAsked:
         say(Line("stopping"))
     finally:
@@ -95,10 +97,7 @@ async def _until_stopped(stopped: asyncio.Event) -> None:
     raise _StopAsked
 
 
-async def _start_gateways(
-    control: Control, gateways: tuple[Gateway, ...], settings: Settings, supervisor: supervise.Supervisor
-) -> None:
-    await control.certificates()
+def _start_gateways(gateways: tuple[Gateway, ...], settings: Settings, supervisor: supervise.Supervisor) -> None:
     for gateway in gateways:
         for child in gateway.prepare(settings):
             supervisor.start(child)

@@ -1,0 +1,27 @@
+"""Which endpoints the autoscaler cares for: those in the store whose newest spec is one we act on."""
+
+import logging
+
+from nightlatch.api.meta import INFERENCE_ENDPOINT, Key, RawObject
+from nightlatch.api.parse import ParseError, parse_endpoint
+from nightlatch.controller.autoscaler import Autoscaler
+from nightlatch.store.follow import follow
+from nightlatch.store.protocol import Store
+
+_log = logging.getLogger(__name__)
+
+
+async def declare_endpoints(store: Store, autoscaler: Autoscaler) -> None:
+    """Without end. An endpoint whose new spec does not parse keeps being cared for by the last good one."""
+    async for key, raw in follow(store, INFERENCE_ENDPOINT):
+        _declare(autoscaler, key, raw)
+
+
+def _declare(autoscaler: Autoscaler, key: Key, raw: RawObject | None) -> None:
+    if raw is None:
+        autoscaler.forget(key)
+        return
+    try:
+        autoscaler.declare(parse_endpoint(raw))
+    except ParseError as error:
+        _log.info("%s keeps its last good scaling: %s", key, error)
