@@ -27,7 +27,7 @@ class Rejection:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: Python 3.11 cannot make a parametrised generic that is frozen and slotted
 class Subject(Generic[SpecT, StatusT]):
     """One of our objects as read. `spec` is None when it could not be parsed; `rejection` then says why."""
 
