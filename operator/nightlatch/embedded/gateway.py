@@ -38,7 +38,8 @@ class Gateway:
     def prepare(self, settings: Settings) -> tuple[Child, Child]:
         """Write the configuration of both processes; gatekeeper and Envoy, in the order to start them."""
         files = self.files
-        files.announce.unlink(missing_ok=True)
+        for left in (files.announce, files.socket, files.admin):
+            left.unlink(missing_ok=True)
         write_private(files.config, json.dumps(gatekeeper_config(self, settings), indent=1).encode())
         write_private(
             files.bootstrap, json.dumps(bootstrap(self.name, str(files.socket), str(files.admin)), indent=1).encode()

@@ -1,11 +1,14 @@
 """State changes as lines for a person. Pure: `(before, after) -> lines`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from nightlatch.api.meta import Key, RawObject
 
 Level = Literal["info", "good", "bad"]
+# (condition type, reason, message) of a condition that is False.
+Trouble = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,7 @@ class EndpointView:
     wake_at: str = ""
     wake: str = ""
     phases: tuple[tuple[str, int], ...] = ()
-    # (condition type, reason, message) of every condition that is False.
-    troubles: tuple[tuple[str, str, str], ...] = ()
+    troubles: tuple[Trouble, ...] = ()
 
 
 def view(endpoint: RawObject) -> EndpointView:
@@ -56,11 +58,7 @@ def view(endpoint: RawObject) -> EndpointView:
 
 def tell(key: Key, before: EndpointView, after: EndpointView) -> list[Line]:
     """The lines that a change of status is worth."""
-    lines = [
-        Line(f"{key} {kind}: {reason}: {message}", "bad")
-        for kind, reason, message in after.troubles
-        if (kind, reason, message) not in before.troubles
-    ]
+    lines = []
     if after.ready and not before.ready:
         lines.append(Line(f"{key} Ready at {after.url}", "good"))
     if after.state and after.state != before.state:
@@ -68,6 +66,15 @@ def tell(key: Key, before: EndpointView, after: EndpointView) -> list[Line]:
     if after.wake_at and after.wake_at != before.wake_at and before != EndpointView():
         lines.append(Line(f"{key} woke in {after.wake}{_phases(after)}", "good"))
     return lines
+
+
+def complaints(key: Key, told: Collection[Trouble], now: Collection[Trouble]) -> list[Line]:
+    """A line for each trouble that was not told yet."""
+    return [
+        Line(f"{key} {kind}: {reason}: {message}", "bad")
+        for kind, reason, message in now
+        if (kind, reason, message) not in told
+    ]
 
 
 def _step(before: str | None, after: str) -> str:

@@ -7,9 +7,13 @@ from pathlib import Path
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, Key, RawObject
 from nightlatch.embedded import clients, snippets
 from nightlatch.embedded.layout import Layout
-from nightlatch.embedded.narrate import EndpointView, Line, tell, view
+from nightlatch.embedded.narrate import EndpointView, Line, Trouble, complaints, tell, view
 from nightlatch.store.follow import follow
 from nightlatch.store.protocol import Store
+
+# A trouble that passes by itself within this time is not told; gateways are processes that have to start first.
+PATIENCE_S = 1.5
+GATEWAY_PATIENCE_S = 15.0
 
 Say = Callable[[Line], None]
 
@@ -23,16 +27,17 @@ class Storyteller:
         self._say = say
         self._views: dict[Key, EndpointView] = {}
         self._models: dict[Key, str] = {}
+        self._told: dict[Key, tuple[Trouble, ...]] = {}
         self._introduced: set[Key] = set()
         self._snippets_told = False
 
     async def run(self) -> None:
         """Without end."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._endpoints())
+            group.create_task(self._endpoints(group))
             group.create_task(self._keys())
 
-    async def _endpoints(self) -> None:
+    async def _endpoints(self, group: asyncio.TaskGroup) -> None:
         async for key, endpoint in follow(self._store, INFERENCE_ENDPOINT):
             if endpoint is None:
                 self._forget(key)
@@ -42,10 +47,24 @@ class Storyteller:
             self._models[key] = endpoint["spec"]["model"].get("name") or key.name
             for line in tell(key, before, after):
                 self._say(line)
+            if after.troubles:
+                group.create_task(self._complain(key, PATIENCE_S))
+                group.create_task(self._complain(key, GATEWAY_PATIENCE_S))
             await self._introduce()
+
+    async def _complain(self, key: Key, patience_s: float) -> None:
+        """Tell what is wrong if it is still so in a moment: much is only not done yet."""
+        await asyncio.sleep(patience_s)
+        patient = patience_s >= GATEWAY_PATIENCE_S
+        seen = self._views.get(key, EndpointView())
+        due = tuple(trouble for trouble in seen.troubles if patient or trouble[0] != "Programmed")
+        for line in complaints(key, self._told.get(key, ()), due):
+            self._say(line)
+        self._told[key] = due
 
     def _forget(self, key: Key) -> None:
         self._views.pop(key, None)
+        self._told.pop(key, None)
         self._introduced.discard(key)
         self._say(Line(f"{key} deleted"))
 

@@ -80,7 +80,8 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], watch
             group.create_task(control.run(), name="control plane")
             group.create_task(Storyteller(store, layout, say).run(), name="storyteller")
             group.create_task(_follow_edits(store, watched, stopped, say), name="manifests")
-            _start_gateways(gateways, settings, supervisor)
+            for gateway in gateways:
+                group.create_task(_start(gateway, settings, supervisor), name=gateway.name)
     except* _StopAsked:
         say(Line("stopping"))
     finally:
@@ -97,10 +98,13 @@ async def _until_stopped(stopped: asyncio.Event) -> None:
     raise _StopAsked
 
 
-def _start_gateways(gateways: tuple[Gateway, ...], settings: Settings, supervisor: supervise.Supervisor) -> None:
-    for gateway in gateways:
-        for child in gateway.prepare(settings):
-            supervisor.start(child)
+async def _start(gateway: Gateway, settings: Settings, supervisor: supervise.Supervisor) -> None:
+    """Envoy follows once the gatekeeper listens, or it would back off from a socket that is not there yet."""
+    gatekeeper, envoy = gateway.prepare(settings)
+    supervisor.start(gatekeeper)
+    while not gateway.files.socket.exists():
+        await asyncio.sleep(0.02)
+    supervisor.start(envoy)
 
 
 async def _follow_edits(store: FilesStore, watched: tuple[Path, ...], stopped: asyncio.Event, say: Say) -> None:

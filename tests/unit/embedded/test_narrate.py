@@ -1,7 +1,7 @@
 """What a person is told of an endpoint's status."""
 
 from nightlatch.api.meta import Key
-from nightlatch.embedded.narrate import EndpointView, tell, view
+from nightlatch.embedded.narrate import EndpointView, complaints, tell, view
 
 KEY = Key("default", "minilm")
 
@@ -42,7 +42,9 @@ def test_the_last_wake_of_an_earlier_run_is_no_news():
 
 def test_a_false_condition_is_told_with_its_message():
     trouble = {"type": "Accepted", "status": "False", "reason": "NotYetSupported", "message": "remove spec.access.jwt"}
-    [line] = tell(KEY, view(endpoint()), view(endpoint(conditions=[trouble])))
+    seen = view(endpoint(conditions=[trouble]))
+    [line] = complaints(KEY, (), seen.troubles)
+    assert complaints(KEY, seen.troubles, seen.troubles) == []
     assert line.level == "bad"
     assert "remove spec.access.jwt" in line.text
 
