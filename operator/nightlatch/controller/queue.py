@@ -30,6 +30,11 @@ class WorkQueue:
     def __len__(self) -> int:
         return len(self._urgent) + len(self._normal) + len(self._due)
 
+    def busy(self) -> bool:
+        """Whether anything is in work or wants to be, now."""
+        self._ripen()
+        return bool(self._urgent or self._normal or self._active)
+
     def add(self, ref: ObjectRef, *, urgent: bool = False) -> None:
         """Work on it soon; before everything that is not urgent, when it is. A key in work is taken again after."""
         if ref in self._active:

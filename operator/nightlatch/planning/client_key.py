@@ -61,7 +61,8 @@ def live_key(secret: SecretView) -> LiveKey | None:
 
 
 def _mint(client: ClientSubject, observed: ObservedClient, owner: Owner, key: Key) -> MintKey | None:
-    if client.spec is None or client.rejection is not None or observed.authority is None:
+    spec = client.spec
+    if spec is None or spec.api_key is None or client.rejection is not None or observed.authority is None:
         return None
     return MintKey(_child(client, owner, key), _public_data(client, observed))
 

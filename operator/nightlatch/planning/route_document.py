@@ -61,8 +61,8 @@ def read_document(found: SecretView | None) -> RouteDocument | None:
 
 
 def next_sequence(before: RouteDocument | None, now: datetime) -> int:
-    """Grows with every change, also over a deletion of the document: the time in seconds is its floor."""
-    return max(int(now.timestamp()), before.sequence + 1 if before else 0)
+    """Grows with every change, also over a deletion of the document: the time in milliseconds is its floor."""
+    return max(int(now.timestamp() * 1000), before.sequence + 1 if before else 0)
 
 
 def _put(document: RouteDocument, observed: Observed, owner: Owner) -> PutSecret:

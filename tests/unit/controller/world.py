@@ -1,0 +1,130 @@
+"""A controller at work over a FilesStore, with workloads that only remember what was asked of them."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from nightlatch.api import names
+from nightlatch.api.meta import API_VERSION, INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, Key, Kind, ObjectRef
+from nightlatch.controller.controller import Controller
+from nightlatch.planning.settings import Settings
+from nightlatch.routing import document as routing
+from nightlatch.store.files import FilesStore
+from nightlatch.store.protocol import NotFoundError
+from nightlatch.workloads.protocol import WorkloadError, WorkloadState
+
+SETTINGS = Settings(platform="Embedded", port=8443)
+ENDPOINT = Key("search", "minilm")
+CLIENT = Key("search", "bot")
+
+
+class RememberedWorkloads:
+    """`ensure` keeps the workload, or fails with `refusal` while there is one."""
+
+    def __init__(self):
+        self.workloads = {}
+        self.refusal = ""
+
+    async def ensure(self, workload):
+        if self.refusal:
+            raise WorkloadError(self.refusal)
+        self.workloads[workload.endpoint] = workload
+
+    async def scale(self, *_):
+        raise AssertionError("only the autoscaler scales")
+
+    async def remove(self, endpoint):
+        self.workloads.pop(endpoint, None)
+
+    async def listed(self):
+        return tuple(self.workloads)
+
+    async def observe(self, endpoint):
+        return WorkloadState(0) if endpoint in self.workloads else None
+
+    def changes(self):
+        raise AssertionError("the reconcilers do not follow replicas")
+
+
+class World:
+    """The store, and how to read from it what the tests ask about. `ahead`: how far the clock is put forward."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = FilesStore(directory)
+        self.workloads = RememberedWorkloads()
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Controller]:
+        """A controller from start to its end, as a process would have it."""
+        controller = Controller(self.store, self.workloads, SETTINGS, clock=self.now)
+        task = asyncio.create_task(controller.run())
+        try:
+            yield controller
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def find(self, kind: Kind, key: Key):
+        try:
+            return await self.store.get(kind, key.namespace, key.name)
+        except NotFoundError:
+            return None
+
+    async def secret(self, key: Key) -> dict[str, bytes] | None:
+        found = await self.find(SECRET, key)
+        return {entry: base64.b64decode(value) for entry, value in found["data"].items()} if found else None
+
+    async def document(self, endpoint: Key = ENDPOINT):
+        data = await self.secret(Key(SETTINGS.gateway_namespace, names.route_document(endpoint)))
+        return routing.decode(data) if data else None
+
+    async def digests(self, endpoint: Key = ENDPOINT) -> set[str] | None:
+        """The key hashes in the endpoint's document; None without a document."""
+        found = await self.document(endpoint)
+        return {grant.sha256 for grant in found.keys} if found else None
+
+    async def condition(self, kind: Kind, key: Key, condition: str) -> tuple[str, str]:
+        """Status and reason."""
+        found = await self.find(kind, key)
+        listed = (found or {}).get("status", {}).get("conditions", [])
+        return next(((each["status"], each["reason"]) for each in listed if each["type"] == condition), ("", ""))
+
+    async def update(self, kind: Kind, key: Key, change) -> None:
+        found = await self.store.get(kind, key.namespace, key.name)
+        change(found["spec"])
+        del found["metadata"]["resourceVersion"]
+        await self.store.replace(found)
+
+    async def delete(self, kind: Kind, key: Key) -> None:
+        await self.store.delete(ObjectRef(kind.kind, key))
+
+
+async def until(condition, timeout=20.0):
+    """Wait for an async condition to give something true; its value."""
+    async with asyncio.timeout(timeout):
+        while not (found := await condition()):
+            await asyncio.sleep(0.02)
+        return found
+
+
+def endpoint_object(key: Key = ENDPOINT, **spec) -> dict:
+    base = {"model": {"source": {"path": "/models/minilm"}}, "access": {"apiKey": {}}}
+    return _object(INFERENCE_ENDPOINT, key, {**base, **spec})
+
+
+def client_object(key: Key = CLIENT, *endpoints: Key, **spec) -> dict:
+    named = [{"name": each.name, "namespace": each.namespace} for each in endpoints]
+    return _object(INFERENCE_CLIENT, key, {"endpoints": named, "apiKey": {}, **spec})
+
+
+def _object(kind: Kind, key: Key, spec: dict) -> dict:
+    metadata = {"name": key.name, "namespace": key.namespace}
+    return {"apiVersion": API_VERSION, "kind": kind.kind, "metadata": metadata, "spec": spec}
