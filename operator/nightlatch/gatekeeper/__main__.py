@@ -21,7 +21,7 @@ def main() -> int:
     try:
         asyncio.run(serve(read_config(parser.parse_args().config)))
     except (ConfigError, OSError) as error:
-        logging.getLogger("nightlatch.gatekeeper").error("cannot start", extra={"error": str(error)})
+        logging.getLogger("nightlatch.gatekeeper").error("cannot start", extra={"error": str(error)})  # noqa: TRY400
         return 2
     return 0
 

@@ -12,7 +12,7 @@ from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceSe
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.gatekeeper.resources import LISTENER, SECRET, WHOLE_SET, ResourceId, Resources
-from nightlatch.gatekeeper.stream import Fallback, Outcome, Stream
+from nightlatch.gatekeeper.stream import Outcome, StandIn, Stream
 
 _log = logging.getLogger(__name__)
 # Envoy may quote what it refuses: of a Secret nothing is repeated, of the rest the beginning.
@@ -47,11 +47,11 @@ class Connection:
 class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
     """See the module. `on_streams` is told the number of connected Envoys at each change."""
 
-    def __init__(self, fallback: Fallback, on_streams: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, stand_in: StandIn, on_streams: Callable[[int], None] = lambda _: None) -> None:
         self.resources = Resources()
         self.acks = 0
         self.nacks = 0
-        self._fallback = fallback
+        self._stand_in = stand_in
         self._on_streams = on_streams
         self._connections: set[Connection] = set()
         self._waits: set[_Wait] = set()
@@ -86,7 +86,7 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
 
     async def StreamAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
         """The gRPC method."""
-        connection = Connection(Stream(self.resources, self._fallback))
+        connection = Connection(Stream(self.resources, self._stand_in))
         self._connections.add(connection)
         self._on_streams(self.streams)
         reader = asyncio.create_task(self._read(connection, requests))

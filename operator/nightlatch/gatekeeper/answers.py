@@ -21,8 +21,5 @@ def _shape(path: str, refused: Refused) -> dict[str, object]:
 
 def headers(refused: Refused) -> dict[str, str]:
     """Response headers beside the body."""
-    return {
-        "content-type": "application/json",
-        "retry-after": str(refused.retry_after),
-        "cache-control": "no-store",
-    }
+    retry = {"retry-after": str(refused.retry_after)} if refused.retry_after else {}
+    return {"content-type": "application/json", "cache-control": "no-store", **retry}

@@ -3,7 +3,6 @@
 `CheckRequest -> Call -> Outcome -> CheckResponse`. An open gate answers at once, a shut one holds the call.
 """
 
-import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,8 +19,6 @@ from nightlatch.api.meta import Key
 from nightlatch.gatekeeper import answers
 from nightlatch.gatekeeper.hold import Admitted, Outcome, Refused
 
-_log = logging.getLogger(__name__)
-
 CONTEXT_ENDPOINT = "endpoint"
 HEADER_CLIENT = "x-nightlatch-client"
 HEADER_HOLD_TIMEOUT = "x-nightlatch-hold-timeout"
@@ -32,11 +29,10 @@ _BAD_TIMEOUT = Refused(400, "BadRequest", f"{HEADER_HOLD_TIMEOUT} must be a numb
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as the gate sees it. `timeout`: seconds the caller is willing to be held, None for the endpoint's bound."""
+    """A call as the gate sees it. `timeout`: seconds the caller is willing to be held; None: the endpoint's bound."""
 
     endpoint: Key
     client: str
-    path: str
     timeout: float | None
 
 
@@ -58,12 +54,11 @@ class Authorization(AuthorizationServicer):  # type: ignore[misc]
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
         """The gRPC method."""
         self.checks += 1
-        path = request.attributes.request.http.path
         outcome = await self._decide(request.attributes)
-        if isinstance(outcome, Admitted):
-            self.admitted += 1
-            return _admit(outcome)
-        return _deny(path, outcome)
+        if isinstance(outcome, Refused):
+            return _deny(request.attributes.request.http.path, outcome)
+        self.admitted += 1
+        return _admit(outcome)
 
     async def _decide(self, attributes: Any) -> Outcome:
         try:
@@ -79,7 +74,6 @@ def _call(attributes: Any) -> Call:
     return Call(
         endpoint=Key.parse(attributes.context_extensions[CONTEXT_ENDPOINT]),
         client=headers.get(HEADER_CLIENT, ""),
-        path=attributes.request.http.path,
         timeout=asked_timeout(headers),
     )
 
@@ -105,10 +99,10 @@ def _admit(admitted: Admitted) -> Any:
 
 
 def _deny(path: str, refused: Refused) -> Any:
-    headers = [
-        HeaderValueOption(header=HeaderValue(key=name, value=value)) for name, value in answers.headers(refused).items()
-    ]
-    denied = DeniedHttpResponse(
-        status=HttpStatus(code=refused.status), headers=headers, body=answers.body(path, refused)
-    )
-    return CheckResponse(status=Status(code=grpc.StatusCode.UNAVAILABLE.value[0]), denied_response=denied)
+    """Refused, in the shape of the path's API; the `reason` beside it keeps Envoy from putting a body of its own."""
+    denied = DeniedHttpResponse(status=HttpStatus(code=refused.status), body=answers.body(path, refused))
+    for key, value in answers.headers(refused).items():
+        denied.headers.append(HeaderValueOption(header=HeaderValue(key=key, value=value)))
+    response = CheckResponse(status=Status(code=grpc.StatusCode.UNAVAILABLE.value[0]), denied_response=denied)
+    response.dynamic_metadata.update({"reason": refused.code})
+    return response

@@ -1,6 +1,7 @@
 """The gateway's Secrets: route documents and the gateway's own certificates, followed by list and watch.
 
-What was good stays while the store is down or an entry is unreadable; `age` says since when nothing was heard from the store.
+What was good stays while the store is down; `age` says since when nothing was heard from it. An endpoint whose
+document becomes unreadable is denied, its neighbours are not touched.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import base64
 import binascii
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, Key, RawObject
@@ -20,6 +21,7 @@ _log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
 HEARTBEAT = 5.0
+UNREADABLE = "the gateway cannot read this endpoint's newest policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Changed:
 
 
 class Documents:
-    """See the module. `on_change` is called after each change, with the new state in place; `clock` is monotonic seconds."""
+    """See the module. `on_change` is called after each change, the new state in place; `clock`: monotonic seconds."""
 
     def __init__(
         self, store: Store, namespace: str, on_change: Callable[[Changed], None], clock: Callable[[], float]
@@ -132,9 +134,8 @@ class Documents:
             else:
                 return Changed()
         except DocumentError as error:
-            self.unreadable[name] = str(error)
-            _log.error("unreadable Secret, the last good one stays", extra={"secret": name, "error": str(error)})  # noqa: TRY400
-            return Changed()
+            _log.error("unreadable Secret", extra={"secret": name, "error": str(error)})
+            return self._deny(name, str(error))
         self.unreadable.pop(name, None)
         return changed
 
@@ -146,6 +147,15 @@ class Documents:
         if self.routes.get(key) == document:
             return Changed()
         self.routes[key] = document
+        return Changed(frozenset({key}))
+
+    def _deny(self, name: str, error: str) -> Changed:
+        """What cannot be read may be a revocation, so the endpoint is denied until its document is good again."""
+        self.unreadable[name] = error
+        key = self._names.get(name)
+        if key is None or self.routes[key].denied == UNREADABLE:
+            return Changed()
+        self.routes[key] = replace(self.routes[key], denied=UNREADABLE)
         return Changed(frozenset({key}))
 
     def _take_tls(self, name: str, material: TlsMaterial) -> Changed:

@@ -1,7 +1,7 @@
 """One endpoint on this gateway: carries out what its gate (the pure state machine) decides.
 
-Feeds events into the gate, and on each difference programs Envoy, lets held calls go or sends them away, starts probes, and
-rings for a report. Everything runs on one event loop; nothing between an event and its consequences awaits.
+Feeds events into the gate, and on each difference programs Envoy, lets held calls go or sends them away, starts probes,
+and rings for a report. Everything runs on one event loop; nothing between an event and its consequences awaits.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ from nightlatch.gatekeeper.gate import (
 )
 from nightlatch.gatekeeper.hold import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.gatekeeper.probe import Identity, IdentityError, until_ready
+from nightlatch.gatekeeper.programming import Parts
 from nightlatch.gatekeeper.resources import ResourceId
 from nightlatch.gatekeeper.revocation import takes_away
 from nightlatch.gatekeeper.timing import WakeTimer
@@ -44,12 +45,10 @@ IDENTITY_PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Programmed:
-    """What was handed to Envoy for one endpoint, at which version: by part, for waiting on its ACK."""
+    """What was handed to Envoy for one endpoint, and the version to wait for."""
 
     version: int
-    endpoints: frozenset[ResourceId]
-    routes: frozenset[ResourceId]
-    everything: frozenset[ResourceId]
+    parts: Parts
 
 
 class Gateway(Protocol):
@@ -145,6 +144,10 @@ class Endpoint:
         self._program()
         self._gateway.changed()
 
+    def reprogram(self) -> None:
+        """The gateway enforces the same document in another way now."""
+        self._program()
+
     def close(self) -> None:
         """The endpoint is gone: nobody waits any more."""
         self._room.fail(REMOVED)
@@ -163,9 +166,9 @@ class Endpoint:
         """Envoy is to have the document with the gate as it is now; its ACKs come back as events."""
         document, gated, addresses = self.document, self.gate.gated, self.gate.addresses
         done = self._gateway.program(document, gated, addresses)
-        self._await("endpoints", done.endpoints, done.version, lambda: self.feed(EndpointsApplied(addresses)))
-        self._await("routes", done.routes, done.version, lambda: self._route_applied(gated=gated))
-        self._await("document", done.everything, done.version, lambda: self._document_applied(document))
+        self._await("endpoints", done.parts.endpoints, done.version, lambda: self.feed(EndpointsApplied(addresses)))
+        self._await("routes", done.parts.routes, done.version, lambda: self._route_applied(gated=gated))
+        self._await("document", done.parts.everything, done.version, lambda: self._document_applied(document))
 
     def _route_applied(self, *, gated: bool) -> None:
         self.feed(RouteApplied(gated))

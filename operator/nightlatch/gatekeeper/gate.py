@@ -3,8 +3,8 @@
 No I/O. The driver compares the gate before and after an event: `gated` and `addresses` are what Envoy is to have,
 `open` decides whether a check is answered at once, `probing` is whom to probe. Times are seconds of a monotonic clock.
 
-Invariants: the gate opens only over addresses that Envoy acknowledged; it shuts before the last address goes; a held call
-aborts a drain; a drain that takes too long is given up.
+Invariants: the gate opens only over addresses that Envoy acknowledged; it shuts before the last address goes; a held
+call aborts a drain; a drain that takes too long is given up.
 """
 
 from dataclasses import dataclass, replace
@@ -89,8 +89,8 @@ class Drain:
 class Gate:
     """See the module.
 
-    drain_limit: seconds after which a drain is given up. endpoints_acked, route_acked: what Envoy has; None before the first ACK.
-    emptied: the leader's Asleep was carried out, addresses stay away until it says otherwise.
+    drain_limit: seconds after which a drain is given up. endpoints_acked, route_acked: what Envoy has; None before the
+    first ACK. emptied: the leader's Asleep was carried out, addresses stay away until it says otherwise.
     """
 
     drain_limit: float

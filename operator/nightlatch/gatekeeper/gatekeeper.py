@@ -1,15 +1,17 @@
-"""The gatekeeper of one gateway: brings news from the store, the platform, the leader and Envoy to the endpoints' gates.
+"""The gatekeeper of one gateway: brings news of store, platform, leader and Envoy to the endpoints' gates.
 
 In memory, on one event loop. `service.py` opens its sockets.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import replace
 
+from nightlatch.api import names
 from nightlatch.api.meta import Key
 from nightlatch.gatekeeper.ads import Ads
 from nightlatch.gatekeeper.authorization import Authorization
@@ -18,11 +20,12 @@ from nightlatch.gatekeeper.endpoint import Endpoint, Programmed
 from nightlatch.gatekeeper.gate import Address, Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.metrics import Figures
-from nightlatch.gatekeeper.programming import Program
+from nightlatch.gatekeeper.programming import Program, cluster_name
 from nightlatch.gatekeeper.report import ReportStream
 from nightlatch.gatekeeper.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.document import RouteDocument
+from nightlatch.routing.ir import EndpointGate
 from nightlatch.scaling.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.store.protocol import Store
 from nightlatch.workloads.protocol import Replica, WorkloadReader
@@ -53,7 +56,7 @@ class Gatekeeper:
     ) -> None:
         self.name = name
         self.endpoints: dict[Key, Endpoint] = {}
-        self.ads = Ads(program.fallback, lambda _: self.changed())
+        self.ads = Ads(program.stand_in, lambda _: self.changed())
         self.load = LoadReports(self._load_reported)
         self.authorization = Authorization(self.endpoints.get)
         self.reports = ReportStream(operator_identity, self.report, self._directed)
@@ -66,16 +69,19 @@ class Gatekeeper:
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
         self._replicas: dict[Key, tuple[Replica, ...]] = {}
         self._current = False
+        self._batches = 0
 
     async def become_current(self) -> None:
         """Learn documents and replicas before anything is handed to Envoy, so that a restart flips nothing."""
         await self.documents.load()
         for key in self.documents.routes:
             await self._observe(key)
+        while self.documents.client_tls is None:
+            _log.warning("waiting for the gateway's client certificate")
+            await asyncio.sleep(RETRY_PAUSE)
+            await self.documents.load()
         self._current = True
-        self._program_shared()
-        for key in self.documents.routes:
-            self._refresh(key)
+        self._documents_changed(Changed(frozenset(self.documents.routes), tls=True))
 
     async def follow(self) -> None:
         """Keep up with store, platform and time, without end."""
@@ -102,9 +108,24 @@ class Gatekeeper:
     def program(self, document: RouteDocument, gated: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
         """Hand an endpoint's resources to Envoy: the difference to what it has."""
         effective = replace(document, denied=STALE) if self.stale else document
-        wanted = self._program.endpoint(effective, gated=gated, addresses=addresses)
-        version = self.ads.update(self._program.difference(document.endpoint, wanted))
-        return Programmed(version, *self._program.parts(wanted))
+        self._program.put(effective, EndpointGate(gated, addresses))
+        return Programmed(self._push(), self._program.parts(document.endpoint))
+
+    def _push(self) -> int:
+        """Hand Envoy what changed; within a batch, at its end. Returns the version that has it."""
+        if self._batches:
+            return self.ads.resources.version + 1
+        return self.ads.update(self._program.changes())
+
+    @contextlib.contextmanager
+    def _batch(self) -> Iterator[None]:
+        """Changes to many endpoints are compiled and pushed once. Nothing may be awaited within."""
+        self._batches += 1
+        try:
+            yield
+        finally:
+            self._batches -= 1
+            self._push()
 
     def applied(self, resources: Iterable[ResourceId], version: int) -> Awaitable[None]:
         """Wait for Envoy's ACK. Raises RefusedError."""
@@ -156,19 +177,17 @@ class Gatekeeper:
     def _documents_changed(self, changed: Changed) -> None:
         if not self._current:
             return
-        if changed.tls:
-            self._program_shared()
-        for key in changed.endpoints:
-            self._refresh(key)
-
-    def _program_shared(self) -> None:
-        self.ads.update(self._program.shared(self.documents.client_tls))
+        with self._batch():
+            if changed.tls and self.documents.client_tls:
+                self._program.put_client(self.documents.client_tls)
+            for key in changed.endpoints:
+                self._refresh(key)
 
     def _refresh(self, key: Key) -> None:
         """Bring an endpoint in line with its document; trouble with one stays with that one."""
         try:
             self._bring_in_line(key)
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever is wrong with one document, the others go on
             _log.exception("cannot translate a document, the last good one stays", extra={"endpoint": str(key)})
 
     def _bring_in_line(self, key: Key) -> None:
@@ -179,7 +198,8 @@ class Gatekeeper:
         elif endpoint is None:
             self._add(key, document)
         elif endpoint.document != document:
-            endpoint.replace_document(document)
+            unreadable = self.documents.unreadable.get(names.route_document(key))
+            endpoint.replace_document(document, stand_in_for=unreadable)
 
     def _add(self, key: Key, document: RouteDocument) -> None:
         self.endpoints[key] = endpoint = Endpoint(document, self._replicas.get(key, ()), self)
@@ -190,7 +210,8 @@ class Gatekeeper:
     def _drop(self, key: Key) -> None:
         if endpoint := self.endpoints.pop(key, None):
             endpoint.close()
-            self.ads.update(self._program.difference(key, {}))
+            self._program.remove(key)
+            self._push()
             self.changed()
 
     async def _follow_workloads(self) -> None:
@@ -198,7 +219,7 @@ class Gatekeeper:
             try:
                 async for key in self._workloads.changes():
                     await self._observe(key)
-            except Exception:
+            except Exception:  # noqa: BLE001 - the platform's trouble must not end the gateway
                 _log.exception("cannot follow the workloads")
             await asyncio.sleep(RETRY_PAUSE)
 
@@ -211,18 +232,20 @@ class Gatekeeper:
     def _directed(self, directives: Directives) -> None:
         if directives.complete:
             self._directives.clear()
-        for directive in directives.directives:
-            self._directives[directive.endpoint] = directive
-            if endpoint := self.endpoints.get(directive.endpoint):
-                endpoint.feed(Directed(directive))
+        with self._batch():
+            for directive in directives.directives:
+                self._directives[directive.endpoint] = directive
+                if endpoint := self.endpoints.get(directive.endpoint):
+                    endpoint.feed(Directed(directive))
 
     def _load_reported(self) -> None:
-        for key, endpoint in self.endpoints.items():
-            endpoint.feed(Load(self.load.in_flight(self._program.cluster(key))))
+        with self._batch():
+            for key, endpoint in self.endpoints.items():
+                endpoint.feed(Load(self.load.in_flight(cluster_name(key))))
         self.changed()
 
     def _issued(self, key: Key) -> int:
-        return self.load.issued(self._program.cluster(key))
+        return self.load.issued(cluster_name(key))
 
     async def _tick(self) -> None:
         while True:
@@ -236,5 +259,6 @@ class Gatekeeper:
         if stale != self.stale:
             self.stale = stale
             _log.error("staleness changed", extra={"stale": stale, "age_s": round(self.documents.age)})
-            for endpoint in self.endpoints.values():
-                endpoint.replace_document(endpoint.document)
+            with self._batch():
+                for endpoint in self.endpoints.values():
+                    endpoint.reprogram()

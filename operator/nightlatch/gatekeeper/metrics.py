@@ -52,9 +52,7 @@ class GatewayCollector(Collector):
 def _by_endpoint(endpoints: Iterable[EndpointReport]) -> Iterator[Metric]:
     labels = ["namespace", "name"]
     held = GaugeMetricFamily("nightlatch_gateway_held", "Calls held now.", labels=labels)
-    in_flight = GaugeMetricFamily(
-        "nightlatch_gateway_in_flight", "Calls in progress; absent if unknown.", labels=labels
-    )
+    in_flight = GaugeMetricFamily("nightlatch_gateway_in_flight", "Calls in progress, if known.", labels=labels)
     issued = CounterMetricFamily("nightlatch_gateway_issued", "Calls sent to the model server.", labels=labels)
     phase = GaugeMetricFamily("nightlatch_gateway_phase", "1 for the phase it is in.", labels=[*labels, "phase"])
     for each in endpoints:
@@ -77,7 +75,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
 
 
 def application(figures: Callable[[], Figures]) -> web.Application:
-    """`/metrics`, `/healthz` (the process answers) and `/readyz` (Envoy has all listeners and the store is not stale)."""
+    """`/metrics`, `/healthz` (the process answers) and `/readyz` (Envoy has all listeners, the store is not stale)."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(GatewayCollector(figures))
 

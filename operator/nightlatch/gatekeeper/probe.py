@@ -1,4 +1,4 @@
-"""Is a model server ready? Asked over mTLS, as a call would reach it: our client certificate, its SPIFFE identity checked.
+"""Is a model server ready? Asked over mTLS as a call would reach it: our certificate, its SPIFFE identity checked.
 
 It sees a fresh server before the platform's own probe does.
 """

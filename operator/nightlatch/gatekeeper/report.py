@@ -1,7 +1,7 @@
 """The report stream: the leader dials this gateway over mTLS; reports go up, directives come down.
 
-Only the operator's SPIFFE identity is admitted. The newest stream is the leader's; an older one is ended. Certificates are
-taken anew at each handshake, so that they rotate without a restart.
+Only the operator's SPIFFE identity is admitted. The newest stream is the leader's; an older one is ended. Certificates
+are taken anew at each handshake, so that they rotate without a restart.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class ReportStream:
             try:
                 self._on_directives(decode_directives(frame))
             except ReportError as error:
-                _log.error("the leader sent something else than directives", extra={"error": str(error)})  # noqa: TRY400
+                _log.error("the leader sent something else than directives", extra={"error": str(error)})
                 return
 
 

@@ -1,4 +1,4 @@
-"""What Envoy is to have: every xDS resource with the version at which it last changed, and the last one Envoy accepted."""
+"""What Envoy is to have: every xDS resource, the version at which it last changed, and the last one accepted."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Resources:
                 self._accepted[type_url, name] = current
 
     def refuse(self, resource: ResourceId, version: int) -> bool:
-        """Envoy refused that version: go back to the last accepted one, or to none. Returns whether anything changed."""
+        """Envoy refused that version: go back to the last accepted one, or to none. Returns whether that changed it."""
         type_url, name = resource
         current = self.get(type_url, name)
         if current is None or current.version != version:

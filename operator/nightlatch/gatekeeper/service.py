@@ -18,6 +18,7 @@ from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceSer
 from nightlatch.api import names
 from nightlatch.gatekeeper import metrics
 from nightlatch.gatekeeper.config import Config, Listen
+from nightlatch.gatekeeper.fallback import fallback_certificate
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.programming import Program
 from nightlatch.gatekeeper.report import credentials
@@ -39,7 +40,7 @@ async def serve(config: Config) -> None:
         gateway_namespace=config.gateway_namespace,
         workloads=open_workloads(config.workloads),
         operator_identity=names.operator_identity(config.trust_domain),
-        program=Program(config.listen.host, config.listen.port, config.trust_domain),
+        program=Program(config.listen.host, config.listen.port, fallback_certificate()),
         max_staleness=config.max_staleness,
     )
     stop = _stop_signal()
@@ -86,7 +87,7 @@ async def _local(gatekeeper: Gatekeeper, socket: Path) -> AsyncIterator[None]:
     add_AuthorizationServicer_to_server(gatekeeper.authorization, server)
     add_LoadReportingServiceServicer_to_server(gatekeeper.load, server)
     # Left behind by a predecessor that was killed.
-    socket.unlink(missing_ok=True)
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
     _bind_local(server, socket)
     await server.start()
     try:
@@ -129,7 +130,7 @@ async def _server_material(gatekeeper: Gatekeeper) -> TlsMaterial:
 
 
 def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
-    """Write where the report stream and the metrics listen, in one step: `{"report": {"host", "port"}, "metrics": …}`."""
+    """Write, in one step, where we listen: `{"report": {"host", "port"}, "metrics": {"host", "port"}, "pid"}`."""
     content = {"report": report, "metrics": metrics_listen, "pid": os.getpid()}
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(orjson.dumps(content))

@@ -1,7 +1,7 @@
 """One Envoy's ADS stream, state of the world: what it asked for, what was sent, what it accepted.
 
-No I/O: requests go in by `received`, responses come out of `flush`. Changes made between two flushes are sent once, as they
-are at that time. A response carries the changed resources only, but the whole set for the types that need it.
+No I/O: requests go in by `received`, responses come out of `flush`. Changes made between two flushes are sent once, as
+they are at that time. A response carries the changed resources only, but the whole set for the types that need it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,10 +21,10 @@ from nightlatch.gatekeeper.resources import (
     Resources,
 )
 
-# Names nobody knows (a caller chooses the server name it asks for) that one Envoy gets a stand-in for.
+# Names that no resource has, of which one Envoy gets a stand-in: callers choose what server name they ask for.
 MAX_UNKNOWN = 512
 
-Fallback = Callable[[str, str], AnyMessage | None]
+StandIn = Callable[[str, str], AnyMessage | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class _Subscription:
 
 
 class Stream:
-    """See the module. `fallback(type, name)` gives a stand-in for an on-demand resource that nobody knows."""
+    """See the module. `stand_in(type, name)` gives what to send for an on-demand name that no resource has."""
 
-    def __init__(self, resources: Resources, fallback: Fallback) -> None:
+    def __init__(self, resources: Resources, stand_in: StandIn) -> None:
         self._resources = resources
-        self._fallback = fallback
+        self._stand_in = stand_in
         self._subscriptions: dict[str, _Subscription] = {}
         self._dirty: dict[str, set[str]] = {}
         self._sent: dict[str, dict[ResourceId, int]] = {}
@@ -67,8 +67,16 @@ class Stream:
     def changed(self, resources: Iterable[ResourceId]) -> None:
         """These changed; send them at the next flush."""
         for type_url, name in resources:
+            wanted = self._stood_in(type_url, name)
             if self._wants(type_url, name):
-                self._dirty.setdefault(type_url, set()).add(name)
+                wanted.add(name)
+            if wanted:
+                self._dirty.setdefault(type_url, set()).update(wanted)
+
+    def _stood_in(self, type_url: str, name: str) -> set[str]:
+        """Names that got a stand-in made of this resource: a caller may write a host name in upper case."""
+        subscription = self._subscriptions.get(type_url)
+        return {each for each in subscription.unknown if each.lower() == name} if subscription else set()
 
     def applied(self, resource: ResourceId, version: int) -> bool:
         """Whether Envoy has that version (or a newer one) of a resource, or has no use for it."""
@@ -165,7 +173,7 @@ class Stream:
         if type_url not in ON_DEMAND or (name not in unknown and len(unknown) >= MAX_UNKNOWN):
             return None
         unknown.add(name)
-        return self._fallback(type_url, name)
+        return self._stand_in(type_url, name)
 
     def _stamp(self, type_url: str, messages: Mapping[str, AnyMessage]) -> Any:
         self._nonce += 1
