@@ -1,6 +1,6 @@
 """GatewayIR to what Envoy subscribes to. An endpoint that did not change is not built again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any as Packed
@@ -40,12 +40,21 @@ class EndpointResources:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A whole state. `resources[type_url][name]`; `endpoints` tells which resources are whose."""
+class Snapshot(Resources):
+    """A whole state: resources by type URL and name. `endpoints` tells which of them are whose."""
 
     resources: Resources
     endpoints: Mapping[Key, EndpointResources]
     ir: GatewayIR
+
+    def __getitem__(self, type_url: str) -> Mapping[str, Packed]:
+        return self.resources[type_url]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.resources)
+
+    def __len__(self) -> int:
+        return len(self.resources)
 
     def find(self, type_url: str, name: str) -> Packed | None:
         """A resource by the name Envoy asks for. A certificate also answers to its host in upper case, as a caller's

@@ -1,10 +1,13 @@
 """The bodies of what Envoy answers by itself: by status and by the API that the path belongs to."""
 
+from dataclasses import dataclass, replace
 from typing import Any
 
-# The gatekeeper's reason, in the dynamic metadata of its answer.
+# Where the gatekeeper's answer leaves its `reason`. Without one, Envoy could not reach it.
 GATE = "envoy.filters.http.ext_authz"
-# What the Lua filters leave for their own replies.
+# The Open Inference Protocol has a message and no code: the reason goes in front.
+_GATE_PLAIN = f"%DYNAMIC_METADATA({GATE}:reason)%: %LOCAL_REPLY_BODY%"
+# Where the Lua filters leave the code of their own replies.
 LUA = "nightlatch.reply"
 
 _STATUSES: dict[int, tuple[str, str]] = {
@@ -23,68 +26,86 @@ _HEADERS: dict[int, dict[str, str]] = {
     403: {"www-authenticate": 'Bearer realm="nightlatch", error="insufficient_scope"'},
     503: {"retry-after": "1"},
 }
-_OTHER = ("error", "The request could not be served.")
 _OPENAI_TYPES = {403: "permission_error", 429: "rate_limit_error"}
+_SAID = "%LOCAL_REPLY_BODY%"
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What is said, and what each API makes of it. `plain`: the message where there is no code."""
+
+    code: str
+    message: str
+    plain: str
+    openai_type: str
 
 
 def local_reply_config() -> dict[str, Any]:
     """LocalReplyConfig: the first mapper that fits gives the body."""
-    mappers = [mapper for source in (GATE, LUA) for mapper in _by_path(_has(source), *_said_by(source))]
+    by_gate = _Reply(f"%DYNAMIC_METADATA({GATE}:reason)%", _SAID, _GATE_PLAIN, "server_error")
+    by_lua = _Reply(f"%DYNAMIC_METADATA({LUA}:code)%", _SAID, _SAID, "invalid_request_error")
+    mappers = [
+        *_shapes(_has(GATE, "reason"), by_gate),
+        *_shapes(_all(_has(LUA, "code"), _status("GE", 500)), replace(by_lua, openai_type="server_error")),
+        *_shapes(_has(LUA, "code"), by_lua),
+    ]
     for status, (code, message) in _STATUSES.items():
-        mappers += _by_path(_is(status), code, message, _HEADERS.get(status, {}), _OPENAI_TYPES.get(status))
-    return {"mappers": mappers, "body_format": {"json_format": _nightlatch(*_OTHER)}}
+        mappers += _shapes(_status("EQ", status), _by_envoy(status, code, message), _HEADERS.get(status, {}))
+    return {"mappers": mappers, "body_format": {"json_format": _nightlatch(_OTHER)}}
 
 
-def _said_by(source: str) -> tuple[str, str]:
-    field = "reason" if source == GATE else "code"
-    return f"%DYNAMIC_METADATA({source}:{field})%", "%LOCAL_REPLY_BODY%"
+def _by_envoy(status: int, code: str, message: str) -> _Reply:
+    default = "server_error" if status >= 500 else "invalid_request_error"
+    return _Reply(code, message, message, _OPENAI_TYPES.get(status, default))
 
 
-def _by_path(
-    condition: dict[str, Any],
-    code: str,
-    message: str,
-    headers: dict[str, str] | None = None,
-    openai_type: str | None = None,
-) -> list[dict[str, Any]]:
-    shapes = (
-        ("/v2", {"error": message}),
-        ("/v1/", _openai(code, message, openai_type or "invalid_request_error")),
-        (None, _nightlatch(code, message)),
+_OTHER = _by_envoy(500, "error", "The request could not be served.")
+
+
+def _shapes(condition: dict[str, Any], reply: _Reply, headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
+    """A mapper for each API, the most special first."""
+    bodies = (
+        (_all(condition, _header("content-type", "application/grpc")), _text(reply.plain)),
+        (_all(condition, _header(":path", "/v2")), {"json_format": {"error": reply.plain}}),
+        (_all(condition, _header(":path", "/v1/")), {"json_format": _openai(reply)}),
+        (condition, {"json_format": _nightlatch(reply)}),
     )
-    return [_mapper(condition, prefix, body, headers or {}) for prefix, body in shapes]
+    return [_mapper(when, body, headers or {}) for when, body in bodies]
 
 
-def _mapper(
-    condition: dict[str, Any], prefix: str | None, body: dict[str, Any], headers: dict[str, str]
-) -> dict[str, Any]:
-    return {
-        "filter": condition if prefix is None else {"and_filter": {"filters": [condition, _under(prefix)]}},
-        "body_format_override": {"json_format": body},
-        "headers_to_add": [
-            {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"} for key, value in headers.items()
-        ],
-    }
+def _mapper(condition: dict[str, Any], body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
+    added = [
+        {"header": {"key": key, "value": value}, "append_action": "ADD_IF_ABSENT"} for key, value in headers.items()
+    ]
+    return {"filter": condition, "body_format_override": body, **({"headers_to_add": added} if added else {})}
 
 
-def _nightlatch(code: str, message: str) -> dict[str, Any]:
-    return {"error": {"code": code, "message": message}}
+def _text(message: str) -> dict[str, Any]:
+    """gRPC: becomes grpc-message; Envoy makes grpc-status of the HTTP status."""
+    return {"text_format_source": {"inline_string": message}}
 
 
-def _openai(code: str, message: str, kind: str) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+def _nightlatch(reply: _Reply) -> dict[str, Any]:
+    return {"error": {"code": reply.code, "message": reply.message}}
 
 
-def _is(status: int) -> dict[str, Any]:
+def _openai(reply: _Reply) -> dict[str, Any]:
+    return {"error": {"message": reply.message, "type": reply.openai_type, "param": None, "code": reply.code}}
+
+
+def _all(*conditions: dict[str, Any]) -> dict[str, Any]:
+    return {"and_filter": {"filters": list(conditions)}}
+
+
+def _status(operator: str, status: int) -> dict[str, Any]:
     value = {"default_value": status, "runtime_key": f"nightlatch.status.{status}"}
-    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
+    return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
 
 
-def _has(source: str) -> dict[str, Any]:
-    field = "reason" if source == GATE else "code"
-    matcher = {"filter": source, "path": [{"key": field}], "value": {"present_match": True}}
+def _has(namespace: str, field: str) -> dict[str, Any]:
+    matcher = {"filter": namespace, "path": [{"key": field}], "value": {"present_match": True}}
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
 
 
-def _under(prefix: str) -> dict[str, Any]:
-    return {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": prefix}}}}
+def _header(name: str, prefix: str) -> dict[str, Any]:
+    return {"header_filter": {"header": {"name": name, "string_match": {"prefix": prefix}}}}
