@@ -56,7 +56,7 @@ def slow_texts() -> dict[str, Any]:
     return texts(*["the cat sat on the mat " * 10] * 2000)
 
 
-# -- protocols -----------------------------------------------------------------------------------------------------------
+# -- protocols -------------------------------------------------------------------------------------------------
 
 
 def test_infer_gives_one_unit_vector_for_each_text(server: ModelServer) -> None:
@@ -110,7 +110,6 @@ def test_metadata_and_health(server: ModelServer, path: str, expected: dict[str,
         ("GET", "/", 404),
         ("GET", "/v2/", 404),
         ("GET", "/V2", 404),
-        ("GET", "/v2/models/tiny/../tiny", 404),
         ("GET", "/v2/models/other", 404),
         ("POST", "/v2/models/other/infer", 404),
         ("POST", "/v2/models/tiny/versions/2/infer", 404),
@@ -175,7 +174,7 @@ def test_the_header_log_shows_every_header_that_arrived(server: ModelServer, req
     assert "host" in dict(line["headers"])
 
 
-# -- the admin port ------------------------------------------------------------------------------------------------------
+# -- the admin port --------------------------------------------------------------------------------------------
 
 
 def test_the_admin_port_has_health_and_metrics_by_get_and_nothing_else(server: ModelServer) -> None:
@@ -197,7 +196,7 @@ def test_metrics_count_requests_batches_and_start_up_phases(server: ModelServer)
         assert server.metric(f'load_duration_seconds{{phase="{phase}"}}') > 0
 
 
-# -- who may connect -----------------------------------------------------------------------------------------------------
+# -- who may connect -------------------------------------------------------------------------------------------
 
 
 def refused(server: ModelServer, identity: tuple[Path, Path] | None) -> bool:
@@ -240,7 +239,7 @@ def test_the_gateway_is_still_served_after_all_these(server: ModelServer) -> Non
     assert not refused(server, server.pki.gateway)
 
 
-# -- start, load, end ----------------------------------------------------------------------------------------------------
+# -- start, load, end ------------------------------------------------------------------------------------------
 
 
 def test_it_is_live_before_torch_is_imported_and_ready_only_when_it_can_serve(package: Path, tmp_path: Path) -> None:
@@ -257,6 +256,7 @@ def test_it_is_live_before_torch_is_imported_and_ready_only_when_it_can_serve(pa
         assert client.get("/v2/health/ready").status_code == 200
         assert client.post(INFER, json=texts("a")).status_code == 200
         assert server.terminate() == 0
+        assert server.logged()[-1]["complete"] is True, "an idle connection must not hold up the end"
 
 
 def test_sigterm_while_loading_ends_at_once(package: Path, tmp_path: Path) -> None:
@@ -401,9 +401,9 @@ def test_plain_http_is_possible_and_warned_about(package: Path, tmp_path: Path) 
     process = subprocess.Popen(command(package, *flags), stderr=write, env=environment())
     os.close(write)
     lines: list[bytes] = []
-    reader = threading.Thread(target=lambda: lines.extend(os.fdopen(read, "rb")))
+    reader = threading.Thread(target=lines.extend, args=[os.fdopen(read, "rb")])
     reader.start()
-    wait(lambda: (tmp_path / "announce").exists())
+    wait((tmp_path / "announce").exists)
     port = json.loads((tmp_path / "announce").read_text())["port"]
     assert httpx.get(f"http://127.0.0.1:{port}/v2/health/live").status_code == 200
     process.terminate()

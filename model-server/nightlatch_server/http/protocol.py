@@ -43,6 +43,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request | Response] = deque()
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport | None = None
+        self._closed_at: float | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._deaf = False
         self._write_paused = False
@@ -262,8 +263,14 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self, now: float, quiet: float) -> None:
         """Close if no request has been in progress for `quiet` seconds."""
-        if self.idle_since is not None and now - self.idle_since >= quiet and self._transport is not None:
+        if self.idle_since is None or now - self.idle_since < quiet or self._transport is None:
+            return
+        if self._closed_at is None:
+            self._closed_at = now
+            self._deaf = True
             self._transport.close()
+        elif now - self._closed_at > self._limits.goodbye:
+            self._transport.abort()
 
     def abort(self) -> None:
         """Drop the connection and whatever is in progress on it."""
