@@ -79,7 +79,8 @@ def _build(program: Program, binary: Path, progress: Progress) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(binary.name)
     partial.rename(binary)
-    progress.step(f"Built {program.name}: {binary.stat().st_size / 2**20:.0f} MiB")
+    size = binary.stat().st_size / 2**20
+    progress.step(f"Built {program.name}: {size:.0f} MiB (`prune` removes Go's caches, up to 8 GB, once all is built)")
 
 
 def _run(program: Program, command: list[str], progress: Progress, what: str) -> list[str]:

@@ -1,6 +1,6 @@
 """The bundled node from outside: start process 1 in namespaces of its own, and take it down again."""
 
-import datetime
+import datetime as dt
 import secrets
 import shutil
 import subprocess
@@ -162,7 +162,7 @@ def _snapshotter(directory: Path) -> str:
 
 
 def _write_credentials(state: State, plan: AddressPlan) -> None:
-    clients = write_all(state.certificates, plan, datetime.datetime.now(datetime.UTC))
+    clients = write_all(state.certificates, plan, dt.datetime.now(dt.UTC))
     ca = (state.certificates / "ca.crt").read_bytes()
     for name, issued in clients.items():
         document = kubeconfig.document(name, plan.server, ca, issued.certificate_pem, issued.key_pem)

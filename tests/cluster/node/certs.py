@@ -1,6 +1,6 @@
 """The cluster's certificates, new at each start: one authority, P-256 keys, valid for a year."""
 
-import datetime
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -10,11 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
 from tests.cluster.node.network import AddressPlan
 
 NODE_NAME = "node1"
-LIFETIME = datetime.timedelta(days=365)
+LIFETIME = dt.timedelta(days=365)
 API_SERVER_NAMES = (
     "localhost",
     "kubernetes",
@@ -49,7 +48,7 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def authority(name: str, now: datetime.datetime) -> Issued:
+def authority(name: str, now: dt.datetime) -> Issued:
     """Return a new self-signed authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _unsigned(_subject(name, ()), _subject(name, ()), key, now)
@@ -58,20 +57,18 @@ def authority(name: str, now: datetime.datetime) -> Issued:
     return Issued(key, builder.sign(key, hashes.SHA256()))
 
 
-def client(by: Issued, name: str, groups: Sequence[str], now: datetime.datetime) -> Issued:
+def client(by: Issued, name: str, groups: Sequence[str], now: dt.datetime) -> Issued:
     """Return a client certificate: Kubernetes reads the user from CN and the groups from O."""
     return _leaf(by, _subject(name, groups), ExtendedKeyUsageOID.CLIENT_AUTH, (), now)
 
 
-def server(
-    by: Issued, name: str, dns: Sequence[str], addresses: Sequence[IPv4Address], now: datetime.datetime
-) -> Issued:
+def server(by: Issued, name: str, dns: Sequence[str], addresses: Sequence[IPv4Address], now: dt.datetime) -> Issued:
     """Return a server certificate for these DNS names and addresses."""
     names = [*map(x509.DNSName, dns), *map(x509.IPAddress, addresses)]
     return _leaf(by, _subject(name, ()), ExtendedKeyUsageOID.SERVER_AUTH, names, now)
 
 
-def write_all(directory: Path, plan: AddressPlan, now: datetime.datetime) -> dict[str, Issued]:
+def write_all(directory: Path, plan: AddressPlan, now: dt.datetime) -> dict[str, Issued]:
     """Write every key and certificate of the cluster into `directory` (0700); return the clients' by name."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     ca, front_ca = authority("nightlatch-node", now), authority("nightlatch-node-front-proxy", now)
@@ -113,7 +110,7 @@ def _leaf(
     subject: x509.Name,
     purpose: x509.ObjectIdentifier,
     names: Sequence[x509.GeneralName],
-    now: datetime.datetime,
+    now: dt.datetime,
 ) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _unsigned(subject, by.certificate.subject, key, now)
@@ -126,10 +123,10 @@ def _leaf(
 
 
 def _unsigned(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: dt.datetime
 ) -> x509.CertificateBuilder:
     # An hour back, for a clock that is set while the cluster starts.
-    begins = now - datetime.timedelta(hours=1)
+    begins = now - dt.timedelta(hours=1)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())
     return builder.not_valid_before(begins).not_valid_after(now + LIFETIME)

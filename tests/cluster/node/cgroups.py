@@ -41,20 +41,20 @@ def create(name: str, controllers: Iterable[str]) -> None:
         _inherit_cpuset(top, top / name)
 
 
-def remove(name: str, switched: Iterable[str] = ()) -> None:
+def remove(name: str, controllers: Iterable[str]) -> None:
     """Remove the cgroup with all below it, and switch the named v2 controllers off again.
 
     Raises NodeError when processes are still in it after 10 s.
     """
     deadline = time.monotonic() + 10
     tops = mounted()
-    while any([not _removed(top / name) for top in tops]):
+    while not _all_removed(top / name for top in tops):
         if time.monotonic() > deadline:
             raise NodeError(f"cgroup {name} is still in use; see `cat /sys/fs/cgroup/*/{name}/**/cgroup.procs`")
         time.sleep(0.05)
     for top, kind in tops.items():
         if kind == "cgroup2":
-            for controller in switched:
+            for controller in controllers:
                 # Someone else may have come to need it meanwhile.
                 with suppress(OSError):
                     (top / "cgroup.subtree_control").write_text(f"-{controller}", encoding="ascii")
@@ -77,6 +77,11 @@ def _inherit_cpuset(top: Path, cgroup: Path) -> None:
         if (cgroup / setting).exists() and not (cgroup / setting).read_text(encoding="ascii").strip():
             value = (top / setting) if (top / setting).exists() else (top / f"{setting}.effective")
             (cgroup / setting).write_text(value.read_text(encoding="ascii"), encoding="ascii")
+
+
+def _all_removed(directories: Iterable[Path]) -> bool:
+    """Try every one of them, whichever fails."""
+    return all([_removed(directory) for directory in directories])  # noqa: C419 (must not stop at the first)
 
 
 def _removed(cgroup: Path) -> bool:

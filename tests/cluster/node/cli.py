@@ -1,12 +1,12 @@
 """The command line: `python -m tests.cluster.node COMMAND`."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import yaml
-
 from tests.cluster.node import borrowed, bundled, record
 from tests.cluster.node.build import built
 from tests.cluster.node.errors import NodeError
@@ -40,7 +40,7 @@ def commands() -> None:
 @click.option("--cluster", type=CLUSTERS, default="node", show_default=True)
 @click.option("--mode", type=click.Choice([bundled.ALL, bundled.CONTROL_PLANE]), default=bundled.ALL, show_default=True)
 @click.option("--install-packages", is_flag=True, help="Let apt-get install what the node needs.")
-def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:  # noqa: FBT001 (click passes flags so)
+def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:
     """Bring a cluster up, and wait until it is ready."""
     progress = Progress()
     if cluster == "kind":
@@ -55,7 +55,7 @@ def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:  
 @state_option
 @click.option("--cluster", type=CLUSTERS, help="Refuse unless the cluster that is up is of this sort.")
 @click.option("--wipe", is_flag=True, help="Remove the logs, too.")
-def down(state: State, cluster: str | None, wipe: bool) -> None:  # noqa: FBT001 (click passes flags so)
+def down(state: State, cluster: str | None, wipe: bool) -> None:
     """Take the cluster down; fine to repeat, and after a killed `up`."""
     known = record.read(state.record)
     if known and cluster and known.cluster != cluster:
@@ -74,7 +74,7 @@ def status(state: State) -> None:
     if known.cluster == "node":
         running = "running" if is_running(known.init) else "gone (run `down`)"
         click.echo(f"process 1: {known.init.pid}, {running}\nmode: {known.mode}\nserver: {known.server}")
-    click.echo(f"kubeconfig: {state.kubeconfig}\nlogs: {state.logs}", err=False)
+    click.echo(f"kubeconfig: {state.kubeconfig}\nlogs: {state.logs}")
     kubectl = [str(built(HYPERKUBE, Progress()).with_name("kubectl")), "--kubeconfig", str(state.kubeconfig)]
     sys.exit(subprocess.run([*kubectl, "get", "--raw", "/readyz"], check=False).returncode)
 
@@ -124,6 +124,12 @@ def tool(name: str) -> None:
         click.echo(built(HYPERKUBE, Progress()).with_name("kubectl"))
     else:
         click.echo(built(TOOLS[name], Progress()))
+
+
+@commands.command()
+def prune() -> None:
+    """Remove Go's module and build caches; programs stay, the next change of one costs a full build."""
+    shutil.rmtree(cache_directory() / "go", ignore_errors=True)
 
 
 @commands.command()

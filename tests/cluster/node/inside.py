@@ -116,7 +116,7 @@ def main() -> None:
 
 
 def _as_admin(layout: Layout) -> list[str]:
-    return ["--kubeconfig", layout.certificate("admin.kubeconfig")]
+    return ["--kubeconfig", layout.certificate("admin.kubeconfig"), "--cache-dir", "/run/kubectl"]
 
 
 def _dns_manifest(layout: Layout) -> str:

@@ -4,11 +4,11 @@ All of it hangs on the namespace: when that goes, the kernel removes the link, a
 """
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 from tests.cluster.node.errors import NodeError
 
@@ -104,8 +104,8 @@ def join(plan: AddressPlan) -> None:
 def link_index(name: str) -> int | None:
     """Return the kernel's number for a link, which no later link of the same name shares; None without one."""
     try:
-        return int(Path(f"/sys/class/net/{name}/ifindex").read_text(encoding="ascii"))
-    except FileNotFoundError:
+        return socket.if_nametoindex(name)
+    except OSError:
         return None
 
 

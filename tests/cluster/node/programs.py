@@ -31,15 +31,14 @@ HYPERKUBE = Program(
         "kubelet",
     ),
 )
-PAUSE = Program("pause", PACKAGE / "images", "./pause")
-HELLO = Program("hello", PACKAGE / "images", "./hello")
+PAUSE = Program("pause", PACKAGE / "pods", "./pause")
+HELLO = Program("hello", PACKAGE / "pods", "./hello")
 
 HELM = Program("helm", PACKAGE / "tools" / "helm", "helm.sh/helm/v4/cmd/helm")
 UNITTEST = Program(
     "helm-unittest",
     PACKAGE / "tools" / "helm-unittest",
     "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
-    applets=("untt",),
 )
 KUBECONFORM = Program("kubeconform", PACKAGE / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 KIND = Program("kind", PACKAGE / "tools" / "kind", "sigs.k8s.io/kind")

@@ -39,7 +39,7 @@ def environment() -> dict[str, str]:
     go_cache = cache_directory() / "go"
     return os.environ | {
         "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly -buildvcs=false -trimpath",
+        "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false -trimpath",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "GOMODCACHE": str(go_cache / "mod"),

@@ -32,7 +32,8 @@ func lookup(w http.ResponseWriter, r *http.Request) {
 
 // get answers what ?url= answers to this pod.
 func get(w http.ResponseWriter, r *http.Request) {
-	client := http.Client{Timeout: 5 * time.Second}
+	// A connection a call, so that a Service spreads the calls.
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get(r.URL.Query().Get("url"))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)

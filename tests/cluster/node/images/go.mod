@@ -1,3 +1,0 @@
-module nightlatch.test/images
-
-go 1.24

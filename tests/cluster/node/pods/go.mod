@@ -1,0 +1,3 @@
+module nightlatch.test/pods
+
+go 1.24
