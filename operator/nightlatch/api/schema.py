@@ -63,6 +63,8 @@ def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
     if "items" in node:
         kept["items"] = _convert(node["items"], definitions, defaults=defaults)
     kept |= _additional(node, definitions, defaults=defaults)
+    if kept.get("default") == {}:
+        kept["default"] = _defaults_within(kept)
     return _exclusive_bounds(_pattern_as_rule(kept), node)
 
 
@@ -82,10 +84,16 @@ def _without_null(node: Schema) -> Schema:
 
 
 def _default(value: Any) -> Schema:
-    """An object's default is `{}`: its own fields carry theirs. An absent list is an empty one already."""
+    """An object's default is made of those of its fields. An absent list is an empty one already."""
     if value is None or value in ([], ""):
         return {}
     return {"default": {} if isinstance(value, dict) else value}
+
+
+def _defaults_within(node: Schema) -> Schema:
+    """Written out: an API server applies CEL rules to an object's default before it fills in those of its fields."""
+    fields = node.get("properties", {})
+    return {name: field["default"] for name, field in fields.items() if "default" in field}
 
 
 def _additional(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:

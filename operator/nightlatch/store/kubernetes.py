@@ -1,13 +1,16 @@
 """The store over the Kubernetes API: a thin translation of words, since the protocol is Kubernetes' own."""
 
+import asyncio
 import copy
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from nightlatch.api.meta import STORED_KINDS, Kind, ObjectRef, RawObject
+from nightlatch.api.meta import SECRET, STORED_KINDS, Kind, ObjectRef, RawObject
 from nightlatch.apiserver.client import ApiServer
 from nightlatch.apiserver.errors import ApiServerError
 from nightlatch.apiserver.paths import collection, item
+from nightlatch.store import versions
+from nightlatch.store.merging import merge
 from nightlatch.store.protocol import (
     AlreadyExistsError,
     ConflictError,
@@ -27,10 +30,16 @@ _EVENTS: dict[str, Any] = {"ADDED": "Added", "MODIFIED": "Modified", "DELETED": 
 
 
 class KubernetesStore:
-    """See `nightlatch.store.protocol.Store`."""
+    """See `nightlatch.store.protocol.Store`.
 
-    def __init__(self, api: ApiServer) -> None:
+    namespaces: where "all namespaces" ends, for an operator without rights beyond them; empty: the whole cluster.
+    own: namespaces in which only Secrets are ours to read (the operator's and the gateways').
+    """
+
+    def __init__(self, api: ApiServer, *, namespaces: tuple[str, ...] = (), own: tuple[str, ...] = ()) -> None:
         self._api = api
+        self._namespaces = namespaces
+        self._own = own
 
     async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
         """See the protocol."""
@@ -39,29 +48,23 @@ class KubernetesStore:
     async def list(
         self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Listing:
-        """See the protocol. One request: our collections are small, and a page would not be one moment."""
-        answer = await self._call(
-            _ref(kind, namespace or "*", "*"), "GET", collection(kind, namespace), query=_selector(labels)
-        )
-        return Listing(
-            tuple(_typed(kind, obj) for obj in answer.get("items") or ()),
-            answer["metadata"]["resourceVersion"],
-        )
+        """See the protocol. One request a namespace: our collections are small, a page would not be one moment."""
+        scopes = self._scopes(kind, namespace)
+        answers = await asyncio.gather(*(self._list_in(kind, scope, labels) for scope in scopes))
+        items = tuple(_typed(kind, obj) for answer in answers for obj in answer.get("items") or ())
+        return Listing(items, versions.join(answer["metadata"]["resourceVersion"] for answer in answers))
 
     async def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> AsyncIterator[WatchEvent]:
-        """See the protocol. The server ends a watch every few minutes; it is taken up where it ended."""
-        path = collection(kind, namespace)
-        while True:
-            try:
-                async for event in self._api.watch(path, query={**_selector(labels), "resourceVersion": since}):
-                    since = event["object"]["metadata"]["resourceVersion"]
-                    if event["type"] in _EVENTS:
-                        obj = _typed(kind, event["object"])
-                        yield WatchEvent(_EVENTS[event["type"]], ObjectRef.of(obj), obj)
-            except ApiServerError as error:
-                raise _translated(_ref(kind, namespace or "*", "*"), error) from error
+        """See the protocol."""
+        scopes = self._scopes(kind, namespace)
+        watches = [
+            self._watch_in(kind, scope, version, labels)
+            for scope, version in zip(scopes, versions.split(since, len(scopes)), strict=True)
+        ]
+        async for event in merge(watches):
+            yield event
 
     async def create(self, obj: RawObject) -> RawObject:
         """See the protocol."""
@@ -87,6 +90,29 @@ class KubernetesStore:
         }
         kind = _KINDS[ref.kind]
         await self._call(ref, "DELETE", item(kind, ref.key.namespace, ref.key.name), body=options)
+
+    def _scopes(self, kind: Kind, namespace: str | None) -> tuple[str | None, ...]:
+        if namespace is not None or not self._namespaces:
+            return (namespace,)
+        return tuple(dict.fromkeys((*self._namespaces, *(self._own if kind is SECRET else ()))))
+
+    async def _list_in(self, kind: Kind, scope: str | None, labels: Mapping[str, str] | None) -> RawObject:
+        return await self._call(_ref(kind, scope or "*", "*"), "GET", collection(kind, scope), query=_selector(labels))
+
+    async def _watch_in(
+        self, kind: Kind, scope: str | None, since: str, labels: Mapping[str, str] | None
+    ) -> AsyncIterator[WatchEvent]:
+        """The server ends a watch every few minutes; it is taken up where it ended."""
+        while True:
+            query = {**_selector(labels), "resourceVersion": since}
+            try:
+                async for event in self._api.watch(collection(kind, scope), query=query):
+                    since = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] in _EVENTS:
+                        obj = _typed(kind, event["object"])
+                        yield WatchEvent(_EVENTS[event["type"]], ObjectRef.of(obj), obj)
+            except ApiServerError as error:
+                raise _translated(_ref(kind, scope or "*", "*"), error) from error
 
     async def _put(self, obj: RawObject, path: str) -> RawObject:
         """Custom resources take no update without a resourceVersion: where none is given, the newest is meant."""

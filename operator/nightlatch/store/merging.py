@@ -1,0 +1,41 @@
+"""Several endless streams as one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[T]:
+    """Items of all streams as they come. The first stream that raises ends it with its error."""
+    if len(streams) == 1:
+        async for item in streams[0]:
+            yield item
+        return
+    queue: asyncio.Queue[T] = asyncio.Queue()
+    pumps = [asyncio.create_task(_pump(stream, queue)) for stream in streams]
+    try:
+        while True:
+            yield await _next(queue, pumps)
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+
+async def _pump(stream: AsyncIterator[T], queue: "asyncio.Queue[T]") -> None:
+    async for item in stream:
+        await queue.put(item)
+
+
+async def _next(queue: "asyncio.Queue[T]", pumps: Sequence["asyncio.Task[None]"]) -> T:
+    item = asyncio.ensure_future(queue.get())
+    await asyncio.wait({item, *pumps}, return_when=asyncio.FIRST_COMPLETED)
+    if item.done():
+        return item.result()
+    item.cancel()
+    for pump in pumps:
+        if pump.done():
+            pump.result()
+    raise RuntimeError("a watch ended without an error")
