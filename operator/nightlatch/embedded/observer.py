@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import subprocess
 import time
 import urllib.request
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from nightlatch.embedded.narrate import EndpointView, view
 from nightlatch.embedded.ports import HOST
 from nightlatch.store.files import FilesStore
 from nightlatch.store.protocol import NotFoundError
+from nightlatch.store.state_directory import StateDirectoryError
 
 MODEL_SERVER = "nightlatch_server"
 POLL_S = 0.02
@@ -30,11 +32,11 @@ class Observer:
     layout: Layout
 
     async def endpoint(self, key: Key) -> RawObject | None:
-        """The object as it is now."""
+        """The object as it is now; None also before `up` has made its directory."""
         try:
             store = FilesStore(self.layout.root, read_only=True)
             return await store.get(INFERENCE_ENDPOINT, key.namespace, key.name)
-        except NotFoundError:
+        except (NotFoundError, StateDirectoryError):
             return None
 
     async def view(self, key: Key) -> EndpointView:
@@ -64,10 +66,14 @@ class Observer:
             int(float(n)) for n in re.findall(r"^nightlatch_gateway_checks_total(?:\{.*\})? (\S+)", text, re.MULTILINE)
         )
 
-    async def until(self, what: str, condition: Callable[[], Awaitable[bool]], *, timeout_s: float) -> float:
-        """Wait for a condition; the seconds it took. Raises UserError when it does not come."""
+    async def until(
+        self, what: str, condition: Callable[[], Awaitable[bool]], *, timeout_s: float, process: subprocess.Popen[bytes]
+    ) -> float:
+        """Wait for a condition; the seconds it took. Raises UserError when it does not come, or `process` ends."""
         started = time.monotonic()
         while not await condition():
+            if process.poll() is not None:
+                raise UserError(f"`nightlatch up` ended while this waited for {what}", f"see {self.layout.root.parent}")
             if time.monotonic() - started > timeout_s:
                 raise UserError(
                     f"waited {timeout_s:.0f} s for {what}", f"see {self.layout.logs} and `nightlatch get -A`"

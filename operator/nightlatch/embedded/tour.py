@@ -1,15 +1,13 @@
 """The tour: every promise of the first storey shown and checked, on real processes, with real numbers."""
 
 import asyncio
-import contextlib
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,19 +26,25 @@ REFUSED_CALLS = 20
 WARM_CALLS = 200
 TEXTS = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "The stock market fell sharply today."]
 PATIENCE_S = 60.0
+STOP_S = 15.0
 
 Print = Callable[[str, Level], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Tour:
-    """The state of a running tour. `show` prints a line; `title` a heading."""
+    """A running tour. `show` prints a line; `title` a heading; `process` is `up`."""
 
     observer: Observer
     show: Print
     title: Callable[[str], None]
     model: Path
     directory: Path
+    process: subprocess.Popen[bytes]
+
+    async def until(self, what: str, condition: Callable[[], Awaitable[bool]], *, timeout_s: float) -> float:
+        """See Observer."""
+        return await self.observer.until(what, condition, timeout_s=timeout_s, process=self.process)
 
     def check(self, promise: str, *, held: bool) -> None:
         """Show whether a promise held; raises UserError when it did not."""
@@ -65,43 +69,50 @@ def _port(layout: Layout) -> int:
 
 async def run(directory: Path, model: Path, show: Print, title: Callable[[str], None]) -> None:
     """All of it, in `directory`. Raises UserError when a promise is not kept."""
-    tour = Tour(Observer(Layout.at(directory / "state")), show, title, model, directory)
-    async with _up(tour):
+    manifest = directory / "tour.yaml"
+    manifest.write_text(tour_manifests.tour(model, IDLE_AFTER))
+    observer = Observer(Layout.at(directory / "state"))
+    with _started(manifest, observer.layout.root, directory / "up.out") as process:
+        tour = Tour(observer, show, title, model, directory, process)
         await applied(tour)
         refused(tour)
         await woken(tour)
         warm(tour)
         await asleep_again(tour)
+        stopped(tour)
     wrong_manifest(tour)
 
 
-@asynccontextmanager
-async def _up(tour: Tour) -> AsyncIterator[None]:
-    """`nightlatch up` as a user starts it, ended by SIGTERM and checked to leave nothing behind."""
-    manifest = tour.directory / "tour.yaml"
-    manifest.write_text(tour_manifests.tour(tour.model, IDLE_AFTER))
-    process = _start(manifest, tour)
+@contextmanager
+def _started(manifest: Path, state: Path, out: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`nightlatch up` as a user starts it; it does not outlive the block."""
+    with out.open("wb") as file:
+        process = subprocess.Popen(_command(manifest, state), stdout=file, stderr=file)
     try:
-        yield
+        yield process
     finally:
-        children = tour.observer.processes()
-        process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(15)
         if process.poll() is None:
-            process.kill()
-            process.wait()
-    tour.title("End: SIGTERM, as Ctrl-C")
+            process.terminate()
+            _wait(process)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def stopped(tour: Tour) -> None:
+    """SIGTERM, as Ctrl-C, leaves nothing behind."""
+    tour.title("SIGTERM, as Ctrl-C")
+    children = tour.observer.processes()
+    tour.process.terminate()
+    _wait(tour.process)
     left = [child for child in children if child.is_running()]
-    tour.check(
-        f"`up` exited with 0 and none of its {len(children)} processes is left",
-        held=process.returncode == 0 and not left,
-    )
-
-
-def _start(manifest: Path, tour: Tour) -> subprocess.Popen[bytes]:
-    with (tour.directory / "up.out").open("wb") as out:
-        return subprocess.Popen(_command(manifest, tour.observer.layout.root), stdout=out, stderr=out)
+    promise = f"`up` exited with 0 and none of its {len(children)} processes is left"
+    tour.check(promise, held=tour.process.returncode == 0 and not left)
 
 
 def _command(manifest: Path, state: Path) -> list[str]:
@@ -113,9 +124,9 @@ async def applied(tour: Tour) -> None:
     tour.title("(a) Two endpoints applied: Ready, and asleep")
     started = time.monotonic()
     for key, client in ((MINILM, "search-bot"), (OTHER, "other-bot")):
-        await tour.observer.until(f"{key} to be Ready", lambda key=key: _is_ready(tour, key), timeout_s=PATIENCE_S)  # type: ignore[misc]
+        await tour.until(f"{key} to be Ready", lambda key=key: _is_ready(tour, key), timeout_s=PATIENCE_S)  # type: ignore[misc]
         files = tour.observer.layout.client(Key("default", client))
-        await tour.observer.until(f"the key of {client}", lambda files=files: _exists(files / "api-key"), timeout_s=10)  # type: ignore[misc]
+        await tour.until(f"the key of {client}", lambda files=files: _exists(files / "api-key"), timeout_s=10)  # type: ignore[misc]
     seen = await tour.observer.view(MINILM)
     tour.show(f"  {seen.url} after {time.monotonic() - started:.1f} s", "info")
     tour.check("Ready while Asleep", held=seen.ready is True and seen.state == "Asleep")
@@ -159,7 +170,7 @@ async def woken(tour: Tour) -> None:
     if answer.status != 200:
         tour.check(f"answered {answer.status} {answer.message}", held=False)
     seen = await tour.observer.view(MINILM)
-    await tour.observer.until("the wake in the status", lambda: _has_wake(tour), timeout_s=10)
+    await tour.until("the wake in the status", lambda: _has_wake(tour), timeout_s=10)
     seen = await tour.observer.view(MINILM)
     tour.show(f"  answered after {took_ms:.0f} ms, held for {answer.wake_ms or 0:.0f} ms of them", "info")
     tour.show("  " + " · ".join(f"{name} {ms} ms" for name, ms in seen.phases), "info")
@@ -196,7 +207,7 @@ def warm(tour: Tour) -> None:
 async def asleep_again(tour: Tour) -> None:
     """(e) Idle, asleep."""
     tour.title(f"(e) Idle for {IDLE_AFTER}: asleep again")
-    took = await tour.observer.until("sleep", lambda: _is_asleep(tour), timeout_s=PATIENCE_S)
+    took = await tour.until("sleep", lambda: _is_asleep(tour), timeout_s=PATIENCE_S)
     tour.show(f"  {took:.1f} s after the last call", "info")
     seen = await tour.observer.view(MINILM)
     tour.check("Asleep, no model server runs, and still Ready", held=seen.ready is True)

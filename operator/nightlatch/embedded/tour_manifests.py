@@ -41,6 +41,6 @@ def tour(model: Path, idle_after: str) -> str:
 
 
 def broken(model: Path) -> str:
-    """One endpoint with two mistakes."""
-    text = _ENDPOINT.format(name="minilm", model=model, idle_after="5 minutes")
-    return text.replace("  scaling:", "  scalling: {}\n  scaling:")
+    """Two endpoints with one mistake each: a field that is not there, a duration that is none."""
+    misspelt = _ENDPOINT.format(name="minilm", model=model, idle_after="5m").replace("scaling:", "scalling:")
+    return f"{misspelt}---\n{_ENDPOINT.format(name='other', model=model, idle_after='5 minutes')}"
