@@ -10,6 +10,8 @@ from nightlatch.api.meta import ObjectRef
 
 FIRST_BACKOFF = 0.05
 LONGEST_BACKOFF = 60.0
+# A revocation that failed is tried again before the second is over within which it must be in force.
+LONGEST_URGENT_BACKOFF = 1.0
 
 
 class WorkQueue:
@@ -25,6 +27,8 @@ class WorkQueue:
         self._active: dict[ObjectRef, None] = {}
         self._again: dict[ObjectRef, bool] = {}
         self._failures: dict[ObjectRef, int] = {}
+        # In work for a revocation, or failed at one: urgent until it succeeds.
+        self._pressing: set[ObjectRef] = set()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
@@ -62,6 +66,8 @@ class WorkQueue:
                 del lane[ref]
                 self._due.pop(ref, None)
                 self._active[ref] = None
+                if lane is self._urgent:
+                    self._pressing.add(ref)
                 return ref
         return None
 
@@ -72,6 +78,7 @@ class WorkQueue:
             self.add_after(ref, self._backoff(ref))
         else:
             self._failures.pop(ref, None)
+            self._pressing.discard(ref)
             if requeue_after is not None:
                 self.add_after(ref, requeue_after)
         if ref in self._again:
@@ -97,12 +104,13 @@ class WorkQueue:
         now = self._clock()
         for ref in [ref for ref, due in self._due.items() if due <= now and ref not in self._active]:
             del self._due[ref]
-            self.add(ref)
+            self.add(ref, urgent=ref in self._pressing)
 
     def _backoff(self, ref: ObjectRef) -> float:
         failures = self._failures.get(ref, 0)
         self._failures[ref] = failures + 1
-        pause = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures, 20))
+        longest = LONGEST_URGENT_BACKOFF if ref in self._pressing else LONGEST_BACKOFF
+        pause = min(longest, FIRST_BACKOFF * 2.0 ** min(failures, 20))
         return pause * (0.5 + int.from_bytes(self._random(4)) / 2**33)
 
     def _notify(self) -> None:

@@ -1,0 +1,124 @@
+"""The reverse index: whom a change touches, and what of it is urgent."""
+
+import base64
+
+import pytest
+from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
+
+from nightlatch import keys
+from nightlatch.api import names
+from nightlatch.api.meta import Key, ObjectRef
+from nightlatch.controller.apply import secret_object
+from nightlatch.controller.index import Index, Touched
+from nightlatch.planning.actions import Child, Owner
+
+OTHER = Key("search", "other")
+BOT, MINILM, SECOND = (
+    ObjectRef("InferenceClient", CLIENT),
+    ObjectRef("InferenceEndpoint", ENDPOINT),
+    ObjectRef("InferenceEndpoint", OTHER),
+)
+KEY = keys.mint(lambda size: b"k" * size)
+
+
+def stored(raw, generation=1, uid="uid-c"):
+    raw["metadata"] |= {"uid": uid, "generation": generation, "resourceVersion": "1"}
+    return raw
+
+
+def key_secret(*, name="bot-key", namespace="search", uid="uid-c", text=KEY.text):
+    owner = Owner(BOT, uid, "nightlatch.dev/v1alpha1")
+    child = Child(Key(namespace, name), names.ROLE_API_KEY, owner)
+    return stored(secret_object(child, {"api-key": text.encode()}), uid="uid-s")
+
+
+@pytest.fixture
+def index():
+    """Two endpoints; a client of the first, with its key."""
+    index = Index(SETTINGS)
+    index.put(stored(endpoint_object(ENDPOINT), uid="uid-1"))
+    index.put(stored(endpoint_object(OTHER), uid="uid-2"))
+    index.put(stored(client_object(CLIENT, ENDPOINT)))
+    index.put(key_secret())
+    return index
+
+
+def test_the_clients_of_an_endpoint_come_with_their_digests_and_never_the_text(index):
+    (view,) = index.clients_of(ENDPOINT)
+    assert [key.sha256 for key in view.keys] == [keys.digest(KEY.text)]
+    assert KEY.text not in repr(vars(index))
+    assert index.clients_of(OTHER) == ()
+
+
+def test_an_endpoint_that_is_no_longer_named_is_touched_urgently(index):
+    touched = index.put(stored(client_object(CLIENT, OTHER), generation=2))
+    assert set(touched) == {Touched(BOT), Touched(MINILM, urgent=True), Touched(SECOND)}
+
+
+def test_a_grant_that_only_grows_is_not_urgent(index):
+    touched = index.put(stored(client_object(CLIENT, ENDPOINT, OTHER), generation=2))
+    assert not any(each.urgent for each in touched)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"suspended": True},
+        {"apiKey": {"revokedKeyIds": [KEY.key_id]}},
+        {"endpoints": [{"name": ENDPOINT.name, "permissions": ["metadata"]}]},
+    ],
+)
+def test_whatever_takes_from_a_client_is_urgent(index, changed):
+    raw = client_object(CLIENT, ENDPOINT)
+    raw["spec"] |= changed
+    assert Touched(MINILM, urgent=True) in index.put(stored(raw, generation=2))
+
+
+def test_a_deleted_client_and_a_deleted_key_are_urgent(index):
+    secret = ObjectRef("Secret", Key("search", "bot-key"))
+    assert Touched(MINILM, urgent=True) in index.drop(secret)
+    index.put(key_secret())
+    assert Touched(MINILM, urgent=True) in index.drop(BOT)
+    assert index.clients_of(ENDPOINT) == ()
+
+
+def test_an_endpoint_that_lets_fewer_in_is_urgent_and_its_clients_are_told(index):
+    raw = endpoint_object(ENDPOINT, access={"apiKey": {}, "allowedNamespaces": {"names": ["b"]}})
+    touched = index.put(stored(raw, generation=2, uid="uid-1"))
+    assert set(touched) == {Touched(MINILM, urgent=True), Touched(BOT)}
+
+
+def test_our_own_writing_of_status_calls_for_nothing(index):
+    raw = stored(client_object(CLIENT, ENDPOINT))
+    raw["metadata"]["resourceVersion"] = "2"
+    assert index.put({**raw, "status": {"observedGeneration": 1}}) == ()
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"namespace": "elsewhere", "text": keys.mint(lambda size: b"x" * size).text},
+        {"name": "another", "text": keys.mint(lambda size: b"x" * size).text},
+        {"uid": "uid-other", "text": keys.mint(lambda size: b"x" * size).text},
+        {"text": "not a key"},
+    ],
+)
+def test_a_secret_that_only_says_it_is_the_clients_gives_no_key(index, forged):
+    index.drop(ObjectRef("Secret", Key("search", "bot-key")))
+    index.put(key_secret(**forged))
+    assert index.clients_of(ENDPOINT)[0].keys == ()
+
+
+def test_a_secret_without_our_annotation_touches_nobody(index):
+    raw = key_secret()
+    del raw["metadata"]["annotations"]
+    raw["data"]["api-key"] = base64.b64encode(b"x").decode()
+    assert index.put(raw) == ()
+
+
+def test_endpoints_whose_names_make_one_host_are_rivals():
+    index = Index(SETTINGS)
+    index.put(stored(endpoint_object(Key("c", "a.b")), uid="uid-1"))
+    assert index.rivals_of(Key("c", "a.b")) == ()
+    index.put(stored(endpoint_object(Key("b.c", "a")), uid="uid-2"))
+    assert [rival.endpoint for rival in index.rivals_of(Key("b.c", "a"))] == [Key("c", "a.b")]

@@ -1,0 +1,122 @@
+"""plan_client(): the key Secret, and what the conditions say when it or an endpoint is not to be had."""
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.planning.scene import AUTHORITY, KEY, NOW, client, endpoint, foreign, key_secret, observed_client
+
+from nightlatch.api.meta import Key
+from nightlatch.planning.actions import MergeSecret, MintKey
+from nightlatch.planning.client_plan import plan_client
+
+COMPLETE = {
+    "api-key": KEY.text.encode(),
+    "url": b"https://minilm.search.localhost:8443",
+    "ca.crt": AUTHORITY.trust_pem,
+}
+
+
+def conditions(subject, observed):
+    status = plan_client(subject, observed, NOW).status
+    return {each.type: (each.status, each.reason) for each in status.conditions}
+
+
+def test_a_new_client_gets_a_key_with_url_and_ca():
+    (action,) = plan_client(client(), observed_client(), NOW).apply
+    assert isinstance(action, MintKey)
+    assert action.child.key == Key("search", "bot-key")
+    assert action.data == {entry: value for entry, value in COMPLETE.items() if entry != "api-key"}
+
+
+def test_the_secrets_name_is_the_users_to_choose():
+    (action,) = plan_client(client(apiKey={"secretName": "mine"}), observed_client(), NOW).apply
+    assert action.child.key == Key("search", "mine")
+
+
+def test_a_complete_secret_is_left_alone_and_told_by_id_only():
+    subject = client()
+    planned = plan_client(subject, observed_client(secret=key_secret(subject, data=COMPLETE)), NOW)
+    assert planned.apply == ()
+    assert [(key.id, key.state) for key in planned.status.keys] == [(KEY.key_id, "Current")]
+    assert KEY.text not in planned.status.model_dump_json()
+    settled = replace(subject, status=planned.status)
+    assert plan_client(settled, observed_client(secret=key_secret(subject, data=COMPLETE)), NOW).status is None
+
+
+@pytest.mark.parametrize("entry", ["url", "ca.crt"])
+def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(entry):
+    subject = client()
+    secret = key_secret(subject, data=COMPLETE | {entry: b"old"})
+    (action,) = plan_client(subject, observed_client(secret=secret), NOW).apply
+    assert isinstance(action, MergeSecret)
+    assert action.replaces == secret.revision
+    assert "api-key" not in action.data
+
+
+@pytest.mark.parametrize(
+    ("subject", "changes", "condition", "reason"),
+    [
+        (client(), {"secret": foreign(Key("search", "bot-key"))}, "CredentialsReady", "SecretConflict"),
+        (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})}, "CredentialsReady", "KeyUnreadable"),
+        (client(), {"authority": None}, "CredentialsReady", "AuthorityPending"),
+        (client(), {}, "CredentialsReady", "KeyPending"),
+        (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
+        (client(suspended=True), {}, "EndpointsGranted", "Suspended"),
+        (client(name="a.b"), {}, "EndpointsGranted", "NameNotALabel"),
+        (client(apiKey={"rotateEvery": "30d"}), {}, "Accepted", "NotYetSupported"),
+        (client(rateLimit={"requests": 1, "per": "1ms"}), {}, "Accepted", "Invalid"),
+        (
+            client(namespace="other", endpoints=({"name": "minilm", "namespace": "search"},)),
+            {},
+            "EndpointsGranted",
+            "NotAllowed",
+        ),
+    ],
+)
+def test_every_problem_has_a_reason_of_its_own_and_ready_follows(subject, changes, condition, reason):
+    said = conditions(subject, observed_client(**changes))
+    assert said[condition] == ("False", reason)
+    assert said["Ready"][0] == "False"
+
+
+@pytest.mark.parametrize(
+    ("subject", "changes"),
+    [
+        (client(), {"secret": foreign(Key("search", "bot-key"))}),
+        (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})} | {"authority": None}),
+        (client(apiKey={"rotateEvery": "30d"}), {}),
+        (client(), {"authority": None}),
+    ],
+)
+def test_no_key_is_minted_over_anything_or_for_what_is_not_accepted(subject, changes):
+    assert plan_client(subject, observed_client(**changes), NOW).apply == ()
+
+
+def test_a_key_of_an_earlier_client_of_the_name_is_deleted_and_not_adopted():
+    secret = key_secret(client(uid="uid-old"), data=COMPLETE)
+    planned = plan_client(client(), observed_client(secret=secret), NOW)
+    assert planned.apply == ()
+    assert [each.key for each in planned.delete] == [secret.key]
+
+
+def test_after_a_change_of_name_the_old_secret_goes_once_the_new_one_has_its_key():
+    subject = client(apiKey={"secretName": "new"})
+    old = key_secret(subject, data=COMPLETE)
+    waiting = plan_client(subject, observed_client(others=(old,)), NOW)
+    assert waiting.delete == ()
+    there = key_secret(subject, data=COMPLETE, name="new")
+    assert [each.key for each in plan_client(subject, observed_client(secret=there, others=(old,)), NOW).delete] == [
+        old.key
+    ]
+
+
+def test_the_url_is_of_the_first_endpoint_that_lets_the_client_in():
+    subject = client(endpoints=({"name": "gone"}, {"name": "minilm"}))
+    (action,) = plan_client(subject, observed_client(), NOW).apply
+    assert action.data["url"] == COMPLETE["url"]
+
+
+def test_an_endpoint_that_takes_no_keys_is_named():
+    subject, closed = client(), endpoint(access={"mtls": {}})
+    said = conditions(subject, observed_client(endpoints={closed.key: closed}))
+    assert said["EndpointsGranted"] == ("False", "ApiKeysNotAccepted")
