@@ -172,7 +172,12 @@ def _translated(ref: ObjectRef, error: ApiServerError) -> StoreError:
     if error.code == 410:
         return ExpiredError(f"the watch of {ref.kind} cannot be resumed: list again")
     if error.code in {400, 422}:
-        return InvalidError(ref, error.causes or (("", str(error)),))
+        return InvalidError(ref, _named_causes(error) or (("", str(error)),))
     if error.transient:
         return UnavailableError(str(error))
     return StoreError(str(error))
+
+
+def _named_causes(error: ApiServerError) -> tuple[tuple[str, str], ...]:
+    """Without the server's note, on a field named so, that it left CEL rules unchecked."""
+    return tuple((path, message) for path, message in error.causes if path != "<nil>")
