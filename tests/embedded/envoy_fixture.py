@@ -10,6 +10,7 @@ import time
 from collections.abc import Coroutine, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -240,8 +241,8 @@ class Gateway:
             client.event_hooks["request"] = [lambda request: request.extensions.update({"sni_hostname": sni or host})]
             yield client
 
-    def raw(self, host: str, request: bytes) -> bytes:
-        """One HTTP/1.1 exchange, byte for byte."""
+    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
+        """One HTTP/1.1 exchange, byte for byte: status and body."""
         context = self.context()
         context.set_alpn_protocols(["http/1.1"])
         with (
@@ -249,10 +250,9 @@ class Gateway:
             context.wrap_socket(plain, server_hostname=host) as tls,
         ):
             tls.sendall(request)
-            received = b""
-            while chunk := tls.recv(65536):
-                received += chunk
-            return received
+            response = HTTPResponse(tls)
+            response.begin()
+            return response.status, response.read()
 
 
 def certificate_ir(material: TlsMaterial) -> CertificateIR:

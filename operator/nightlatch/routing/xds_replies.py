@@ -3,10 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-# Where the gatekeeper's answer leaves its `reason`. Without one, Envoy could not reach it.
+# Where the gatekeeper's answer leaves its `reason`: its body is shaped already. Without one it could not be reached.
 GATE = "envoy.filters.http.ext_authz"
-# The Open Inference Protocol has a message and no code: the reason goes in front.
-_GATE_PLAIN = f"%DYNAMIC_METADATA({GATE}:reason)%: %LOCAL_REPLY_BODY%"
 # Where the Lua filters leave the code of their own replies.
 LUA = "nightlatch.reply"
 
@@ -42,10 +40,9 @@ class _Reply:
 
 def local_reply_config() -> dict[str, Any]:
     """LocalReplyConfig: the first mapper that fits gives the body."""
-    by_gate = _Reply(f"%DYNAMIC_METADATA({GATE}:reason)%", _SAID, _GATE_PLAIN, "server_error")
     by_lua = _Reply(f"%DYNAMIC_METADATA({LUA}:code)%", _SAID, _SAID, "invalid_request_error")
     mappers = [
-        *_shapes(_has(GATE, "reason"), by_gate),
+        _mapper(_has(GATE, "reason"), {**_text(_SAID), "content_type": "application/json"}, {}),
         *_shapes(_all(_has(LUA, "code"), _status("GE", 500)), replace(by_lua, openai_type="server_error")),
         *_shapes(_has(LUA, "code"), by_lua),
     ]

@@ -1,0 +1,382 @@
+"""What a caller sees: every row of the API page's table that exists so far, from outside, on the real Envoy."""
+
+import secrets
+import time
+from dataclasses import replace
+
+import pytest
+
+from nightlatch.api.meta import Key
+from nightlatch.routing.document import RateTier
+from nightlatch.routing.ir import BrokenDocument, EndpointGate
+from tests.embedded.envoy_fixture import Caller, Gateway, until
+
+KEY = Key("search", "minilm")
+OTHER = Key("search", "other")
+HOST = "minilm.search.localhost"
+OTHER_HOST = "other.search.localhost"
+BOT = Caller("bot", secrets.token_bytes, "infer", "metadata")
+READER = Caller("reader", secrets.token_bytes, "metadata")
+LIMITED = Caller("limited", secrets.token_bytes, "metadata", tier="small")
+EARLY = Caller("early", secrets.token_bytes, "metadata", not_before=int(time.time()) + 3600)
+LATE = Caller("late", secrets.token_bytes, "metadata", not_after=int(time.time()) - 1)
+IN_TIME = Caller("intime", secrets.token_bytes, "metadata", not_before=1, not_after=int(time.time()) + 3600)
+STRANGER = Caller("stranger", secrets.token_bytes, "infer")
+CALLERS = (BOT, READER, LIMITED, EARLY, LATE, IN_TIME)
+INFER = "/v2/models/minilm/infer"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    gateway = Gateway(tmp_path_factory.mktemp("gw"))
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def model(gateway):
+    model = gateway.model_server(KEY)
+    grants = tuple(caller.grant for caller in CALLERS)
+    document = gateway.document(KEY, keys=grants, rate_tiers={"small": RateTier(1, 3600.0, 2)})
+    other = gateway.document(OTHER, keys=(STRANGER.grant,))
+    broken = replace(gateway.document(Key("search", "broken")), denied="PolicyInvalid")
+    unread = BrokenDocument(Key("search", "unread"), "DocumentUnreadable", ("unread.search.localhost",))
+    gateway.put([document, other, broken, unread], {KEY: EndpointGate(on=False, addresses=(model.address,))})
+    return model
+
+
+@pytest.fixture(params=[False, True], ids=["http1", "http2"])
+def client(request, gateway, model):
+    with gateway.client(HOST, http2=request.param) as client:
+        yield client
+
+
+def key(caller):
+    return {"x-api-key": caller.key}
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+# --- let through
+
+
+def test_a_good_key_is_let_through_in_either_header(client):
+    assert client.post(INFER, headers=key(BOT), content=b"{}").json()["body"] == "{}"
+    assert client.post(INFER, headers=bearer(BOT.key)).status_code == 200
+    assert client.get("/v2", headers={"authorization": f"bearer {READER.key}"}).status_code == 200
+    assert client.get("/v2", headers={**key(READER), **bearer(READER.key)}).status_code == 200
+    assert client.get("/v2", headers=key(IN_TIME)).status_code == 200
+
+
+def test_the_model_server_sees_who_calls_and_no_credential(client):
+    spoofed = {
+        "x-nightlatch-client": "search/root",
+        "X-Nightlatch-Permissions": "metrics",
+        "x-nightlatch-anything": "1",
+        "x-nightlatch-key-sha256": BOT.grant.sha256,
+        "x-nightlatch-hold-timeout": "3",
+        "x_nightlatch_client": "search/root",
+        "cookie": "session=1",
+        "proxy-authorization": "Basic eDp5",
+        "x-original-url": "/v2/models/minilm/infer",
+        "x-http-method-override": "POST",
+        "x-forwarded-client-cert": "By=spiffe://x;URI=spiffe://x/root",
+        "x-envoy-upstream-rq-timeout-ms": "1",
+    }
+    seen = client.get("/v2", headers={**key(READER), **spoofed}).json()
+    ours = {name: value for name, value in seen["headers"].items() if "nightlatch" in name}
+    assert ours == {
+        "x-nightlatch-client": "search/reader",
+        "x-nightlatch-permissions": "metadata",
+        "x-nightlatch-method": "apiKey",
+    }
+    for name in spoofed:
+        assert name.lower() in ours or name.lower() not in seen["headers"]
+    assert READER.key not in str(seen)
+    assert "authorization" not in client.get("/v2", headers=bearer(READER.key)).json()["headers"]
+
+
+def test_the_model_server_is_called_with_the_gateways_identity(client):
+    assert client.get("/v2", headers=key(BOT)).json()["peer"] == ["spiffe://nightlatch.local/gateway"]
+
+
+def test_a_query_reaches_the_model_server(client):
+    assert client.get("/v1/models?limit=2", headers=key(BOT)).json()["path"] == "/v1/models?limit=2"
+
+
+def test_the_answer_does_not_name_the_software(client):
+    assert client.get("/v2", headers=key(BOT)).headers["server"] == "nightlatch"
+
+
+# --- 401
+
+
+WRONG = {
+    "none": {},
+    "empty": {"x-api-key": ""},
+    "garbage": {"x-api-key": "x"},
+    "bad checksum": {"x-api-key": BOT.key[:-1] + ("a" if BOT.key[-1] != "a" else "b")},
+    "wrong secret": key(Caller("bot", secrets.token_bytes, "infer")),
+    "another endpoint's": key(STRANGER),
+    "not yet valid": key(EARLY),
+    "expired": key(LATE),
+    "empty bearer": {"authorization": "Bearer"},
+    "basic": {"authorization": "Basic Zm9vOmJhcg=="},
+    "jwt": bearer("eyJhbGciOiJub25lIn0.e30."),
+    "opaque": bearer("opaque-token"),
+    "jwt beside a good key": {**key(BOT), **bearer("a.b.c")},
+    "basic beside a good key": {**key(BOT), "authorization": "Basic Zm9vOmJhcg=="},
+    "digest instead of key": {"x-api-key": BOT.grant.sha256},
+    "digest header": {"x-nightlatch-key-sha256": BOT.grant.sha256, "x-nightlatch-credential": "key"},
+}
+
+
+@pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG)
+def test_whatever_is_wrong_with_a_credential_the_answer_is_the_same(client, model, headers):
+    before = len(model.received)
+    answer = client.post("/other/path", headers=headers)
+    assert answer.status_code == 401
+    assert answer.json() == {"error": {"code": "unauthenticated", "message": "A valid credential is required."}}
+    assert answer.headers["www-authenticate"] == 'Bearer realm="nightlatch"'
+    assert len(model.received) == before
+
+
+@pytest.mark.parametrize("escape", ["_", "%5F", "%5f"])
+def test_a_key_in_the_url_is_refused(client, escape):
+    leaked = BOT.key.replace("_", escape)
+    assert client.get(f"/v2?key={leaked}").status_code == 401
+    assert client.get(f"/v2?key={leaked}", headers=key(BOT)).status_code == 401
+    assert client.get(f"/v2/models/{leaked}", headers=key(BOT)).status_code == 401
+
+
+# --- 400
+
+
+def test_two_keys_that_differ_are_a_malformed_request(client):
+    answer = client.get("/v2", headers={**key(BOT), **bearer(READER.key)})
+    assert (answer.status_code, answer.json()) == (400, {"error": "Two API keys that differ."})
+
+
+MALFORMED = {
+    "two x-api-key": [("x-api-key", BOT.key), ("x-api-key", BOT.key)],
+    "two authorization": [("authorization", f"Bearer {BOT.key}"), ("authorization", f"Bearer {BOT.key}")],
+    "too long": [("authorization", "Bearer " + "a" * 8200)],
+    "unicode": [("x-api-key", "schlüssel".encode())],
+}
+
+
+@pytest.mark.parametrize("headers", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_credential_is_a_malformed_request(client, headers):
+    answer = client.get("/elsewhere", headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_request"
+
+
+def test_headers_that_are_too_large_are_refused(gateway, model):
+    request = f"GET /v2 HTTP/1.1\r\nhost: {HOST}\r\nx: {'a' * 70_000}\r\n\r\n"
+    assert gateway.raw(HOST, request.encode())[0] == 431
+
+
+# --- 403
+
+
+def test_a_permission_that_is_missing_is_forbidden(client, model):
+    before = len(model.received)
+    answer = client.post(INFER, headers=key(READER))
+    assert answer.status_code == 403
+    assert answer.json() == {"error": "The credential does not permit this operation."}
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
+    assert len(model.received) == before
+
+
+UNLISTED = [
+    ("GET", "/"),
+    ("GET", "/admin"),
+    ("DELETE", "/v2/models/minilm"),
+    ("GET", INFER),
+    ("HEAD", "/v2"),
+    ("OPTIONS", "/v2"),
+    ("POST", "/v2/models/other/infer"),
+    ("GET", "/v2/"),
+    ("GET", "/v22"),
+    ("GET", "/v2/models/minilm/versions/1/extra"),
+    ("GET", "/v2/repository/index"),
+    ("POST", "/V1/embeddings"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), UNLISTED)
+def test_an_operation_that_is_not_in_the_table_is_forbidden_after_authentication(client, model, method, path):
+    before = len(model.received)
+    assert client.request(method, path).status_code == 401
+    assert client.request(method, path, headers=key(BOT)).status_code == 403
+    assert len(model.received) == before
+
+
+# --- 404, 421
+
+
+def test_an_unknown_host_is_not_found(gateway, model):
+    with gateway.client("nobody.search.localhost", verify=False) as client:
+        answer = client.get("/x", headers=key(BOT))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_a_caller_without_a_server_name_is_not_found(gateway, model):
+    with gateway.client(HOST, sni="127.0.0.1", verify=False) as client:
+        assert client.get("/v2", headers=key(BOT)).status_code == 404
+
+
+def test_a_host_that_is_not_the_server_name_is_misdirected(gateway, model):
+    for host in (OTHER_HOST, "nobody.search.localhost"):
+        with gateway.client(host, sni=HOST) as client:
+            assert client.get("/v2", headers=key(BOT)).status_code == 421
+
+
+def test_the_server_name_may_be_in_upper_case(gateway, model):
+    with gateway.client(HOST, sni="MiniLM.search.localhost", verify=False) as client:
+        assert client.get("/v2", headers=key(BOT)).status_code == 200
+
+
+# --- 429
+
+
+def test_a_client_over_its_rate_is_told_when_to_come_back(gateway, model):
+    with gateway.client(HOST) as client:
+        answers = [client.get("/v1/models", headers=key(LIMITED)) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[0].headers["x-ratelimit-remaining"] == "1"
+        assert answers[2].headers["retry-after"] == "3600"
+        assert answers[2].headers["x-ratelimit-limit"] == "2"
+        assert answers[2].json()["error"]["code"] == "rate_limited"
+        assert answers[2].json()["error"]["type"] == "rate_limit_error"
+        assert client.get("/v1/models", headers=key(BOT)).status_code == 200
+
+
+# --- 503
+
+
+def test_a_broken_policy_denies_its_own_endpoint_alone(gateway, client):
+    for host, reason, verify in (
+        ("broken.search.localhost", "PolicyInvalid", True),
+        ("unread.search.localhost", "DocumentUnreadable", False),
+    ):
+        with gateway.client(host, verify=verify) as broken:
+            answer = broken.get("/v1/models", headers=key(BOT))
+        assert answer.status_code == 503
+        assert answer.json()["error"]["code"] == reason
+        assert answer.json()["error"]["type"] == "server_error"
+    assert client.get("/v2", headers=key(BOT)).status_code == 200
+
+
+def test_a_model_server_that_cannot_be_reached_is_unavailable(gateway, model):
+    before = gateway.snapshot
+    documents = [each.source for each in before.ir.endpoints]
+    try:
+        gateway.put(documents, {KEY: EndpointGate(on=False)})
+        with gateway.client(HOST) as client:
+            answer = client.get("/metrics", headers=key(BOT))
+            assert answer.status_code == 403
+            answer = client.get("/v1/models", headers=key(BOT))
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+            assert answer.headers["retry-after"] == "1"
+    finally:
+        gateway.put(documents, {KEY: EndpointGate(on=False, addresses=(model.address,))})
+
+
+# --- shapes
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/models/minilm", {"error": "A valid credential is required."}),
+        (
+            "/v1/models",
+            {
+                "error": {
+                    "message": "A valid credential is required.",
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "unauthenticated",
+                }
+            },
+        ),
+        ("/", {"error": {"code": "unauthenticated", "message": "A valid credential is required."}}),
+    ],
+)
+def test_each_api_gets_its_own_shape_of_error(client, path, body):
+    answer = client.get(path)
+    assert answer.json() == body
+    assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(("headers", "status"), [({}, "16"), (key(READER), "7")])
+def test_grpc_callers_get_a_grpc_status(gateway, model, headers, status):
+    with gateway.client(HOST, http2=True) as client:
+        answer = client.post(INFER, headers={"content-type": "application/grpc", "te": "trailers", **headers})
+    assert answer.headers["grpc-status"] == status
+    assert not answer.headers["grpc-message"].startswith("{")
+
+
+# --- paths that mean to be something else
+
+
+PATHS = [
+    (b"//v2", 200, "/v2"),
+    (b"/./v2", 200, "/v2"),
+    (b"/nothing/../v2", 200, "/v2"),
+    (b"/v2\\models\\minilm", 200, "/v2/models/minilm"),
+    (b"/v2/models/%6dinilm", 200, "/v2/models/minilm"),
+    (b"/v2/models/minilm/../other", 403, None),
+    (b"/v2%2fmodels", 400, None),
+    (b"/v2%2Fmodels", 400, None),
+    (b"/v2%5cmodels", 400, None),
+    (b"/v2%252fmodels", 403, None),
+    (b"/v2/models/..;/minilm", 403, None),
+    (b"/v2/models/minilm;x=1", 403, None),
+    (b"/v2/models/minilm/versions/%2e%2e/ready", 403, None),
+    (b"/v2/models/minilm%00", 400, None),
+    (b"/v2#/models", 400, None),
+    (b"https://evil.example/v2", 421, None),
+]
+
+
+@pytest.mark.parametrize(("path", "status", "decided"), PATHS, ids=[path.decode() for path, _, _ in PATHS])
+def test_the_model_server_gets_the_path_that_was_decided_on(gateway, model, path, status, decided):
+    before = len(model.received)
+    answer = gateway.raw(
+        HOST, b"GET %b HTTP/1.1\r\nhost: %b\r\nx-api-key: %b\r\n\r\n" % (path, HOST.encode(), READER.key.encode())
+    )
+    assert answer[0] == status
+    assert [each["path"] for each in model.received[before:]] == ([decided] if decided else [])
+
+
+SMUGGLED = {
+    "length and chunked": b"content-length: 3\r\ntransfer-encoding: chunked\r\n",
+    "two lengths": b"content-length: 3\r\ncontent-length: 4\r\n",
+    "NUL in a name": b"x\x00y: a\r\n",
+    "NUL in a value": b"x: a\x00b\r\n",
+    "space before the colon": b"x-api-key : a\r\n",
+    "two hosts": b"host: other.search.localhost\r\n",
+}
+
+
+@pytest.mark.parametrize("extra", SMUGGLED.values(), ids=SMUGGLED)
+def test_an_ambiguous_request_is_refused(gateway, model, extra):
+    before = len(model.received)
+    head = b"POST /v2/models/minilm/infer HTTP/1.1\r\nhost: %b\r\nx-api-key: %b\r\n" % (HOST.encode(), BOT.key.encode())
+    assert gateway.raw(HOST, head + extra + b"\r\n")[0] in (400, 421)
+    assert len(model.received) == before
+
+
+# --- secrets
+
+
+def test_no_key_is_in_envoys_log(gateway, client):
+    client.get(f"/v2?key={BOT.key}", headers=key(BOT))
+    client.get("/v2", headers=bearer(BOT.key))
+    until(gateway.log.exists, "a log")
+    assert BOT.key.split("_")[2] not in gateway.log.read_text()

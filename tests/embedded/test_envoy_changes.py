@@ -1,0 +1,210 @@
+"""Endpoints come, go, wake and change on the real Envoy, and what is none of their business goes on undisturbed."""
+
+import asyncio
+import secrets
+import ssl
+import threading
+from dataclasses import replace
+
+import pytest
+
+from nightlatch.api.meta import Key
+from nightlatch.api.names import endpoint_identity
+from nightlatch.gatekeeper.hold import Admitted, Refused
+from nightlatch.routing.ir import COLD, EndpointGate
+from tests.embedded.envoy_fixture import Caller, Gateway, until
+
+KEY = Key("search", "minilm")
+HOST = "minilm.search.localhost"
+BOT = Caller("bot", secrets.token_bytes, "infer", "metadata")
+HEADERS = {"x-api-key": BOT.key}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    gateway = Gateway(tmp_path_factory.mktemp("gw"))
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def model(gateway):
+    return gateway.model_server(KEY)
+
+
+@pytest.fixture
+def document(gateway):
+    return gateway.document(KEY, keys=(BOT.grant,))
+
+
+@pytest.fixture
+def warm(gateway, model, document):
+    gateway.door.outcome = None
+    gateway.door.held.clear()
+    gate = EndpointGate(on=False, addresses=(model.address,))
+    gateway.put([document], {KEY: gate})
+    return gate
+
+
+def status(client, **options):
+    return client.get("/v2", headers=HEADERS, **options).status_code
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_endpoints_come_and_go_without_draining_anybodys_connection(gateway, document, warm, http2):
+    """The handshakes are counted: one that was drained would be followed by another."""
+    with gateway.client(HOST, http2=http2) as client:
+        assert status(client) == 200
+        stream = client.get("/v2", headers=HEADERS).extensions["network_stream"].get_extra_info("socket")
+        others = [gateway.document(Key("crowd", f"e{number}")) for number in range(5)]
+        for count in (*range(len(others) + 1), 0):
+            gateway.put([document, *others[:count]], {KEY: warm})
+            answer = client.get("/v2", headers=HEADERS)
+            assert answer.status_code == 200
+            assert answer.headers.get("connection") != "close"
+            assert answer.extensions["network_stream"].get_extra_info("socket") is stream
+
+
+def test_a_new_endpoint_is_served_and_a_removed_one_is_not_found(gateway, document, warm):
+    newcomer = gateway.document(Key("crowd", "new"))
+    host = newcomer.hosts[0]
+    with gateway.client(host, verify=False) as stranger:
+        assert stranger.get("/x").status_code == 404
+    gateway.put([document, newcomer], {KEY: warm})
+    with gateway.client(host) as client:
+        assert client.get("/x").status_code == 401
+        gateway.put([document], {KEY: warm})
+        until(lambda: client.get("/x").status_code == 404, "the removed host is not found on an open connection")
+
+
+def test_a_removed_key_is_refused_on_an_open_connection(gateway, document, warm):
+    with gateway.client(HOST) as client:
+        assert status(client) == 200
+        gateway.put([replace(document, keys=(), sequence=2)], {KEY: warm})
+        assert status(client) == 401
+
+
+def test_a_new_certificate_is_shown_without_a_new_listener(gateway, document, warm):
+    def shown():
+        with gateway.client(HOST) as client:
+            stream = client.get("/x").extensions["network_stream"]
+            return stream.get_extra_info("ssl_object").getpeercert(True)
+
+    first = shown()
+    renewed = gateway.document(KEY, keys=(BOT.grant,))
+    gateway.put([renewed], {KEY: warm})
+    until(lambda: shown() != first, "the new certificate")
+    assert (
+        ssl.PEM_cert_to_DER_cert(renewed.server_certificate.split("-----END")[0] + "-----END CERTIFICATE-----\n")
+        == shown()
+    )
+
+
+def test_one_flip_pushes_one_route_configuration(gateway, document, warm):
+    others = [gateway.document(Key("crowd", f"e{number}")) for number in range(3)]
+    gateway.put([document, *others], {KEY: warm})
+    before = gateway.snapshot
+    gateway.put([document, *others], {KEY: replace(warm, on=True)})
+    changed = [
+        (url.rpartition(".")[2], name)
+        for url in before
+        for name, resource in gateway.snapshot[url].items()
+        if before[url].get(name) is not resource
+    ]
+    assert changed == [("RouteConfiguration", str(KEY))]
+
+
+# --- the gate
+
+
+def test_a_warm_call_never_asks_the_gatekeeper(gateway, warm):
+    with gateway.client(HOST) as client:
+        assert status(client) == 200
+    assert gateway.door.held == []
+
+
+def test_only_an_allowed_call_reaches_the_gate_and_it_is_told_how_long_it_waited(gateway, document, warm):
+    gateway.put([document], {KEY: replace(warm, on=True)})
+    with gateway.client(HOST) as client:
+        assert client.get("/v2").status_code == 401
+        assert client.get("/v2", headers={"x-api-key": "x"}).status_code == 401
+        assert client.get("/metrics", headers=HEADERS).status_code == 403
+        assert gateway.door.held == []
+        answer = client.get("/v2", headers=HEADERS)
+    assert answer.status_code == 200
+    assert answer.headers["server-timing"] == "wake;dur=250"
+    assert gateway.door.held == ["search/bot"]
+
+
+@pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
+def test_a_held_call_goes_to_the_replica_that_came_meanwhile(gateway, model, document, warm, http2):
+    async def wait_for():
+        gateway.door.outcome = asyncio.get_running_loop().create_future()
+
+    async def release():
+        gateway.door.outcome.set_result(Admitted(waited=1.0))
+
+    gateway.put([document], {KEY: COLD})
+    gateway.loop.run(wait_for())
+    answers = []
+
+    def call():
+        with gateway.client(HOST, http2=http2) as client:
+            answers.append(client.post("/v2/models/minilm/infer", headers=HEADERS, content=b"x" * 100_000))
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for caller in callers:
+        caller.start()
+    until(lambda: len(gateway.door.held) == len(callers), "all are held")
+    gateway.put([document], {KEY: EndpointGate(on=True, addresses=(model.address,))})
+    gateway.loop.run(release())
+    for caller in callers:
+        caller.join(20)
+    assert [(answer.status_code, len(answer.json()["body"])) for answer in answers] == [(200, 100_000)] * len(callers)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/models/minilm", {"error": 'WakeTimeout: it "took" too long'}),
+        (
+            "/v1/models",
+            {
+                "error": {
+                    "message": 'it "took" too long',
+                    "type": "server_error",
+                    "param": None,
+                    "code": "WakeTimeout",
+                }
+            },
+        ),
+    ],
+)
+def test_a_refusal_of_the_gatekeeper_has_its_reason_in_the_shape_of_the_api(gateway, document, warm, path, body):
+    async def refuse():
+        gateway.door.outcome = asyncio.get_running_loop().create_future()
+        gateway.door.outcome.set_result(Refused(503, "WakeTimeout", 'it "took" too long', 5))
+
+    gateway.put([document], {KEY: COLD})
+    gateway.loop.run(refuse())
+    with gateway.client(HOST) as client:
+        answer = client.get(path, headers=HEADERS)
+    assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, body, "5")
+
+
+# --- the model server's identity
+
+
+def test_a_model_server_of_another_identity_is_not_called(gateway, model, document, warm):
+    impostor = replace(document, upstream_identity=endpoint_identity("nightlatch.local", Key("search", "impostor")))
+    gateway.put([impostor], {KEY: warm})
+    with gateway.client(HOST) as client:
+        until(lambda: status(client) == 503, "the new identity is demanded")
+        before = len(model.received)
+        assert status(client) == 503
+    assert len(model.received) == before
+
+
+def test_the_admin_port_is_a_unix_socket_of_ours_alone(gateway, warm):
+    admin = gateway.folder / "admin.sock"
+    assert admin.stat().st_mode & 0o777 == 0o600
