@@ -1,8 +1,8 @@
 """The only writer of replicas: reports and workloads come in, replicas, directives and the board go out.
 
 Every endpoint has a task of its own that sleeps until something concerns it: a report that says something new, a change
-of its workload or its spec, a gateway that came or went, or a moment that the pure part (`scaling/`) named. So demand is
-acted upon at once, and one endpoint's trouble is nobody else's.
+of its workload or its spec, a gateway that came or went, or a moment that the pure part (`scaling/`) named. So demand
+is acted upon at once, and one endpoint's trouble is nobody else's.
 """
 
 import asyncio

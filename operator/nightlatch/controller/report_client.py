@@ -149,9 +149,10 @@ class _Link:
 
     async def _read(self, call: Any) -> None:
         try:
-            while (frame := await asyncio.wait_for(call.read(), SILENCE)) is not grpc.aio.EOF:
+            while (frame := await _frame(call)) is not grpc.aio.EOF:
                 self._sink.heard(self._gateway, decode_report(frame))
                 self._retry = FIRST_RETRY
+            raise ConnectionResetError(f"{(await call.code()).name}: {await call.details()}")
         finally:
             self._sink.heard(self._gateway, None)
 
@@ -180,6 +181,12 @@ class _Link:
         self._outbox.clear()
         if changes:
             await call.write(encode_directives(Directives(complete=False, directives=changes)))
+
+
+async def _frame(call: Any) -> Any:
+    # Not wait_for: in Python 3.11 it loses a cancellation that meets the result.
+    async with asyncio.timeout(SILENCE):
+        return await call.read()
 
 
 def _credentials(material: TlsMaterial) -> Any:

@@ -10,7 +10,7 @@ Level-based: what a gateway or the platform says now decides, never a message th
     Gating -> Emptying      every gateway is Gated(N) with nothing in flight or held: they may empty EDS
     Emptying -> Asleep      every gateway is Cold(N): now the replicas may go
     Gating, Emptying -> Awake   a held call, a refusal, a gateway that lost the epoch, a time-out: epoch N+1
-    any with replicas -> BackOff    the last replica crashed
+    any with replicas -> BackOff    the last ready replica crashed
 """
 
 from dataclasses import dataclass, replace
@@ -140,7 +140,8 @@ def _ahead_of(cycle: Cycle, gateways: tuple[GatewayView, ...]) -> Cycle:
 
 
 def _crashed(cycle: Cycle, running: Running) -> bool:
-    return running.live == 0 and running.failed_starts > cycle.seen_failures
+    # A pod that cannot pull its image is live, and will not be ready; beside a ready replica a failure changes nothing.
+    return running.ready == 0 and running.failed_starts > cycle.seen_failures
 
 
 def _asleep(cycle: Cycle, sight: Sight) -> Cycle:

@@ -143,8 +143,10 @@ def signatures(root: Path) -> dict[Key, tuple[tuple[str, int, int], ...]]:
 
 
 def make_private_directory(directory: Path) -> None:
-    """With its parents; 0700."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """0700, and so are the parents that are missing."""
+    if not directory.is_dir():
+        make_private_directory(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -46,9 +46,10 @@ class ReplicaProcess:
     def stop(self, grace: float = GRACE) -> None:
         """Tell it to finish and end. It is terminating on disk before anything else happens; again: less time."""
         self._grace = min(grace, self._grace)
-        if self.wanted and self.record.pid:
-            self._note(replace(self.record, terminating=True))
-        self._stopping.set()
+        if self.wanted:
+            self._stopping.set()
+            if self.record.pid:
+                self._note(replace(self.record, terminating=True))
 
     async def run(self) -> int:
         """Start it and wait for its end; its exit status (negative: the signal). Raises OSError if it cannot start."""
@@ -76,6 +77,7 @@ class ReplicaProcess:
                 env=dict(self.launch.environment),
                 cwd=self.files.log.parent,
                 start_new_session=True,
+                umask=0o077,
             )
         finally:
             os.close(log)

@@ -135,7 +135,12 @@ def test_calls_held_after_a_sound_replica_crashed_are_served_by_the_next():
     assert crashed.directive(KEY).failure is None
 
 
-def test_a_failure_beside_a_live_replica_changes_nothing():
+def test_a_start_can_fail_while_its_pod_lives_on():
+    stuck = Running(desired=1, live=1, failed_starts=1, reason="ImagePullBackOff")
+    assert advance(cycle("Starting"), see(wanted=1, running=stuck)).directive(KEY).failure.reason == "ImagePullBackOff"
+
+
+def test_a_failure_beside_a_ready_replica_changes_nothing():
     assert advance(cycle("Awake"), see(wanted=1, running=replace(READY, failed_starts=3))).phase == "Awake"
 
 
