@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nightlatch.api.meta import SECRET, STORED_KINDS, Key, Kind, ObjectRef, RawObject
-from nightlatch.store import versions
+from nightlatch.store import revisions
 from nightlatch.store.journal import Change, ChangeType, CompactedError, Journal, Position
 from nightlatch.store.object_files import ObjectFiles
 from nightlatch.store.protocol import (
@@ -82,14 +82,14 @@ class FilesStore:
     async def replace(self, obj: RawObject) -> RawObject:
         """As in the protocol."""
         new = admitted({key: value for key, value in obj.items() if key != "status"})
-        return await self._write(lambda: self._update(obj, lambda old: versions.replaced(old, new)))
+        return await self._write(lambda: self._update(obj, lambda old: revisions.replaced(old, new)))
 
     async def replace_status(self, obj: RawObject) -> RawObject:
         """As in the protocol."""
         if kind_of(obj) == SECRET:
             raise NotFoundError(f"{reference(obj)} has no status")
         status = admitted_status(obj)
-        return await self._write(lambda: self._update(obj, lambda old: versions.with_status(old, status)))
+        return await self._write(lambda: self._update(obj, lambda old: revisions.with_status(old, status)))
 
     async def delete(self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None) -> None:
         """As in the protocol."""
@@ -142,19 +142,19 @@ class FilesStore:
             raise InvalidError(ref, (("metadata.resourceVersion", "must not be set on what is created: remove it"),))
         if self._files.read(_KINDS[ref.kind], ref.key) is not None:
             raise AlreadyExistsError(f"{ref} exists already")
-        new = versions.first(obj, uid=str(uuid.uuid4()), now=datetime.now(UTC))
+        new = revisions.first(obj, uid=str(uuid.uuid4()), now=datetime.now(UTC))
         return self._commit("Added", new, before=None)
 
     def _update(self, obj: RawObject, change: Callable[[RawObject], RawObject]) -> RawObject:
         ref, known = ObjectRef.of(obj), obj["metadata"]
         old = self._existing(ref)
-        versions.check(ref, old, uid=known.get("uid"), resource_version=known.get("resourceVersion"))
+        revisions.check(ref, old, uid=known.get("uid"), resource_version=known.get("resourceVersion"))
         new = change(old)
         return old if new is old else self._commit("Modified", new, before=old)
 
     def _delete(self, ref: ObjectRef, uid: str | None, resource_version: str | None) -> RawObject:
         old = self._existing(ref)
-        versions.check(ref, old, uid=uid, resource_version=resource_version)
+        revisions.check(ref, old, uid=uid, resource_version=resource_version)
         return self._commit("Deleted", old, before=None)
 
     def _existing(self, ref: ObjectRef) -> RawObject:
@@ -165,7 +165,7 @@ class FilesStore:
 
     def _commit(self, change_type: ChangeType, obj: RawObject, before: RawObject | None) -> RawObject:
         """The three steps of store/journal.py."""
-        new = versions.at(obj, self._journal.last() + 1)
+        new = revisions.at(obj, self._journal.last() + 1)
         change = _change(change_type, new, before)
         self._journal.intend(change)
         try:

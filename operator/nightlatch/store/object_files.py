@@ -65,7 +65,8 @@ class ObjectFiles:
     def write(self, kind: Kind, key: Key, obj: RawObject) -> None:
         """Put the object in its place at once, on disk."""
         path = self.path(kind, key)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (path.parent.parent, path.parent):  # `parents=True` would leave the upper one open to others
+            folder.mkdir(mode=0o700, exist_ok=True)
         write_atomically(path, yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True))
 
     def remove(self, kind: Kind, key: Key) -> None:

@@ -17,7 +17,8 @@ class StateDirectoryError(StoreError):
 def prepared(directory: Path) -> Path:
     """The directory, made if it is missing, open to its owner only. Raises StateDirectoryError."""
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, exist_ok=True)
         _keep_private(directory)
         (directory / "objects").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
