@@ -92,7 +92,7 @@ def test_a_grant_that_could_reach_past_its_field_is_refused(change):
 def test_a_missing_part_is_named():
     data = encode(DOCUMENT)
     del data[TLS_KEY]
-    with pytest.raises(DocumentError, match="tls.key"):
+    with pytest.raises(DocumentError, match=r"tls\.key"):
         decode(data)
 
 

@@ -1,0 +1,145 @@
+"""Endpoints are translated and built one by one; of two that claim a host, the older has it."""
+
+from dataclasses import replace
+
+from nightlatch.api.meta import Key
+from nightlatch.api.operations import operations_for
+from nightlatch.routing.document import KeyGrant, RouteDocument
+from nightlatch.routing.ir import BrokenDocument, CertificateIR, EndpointGate, GatewaySettings
+from nightlatch.routing.translate import host_conflicts, translate
+from nightlatch.routing.xds import changes, snapshot
+from nightlatch.routing.xds_filters import http_filters
+from nightlatch.routing.xds_types import ASSIGNMENT, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
+
+SETTINGS = GatewaySettings("127.0.0.1", 1, CertificateIR("c", "k"), CertificateIR("c", "k"))
+
+
+def document(name, **changed):
+    key = Key("search", name)
+    members = {
+        "endpoint": key,
+        "uid": "u",
+        "sequence": 1,
+        "hosts": (f"{name}.search.localhost",),
+        "operations": operations_for("OpenAI", name),
+        "upstream_identity": f"spiffe://nightlatch.local/ns/search/ie/{name}",
+        "keys": (KeyGrant("a" * 64, Key("search", "bot"), "id", ("infer",)),),
+        "server_certificate": "c",
+        "server_private_key": "k",
+        "upstream_ca": "ca",
+    }
+    return RouteDocument(**{**members, **changed})
+
+
+def states(*steps):
+    """A snapshot for each (documents, gates), each on top of the one before."""
+    ir, built = None, None
+    for documents, gates in steps:
+        ir = translate(documents, gates, SETTINGS, ir)
+        built = snapshot(ir, built)
+        yield built
+
+
+A, B = document("a"), document("b")
+WARM = EndpointGate(on=False, addresses=(("127.0.0.1", 4000),))
+
+
+def changed_between(first, second):
+    before, after = states(first, second)
+    return changes(before, after)
+
+
+def test_nothing_changes_when_nothing_does():
+    assert changed_between(([A, B], {}), ([A, B], {})) == {}
+
+
+def test_an_equal_document_that_was_read_anew_changes_nothing():
+    assert changed_between(([A, B], {}), ([document("a"), document("b")], {})) == {}
+
+
+def test_the_gate_is_in_the_route_configuration_and_the_addresses_in_the_assignment():
+    gated = replace(WARM, on=True)
+    assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: gated})) == {ROUTES: {"search/a"}}
+    moved = replace(WARM, addresses=(("127.0.0.1", 4001),))
+    assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: moved})) == {ASSIGNMENT: {"search/a"}}
+
+
+def test_a_flip_does_not_build_the_key_lookup_again():
+    before, after = states(([A], {}), ([A], {A.endpoint: WARM}))
+    assert before.endpoints[A.endpoint].access is after.endpoints[A.endpoint].access
+
+
+def test_a_key_changes_the_route_configuration_alone():
+    assert changed_between(([A, B], {}), ([replace(A, keys=()), B], {})) == {ROUTES: {"search/a"}}
+
+
+def test_a_certificate_changes_its_secret_alone():
+    renewed = replace(A, server_certificate="new")
+    assert changed_between(([A, B], {}), ([renewed, B], {})) == {SECRET: {"a.search.localhost"}}
+
+
+def test_trust_changes_its_secret_and_no_cluster():
+    assert changed_between(([A, B], {}), ([replace(A, upstream_ca="new"), B], {})) == {SECRET: {"trust:search/a"}}
+
+
+def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
+    assert changed_between(([A], {}), ([A, B], {})) == {
+        CLUSTER: {"search/b"},
+        ASSIGNMENT: {"search/b"},
+        ROUTES: {"search/b"},
+        SCOPE: {"b.search.localhost"},
+        SECRET: {"b.search.localhost", "trust:search/b"},
+        LISTENER: {"callers"},
+    }
+
+
+def test_the_older_of_two_that_claim_a_host_has_it_and_the_younger_keeps_its_others():
+    shared = "shared.example"
+    older = document("old", hosts=("old.search.localhost", shared), created=10)
+    younger = document("young", hosts=("young.search.localhost", shared), created=20)
+    for order in ([older, younger], [younger, older]):
+        hosts = {each.endpoint.name: each.hosts for each in translate(order, {}, SETTINGS).endpoints}
+        assert hosts == {"old": ("old.search.localhost", shared), "young": ("young.search.localhost",)}
+        assert host_conflicts(order) == {younger.endpoint: {shared: older.endpoint}}
+
+
+def test_an_endpoint_that_lost_every_host_has_no_route():
+    younger = document("young", hosts=A.hosts, created=20)
+    (built,) = states(([A, younger], {}))
+    assert set(built[ROUTES]) == {"search/a"}
+
+
+def test_an_endpoint_that_lost_its_host_gets_it_when_the_older_one_goes():
+    younger = document("young", hosts=A.hosts, created=20)
+    before, after = states(([A, younger], {}), ([younger], {}))
+    assert before[SCOPE]["a.search.localhost"] is not after[SCOPE]["a.search.localhost"]
+    assert set(after[ROUTES]) == {"search/young"}
+
+
+def test_an_unreadable_document_has_hosts_and_no_cluster():
+    (built,) = states(([BrokenDocument(Key("search", "x"), "DocumentUnreadable", ("x.example",))], {}))
+    assert set(built[SCOPE]) == {"x.example"}
+    assert built[CLUSTER] == {}
+    assert "x.example" in built[SECRET]
+
+
+def test_an_endpoint_without_a_gate_is_cold():
+    assert translate([A], {}, SETTINGS).endpoints[0].gate.on
+
+
+def test_a_certificate_is_found_by_its_host_in_any_case():
+    (built,) = states(([A], {}))
+    assert built.find(SECRET, "A.search.LOCALHOST") is not None
+    assert built.find(SECRET, "nobody.example") is None
+
+
+def test_the_order_of_the_filters():
+    assert [each["name"].removeprefix("nightlatch.") for each in http_filters()] == [
+        "classify",
+        "key_lookup",
+        "decide",
+        "authorize",
+        "rate_limit",
+        "hold",
+        "router",
+    ]
