@@ -1,0 +1,106 @@
+"""The generated CRDs are what an API server takes, and the committed ones are the generated ones."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nightlatch.api import crd
+from nightlatch.api.meta import INFERENCE_ENDPOINT, OUR_KINDS
+from nightlatch.api.rules import KEYWORD
+from nightlatch.store.cel import holds
+
+COMMITTED = Path(__file__).parents[3] / "crds"
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    for word in ("items", "additionalProperties"):
+        if word in schema:
+            yield from nodes(schema[word], f"{path}[]")
+
+
+ALL = [
+    pytest.param(path, node, id=f"{kind.kind}{path}") for kind in OUR_KINDS for path, node in nodes(crd.schema_of(kind))
+]
+
+
+def test_the_committed_files_are_the_generated_ones() -> None:
+    assert crd.drift(COMMITTED) == (), "run `make generate`"
+    assert {path.name for path in COMMITTED.iterdir()} == set(crd.rendered())
+
+
+def test_drift_fails_and_names_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crd.write(tmp_path)
+    assert crd.main(["--check", str(tmp_path)]) == 0
+    (tmp_path / "inferenceclients.yaml").write_text("old")
+    assert crd.main(["--check", str(tmp_path)]) == 1
+    assert "inferenceclients.yaml" in (said := capsys.readouterr().err)
+    assert "make generate" in said
+
+
+def test_what_is_written_reads_back_as_what_was_meant(tmp_path: Path) -> None:
+    crd.write(tmp_path)
+    for resource in crd.RESOURCES:
+        text = (tmp_path / f"{resource.kind.plural}.yaml").read_text()
+        assert yaml.safe_load(text) == crd.definition(resource)
+
+
+@pytest.mark.parametrize(("path", "node"), ALL)
+def test_the_schema_is_structural(path: str, node: dict[str, Any]) -> None:
+    assert node.keys().isdisjoint({"$ref", "$defs", "title", "const", "oneOf", "allOf", "exclusiveMinimum", "nullable"})
+    assert ("type" in node) != bool(node.get("x-kubernetes-int-or-string"))
+    assert not ("properties" in node and "additionalProperties" in node)
+    if node.get("type") == "array":
+        assert "items" in node
+
+
+@pytest.mark.parametrize(
+    ("path", "node"), [case for case in ALL if ".spec" in str(case.id) and ".inline." not in str(case.id)]
+)
+def test_everything_in_a_spec_is_bounded(path: str, node: dict[str, Any]) -> None:
+    """The API server estimates the cost of CEL rules from the bounds, and refuses a CRD without them."""
+    bound = {"array": "maxItems", "string": "maxLength"}.get(node.get("type", ""))
+    assert bound is None or bound in node or "enum" in node
+    assert "additionalProperties" not in node or "maxProperties" in node
+
+
+@pytest.mark.parametrize(("path", "node"), [case for case in ALL if KEYWORD in case.values[1]])  # type: ignore[operator]
+def test_rules_say_what_to_write_and_stay_within_core_cel(path: str, node: dict[str, Any]) -> None:
+    for rule in node[KEYWORD]:
+        assert len(rule["message"]) > 20
+        assert "\n" not in rule["message"]
+        assert "oldSelf" not in rule["rule"]
+        holds(rule["rule"], {})  # compiles in an engine without the Kubernetes libraries
+
+
+def test_a_status_has_no_defaults() -> None:
+    status = crd.schema_of(INFERENCE_ENDPOINT)["properties"]["status"]
+    assert not [path for path, node in nodes(status) if "default" in node]
+
+
+def test_conditions_merge_by_type() -> None:
+    for kind in OUR_KINDS:
+        conditions = crd.schema_of(kind)["properties"]["status"]["properties"]["conditions"]
+        assert conditions["x-kubernetes-list-type"] == "map"
+        assert conditions["x-kubernetes-list-map-keys"] == ["type"]
+
+
+def test_kubectl_shows_the_columns_of_the_api_page() -> None:
+    endpoint = next(resource for resource in crd.RESOURCES if resource.kind == INFERENCE_ENDPOINT)
+    columns = crd.definition(endpoint)["spec"]["versions"][0]["additionalPrinterColumns"]
+    names = [(column["name"], column.get("priority", 0)) for column in columns]
+    assert names == [
+        *((name, 0) for name in ("URL", "Ready", "State", "Replicas", "Reason", "Age")),
+        *((name, 1) for name in ("Access", "CertExpiry")),
+    ]
+
+
+def test_fields_carry_their_docstrings_for_kubectl_explain() -> None:
+    scaling = crd.schema_of(INFERENCE_ENDPOINT)["properties"]["spec"]["properties"]["scaling"]
+    assert scaling["description"] == "When replicas come and go."
+    assert scaling["properties"]["idleAfter"]["description"].startswith("How long without a call")

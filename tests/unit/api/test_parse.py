@@ -1,0 +1,187 @@
+"""Parsing gives a typed object, or every reason why not, each with the field and what to write."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from nightlatch.api.meta import API_VERSION, Key, RawObject
+from nightlatch.api.parse import ParseError, parse_client, parse_endpoint, parse_issuer
+
+
+def raw(kind: str, spec: Any, **rest: Any) -> RawObject:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": {"name": "minilm", "namespace": "search", "managedFields": [{}]},
+        "spec": spec,
+        **rest,
+    }
+
+
+def endpoint(**spec: Any) -> RawObject:
+    return raw("InferenceEndpoint", {"model": {"source": {"path": "/m"}}, "access": {"apiKey": {}}, **spec})
+
+
+def client(**spec: Any) -> RawObject:
+    return raw("InferenceClient", {"apiKey": {}, **spec})
+
+
+def issuer(**spec: Any) -> RawObject:
+    return raw(
+        "TokenIssuer",
+        {"issuer": "https://id.example", "audiences": ["minilm"], "keys": {"discovery": True}, **spec},
+    )
+
+
+def causes(parse: Any, obj: RawObject) -> dict[str, str]:
+    with pytest.raises(ParseError) as caught:
+        parse(obj)
+    return dict(caught.value.causes)
+
+
+def test_the_least_endpoint_has_every_default() -> None:
+    parsed = parse_endpoint(endpoint())
+    assert parsed.key == Key("search", "minilm")
+    assert parsed.model_name == "minilm"
+    assert (parsed.spec.request_timeout, parsed.spec.scaling.hold.max_requests) == ("60s", 256)
+
+
+def test_a_parsed_object_cannot_change() -> None:
+    parsed = parse_endpoint(endpoint())
+    with pytest.raises(ValidationError, match="frozen"):
+        parsed.spec.scaling.max_replicas = 2  # type: ignore[misc]
+
+
+def test_the_model_s_own_name_goes_first() -> None:
+    assert parse_endpoint(endpoint(model={"name": "other", "source": {"path": "/m"}})).model_name == "other"
+
+
+def test_a_null_is_a_field_left_out() -> None:
+    parsed = parse_client(client(apiKey={"expiresAt": None, "overlap": None}))
+    assert parsed.spec.api_key is not None
+    assert (parsed.spec.api_key.expires_at, parsed.spec.api_key.overlap) == (None, "24h")
+
+
+def test_a_whole_number_is_a_quantity() -> None:
+    parsed = parse_endpoint(endpoint(runtime={"resources": {"limits": {"nvidia.com/gpu": 1, "cpu": "500m"}}}))
+    assert parsed.spec.runtime.resources is not None
+    assert parsed.spec.runtime.resources.limits == {"nvidia.com/gpu": "1", "cpu": "500m"}
+
+
+def test_a_client_names_endpoints_of_its_own_namespace_by_default() -> None:
+    parsed = parse_client(client(endpoints=[{"name": "a"}, {"name": "b", "namespace": "other"}]))
+    assert parsed.endpoint_keys() == (Key("search", "a"), Key("other", "b"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "namespace", "admitted"),
+    [(None, "search", True), (None, "other", False), (["other"], "other", True), (["other"], "third", False)],
+)
+def test_an_endpoint_admits_clients_of_the_namespaces_it_names(
+    allowed: list[str] | None, namespace: str, admitted: bool
+) -> None:
+    access = {"apiKey": {}} | ({"allowedNamespaces": {"names": allowed}} if allowed else {})
+    assert parse_endpoint(endpoint(access=access)).admits_clients_of(namespace) is admitted
+
+
+@pytest.mark.parametrize("status", [{"state": "Dozing"}, {"unheardOf": 1}, "text", None])
+def test_a_foreign_status_stops_nothing(status: Any) -> None:
+    assert parse_endpoint({**endpoint(), "status": status}).status.state is None
+
+
+def test_a_status_is_read_back() -> None:
+    condition = {"type": "Ready", "status": "True", "reason": "Asleep", "message": "asleep"}
+    parsed = parse_endpoint({**endpoint(), "status": {"state": "Asleep", "conditions": [condition]}})
+    assert parsed.status.state == "Asleep"
+    assert parsed.status.conditions[0].reason == "Asleep"
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "says"),
+    [
+        ({"scalling": {}}, "spec.scalling", "is unknown (did you mean scaling?)"),
+        ({"scaling": {"hold": {"timout": "1s"}}}, "spec.scaling.hold.timout", "(did you mean timeout?)"),
+        ({"access": {"accept": [["apikey"]]}}, "spec.access.accept[0][0]", "write one of 'apiKey'"),
+        ({"model": {}}, "spec.model.source", "is required"),
+        ({"requestTimeout": "soon"}, "spec.requestTimeout", "is not a duration: write a number and a unit"),
+        ({"requestTimeout": "0s"}, "spec.requestTimeout", "write a duration such as 30s"),
+        ({"scaling": {"idleAfter": "0m"}}, "spec.scaling.idleAfter", "must be longer than nothing"),
+        ({"scaling": {"hold": {"timeout": "0ms"}}}, "spec.scaling.hold.timeout", "must be longer than nothing"),
+        ({"tls": {"duration": "1h"}}, "spec.tls.renewBefore", "8h is not shorter than spec.tls.duration (1h)"),
+        ({"tls": {"duration": "60m", "renewBefore": "1h"}}, "spec.tls.renewBefore", "is not shorter"),
+        ({"rateLimit": {"requests": 1, "per": "10ms"}}, "spec.rateLimit.per", "from 50ms to 24h"),
+        ({"rateLimit": {"requests": 1, "per": "2d"}}, "spec.rateLimit.per", "from 50ms to 24h"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_says_why(spec: dict[str, Any], path: str, says: str) -> None:
+    assert says in causes(parse_endpoint, endpoint(**spec))[path]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "says"),
+    [
+        (
+            {"endpoints": [{"name": "a"}, {"name": "a", "namespace": "search"}]},
+            "spec.endpoints",
+            "search/a is named twice",
+        ),
+        (
+            {"apiKey": {"rotateEvery": "1h"}},
+            "spec.apiKey.overlap",
+            "24h is not shorter than spec.apiKey.rotateEvery (1h)",
+        ),
+        ({"certificate": {"renewBefore": "1d"}}, "spec.certificate.renewBefore", "is not shorter"),
+        ({"endpoints": [{"name": "a", "permissions": ["admin"]}]}, "spec.endpoints[0].permissions[0]", "write one of"),
+        ({"rateLimit": {"requests": 1, "per": "1ms"}}, "spec.rateLimit.per", "out of range"),
+    ],
+)
+def test_a_client_that_cannot_be_says_why(spec: dict[str, Any], path: str, says: str) -> None:
+    assert says in causes(parse_client, client(**spec))[path]
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"refresh": "1h"}, "spec.refresh"),
+        ({"clockSkew": "24h"}, "spec.clockSkew"),
+        ({"maxLifetime": "0s"}, "spec.maxLifetime"),
+        ({"algorithms": ["HS256"]}, "spec.algorithms[0]"),
+    ],
+)
+def test_an_issuer_that_cannot_be_says_why(spec: dict[str, Any], path: str) -> None:
+    assert path in causes(parse_issuer, issuer(**spec))
+
+
+def test_an_issuer_parses() -> None:
+    assert parse_issuer(issuer()).spec.algorithms == ("RS256", "PS256", "ES256", "EdDSA")
+
+
+def test_all_causes_come_at_once() -> None:
+    found = causes(parse_endpoint, endpoint(access={"apikey": {}}, requestTimeout=5))
+    assert set(found) == {"spec.access.apikey", "spec.requestTimeout"}
+
+
+def test_a_value_is_never_repeated_for_a_wrong_type() -> None:
+    obj = endpoint(runtime={"env": [{"name": "TOKEN", "value": ["hunter2"]}]})
+    with pytest.raises(ParseError) as caught:
+        parse_endpoint(obj)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"kind": "Pod"}, "kind"),
+        ({"apiVersion": "nightlatch.dev/v2"}, "apiVersion"),
+        ({"metadata": {}}, "metadata.name"),
+    ],
+)
+def test_an_object_of_another_kind_is_refused(change: dict[str, Any], path: str) -> None:
+    assert path in causes(parse_endpoint, endpoint() | change)
+
+
+def test_an_object_without_a_spec_is_refused() -> None:
+    obj = endpoint()
+    del obj["spec"]
+    assert causes(parse_endpoint, obj) == {"spec": "is required"}
