@@ -124,6 +124,11 @@ class Up:
         context = trust(self.files(f"{name}-bot") / "ca.crt")
         return await Connection.open(self.ports[gateway], self.host(name), context)
 
+    def bare(self, name: str, key: str | None) -> bytes:
+        """POST /v1/embeddings without a body: Envoy ends an HTTP/1.1 connection whose body it did not wait for."""
+        credential = [("Authorization", f"Bearer {key}")] if key else []
+        return request("POST", "/v1/embeddings", self.host(name), headers=credential)
+
     def embedding(self, name: str, key: str | None, text: str = "A cat sleeps.", headers=()) -> bytes:
         """POST /v1/embeddings as raw bytes."""
         credential = [("Authorization", f"Bearer {key}")] if key else []

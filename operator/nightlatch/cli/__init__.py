@@ -1,6 +1,7 @@
 """The `nightlatch` command. One file for each verb; a verb's imports are paid for only when it is called."""
 
 import importlib
+import os
 import sys
 
 import click
@@ -44,6 +45,8 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted. Never a traceback."""
+    # gRPC's C core writes to standard error by itself; whatever matters reaches us as an exception.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         status = cli.main(arguments, prog_name="nightlatch", standalone_mode=False)
     except Exception as error:  # noqa: BLE001 - the last resort of the program

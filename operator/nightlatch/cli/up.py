@@ -33,8 +33,6 @@ def command(files: tuple[Path, ...], port: int, gateways: int, state_dir: Path) 
     state stay in the state directory. Ctrl-C stops everything; a second Ctrl-C at once.
     """
     os.umask(0o077)
-    # gRPC's C core writes to standard error by itself; whatever matters reaches us as an exception.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     screen = Screen()
     log_to(Layout.at(state_dir))
     asyncio.run(up(Options(files, state_dir, port, gateways), screen.say))
