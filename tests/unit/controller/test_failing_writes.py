@@ -1,11 +1,14 @@
 """Writes that fail: another writer was faster, the store did not answer. All of it comes right in the end, once."""
 
+import asyncio
+
 import pytest
-from tests.unit.controller.world import CLIENT, ENDPOINT, World, client_object, endpoint_object, until
 
 from nightlatch import keys
+from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, Key, ObjectRef
 from nightlatch.store.protocol import ConflictError, UnavailableError
+from tests.unit.controller.world import CLIENT, ENDPOINT, World, client_object, endpoint_object, until
 
 KEY_SECRET = Key("search", "bot-key")
 
@@ -101,3 +104,69 @@ async def _has(world, key):
 
 async def _logged(caplog, text):
     return text in caplog.text
+
+
+class Wrapped:
+    """A store whose methods of the given names are replaced."""
+
+    def __init__(self, store, **replaced):
+        self._store = store
+        for name, method in replaced.items():
+            setattr(self, name, method)
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+async def test_the_key_secret_stays_until_no_document_holds_the_key(world):
+    await world.store.create(endpoint_object())
+    await world.store.create(client_object(CLIENT, ENDPOINT))
+    real, refused, open_again = world.store, [], asyncio.Event()
+
+    async def replace(obj):
+        if not open_again.is_set() and obj["metadata"]["labels"].get(names.LABEL_ROLE) == names.ROLE_ROUTE_DOCUMENT:
+            refused.append(obj)
+            raise UnavailableError("not now")
+        return await real.replace(obj)
+
+    async with world.running():
+        await until(lambda: _granted(world))
+    world.store = Wrapped(real, replace=replace)
+    async with world.running():
+        world.store = real
+        await real.delete(ObjectRef(INFERENCE_CLIENT.kind, CLIENT))
+        await until(lambda: _longer(refused, 3))
+        assert not await _is_gone(world)
+        open_again.set()
+        await until(lambda: _is_gone(world))
+
+
+async def test_a_slow_list_at_the_start_takes_no_key_away(world):
+    await world.store.create(endpoint_object())
+    await world.store.create(client_object(CLIENT, ENDPOINT))
+    async with world.running():
+        await until(lambda: _granted(world))
+    before, real, listed = await world.document(), world.store, asyncio.Event()
+
+    async def slowly(kind, *, namespace=None, labels=None):
+        if labels == {names.LABEL_ROLE: names.ROLE_API_KEY}:
+            await listed.wait()
+        return await real.list(kind, namespace=namespace, labels=labels)
+
+    world.store = Wrapped(real, list=slowly)
+    async with world.running() as controller:
+        world.store = real
+        # Long enough for a reconcile that would not wait; nothing can be waited for that must not happen.
+        await asyncio.sleep(0.5)
+        assert await world.document() == before
+        listed.set()
+        await until(lambda: _settled(world, controller))
+        assert await world.document() == before
+
+
+async def _longer(collection, length):
+    return len(collection) >= length
+
+
+async def _settled(world, controller):
+    return ENDPOINT in world.workloads.workloads and not controller.queue.busy()

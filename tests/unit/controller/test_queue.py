@@ -4,6 +4,7 @@ import asyncio
 import os
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -190,4 +191,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.owed <= set(drain(self.queue))
 
 
+AnyOrder.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
