@@ -126,6 +126,8 @@ class _Link:
                 await self._talk()
             except (grpc.RpcError, ReportError, StoreError, PkiError, TimeoutError, OSError) as error:
                 _log.warning("no report stream to gateway %s: %s", self._gateway, _cause(error))
+            except Exception:  # noqa: BLE001 - a mistake about one gateway must not end the leader
+                _log.exception("the report stream to gateway %s failed", self._gateway)
             await asyncio.sleep(self._retry)
             self._retry = min(self._retry * 2, LONGEST_RETRY)
 

@@ -104,15 +104,11 @@ class ProcessWorkloads:
         wanted = launch(workload, files.tls, self._program)
         material = await self._read_secret(Key(workload.endpoint.namespace, workload.tls_secret))
         _write_tls(files, workload.tls_secret, material)
-        served = self._served.get(workload.endpoint)
-        if served is None:
-            served = _Served(workload, files, wanted, files.read_scale())
-            self._served[workload.endpoint] = served
+        served = self._served.get(workload.endpoint) or self._admit(
+            _Served(workload, files, wanted, files.read_scale())
+        )
         changed = served.launch != wanted
         served.workload, served.launch = workload, wanted
-        if not files.workload.exists():
-            files.write_workload(workload.uid)
-            self._tell(workload.endpoint)
         self._check_model(served)
         if changed and served.live(current=False):
             self._start_missing(served)
@@ -138,6 +134,13 @@ class ProcessWorkloads:
         await asyncio.to_thread(files.remove)
 
     # Inside: synchronous, so that nothing comes between a look and an act.
+
+    def _admit(self, served: _Served) -> _Served:
+        """From now on it may be scaled, also where a predecessor left its files."""
+        served.files.write_workload(served.workload.uid)
+        self._served[served.workload.endpoint] = served
+        self._tell(served.workload.endpoint)
+        return served
 
     def _start_missing(self, served: _Served) -> None:
         missing = served.scale.desired - len(served.live(current=True))
