@@ -145,6 +145,8 @@ class Gateway:
         self.loop = Loop()
         self.authorities = Authorities()
         self.door = Door()
+        # Names that Envoy asked for and that are no resource.
+        self.asked: list[str] = []
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
         self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate())
@@ -169,13 +171,17 @@ class Gateway:
         until(lambda: self.ads.serving, "Envoy serves")
 
     async def _serve(self) -> None:
-        self.ads = Ads(lambda type_url, name: self.snapshot.find(type_url, name) if self.snapshot else None)
+        self.ads = Ads(self._stand_in)
         self.authorization = Authorization(lambda _: self.door)
         self.server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 100_000)])
         add_AggregatedDiscoveryServiceServicer_to_server(self.ads, self.server)
         add_AuthorizationServicer_to_server(self.authorization, self.server)
         self.server.add_insecure_port(f"unix:{self.folder / 'ads.sock'}")
         await self.server.start()
+
+    def _stand_in(self, type_url: str, name: str) -> Any:
+        self.asked.append(name)
+        return self.snapshot.find(type_url, name) if self.snapshot else None
 
     def put(self, documents: Sequence[RouteDocument | BrokenDocument], gates: dict[Key, EndpointGate]) -> None:
         running = self.snapshot is not None

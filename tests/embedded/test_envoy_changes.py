@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import socket
 import ssl
 import threading
 from dataclasses import replace
@@ -208,3 +209,50 @@ def test_a_model_server_of_another_identity_is_not_called(gateway, model, docume
 def test_the_admin_port_is_a_unix_socket_of_ours_alone(gateway, warm):
     admin = gateway.folder / "admin.sock"
     assert admin.stat().st_mode & 0o777 == 0o600
+
+
+# --- TLS
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_no_session_is_resumed(gateway, warm, version):
+    context = gateway.context()
+    context.minimum_version = context.maximum_version = version
+
+    def shake(session):
+        with (
+            socket.create_connection(("127.0.0.1", gateway.port), 20) as plain,
+            context.wrap_socket(plain, server_hostname=HOST, session=session) as tls,
+        ):
+            tls.sendall(f"GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n".encode())
+            assert tls.recv(100).startswith(b"HTTP/1.1 401")
+            return tls.session, tls.session_reused
+
+    session, _ = shake(None)
+    assert shake(session)[1] is False
+
+
+def test_names_that_are_nobodys_cost_the_gatekeeper_nothing(gateway, warm):
+    gateway.asked.clear()
+    for number in range(10):
+        with gateway.client(f"random{number}.example", verify=False) as client:
+            assert client.get("/").status_code == 404
+    assert gateway.asked == []
+
+
+def test_without_a_gatekeeper_warm_calls_go_on_and_cold_ones_are_refused(tmp_path):
+    gateway = Gateway(tmp_path)
+    try:
+        warm, cold = KEY, Key("search", "cold")
+        gate = EndpointGate(on=False, addresses=(gateway.model_server(warm).address,))
+        documents = [gateway.document(key, keys=(BOT.grant,)) for key in (warm, cold)]
+        gateway.put(documents, {warm: gate, cold: replace(gate, on=True)})
+        # Both certificates are fetched at the first handshake.
+        with gateway.client(HOST) as to_warm, gateway.client("cold.search.localhost") as to_cold:
+            assert [to_warm.get("/").status_code, to_cold.get("/").status_code] == [401, 401]
+            gateway.loop.run(gateway.server.stop(None))
+            assert status(to_warm) == 200
+            answer = to_cold.get("/v1/models", headers=HEADERS)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    finally:
+        gateway.stop()
