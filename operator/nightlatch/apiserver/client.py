@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,6 +47,17 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
     return ApiServer(ApiClient(configuration))
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a server is reached, for another client of it (kopf). Paths of PEM files; `token` as a header's value."""
+
+    server: str
+    ca_path: str | None
+    certificate_path: str | None
+    private_key_path: str | None
+    authorization: str | None = field(default=None, repr=False)
+
+
 class ApiServer:
     """See `connect`. Every method raises ApiServerError; nothing is retried here: only callers know what may be."""
 
@@ -63,6 +75,17 @@ class ApiServer:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+    async def access(self) -> Access:
+        """The newest credentials: a ServiceAccount's token is renewed by the kubelet."""
+        configuration = self._client.configuration
+        return Access(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            authorization=await configuration.get_api_key_with_prefix("BearerToken"),
+        )
 
     async def request(
         self,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, Key, ObjectRef
 from nightlatch.controller.apply import Applier
 from nightlatch.controller.authority import AuthorityHolder
-from nightlatch.controller.events import followers
+from nightlatch.controller.events import Watch, followers
 from nightlatch.controller.index import Index, Touched
 from nightlatch.controller.queue import WorkQueue
 from nightlatch.controller.reconcile_client import ClientReconciler
@@ -36,7 +36,8 @@ class Controller:
     """Everything that turns our objects into Secrets, workloads, route documents and status.
 
     `clock`: timezone-aware now. `random(n)`: n bytes of cryptographic quality. `board`: written by the autoscaler,
-    read for status; its `on_change` is taken over, so that a change brings the endpoint up again.
+    read for status; its `on_change` is taken over, so that a change brings the endpoint up again. `watch_ours`: where
+    events of our kinds come from, when not from the store.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Controller:
         settings: Settings,
         *,
         board: WakeBoard | None = None,
+        watch_ours: Watch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
@@ -57,12 +59,14 @@ class Controller:
         self.queue = WorkQueue(monotonic, random)
         # When a reconcile last came to an end, on the monotonic clock: what a liveness probe may ask.
         self.heartbeat = monotonic()
+        self.reconciles = 0
+        self.failures = 0
         self._monotonic = monotonic
         self._workloads = workloads
         authority = AuthorityHolder()
         applier = Applier(store, workloads, authority.get, clock, random)
         self._pki = PkiReconciler(applier, authority, settings)
-        self._followers = followers(store, self.index, self._touch)
+        self._followers = followers(store, self.index, self._touch, watch_ours)
         self._reconcile: dict[str, Callable[[Key], Awaitable[float | None]]] = {
             INFERENCE_ENDPOINT.kind: EndpointReconciler(applier, self.index, authority, settings, self.board).reconcile,
             INFERENCE_CLIENT.kind: ClientReconciler(applier, self.index, authority, settings).reconcile,
@@ -118,8 +122,10 @@ class Controller:
             # The type and place alone: an unexpected error's text may quote what it stumbled over.
             _LOG.error("reconciling %s: %s at %s", ref, type(error).__name__, _place(error))
         else:
+            self.reconciles += 1
             self.queue.done(ref, requeue_after=requeue_after)
             return
+        self.failures += 1
         self.queue.done(ref, failed=True)
 
     async def _reconcile_pki(self, _key: Key) -> float | None:

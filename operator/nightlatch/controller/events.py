@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from nightlatch.api import names
 from nightlatch.api.meta import OUR_KINDS, SECRET, Key, Kind, ObjectRef, RawObject
@@ -24,11 +25,19 @@ SECRET_ROLES = (
 )
 
 
+class Watch(Protocol):
+    """Changes of a kind after `since`, in order for each object. Raises ExpiredError when it is time to list again."""
+
+    def __call__(self, kind: Kind, *, since: str, labels: Mapping[str, str] | None = None) -> AsyncIterator[WatchEvent]:
+        """See the class."""
+
+
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """One watch. `synced` is set once the first list is in the index."""
+    """One list and watch. `watch` gives the events. `synced` is set once the first list is in the index."""
 
     store: Store
+    watch: Watch
     index: Index
     enqueue: Callable[[Touched], None]
     kind: Kind
@@ -42,7 +51,7 @@ class Follower:
                 listing = await self.store.list(self.kind, labels=self._labels())
                 self._take(listing)
                 self.synced.set()
-                async for event in self.store.watch(self.kind, since=listing.resource_version, labels=self._labels()):
+                async for event in self.watch(self.kind, since=listing.resource_version, labels=self._labels()):
                     self._handle(event)
             except ExpiredError:
                 continue
@@ -79,7 +88,9 @@ class Follower:
             self.enqueue(each)
 
 
-def followers(store: Store, index: Index, enqueue: Callable[[Touched], None]) -> tuple[Follower, ...]:
-    """One for each of our kinds, and one for each role of Secrets."""
-    ours = tuple(Follower(store, index, enqueue, kind) for kind in OUR_KINDS)
-    return (*ours, *(Follower(store, index, enqueue, SECRET, role) for role in SECRET_ROLES))
+def followers(
+    store: Store, index: Index, enqueue: Callable[[Touched], None], watch_ours: Watch | None = None
+) -> tuple[Follower, ...]:
+    """One for each of our kinds, by `watch_ours` where given; and one for each role of Secrets, by the store."""
+    ours = tuple(Follower(store, watch_ours or store.watch, index, enqueue, kind) for kind in OUR_KINDS)
+    return (*ours, *(Follower(store, store.watch, index, enqueue, SECRET, role) for role in SECRET_ROLES))

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from nightlatch.gatekeeper.config import ConfigError, read_config
-from nightlatch.gatekeeper.log import log_to_stderr
 from nightlatch.gatekeeper.service import serve
+from nightlatch.structured_log import log_to_stderr
 
 
 def main() -> int:

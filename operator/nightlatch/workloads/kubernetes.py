@@ -39,11 +39,11 @@ _SCALER = {"fieldManager": "nightlatch-autoscaler", "force": "true"}
 class KubernetesWorkloads(PodReader):
     """See `nightlatch.workloads.protocol.Workloads`."""
 
-    def __init__(self, api: ApiServer, cluster: ClusterSettings, namespace: str | None = None) -> None:
-        super().__init__(api, namespace)
+    def __init__(self, api: ApiServer, cluster: ClusterSettings, namespaces: tuple[str, ...] = ()) -> None:
+        super().__init__(api, namespaces)
         self._api = api
         self._cluster = cluster
-        self._deployments = labelled(api, DEPLOYMENT, namespace)
+        self._deployments = labelled(api, DEPLOYMENT, namespaces)
         self._causes: dict[Key, tuple[int, Cause]] = {}
 
     async def close(self) -> None:

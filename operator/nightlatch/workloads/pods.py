@@ -7,6 +7,7 @@ from typing import Any
 from nightlatch.api.meta import Key, Kind
 from nightlatch.api.names import LABEL_ENDPOINT
 from nightlatch.apiserver.cache import ObjectCache
+from nightlatch.apiserver.cache_group import CacheGroup
 from nightlatch.apiserver.client import ApiServer
 from nightlatch.apiserver.paths import collection
 from nightlatch.workloads.pod_state import replica
@@ -20,9 +21,11 @@ def endpoint_of(obj: dict[str, Any]) -> Key:
     return Key(obj["metadata"]["namespace"], obj["metadata"]["labels"][LABEL_ENDPOINT])
 
 
-def labelled(api: ApiServer, kind: Kind, namespace: str | None) -> ObjectCache:
-    """A cache of all objects of a kind that belong to an endpoint."""
-    return ObjectCache(api, collection(kind, namespace), {"labelSelector": LABEL_ENDPOINT})
+def labelled(api: ApiServer, kind: Kind, namespaces: tuple[str, ...]) -> CacheGroup:
+    """A cache of all objects of a kind that belong to an endpoint; of all namespaces when none is named."""
+    query = {"labelSelector": LABEL_ENDPOINT}
+    scopes: tuple[str | None, ...] = namespaces or (None,)
+    return CacheGroup([ObjectCache(api, collection(kind, scope), query) for scope in scopes])
 
 
 class PodReader:
@@ -31,8 +34,8 @@ class PodReader:
     `desired` is the number of pods that are not terminating: a gatekeeper has no right to read Deployments.
     """
 
-    def __init__(self, api: ApiServer, namespace: str | None = None) -> None:
-        self._pods = labelled(api, POD, namespace)
+    def __init__(self, api: ApiServer, namespaces: tuple[str, ...] = ()) -> None:
+        self._pods = labelled(api, POD, namespaces)
 
     async def close(self) -> None:
         """Stop following the pods."""
@@ -60,7 +63,7 @@ def _ended(pod: dict[str, Any]) -> bool:
     return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
 
 
-async def changes_of(*caches: ObjectCache) -> AsyncIterator[Key]:
+async def changes_of(*caches: CacheGroup) -> AsyncIterator[Key]:
     """Endpoints touched by any change in the caches; first those that are there. Bursts are collapsed."""
     pending: dict[Key, None] = {}
     changed = asyncio.Event()

@@ -1,0 +1,64 @@
+"""`python -m nightlatch.controller --config FILE`: the operator in a cluster."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from nightlatch.apiserver.errors import ApiServerError
+from nightlatch.controller.cluster import run
+from nightlatch.controller.cluster_config import ClusterConfig, ConfigError, read_config
+from nightlatch.controller.election import LeadershipLostError
+from nightlatch.controller.kopf_events import StopAskedError
+from nightlatch.store.protocol import StoreError
+from nightlatch.structured_log import log_to_stderr
+
+_log = logging.getLogger("nightlatch.controller")
+
+
+def main() -> int:
+    """Exit status 0 after SIGTERM, 1 when leadership or the API was lost, 2 for an unusable configuration."""
+    parser = argparse.ArgumentParser(prog="python -m nightlatch.controller", description="The Nightlatch operator.")
+    parser.add_argument("--config", type=Path, required=True, help="JSON configuration file")
+    parser.add_argument("--kubeconfig", help="instead of the pod's own ServiceAccount")
+    arguments = parser.parse_args()
+    try:
+        config = read_config(arguments.config)
+    except ConfigError as error:
+        log_to_stderr()
+        _log.error("cannot start: %s", error)
+        return 2
+    log_to_stderr(logging.getLevelNamesMapping()[config.log_level.upper()])
+    # kopf tells of every event that it hands on.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    return asyncio.run(_until_stopped(config, arguments.kubeconfig))
+
+
+async def _until_stopped(config: ClusterConfig, kubeconfig: str | None) -> int:
+    running = asyncio.ensure_future(run(config, os.environ.get("POD_NAME", "operator"), kubeconfig=kubeconfig))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    status = 0
+    try:
+        await _unless_cancelled(running)
+    except* StopAskedError:
+        _log.info("stopped")
+    except* (ApiServerError, LeadershipLostError, StoreError) as group:
+        status = 1
+        for error in group.exceptions:
+            _log.error("ending: %s", error)
+    return status
+
+
+async def _unless_cancelled(running: "asyncio.Future[None]") -> None:
+    await asyncio.wait({running})
+    if running.cancelled():
+        raise StopAskedError
+    running.result()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

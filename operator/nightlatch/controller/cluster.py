@@ -1,0 +1,96 @@
+"""The operator in a cluster, put together: the same controller and autoscaler as embedded, over the Kubernetes API.
+
+Everything that acts runs inside the leader's term. Losing the Lease ends the process; Kubernetes starts a fresh one.
+"""
+
+import asyncio
+import base64
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from nightlatch.api import names
+from nightlatch.api.meta import SECRET, Key
+from nightlatch.apiserver.client import ApiServer, connect
+from nightlatch.controller import probes
+from nightlatch.controller.autoscaler import Autoscaler
+from nightlatch.controller.caring import declare_endpoints
+from nightlatch.controller.cluster_config import ClusterConfig
+from nightlatch.controller.controller import Controller
+from nightlatch.controller.election import Election
+from nightlatch.controller.event_recorder import EventRecorder
+from nightlatch.controller.gateway_slices import SliceGatewayDirectory
+from nightlatch.controller.kopf_events import KopfEvents
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.scaling.board import WakeBoard
+from nightlatch.store.kubernetes import KubernetesStore
+from nightlatch.workloads.kubernetes import KubernetesWorkloads
+
+
+async def run(config: ClusterConfig, identity: str, *, kubeconfig: str | None = None) -> None:
+    """Until cancelled. `identity`: the pod's name. Raises ApiServerError, LeadershipLostError."""
+    async with await connect(kubeconfig) as api:
+        election = Election(api, config.operator_namespace, identity)
+        operator = _Operator(api, config, identity)
+        async with probes.serve(lambda: operator.figures(leading=election.leading), config.metrics_port):
+            await election.lead(operator.run)
+
+
+class _Operator:
+    """What one leader runs."""
+
+    def __init__(self, api: ApiServer, config: ClusterConfig, identity: str) -> None:
+        own = (config.operator_namespace, config.gateway_namespace)
+        self._config = config
+        self._board = WakeBoard()
+        self._store = KubernetesStore(api, namespaces=config.watch_namespaces, own=own)
+        self._workloads = KubernetesWorkloads(api, config.cluster(), config.watch_namespaces)
+        self._kopf = KopfEvents(api, config.watch_namespaces)
+        self._recorder = EventRecorder(api, identity)
+        self._controller = Controller(
+            self._store, self._workloads, config.settings(), board=self._board, watch_ours=self._kopf.watch
+        )
+        self._board.on_change = self._told(self._board.on_change)
+        self._autoscaler = Autoscaler(
+            workloads=self._workloads,
+            board=self._board,
+            directory=SliceGatewayDirectory(api, config.gateway_namespace, config.gateway_report_service),
+            material=self._material,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._controller.heartbeat = time.monotonic()
+        await self._controller.prepare()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._kopf.run(), name="kopf")
+            group.create_task(self._controller.run(), name="controller")
+            group.create_task(self._autoscaler.run(), name="autoscaler")
+            group.create_task(declare_endpoints(self._store, self._autoscaler), name="endpoints")
+            group.create_task(self._recorder.run(), name="events")
+
+    def figures(self, *, leading: bool) -> probes.Figures:
+        """For probes and metrics."""
+        controller = self._controller
+        states = Counter(self._board.get(key).state for key in controller.index.endpoints)
+        return probes.Figures(
+            leading=leading,
+            heartbeat_age=time.monotonic() - controller.heartbeat if leading else None,
+            waiting=len(controller.queue),
+            reconciles=controller.reconciles,
+            failures=controller.failures,
+            states={state: states.get(state, 0) for state in ("Asleep", "Waking", "Awake", "Draining")},
+        )
+
+    def _told(self, first: Callable[[Key], None]) -> Callable[[Key], None]:
+        def changed(key: Key) -> None:
+            first(key)
+            self._recorder.changed(key, self._board.get(key))
+
+        return changed
+
+    async def _material(self) -> TlsMaterial:
+        """The operator's client certificate, as it is now."""
+        found = await self._store.get(SECRET, self._config.operator_namespace, names.OPERATOR_TLS_SECRET)
+        data = {name: base64.b64decode(value) for name, value in found["data"].items()}
+        return TlsMaterial(data["tls.crt"], data["tls.key"], data["ca.crt"])

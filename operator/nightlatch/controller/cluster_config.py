@@ -1,0 +1,63 @@
+"""The operator's configuration file in a cluster, as the chart writes it."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nightlatch.planning.objects.cluster import ClusterSettings
+from nightlatch.planning.settings import Settings
+
+
+class ConfigError(ValueError):
+    """The file cannot be used; the message says which entry and what is expected."""
+
+
+class ClusterConfig(BaseModel):
+    """See the module. `watch_namespaces`: empty for all of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trust_domain: str
+    cluster_domain: str
+    operator_namespace: str
+    gateway_namespace: str
+    gateway_service: str
+    gateway_report_service: str
+    gateway_port: int = Field(ge=1, le=65535)
+    watch_namespaces: tuple[str, ...] = ()
+    model_server_image: str
+    image_pull_policy: str = "IfNotPresent"
+    log_level: str = "info"
+    metrics_port: int = Field(default=8080, ge=0, le=65535)
+
+    def settings(self) -> Settings:
+        """What planning needs."""
+        return Settings(
+            platform="Cluster",
+            port=self.gateway_port,
+            trust_domain=self.trust_domain,
+            operator_namespace=self.operator_namespace,
+            gateway_namespace=self.gateway_namespace,
+            cluster_domain=self.cluster_domain,
+        )
+
+    def cluster(self) -> ClusterSettings:
+        """What the builders of Kubernetes objects need."""
+        return ClusterSettings(
+            model_server_image=self.model_server_image,
+            gateway_namespace=self.gateway_namespace,
+            gateway_service=self.gateway_service,
+            cluster_domain=self.cluster_domain,
+            image_pull_policy=self.image_pull_policy,
+        )
+
+
+def read_config(path: Path) -> ClusterConfig:
+    """Read the file. Raises ConfigError."""
+    try:
+        return ClusterConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except ValidationError as error:
+        causes = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"{path}: {causes}") from None
