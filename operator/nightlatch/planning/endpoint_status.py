@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from nightlatch.api import names
-from nightlatch.api.endpoint import CertificateStatus, EndpointStatus, LastWake
+from nightlatch.api.endpoint import Access, CertificateStatus, EndpointStatus, LastWake
 from nightlatch.planning.conditions import conditions, timestamp
 from nightlatch.planning.endpoint_conditions import Situation, endpoint_verdicts
 from nightlatch.planning.leaves import LeafDecision
@@ -22,12 +22,19 @@ def endpoint_status(situation: Situation, now: datetime) -> EndpointStatus:
         replicas=runtime.ready_replicas,
         selector=f"{names.LABEL_ENDPOINT}={endpoint.key.name}",
         state=runtime.state,
+        access=_access(endpoint.spec.access) if endpoint.spec else endpoint.status.access,
         conditions=conditions(verdicts, endpoint.status.conditions, generation, now),
         certificates=tuple(entry for leaf in situation.leaves if (entry := _certificate(leaf))),
         clients=len({grant.client for grant in situation.document.keys}),
         # A wake of before a restart is worth keeping: nobody else remembers it.
         last_wake=_last_wake(runtime.last_wake) if runtime.last_wake else endpoint.status.last_wake,
     )
+
+
+def _access(access: Access) -> str:
+    """The enabled mechanisms, by the names that they have in the spec."""
+    enabled = {"apiKey": access.api_key, "jwt": access.jwt, "oauth2": access.oauth2, "mtls": access.mtls}
+    return ", ".join(name for name, mechanism in enabled.items() if mechanism is not None)
 
 
 def _certificate(decision: LeafDecision) -> CertificateStatus | None:

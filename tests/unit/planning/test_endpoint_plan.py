@@ -281,6 +281,7 @@ def test_status_is_written_only_when_it_changed_and_is_about_its_generation():
     settled = with_status(subject, observed)
     assert settled.status.observed_generation == 3
     assert settled.status.url == "https://minilm.search.localhost:8443"
+    assert settled.status.access == "apiKey"
     assert {entry.role for entry in settled.status.certificates} == {"server-tls", "upstream-tls"}
     assert plan(settled, observed, NOW + timedelta(hours=1)).status is None
 
