@@ -8,13 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
+
 from tests.cluster.node import record
 from tests.cluster.node.isolation import WANTED_SYSCTLS
 from tests.cluster.node.network import link_index
@@ -66,6 +67,11 @@ def node(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True, **options)
 
 
+@cache
+def kubectl_program() -> str:
+    return must(node("tool", "kubectl")).strip()
+
+
 def must(done: subprocess.CompletedProcess[str]) -> str:
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -91,9 +97,10 @@ class Cluster:
         return found
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
-        program = must(node("tool", "kubectl")).strip()
         flags = ["--kubeconfig", str(self.state.kubeconfig), "--cache-dir", str(self.state.root / "kubectl")]
-        return subprocess.run([program, *flags, *arguments], check=False, capture_output=True, text=True, input=stdin)
+        return subprocess.run(
+            [kubectl_program(), *flags, *arguments], check=False, capture_output=True, text=True, input=stdin
+        )
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         must(self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests)))

@@ -6,11 +6,12 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+
 from tests.cluster.node import programs
 from tests.cluster.node.build import Program, fingerprint
 from tests.cluster.node.cgroups import hierarchies
 from tests.cluster.node.components import Layout, apiserver, controller_manager, write_configuration
-from tests.cluster.node.images import archive
+from tests.cluster.node.images import binary_archive
 from tests.cluster.node.network import SLOTS, AddressPlan, free_plans
 from tests.cluster.node.paths import State, is_hidden
 from tests.cluster.node.processes import ProcessIdentity, identify, is_running, kill, parse_stat
@@ -92,7 +93,7 @@ def test_every_program_has_its_modules_pinned() -> None:
 def test_an_image_archive_is_the_same_bytes_each_time_and_holds_one_file(tmp_path: Path) -> None:
     binary = tmp_path / "hello"
     binary.write_bytes(b"\x7fELF")
-    first = archive("nightlatch.test/hello:1", binary)
+    first = binary_archive("nightlatch.test/hello:1", binary)
     with tarfile.open(fileobj=io.BytesIO(first)) as image:
         blobs = [image.extractfile(name) for name in image.getnames() if name.startswith("blobs/")]
         layer = next(blob for blob in blobs if blob and b"ELF" in blob.read())
@@ -100,7 +101,7 @@ def test_an_image_archive_is_the_same_bytes_each_time_and_holds_one_file(tmp_pat
         with tarfile.open(fileobj=layer) as files:
             assert [(entry.name, entry.mode) for entry in files] == [("hello", 0o755)]
 
-    assert archive("nightlatch.test/hello:1", binary) == first
+    assert binary_archive("nightlatch.test/hello:1", binary) == first
 
 
 def test_every_placeholder_of_the_templates_is_filled(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Builds Go programs from the module proxy, once for each state of their inputs."""
 
-import fcntl
 import hashlib
 import json
 import platform
@@ -8,14 +7,13 @@ import queue
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from tests.cluster.node import toolchain
 from tests.cluster.node.errors import NodeError
+from tests.cluster.node.locks import exclusive
 from tests.cluster.node.paths import cache_directory
 from tests.cluster.node.progress import Progress
 
@@ -49,22 +47,10 @@ def built(program: Program, progress: Progress) -> Path:
     if binary.exists():
         return binary
     directory.mkdir(parents=True, exist_ok=True)
-    with _exclusive(directory / "lock", progress):
+    with exclusive(directory / "lock", progress):
         if not binary.exists():
             _build(program, binary, progress)
     return binary
-
-
-@contextmanager
-def _exclusive(path: Path, progress: Progress) -> Iterator[None]:
-    """Let one process build at a time; the others wait and find it done."""
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.step("Another process is building the same program: waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(program: Program, binary: Path, progress: Progress) -> None:

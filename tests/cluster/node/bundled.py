@@ -14,7 +14,7 @@ from tests.cluster.node.build import built
 from tests.cluster.node.certs import write_all
 from tests.cluster.node.components import CNI_PLUGINS, PAUSE_IMAGE, Layout, write_configuration
 from tests.cluster.node.errors import NodeError
-from tests.cluster.node.images import archive
+from tests.cluster.node.images import binary_archive
 from tests.cluster.node.inside import READY, Order
 from tests.cluster.node.network import AddressPlan
 from tests.cluster.node.paths import HIDDEN, REPOSITORY, State, is_hidden
@@ -37,7 +37,7 @@ def up(state: State, mode: str, progress: Progress, *, install: bool) -> None:
     _refuse_hidden(state)
     _clear_leftovers(state, progress)
     programs = built(HYPERKUBE, progress).parent
-    pause = archive(PAUSE_IMAGE, built(PAUSE, progress))
+    pause = binary_archive(PAUSE_IMAGE, built(PAUSE, progress))
     for directory in (state.logs, state.configuration):
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)

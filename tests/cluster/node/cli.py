@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 import yaml
-from tests.cluster.node import borrowed, bundled, record
+
+from tests.cluster.node import base, borrowed, bundled, record
 from tests.cluster.node.build import built
 from tests.cluster.node.errors import NodeError
-from tests.cluster.node.images import archive
+from tests.cluster.node.images import binary_archive
 from tests.cluster.node.paths import State, cache_directory, default_state_directory
 from tests.cluster.node.processes import is_running
 from tests.cluster.node.programs import HELLO, HYPERKUBE, TOOLS
@@ -111,7 +112,7 @@ def load_image(state: State, archives: tuple[Path, ...]) -> None:
 def hello_image() -> None:
     """Print the path of an archive of nightlatch.test/hello:1, a trivial HTTP server on port 8080."""
     path = cache_directory() / "node" / "hello.oci.tar"
-    content = archive(HELLO_IMAGE, built(HELLO, Progress()))
+    content = binary_archive(HELLO_IMAGE, built(HELLO, Progress()))
     path.write_bytes(content)
     click.echo(path)
 
@@ -124,6 +125,12 @@ def tool(name: str) -> None:
         click.echo(built(HYPERKUBE, Progress()).with_name("kubectl"))
     else:
         click.echo(built(TOOLS[name], Progress()))
+
+
+@commands.command()
+def base_image() -> None:
+    """Print the path of an archive of a Debian 13 base with Python 3.13, made on first use (root)."""
+    click.echo(base.image(Progress()))
 
 
 @commands.command()

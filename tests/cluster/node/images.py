@@ -1,4 +1,4 @@
-"""OCI image archives of one static binary: no registry, no daemon, the same bytes each time."""
+"""OCI image archives of one layer: no registry, no daemon, the same bytes for the same layer."""
 
 import hashlib
 import io
@@ -12,11 +12,16 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _TYPES = "application/vnd.oci.image"
 
 
-def archive(reference: str, binary: Path, *, user: str = "65534:65534") -> bytes:
-    """Return a tar that `ctr images import` takes, of an image that runs `binary` as its only file."""
+def binary_archive(reference: str, binary: Path, *, user: str = "65534:65534") -> bytes:
+    """Return an archive of an image whose only file is `binary`, which it runs."""
     layer = _tar({binary.name: binary.read_bytes()}, mode=0o755)
+    return archive(reference, layer, {"Entrypoint": [f"/{binary.name}"], "User": user})
+
+
+def archive(reference: str, layer: bytes, settings: dict[str, Any]) -> bytes:
+    """Return a tar that `ctr images import` and buildah take, of an image with one layer (a tar itself)."""
     blobs = {_digest(layer): layer}
-    config = _put(blobs, _image_config(binary.name, _digest(layer), user))
+    config = _put(blobs, _image_config(_digest(layer), settings))
     manifest = _put(
         blobs,
         {
@@ -30,11 +35,11 @@ def archive(reference: str, binary: Path, *, user: str = "65534:65534") -> bytes
     return _tar({"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": _index(reference, manifest), **files})
 
 
-def _image_config(program: str, layer: str, user: str) -> dict[str, Any]:
+def _image_config(layer: str, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "architecture": ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
-        "config": {"Entrypoint": [f"/{program}"], "User": user},
+        "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [layer]},
     }
 
