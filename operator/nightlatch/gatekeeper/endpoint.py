@@ -14,6 +14,7 @@ from nightlatch.api.meta import Key
 from nightlatch.gatekeeper.ads import RefusedError
 from nightlatch.gatekeeper.gate import (
     Address,
+    Directed,
     EndpointsApplied,
     Event,
     Gate,
@@ -131,7 +132,7 @@ class Endpoint:
             self._room.release()
         if (self.gate.gated, self.gate.addresses) != (before.gated, before.addresses):
             self._program()
-        if self.gate.failure != before.failure and before.directive:
+        if isinstance(event, Directed) and event.fresh and self.gate.failure != before.failure:
             self._fail(self.gate.failure)
         self._probe()
         self._gateway.changed()

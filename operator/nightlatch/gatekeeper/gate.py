@@ -27,9 +27,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Directed:
-    """The leader's word on this endpoint."""
+    """The leader's word on this endpoint. `fresh`: its failure, if any, is news; not so in what is found at a start."""
 
     directive: Directive
+    fresh: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ def _record(gate: Gate, event: Event) -> Gate:
     match event:
         case Held(count):
             return replace(gate, held=count)
-        case Directed(directive):
+        case Directed(directive, _):
             return replace(gate, directive=directive, failure=directive.failure)
         case Replicas(replicas):
             return replace(gate, replicas=replicas, probed=_still_unready(gate.probed, replicas))

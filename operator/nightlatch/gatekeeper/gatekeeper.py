@@ -69,6 +69,7 @@ class Gatekeeper:
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
         self._replicas: dict[Key, tuple[Replica, ...]] = {}
         self._current = False
+        self._led = False
         self._batches = 0
 
     async def become_current(self) -> None:
@@ -204,7 +205,7 @@ class Gatekeeper:
     def _add(self, key: Key, document: RouteDocument) -> None:
         self.endpoints[key] = endpoint = Endpoint(document, self._replicas.get(key, ()), self)
         if directive := self._directives.get(key):
-            endpoint.feed(Directed(directive))
+            endpoint.feed(Directed(directive, fresh=False))
         self.changed()
 
     def _drop(self, key: Key) -> None:
@@ -230,13 +231,16 @@ class Gatekeeper:
             endpoint.feed(Replicas(self._replicas[key]))
 
     def _directed(self, directives: Directives) -> None:
+        # What failed before we started was told to those who waited then.
+        fresh = self._led
         if directives.complete:
             self._directives.clear()
+            self._led = True
         with self._batch():
             for directive in directives.directives:
                 self._directives[directive.endpoint] = directive
                 if endpoint := self.endpoints.get(directive.endpoint):
-                    endpoint.feed(Directed(directive))
+                    endpoint.feed(Directed(directive, fresh))
 
     def _load_reported(self) -> None:
         with self._batch():
