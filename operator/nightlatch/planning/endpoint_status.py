@@ -34,7 +34,7 @@ def endpoint_status(situation: Situation, now: datetime) -> EndpointStatus:
 def _access(access: Access) -> str:
     """The enabled mechanisms, by the names that they have in the spec."""
     enabled = {"apiKey": access.api_key, "jwt": access.jwt, "oauth2": access.oauth2, "mtls": access.mtls}
-    return ", ".join(name for name, mechanism in enabled.items() if mechanism is not None)
+    return ",".join(name for name, mechanism in enabled.items() if mechanism is not None)
 
 
 def _certificate(decision: LeafDecision) -> CertificateStatus | None:
