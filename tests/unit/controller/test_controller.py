@@ -5,6 +5,11 @@ import logging
 from datetime import timedelta
 
 import pytest
+
+from nightlatch import keys, pki
+from nightlatch.api import names
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, Key
+from nightlatch.scaling.board import EndpointRuntime
 from tests.unit.controller.world import (
     CLIENT,
     ENDPOINT,
@@ -14,11 +19,6 @@ from tests.unit.controller.world import (
     endpoint_object,
     until,
 )
-
-from nightlatch import keys, pki
-from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, Key
-from nightlatch.scaling.board import EndpointRuntime
 
 KEY_SECRET = Key("search", "bot-key")
 UPSTREAM = Key("search", names.upstream_tls(ENDPOINT))

@@ -3,7 +3,6 @@
 import base64
 
 import pytest
-from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
 
 from nightlatch import keys
 from nightlatch.api import names
@@ -11,6 +10,7 @@ from nightlatch.api.meta import Key, ObjectRef
 from nightlatch.controller.apply import secret_object
 from nightlatch.controller.index import Index, Touched
 from nightlatch.planning.actions import Child, Owner
+from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
 
 OTHER = Key("search", "other")
 BOT, MINILM, SECOND = (

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.planning.scene import AUTHORITY, KEY, NOW, client, endpoint, foreign, key_secret, observed_client
 
 from nightlatch.api.meta import Key
 from nightlatch.planning.actions import MergeSecret, MintKey
 from nightlatch.planning.client_plan import plan_client
+from tests.unit.planning.scene import AUTHORITY, KEY, NOW, client, endpoint, foreign, key_secret, observed_client
 
 COMPLETE = {
     "api-key": KEY.text.encode(),

@@ -4,6 +4,15 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+
+from nightlatch.api import names
+from nightlatch.api.meta import Key
+from nightlatch.planning.actions import EnsureWorkload, IssueLeaf, PutSecret
+from nightlatch.planning.observed import AuthorityView, Rival
+from nightlatch.planning.plan import plan
+from nightlatch.routing import document as routing
+from nightlatch.scaling.board import EndpointRuntime
+from nightlatch.scaling.report import WakeFailure, WakeReport
 from tests.unit.planning.scene import (
     AUTHORITY,
     NOW,
@@ -15,15 +24,6 @@ from tests.unit.planning.scene import (
     held,
     issued,
 )
-
-from nightlatch.api import names
-from nightlatch.api.meta import Key
-from nightlatch.planning.actions import EnsureWorkload, IssueLeaf, PutSecret
-from nightlatch.planning.observed import AuthorityView, Rival
-from nightlatch.planning.plan import plan
-from nightlatch.routing import document as routing
-from nightlatch.scaling.board import EndpointRuntime
-from nightlatch.scaling.report import WakeFailure, WakeReport
 
 DOCUMENT = Key(SETTINGS.gateway_namespace, names.route_document(Key("search", "minilm")))
 
