@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
+
+from nightlatch_server.package import write_package
 from tests.unit.model_server import tiny_model
 from tests.unit.model_server.process import (
     GATEWAY,
@@ -25,8 +27,6 @@ from tests.unit.model_server.process import (
     model_server,
     wait,
 )
-
-from nightlatch_server.package import write_package
 
 INFER = "/v2/models/tiny/infer"
 

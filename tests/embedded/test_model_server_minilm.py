@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 import pytest
-from tests.unit.model_server.process import ModelServer, environment, model_server, wait
 
-RECIPE = Path(__file__).parents[2] / "examples" / "models" / "minilm.py"
-
-
-@pytest.fixture(scope="session")
-def minilm(request: pytest.FixtureRequest) -> Path:
-    """The package, converted once and kept in pytest's cache directory."""
-    target = request.config.cache.mkdir("minilm") / "package"
-    done = subprocess.run(
-        [sys.executable, RECIPE, target], capture_output=True, text=True, env=environment(), check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("sha256:")
-    return target
+from tests.unit.model_server.process import ModelServer, model_server
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +45,3 @@ def test_a_known_vector_comes_out(server: ModelServer) -> None:
 def test_a_text_beyond_the_limit_is_cut_there(server: ModelServer) -> None:
     long, longer = embed(server, "cat " * 300, "cat " * 3000)
     assert cosine(long, longer) == pytest.approx(1, abs=1e-4)
-    wait(lambda: server.metric("requests_waiting") == 0)

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.model_server import tiny_model
 
 from nightlatch_server.package import PackageError, read_manifest, read_package, verify, write_package
+from tests.unit.model_server import tiny_model
 
 
 @pytest.fixture
