@@ -161,6 +161,8 @@ def _refuse_encodings(request: Request) -> None:
 def _refusal(path: str, error: RequestError) -> Response:
     """The error in the shape of the protocol that the path belongs to."""
     headers = [] if error.retry_after is None else [(b"retry-after", b"%d" % error.retry_after)]
+    if error.allow is not None:
+        headers.append((b"allow", error.allow.encode("ascii")))
     if path.startswith("/v1/"):
         return json_response(error.status, openai.error_body(error), headers)
     return error_response(error.status, error.message, headers)

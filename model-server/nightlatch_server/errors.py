@@ -6,7 +6,7 @@ from __future__ import annotations
 class RequestError(Exception):
     """A request refused, with the HTTP status and a message that is fit for the caller.
 
-    `param` and `code` are OpenAI's error fields; `retry_after` (seconds) becomes the Retry-After header.
+    `param` and `code` are OpenAI's error fields; `retry_after` (seconds) and `allow` (methods) become headers.
     """
 
     def __init__(
@@ -17,6 +17,7 @@ class RequestError(Exception):
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        allow: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -24,3 +25,4 @@ class RequestError(Exception):
         self.param = param
         self.code = code
         self.retry_after = retry_after
+        self.allow = allow

@@ -37,7 +37,7 @@ class Table:
             if route.method == method:
                 return route, values
         allowed = ", ".join(route.method for route, _ in found)
-        raise RequestError(405, f"this path takes {allowed}", code="method_not_allowed")
+        raise RequestError(405, f"this path takes {allowed}", code="method_not_allowed", allow=allowed)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -127,6 +127,7 @@ def test_anything_else_is_an_error_with_a_message(server: ModelServer, method: s
         response = client.send(client.build_request(method, url))
     assert response.status_code == status
     assert method == "HEAD" or response.json()["error"]
+    assert ("allow" in response.headers) is (status == 405)
 
 
 def test_binary_tensors_and_encoded_bodies_are_refused_clearly(server: ModelServer) -> None:
