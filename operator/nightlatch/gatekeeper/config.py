@@ -1,10 +1,13 @@
 """The configuration file of one gatekeeper process."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
+
+GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"
 
 
 class ConfigError(ValueError):
@@ -21,10 +24,14 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Which implementation of a seam, and where its state lies."""
+    """Which implementation of a seam. directory: where its state lies, for one that keeps files.
+
+    namespaces: those to read, for one over Kubernetes; empty for all of them.
+    """
 
     kind: str
-    directory: Path
+    directory: Path = Path()
+    namespaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +52,9 @@ class Config:
 
 
 def read_config(path: Path) -> Config:
-    """Read the file. Raises ConfigError."""
+    """Read the file; a name that is not in it comes from the environment, as in a pod. Raises ConfigError."""
     try:
-        return parse_config(orjson.loads(path.read_bytes()))
+        return parse_config({"gateway": os.environ.get(GATEWAY_VARIABLE)} | orjson.loads(path.read_bytes()))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
@@ -101,4 +108,10 @@ def _listen(raw: Any, where: str) -> Listen:
 
 def _source(raw: Any, name: str) -> Source:
     source = _entry(raw, name)
-    return Source(_text(source, "kind", f"{name}."), Path(_text(source, "directory", f"{name}.")))
+    kind = _text(source, "kind", f"{name}.")
+    if kind != "kubernetes":
+        return Source(kind, Path(_text(source, "directory", f"{name}.")))
+    namespaces = source.get("namespaces") or []
+    if not all(isinstance(namespace, str) for namespace in namespaces):
+        raise ConfigError(f"{name}.namespaces must be a list of names")
+    return Source(kind, namespaces=tuple(namespaces))

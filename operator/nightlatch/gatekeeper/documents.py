@@ -21,7 +21,8 @@ _log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
 HEARTBEAT = 5.0
-UNREADABLE = "the gateway cannot read this endpoint's newest policy"
+# Reasons for callers, as in RouteDocument.denied.
+UNREADABLE = "PolicyUnreadable"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ from nightlatch.workloads.protocol import Replica
 
 _log = logging.getLogger(__name__)
 
-REFUSED_POLICY = "the gateway could not apply this endpoint's newest policy"
+REFUSED_POLICY = "PolicyRefused"
 REMOVED = Refused(503, "EndpointRemoved", "this endpoint was removed", 5)
 RETRY_AFTER_FAILURE = 10
 IDENTITY_PAUSE = 1.0

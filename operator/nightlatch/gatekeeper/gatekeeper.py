@@ -37,7 +37,7 @@ TICK = 1.0
 # A wake is repeated in the reports for so long, so that a leader that connects late hears of it.
 WAKES_KEPT = 64
 WAKES_FOR = 30.0
-STALE = "the gateway has not heard from its control plane for too long"
+STALE = "PolicyStale"
 
 
 class Gatekeeper:

@@ -22,7 +22,7 @@ from nightlatch.gatekeeper.fallback import fallback_certificate
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.programming import Program
 from nightlatch.gatekeeper.report import credentials
-from nightlatch.gatekeeper.seams import open_store, open_workloads
+from nightlatch.gatekeeper.seams import open_seams
 from nightlatch.pki.material import TlsMaterial
 
 _log = logging.getLogger(__name__)
@@ -34,17 +34,17 @@ _TLS_POLL = 0.2
 
 async def serve(config: Config) -> None:
     """Run until SIGTERM or SIGINT. Raises ConfigError, OSError (a port or the socket is not to be had)."""
-    gatekeeper = Gatekeeper(
-        name=config.gateway,
-        store=open_store(config.store),
-        gateway_namespace=config.gateway_namespace,
-        workloads=open_workloads(config.workloads),
-        operator_identity=names.operator_identity(config.trust_domain),
-        program=Program(config.listen.host, config.listen.port, fallback_certificate()),
-        max_staleness=config.max_staleness,
-    )
-    stop = _stop_signal()
-    await run(gatekeeper, config, stop)
+    async with open_seams(config) as seams:
+        gatekeeper = Gatekeeper(
+            name=config.gateway,
+            store=seams.store,
+            gateway_namespace=config.gateway_namespace,
+            workloads=seams.workloads,
+            operator_identity=names.operator_identity(config.trust_domain),
+            program=Program(config.listen.host, config.listen.port, fallback_certificate()),
+            max_staleness=config.max_staleness,
+        )
+        await run(gatekeeper, config, _stop_signal())
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,0 +1,117 @@
+"""Documents from a real store over files: lists, watches, deletions, what cannot be read, silence."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nightlatch.api import names
+from nightlatch.api.meta import SECRET, Key, ObjectRef
+from nightlatch.gatekeeper.documents import UNREADABLE, Changed, Documents
+from nightlatch.routing.document import RouteDocument, encode
+from nightlatch.store.files import FilesStore
+
+NAMESPACE = "nightlatch-gateway"
+KEY = Key("search", "minilm")
+DOCUMENT = RouteDocument(
+    endpoint=KEY,
+    uid="u",
+    sequence=1,
+    hosts=("minilm.search.localhost",),
+    operations=(),
+    upstream_identity="spiffe://nightlatch.local/ns/search/ie/minilm",
+    server_certificate="-----BEGIN CERTIFICATE-----",
+    server_private_key="-----BEGIN PRIVATE KEY-----",
+    upstream_ca="-----BEGIN CERTIFICATE-----",
+)
+
+
+def secret(document: RouteDocument, **data: bytes) -> dict[str, Any]:
+    entries = {**encode(document), **{name.replace("_", "."): value for name, value in data.items()}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": names.route_document(document.endpoint),
+            "namespace": NAMESPACE,
+            "labels": {names.LABEL_ROLE: names.ROLE_ROUTE_DOCUMENT},
+        },
+        "data": {name: base64.b64encode(value).decode() for name, value in entries.items()},
+    }
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return FilesStore(tmp_path / "state")
+
+
+@pytest.fixture
+async def documents(store):
+    news: list[Changed] = []
+    documents = Documents(store, NAMESPACE, news.append, time.monotonic)
+    await store.create(secret(DOCUMENT))
+    await documents.load()
+    following = asyncio.create_task(documents.follow())
+    yield documents
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_changes_and_deletions_follow_the_store(store, documents) -> None:
+    assert documents.routes == {KEY: DOCUMENT}
+    await store.replace(secret(replace(DOCUMENT, sequence=2)))
+    await eventually(lambda: documents.routes[KEY].sequence == 2)
+    await store.delete(ObjectRef("Secret", Key(NAMESPACE, names.route_document(KEY))))
+    await eventually(lambda: not documents.routes)
+
+
+async def test_an_expired_watch_is_made_good_by_a_new_list(store, documents) -> None:
+    await store.replace(secret(replace(DOCUMENT, sequence=2)))
+    store.compact()
+    await store.replace(secret(replace(DOCUMENT, sequence=3)))
+    store.compact()
+    await eventually(lambda: documents.routes[KEY].sequence == 3)
+
+
+async def test_an_unreadable_document_denies_and_a_good_one_restores(store, documents) -> None:
+    await store.replace(secret(DOCUMENT, document_json=b"not JSON"))
+    await eventually(lambda: documents.routes[KEY].denied == UNREADABLE)
+    assert names.route_document(KEY) in documents.unreadable
+    await store.replace(secret(replace(DOCUMENT, sequence=3)))
+    await eventually(lambda: documents.routes[KEY] == replace(DOCUMENT, sequence=3))
+    assert documents.unreadable == {}
+
+
+async def test_a_document_in_another_endpoints_secret_is_not_taken(store, documents) -> None:
+    stolen = secret(replace(DOCUMENT, hosts=("evil.localhost",)))
+    stolen["metadata"]["name"] = names.route_document(Key("evil", "x"))
+    await store.create(stolen)
+    await eventually(lambda: documents.unreadable)
+    assert documents.routes == {KEY: DOCUMENT}
+
+
+async def test_secrets_without_our_label_are_none_of_our_business(store, documents) -> None:
+    foreign = secret(replace(DOCUMENT, endpoint=Key("search", "other")))
+    foreign["metadata"]["labels"] = {}
+    await store.create(foreign)
+    await store.replace(secret(replace(DOCUMENT, sequence=2)))
+    await eventually(lambda: documents.routes[KEY].sequence == 2)
+    assert list(documents.routes) == [KEY]
+
+
+def test_age_counts_from_the_last_answer_of_the_store(store) -> None:
+    now = [100.0]
+    documents = Documents(store, NAMESPACE, lambda _: None, lambda: now[0])
+    now[0] = 190.0
+    assert documents.age == 90
+    assert SECRET.kind == "Secret"

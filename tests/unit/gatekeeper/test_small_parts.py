@@ -1,0 +1,128 @@
+"""Bodies, headers, configuration, timing, load, revocations."""
+
+from dataclasses import replace
+
+import orjson
+import pytest
+from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+
+from nightlatch.api.meta import Key
+from nightlatch.gatekeeper import answers
+from nightlatch.gatekeeper.authorization import asked_timeout
+from nightlatch.gatekeeper.config import ConfigError, parse_config
+from nightlatch.gatekeeper.hold import Refused
+from nightlatch.gatekeeper.load import LoadReports
+from nightlatch.gatekeeper.revocation import takes_away
+from nightlatch.gatekeeper.timing import WakeTimer
+from nightlatch.routing.document import KeyGrant
+from tests.unit.gatekeeper.test_documents import DOCUMENT
+
+REFUSED = Refused(503, "WakeTimeout", "too late", 10)
+CONFIG = {
+    "gateway": "gateway-0",
+    "gateway_namespace": "nightlatch-gateway",
+    "trust_domain": "nightlatch.local",
+    "store": {"kind": "files", "directory": "s"},
+    "workloads": {"kind": "processes", "directory": "w"},
+    "socket": "a.sock",
+    "listen": {"host": "127.0.0.1", "port": 8443},
+    "report": {"host": "127.0.0.1", "port": 0},
+    "announce": "announce.json",
+    "max_staleness_s": 3600,
+    "metrics": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v2/models/m/infer", {"error": "WakeTimeout: too late"}),
+        (
+            "/v1/embeddings",
+            {"error": {"message": "too late", "type": "server_error", "param": None, "code": "WakeTimeout"}},
+        ),
+        ("/else", {"error": {"code": "WakeTimeout", "message": "too late"}}),
+    ],
+)
+def test_body_has_the_shape_of_its_api(path: str, body: object) -> None:
+    assert orjson.loads(answers.body(path, REFUSED)) == body
+    assert answers.headers(REFUSED)["retry-after"] == "10"
+
+
+@pytest.mark.parametrize("text", ["soon", "", "0", "-1", "nan", "inf"])
+def test_a_hold_timeout_that_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - float() says it in its own words
+        asked_timeout({"x-nightlatch-hold-timeout": text})
+
+
+def test_a_hold_timeout_is_seconds() -> None:
+    assert asked_timeout({"x-nightlatch-hold-timeout": "1.5"}) == 1.5
+    assert asked_timeout({}) is None
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "named"),
+    [
+        ("gateway", "", "gateway"),
+        ("listen", {"host": "127.0.0.1", "port": 70000}, "listen.port"),
+        ("report", {"port": 1}, "host"),
+        ("max_staleness_s", "1h", "max_staleness_s"),
+        ("store", {"kind": "files"}, "directory"),
+    ],
+)
+def test_bad_configuration_names_the_entry(entry: str, value: object, named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        parse_config({**CONFIG, entry: value})
+
+
+def test_good_configuration_is_read() -> None:
+    config = parse_config(CONFIG)
+    assert (config.metrics.port, config.listen.port, config.max_staleness) == (0, 8443, 3600.0)
+
+
+def test_wake_phases_add_up_and_a_skipped_one_takes_no_time() -> None:
+    timer = WakeTimer()
+    timer.begin(10.0)
+    timer.mark("directed", 10.1)
+    timer.mark("directed", 10.9)
+    timer.mark("answered", 11.0)
+    timer.mark("applied", 11.5)
+    timer.mark("released", 12.0)
+    assert timer.finish() == {"demand": 100.0, "start": 0.0, "probe": 900.0, "eds": 500.0, "release": 500.0}
+    assert timer.finish() is None
+
+
+async def _requests(*requests: LoadStatsRequest):
+    for request in requests:
+        yield request
+
+
+def _load(cluster: str, in_progress: int, issued: int) -> LoadStatsRequest:
+    request = LoadStatsRequest()
+    stats = request.cluster_stats.add(cluster_name=cluster)
+    stats.upstream_locality_stats.add(total_requests_in_progress=in_progress, total_issued_requests=issued)
+    return request
+
+
+async def test_load_is_unknown_before_the_first_report_and_after_envoy_went() -> None:
+    seen: list[tuple[int | None, int]] = []
+    loads = LoadReports(lambda: seen.append((loads.in_flight("a/b"), loads.issued("a/b"))))
+    requests = _requests(LoadStatsRequest(), _load("a/b", 3, 5), _load("a/b", 1, 2))
+    async for _ in loads.StreamLoadStats(requests, None):
+        pass
+    assert seen == [(None, 0), (3, 5), (1, 7), (None, 7)]
+
+
+def test_revocations_are_told_from_other_changes() -> None:
+    grant = KeyGrant("0" * 64, Key("search", "bot"), "k", ("infer", "metadata"), not_after=100)
+    before = replace(DOCUMENT, keys=(grant,))
+    assert not takes_away(before, replace(before, sequence=2, request_timeout=1.0))
+    assert not takes_away(before, replace(before, keys=(grant, replace(grant, sha256="1" * 64))))
+    assert not takes_away(before, replace(before, keys=(replace(grant, not_after=200),)))
+    for less in (
+        replace(before, keys=()),
+        replace(before, keys=(replace(grant, permissions=("metadata",)),)),
+        replace(before, keys=(replace(grant, not_after=50),)),
+        replace(before, denied="broken"),
+    ):
+        assert takes_away(before, less)

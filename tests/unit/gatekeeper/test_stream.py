@@ -1,0 +1,161 @@
+"""State-of-the-world ADS on one stream: what is sent, in what order, and what an answer means."""
+
+from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.wrappers_pb2 import StringValue
+
+from nightlatch.gatekeeper.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, Resources
+from nightlatch.gatekeeper.stream import MAX_UNKNOWN, Stream
+
+
+def packed(text: str) -> AnyMessage:
+    message = AnyMessage()
+    message.Pack(StringValue(value=text))
+    return message
+
+
+class Envoy:
+    """The other side of a stream."""
+
+    def __init__(self) -> None:
+        self.resources = Resources()
+        self.stream = Stream(self.resources, lambda _, name: packed(f"stand-in for {name}"))
+        self.seen: dict[str, str] = {}
+
+    def put(self, *changes: tuple[str, str, str | None]) -> None:
+        wanted = {(kind, name): packed(text) if text else None for kind, name, text in changes}
+        self.stream.changed(self.resources.update(wanted))
+
+    def ask(self, kind: str, *names: str, nonce: str = "", error: str = ""):
+        request = DiscoveryRequest(type_url=kind, resource_names=names, response_nonce=nonce)
+        if error:
+            request.error_detail.message = error
+        return self.stream.received(request)
+
+    def receive(self) -> list[tuple[str, list[str], str]]:
+        found = []
+        for response in self.stream.flush():
+            texts = []
+            for each in response.resources:
+                value = StringValue()
+                each.Unpack(value)
+                texts.append(value.value)
+            found.append((response.type_url, sorted(texts), response.nonce))
+        return found
+
+
+def test_only_the_changed_route_is_sent_but_clusters_always_whole() -> None:
+    envoy = Envoy()
+    envoy.put((CLUSTER, "a", "ca"), (CLUSTER, "b", "cb"), (ROUTES, "a", "ra"), (ROUTES, "b", "rb"))
+    envoy.ask(CLUSTER)
+    envoy.ask(ROUTES, "a", "b")
+    assert [(kind, texts) for kind, texts, _ in envoy.receive()] == [(CLUSTER, ["ca", "cb"]), (ROUTES, ["ra", "rb"])]
+    envoy.put((ROUTES, "b", "rb2"))
+    assert [(kind, texts) for kind, texts, _ in envoy.receive()] == [(ROUTES, ["rb2"])]
+    envoy.put((CLUSTER, "c", "cc"))
+    assert [(kind, texts) for kind, texts, _ in envoy.receive()] == [(CLUSTER, ["ca", "cb", "cc"])]
+
+
+def test_what_is_referred_to_goes_first_and_leaves_last() -> None:
+    envoy = Envoy()
+    for kind in (LISTENER, SCOPE, CLUSTER):
+        envoy.ask(kind)
+    envoy.ask(ENDPOINTS, "a")
+    envoy.ask(ROUTES, "a")
+    envoy.receive()
+    everything = (ROUTES, SCOPE, LISTENER, ENDPOINTS, CLUSTER)
+    envoy.put(*((kind, "a", "x") for kind in everything))
+    assert [kind for kind, _, _ in envoy.receive()] == [CLUSTER, ENDPOINTS, LISTENER, SCOPE, ROUTES]
+    envoy.put(*((kind, "a", None) for kind in everything))
+    assert [kind for kind, _, _ in envoy.receive()] == [SCOPE, LISTENER, CLUSTER]
+
+
+def test_a_changed_cluster_gets_its_addresses_again() -> None:
+    envoy = Envoy()
+    envoy.put((CLUSTER, "a", "ca"), (ENDPOINTS, "a", "ea"))
+    envoy.ask(CLUSTER)
+    envoy.ask(ENDPOINTS, "a")
+    envoy.receive()
+    envoy.put((CLUSTER, "a", "ca2"))
+    assert [kind for kind, _, _ in envoy.receive()] == [CLUSTER, ENDPOINTS]
+
+
+def test_a_version_is_applied_once_acknowledged() -> None:
+    envoy = Envoy()
+    envoy.put((ROUTES, "a", "r1"))
+    envoy.ask(ROUTES, "a")
+    ((_, _, first),) = envoy.receive()
+    assert not envoy.stream.applied((ROUTES, "a"), 1)
+    envoy.put((ROUTES, "a", "r2"))
+    ((_, _, second),) = envoy.receive()
+    envoy.ask(ROUTES, "a", nonce=first)
+    assert envoy.stream.applied((ROUTES, "a"), 1)
+    assert not envoy.stream.applied((ROUTES, "a"), 2)
+    envoy.ask(ROUTES, "a", nonce=second)
+    assert envoy.stream.applied((ROUTES, "a"), 2)
+
+
+def test_a_certificate_nobody_asked_for_is_in_force_and_one_asked_for_must_arrive() -> None:
+    envoy = Envoy()
+    envoy.put((SECRET, "a.localhost", "s"))
+    assert envoy.stream.applied((SECRET, "a.localhost"), 1)
+    envoy.ask(SECRET, "a.localhost")
+    assert not envoy.stream.applied((SECRET, "a.localhost"), 1)
+
+
+def test_an_error_is_blamed_on_the_new_resource_it_names() -> None:
+    envoy = Envoy()
+    envoy.put((CLUSTER, "good", "g"), (CLUSTER, "bad", "b"))
+    envoy.ask(CLUSTER)
+    ((_, _, nonce),) = envoy.receive()
+    outcome = envoy.ask(CLUSTER, nonce=nonce, error="Error adding/updating cluster(s) bad: no")
+    assert outcome is not None
+    assert set(outcome.versions) == {(CLUSTER, "bad")}
+
+
+def test_a_refused_resource_falls_back_to_the_accepted_one() -> None:
+    resources = Resources()
+    resources.update({(CLUSTER, "a"): packed("good")})
+    resources.accept([((CLUSTER, "a"), 1)])
+    resources.update({(CLUSTER, "a"): packed("bad"), (CLUSTER, "b"): packed("bad")})
+    assert resources.refuse((CLUSTER, "a"), 2)
+    assert resources.refuse((CLUSTER, "b"), 2)
+    assert not resources.refuse((CLUSTER, "a"), 2)
+    assert {name: each.version for name, each in resources.of_type(CLUSTER).items()} == {"a": 1}
+
+
+def test_a_repeated_request_is_answered_again_but_an_acknowledgement_is_not() -> None:
+    envoy = Envoy()
+    envoy.put((ENDPOINTS, "a", "e"))
+    envoy.ask(ENDPOINTS, "a")
+    ((_, _, nonce),) = envoy.receive()
+    envoy.ask(ENDPOINTS, "a", nonce=nonce)
+    assert envoy.receive() == []
+    envoy.ask(ENDPOINTS, "a", nonce=nonce)
+    assert [texts for _, texts, _ in envoy.receive()] == [["e"]]
+
+
+def test_a_name_that_was_dropped_and_is_asked_for_again_is_sent_again() -> None:
+    envoy = Envoy()
+    envoy.put((ROUTES, "a", "r"), (ROUTES, "b", "r"))
+    envoy.ask(ROUTES, "a", "b")
+    ((_, _, nonce),) = envoy.receive()
+    envoy.ask(ROUTES, "a", nonce=nonce)
+    assert not envoy.stream.applied((ROUTES, "b"), 1)
+    envoy.ask(ROUTES, "a", "b", nonce=nonce)
+    assert [texts for _, texts, _ in envoy.receive()] == [["r"]]
+
+
+def test_names_nobody_knows_get_a_stand_in_so_many_and_no_more() -> None:
+    envoy = Envoy()
+    envoy.ask(SECRET, *(f"host-{number}" for number in range(MAX_UNKNOWN + 10)))
+    ((_, texts, _),) = envoy.receive()
+    assert len(texts) == MAX_UNKNOWN
+
+
+def test_a_host_asked_for_in_upper_case_gets_the_new_certificate_too() -> None:
+    envoy = Envoy()
+    envoy.ask(SECRET, "A.localhost")
+    envoy.receive()
+    envoy.put((SECRET, "a.localhost", "s"))
+    assert [texts for _, texts, _ in envoy.receive()] == [["stand-in for A.localhost"]]
