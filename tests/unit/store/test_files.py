@@ -249,3 +249,17 @@ async def test_a_killed_writer_blocks_no_other(tmp_path: Path) -> None:
     await holder.wait()
     await writing
     assert Key.of(await store.get(SECRET, "ns", "key")) == Key("ns", "key")
+
+
+async def test_changes_that_came_together_are_one_event_and_the_first_is_an_addition(tmp_path: Path) -> None:
+    store = FilesStore(tmp_path)
+    obj = await store.create(endpoint("ns"))
+    for number in (1, 2):
+        obj = await store.replace({**obj, "spec": {**obj["spec"], "requestTimeout": f"{number}s"}})
+    follower = Follower(store.watch(INFERENCE_ENDPOINT, since="0"))
+    (added,) = await follower.next()
+    assert (added.type, added.object) == ("Added", obj)
+    obj = await store.replace_status({**obj, "status": {"url": "https://minilm"}})
+    (modified,) = await follower.next()
+    assert (modified.type, modified.object) == ("Modified", obj)
+    await follower.stop()
