@@ -103,7 +103,7 @@ def test_envoy_has_no_token_and_no_api_access(render):
         ("gateway.service.type=Ingress", "type"),
         ("trustDomain=UPPER", "trustDomain"),
         ("gatewy.replicas=3", "gatewy"),
-        ("gateway.maxStaleness=soon", "maxStaleness"),
+        ("gateway.maxStalenessSeconds=soon", "maxStalenessSeconds"),
     ],
 )
 def test_a_wrong_value_is_named(helm, setting, says):

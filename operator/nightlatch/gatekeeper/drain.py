@@ -1,7 +1,8 @@
 """`python -m nightlatch.gatekeeper.drain`: a gateway pod's preStop hook. No call in flight is lost when it goes.
 
 First the pod leaves the Service (Kubernetes does that while this waits), then Envoy stops taking new connections and
-tells those it has to close, then the calls in flight finish. The gatekeeper waits beside (`--wait-only`): held calls need it.
+tells those it has to close, then the calls in flight finish. The gatekeeper waits beside (`--wait-only`): held calls
+need it.
 """
 
 import argparse

@@ -65,7 +65,7 @@ def _container(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
         ],
         "resources": resources.model_dump(by_alias=True, exclude_defaults=True) if resources else {},
-        # The last log lines name the cause of a crash; status and held callers get it from here.
+        # The server writes there why it could not load its model; status and held callers get it from here.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "readinessProbe": _probe("/readyz", period=1, failures=3),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
@@ -91,6 +91,8 @@ def _arguments(workload: Workload) -> list[str]:
         f"--tls-ca={TLS_DIRECTORY}/ca.crt",
         f"--admit={workload.admit}",
         f"--drain-delay={DRAIN_DELAY_SECONDS}",
+        f"--drain-timeout={_DRAIN_DEADLINE_SECONDS}",
+        "--termination-message=/dev/termination-log",
     ]
     if workload.digest:
         arguments.append(f"--expect-digest={workload.digest}")
