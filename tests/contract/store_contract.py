@@ -387,8 +387,9 @@ class StoreContract:
             assert summary(await follower.next()) == [("Added", "one")]
 
     async def test_a_watch_from_too_long_ago_says_so(self, store: Store, namespace: str, expired_version: str) -> None:
+        watch = store.watch(INFERENCE_ENDPOINT, since=expired_version, namespace=namespace)
         with pytest.raises(ExpiredError, match="list again"):
-            await asyncio.wait_for(anext(store.watch(INFERENCE_ENDPOINT, since=expired_version, namespace=namespace)), SOON)
+            await asyncio.wait_for(anext(watch), SOON)
 
     async def test_an_unknown_field_is_refused(self, store: Store, namespace: str) -> None:
         with pytest.raises(InvalidError, match="unknown field") as caught:

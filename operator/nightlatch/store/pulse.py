@@ -1,13 +1,13 @@
 """Wakes those who wait for a file to change, whoever changed it.
 
-It looks at the file every 20 ms while somebody waits: no inotify limits, and the same on every file system. A writer in
+It looks at the file every 50 ms while somebody waits: no inotify limits, and the same on every file system. A writer in
 this process need not wait for the next look: it calls `beat`.
 """
 
 import asyncio
 from pathlib import Path
 
-INTERVAL = 0.02
+INTERVAL = 0.05
 
 Mark = tuple[int, int]
 
