@@ -79,6 +79,7 @@ def _source_of(platform: Platform) -> str:
 
 def _runtime(runtime: Runtime, platform: Platform) -> Iterator[Unsupported]:
     if platform == "Cluster":
+        yield from _own_container(runtime)
         return
     defaults = Runtime()
     only_in_a_cluster = (
@@ -93,6 +94,13 @@ def _runtime(runtime: Runtime, platform: Platform) -> Iterator[Unsupported]:
     for field, why in only_in_a_cluster:
         if getattr(runtime, field) != getattr(defaults, field):
             yield _elsewhere(f"spec.runtime.{_alias(field)}", f"{why}: remove it")
+
+
+def _own_container(runtime: Runtime) -> Iterator[Unsupported]:
+    """A container that is not ours needs a proxy beside it, for the gateway's mTLS."""
+    for field in ("image", "port", "readiness_path"):
+        if getattr(runtime, field) is not None:
+            yield _later(f"spec.runtime.{_alias(field)}", "containers of your own come later: remove it")
 
 
 def _alias(field: str) -> str:

@@ -4,6 +4,7 @@ import logging
 
 from nightlatch.api.meta import INFERENCE_ENDPOINT, Key, RawObject
 from nightlatch.api.parse import ParseError, parse_endpoint
+from nightlatch.api.support import Platform, message, unsupported_in_endpoint
 from nightlatch.controller.autoscaler import Autoscaler
 from nightlatch.store.follow import follow
 from nightlatch.store.protocol import Store
@@ -11,17 +12,22 @@ from nightlatch.store.protocol import Store
 _log = logging.getLogger(__name__)
 
 
-async def declare_endpoints(store: Store, autoscaler: Autoscaler) -> None:
-    """Without end. An endpoint whose new spec does not parse keeps being cared for by the last good one."""
+async def declare_endpoints(store: Store, autoscaler: Autoscaler, platform: Platform) -> None:
+    """Without end. An endpoint whose new spec is not accepted keeps being cared for by the last good one."""
     async for key, raw in follow(store, INFERENCE_ENDPOINT):
-        _declare(autoscaler, key, raw)
+        _declare(autoscaler, platform, key, raw)
 
 
-def _declare(autoscaler: Autoscaler, key: Key, raw: RawObject | None) -> None:
+def _declare(autoscaler: Autoscaler, platform: Platform, key: Key, raw: RawObject | None) -> None:
     if raw is None:
         autoscaler.forget(key)
         return
     try:
-        autoscaler.declare(parse_endpoint(raw))
+        endpoint = parse_endpoint(raw)
     except ParseError as error:
         _log.info("%s keeps its last good scaling: %s", key, error)
+        return
+    if refused := unsupported_in_endpoint(endpoint, platform):
+        _log.info("%s keeps its last good scaling: %s", key, message(refused))
+        return
+    autoscaler.declare(endpoint)

@@ -66,7 +66,7 @@ class _Operator:
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._controller.run(), name="controller")
             group.create_task(self._autoscaler.run(), name="autoscaler")
-            group.create_task(declare_endpoints(self._store, self._autoscaler), name="endpoints")
+            group.create_task(declare_endpoints(self._store, self._autoscaler, "Cluster"), name="endpoints")
             group.create_task(self._recorder.run(), name="events")
 
     def figures(self, *, leading: bool) -> probes.Figures:

@@ -45,7 +45,7 @@ class Control:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._controller.run(), name="controller")
             group.create_task(self._autoscaler.run(), name="autoscaler")
-            group.create_task(declare_endpoints(self._store, self._autoscaler), name="endpoints")
+            group.create_task(declare_endpoints(self._store, self._autoscaler, "Embedded"), name="endpoints")
 
     async def stop(self) -> None:
         """End every model server; returns when none is left."""

@@ -29,7 +29,7 @@ PVC = {"source": {"pvc": {"claimName": "models"}}}
     [
         ("Embedded", {}),
         ("Cluster", {"model": PVC}),
-        ("Cluster", {"model": PVC, "runtime": {"image": "x", "protocol": "OpenAI", "nodeSelector": {"a": "b"}}}),
+        ("Cluster", {"model": PVC, "runtime": {"protocol": "OpenAI", "nodeSelector": {"a": "b"}}}),
         ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"]], "allowedNamespaces": {"names": ["a"]}}}),
         ("Embedded", {"scaling": {"minReplicas": 1, "maxReplicas": 4}, "rateLimit": {"requests": 5}}),
         ("Embedded", {"tls": {"duration": "2h", "renewBefore": "1h"}, "runtime": {"env": [{"name": "A"}]}}),
@@ -52,6 +52,7 @@ def test_defaults_of_the_schema_ask_for_nothing() -> None:
     [
         ("Embedded", {"model": PVC}, "spec.model.source.pvc", CLUSTER_ONLY),
         ("Cluster", {}, "spec.model.source.path", CLUSTER_ONLY),
+        ("Cluster", {"model": PVC, "runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", LATER),
         ("Cluster", {"model": {"source": {"uri": "https://x.example/m"}}}, "spec.model.source.uri", LATER),
         (
             "Cluster",
