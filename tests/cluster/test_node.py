@@ -314,6 +314,16 @@ def test_a_state_directory_that_the_node_could_not_see_is_refused(hidden: str) -
     assert not Path(hidden).exists()
 
 
+def test_without_root_the_other_clusters_are_named(tmp_path: Path) -> None:
+    # In a user namespace without a mapping, even root is nobody.
+    up = ["unshare", "--user", sys.executable, "-m", "tests.cluster.node", "up", "--state-dir", str(tmp_path)]
+    refused = subprocess.run(up, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+
+    assert refused.returncode == 1
+    assert "needs root" in refused.stderr
+    assert "CLUSTER=kind" in refused.stderr
+
+
 def test_down_of_another_sort_of_cluster_is_refused(full: Cluster) -> None:
     refused = node("down", "--cluster", "kind", "--state-dir", full.state.root)
 
