@@ -68,7 +68,10 @@ def _source(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsuppo
     if source.image is not None:
         yield _later("spec.model.source.image", f"models in images come later: write {_source_of(platform)}")
     if source.pvc is not None and platform == "Embedded":
-        yield _elsewhere("spec.model.source.pvc", "there are no volumes without a cluster: write path")
+        yield _elsewhere(
+            "spec.model.source.pvc",
+            "there are no volumes without a cluster: start with `nightlatch up --claim NAME=DIR`, or write path",
+        )
     if source.path is not None and platform == "Cluster":
         yield _elsewhere("spec.model.source.path", "a path of one machine means nothing in a cluster: write pvc")
 

@@ -11,6 +11,7 @@ import yaml
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, Kind, RawObject
 from nightlatch.cli import columns, options
 from nightlatch.embedded.errors import UserError
+from nightlatch.embedded.manifests import DEFAULT_NAMESPACE
 from nightlatch.store.files import FilesStore
 from nightlatch.store.protocol import NotFoundError
 
@@ -52,7 +53,7 @@ async def _find(
 ) -> list[tuple[Kind, list[RawObject]]]:
     if name is not None:
         try:
-            return [(kinds[0], [await store.get(kinds[0], namespace or options.DEFAULT_NAMESPACE, name)])]
+            return [(kinds[0], [await store.get(kinds[0], namespace or DEFAULT_NAMESPACE, name)])]
         except NotFoundError:
             raise UserError(
                 f"no {kinds[0].kind} {name} in namespace {namespace}", f"see `nightlatch get {kinds[0].plural} -A`"

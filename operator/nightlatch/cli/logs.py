@@ -1,5 +1,6 @@
 """`nightlatch logs`: what a model server wrote."""
 
+import sys
 import time
 from pathlib import Path
 from typing import BinaryIO
@@ -38,7 +39,7 @@ def newest_log(directory: Path) -> Path | None:
 
 
 def _print(file: BinaryIO, *, follow: bool) -> None:
-    out = click.get_binary_stream("stdout")
+    out = sys.stdout.buffer
     while True:
         while chunk := file.read(65536):
             out.write(chunk)

@@ -9,6 +9,7 @@ import click
 
 from nightlatch.cli import options
 from nightlatch.cli.screen import Screen
+from nightlatch.embedded.claims import parse_claims
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.up import Options, up
 
@@ -24,9 +25,16 @@ DEFAULT_PORT = 8443
     show_default=True,
     help="Where the gateway listens, on 127.0.0.1. 0: any free port.",
 )
+@click.option(
+    "--claim",
+    "claims",
+    multiple=True,
+    metavar="NAME=DIR",
+    help="A directory that stands for a PersistentVolumeClaim of the manifests.",
+)
 @click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
 @options.state_dir
-def command(files: tuple[Path, ...], port: int, gateways: int, state_dir: Path) -> None:
+def command(files: tuple[Path, ...], port: int, claims: tuple[str, ...], gateways: int, state_dir: Path) -> None:
     """Run the endpoints of the manifests FILE... (files or directories) as local processes.
 
     The files are watched: an edit takes effect at once, a document that is removed is an object deleted. Keys and
@@ -35,7 +43,7 @@ def command(files: tuple[Path, ...], port: int, gateways: int, state_dir: Path) 
     os.umask(0o077)
     screen = Screen()
     log_to(Layout.at(state_dir))
-    asyncio.run(up(Options(files, state_dir, port, gateways), screen.say))
+    asyncio.run(up(Options(files, state_dir, port, gateways, parse_claims(claims)), screen.say))
 
 
 def log_to(layout: Layout) -> None:

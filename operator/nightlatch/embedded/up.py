@@ -5,11 +5,13 @@ predecessor left is ended, then processes start. One order at the end: gateways,
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightlatch.embedded import lock, manifests, ports, stop, supervise
 from nightlatch.embedded.apply import Outcome, apply
+from nightlatch.embedded.claims import bound
 from nightlatch.embedded.control import Control
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.gateway import Gateway
@@ -23,18 +25,22 @@ from nightlatch.store.files import FilesStore
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for. `port` 0: any free one. Gateways beyond the first take the next ports."""
+    """What the command line asks for. `port` 0: any free one. Gateways beyond the first take the next ports.
+
+    claims: directories that stand for PersistentVolumeClaims, by name.
+    """
 
     files: tuple[Path, ...]
     state_dir: Path
     port: int
     gateways: int = 1
+    claims: Mapping[str, Path] = field(default_factory=dict)
 
 
 async def up(options: Options, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises UserError when it cannot start."""
     watched = tuple(path.absolute() for path in options.files)
-    declared = manifests.read(manifests.expand(watched))
+    declared = bound(manifests.read(manifests.expand(watched)), options.claims)
     _refuse(declared.problems)
     layout = Layout.at(options.state_dir)
     layout.create(options.gateways)
@@ -46,7 +52,7 @@ async def up(options: Options, say: Say) -> None:
         outcome = await apply(store, declared, watched)
         _refuse(outcome.problems)
         _tell(outcome, say)
-        await _run(layout, store, chosen, watched, say)
+        await _run(layout, store, chosen, options, say)
 
 
 def _refuse(problems: tuple[manifests.Problem, ...]) -> None:
@@ -64,7 +70,7 @@ def _tell(outcome: Outcome, say: Say) -> None:
         say(Line(f"{ref} also runs, from {file}; to end it: nightlatch delete {ref.kind} {ref.key.name}"))
 
 
-async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], watched: tuple[Path, ...], say: Say) -> None:
+async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], options: Options, say: Say) -> None:
     stopped = asyncio.Event()
     supervisor = supervise.Supervisor(layout.processes, lambda text: say(Line(text, "bad")))
     settings = Settings(platform="Embedded", port=chosen[0])
@@ -79,7 +85,7 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], watch
             group.create_task(_until_stopped(stopped), name="stop")
             group.create_task(control.run(), name="control plane")
             group.create_task(Storyteller(store, layout, say).run(), name="storyteller")
-            group.create_task(_follow_edits(store, watched, stopped, say), name="manifests")
+            group.create_task(_follow_edits(store, options, stopped, say), name="manifests")
             for gateway in gateways:
                 group.create_task(_start(gateway, settings, supervisor), name=gateway.name)
     except* _StopAsked:
@@ -107,11 +113,12 @@ async def _start(gateway: Gateway, settings: Settings, supervisor: supervise.Sup
     supervisor.start(envoy)
 
 
-async def _follow_edits(store: FilesStore, watched: tuple[Path, ...], stopped: asyncio.Event, say: Say) -> None:
+async def _follow_edits(store: FilesStore, options: Options, stopped: asyncio.Event, say: Say) -> None:
+    watched = tuple(path.absolute() for path in options.files)
     async for _ in edits(watched, stopped):
         try:
             files = manifests.expand(path for path in watched if path.exists())
         except UserError as error:
             say(Line(f"error: {error.message}", "bad"))
             continue
-        _tell(await apply(store, manifests.read(files), watched), say)
+        _tell(await apply(store, bound(manifests.read(files), options.claims), watched), say)
