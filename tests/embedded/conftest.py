@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
 from tests.embedded.running import ENVIRONMENT, ROOT, Up, manifest
 
 

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import psutil
-from tests.embedded.raw_http import Connection, request, trust
 
 from nightlatch.api.meta import Key
 from nightlatch.embedded import lock
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.observer import Observer
+from tests.embedded.raw_http import Connection, request, trust
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "model-server")])}
@@ -97,6 +97,8 @@ class Up:
         for name in names:
             await self.until(f"{name} to be Ready", lambda name=name: self.is_ready(name))
             await self.until(f"{name}-bot's key", lambda name=name: (self.files(f"{name}-bot") / "api-key").exists())
+            for gateway in range(len(self.ports)):
+                await self.until(f"gateway {gateway}", lambda name=name, g=gateway: self.listens(name, g))
         return self
 
     async def is_ready(self, name):
@@ -119,6 +121,14 @@ class Up:
 
     def host(self, name: str) -> str:
         return f"{name}.default.localhost"
+
+    async def listens(self, name: str, gateway: int = 0) -> bool:
+        """Whether a gateway takes connections for the endpoint."""
+        try:
+            await (await self.connect(name, gateway)).close()
+        except (OSError, asyncio.IncompleteReadError):
+            return False
+        return True
 
     async def connect(self, name: str, gateway: int = 0) -> Connection:
         context = trust(self.files(f"{name}-bot") / "ca.crt")

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+
 from tests.embedded.running import manifest, nightlatch
 
 

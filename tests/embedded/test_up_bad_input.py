@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tests.embedded.running import manifest, nightlatch
 
 
@@ -20,10 +21,16 @@ MISTAKES = {
         ["spec.model.source", "exactly one"],
     ),
     "no source": (lambda spec: spec["model"].update(source={}), ["spec.model.source", "exactly one"]),
-    "bad duration": (lambda spec: spec["scaling"].update(idleAfter="5 minutes"), ["spec.scaling.idleAfter", "5m"]),
+    "bad duration": (
+        lambda spec: spec["scaling"].update(idleAfter="5 minutes"),
+        ["spec.scaling.idleAfter", "such as 45s or 1h30m"],
+    ),
     "no mechanism": (lambda spec: spec.update(access={}), ["spec.access", "at least one"]),
     "bad digest": (lambda spec: spec["model"].update(digest="sha256:12"), ["spec.model.digest"]),
-    "wrong type": (lambda spec: spec["scaling"].update(maxReplicas="two"), ["spec.scaling.maxReplicas", "integer"]),
+    "wrong type": (
+        lambda spec: spec["scaling"].update(maxReplicas="two"),
+        ["spec.scaling.maxReplicas", "must be a whole number"],
+    ),
 }
 
 
@@ -73,15 +80,7 @@ async def test_a_digest_that_does_not_match_is_said_to_the_caller_at_once(start,
 async def told_and_refused(up, word):
     """The caller gets 503 with a reason; the person at the keyboard the details."""
     await up.until("the key", lambda: (up.files("one-bot") / "api-key").exists())
-
-    async def listens():
-        try:
-            await (await up.connect("one")).close()
-        except OSError:
-            return False
-        return True
-
-    await up.until("the listener", listens)
+    await up.until("the listener", lambda: up.listens("one"))
     connection = await up.connect("one")
     reply = await connection.send(up.embedding("one", up.key("one-bot")))
     assert reply.status == 503, reply

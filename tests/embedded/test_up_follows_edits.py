@@ -3,6 +3,7 @@
 import time
 
 import pytest
+
 from tests.embedded.running import manifest, nightlatch
 
 

@@ -5,11 +5,11 @@ import json
 import ssl
 
 import psutil
+
+from nightlatch.api.meta import Key
 from nightlatch.workloads.process_reader import ProcessWorkloadReader
 from tests.embedded.raw_http import Connection, request
 from tests.embedded.running import manifest
-
-from nightlatch.api.meta import Key
 
 
 async def test_the_model_server_refuses_whoever_is_not_the_gateway(shared):

@@ -4,9 +4,9 @@ import asyncio
 import secrets
 
 import pytest
-from tests.embedded.raw_http import request
 
 from nightlatch.keys.api_key import mint
+from tests.embedded.raw_http import request
 
 FLOOD = 10_000
 CONNECTIONS = 20

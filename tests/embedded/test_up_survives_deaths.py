@@ -1,12 +1,14 @@
 """Processes die; what was warm stays warm, keys stay keys, and nobody is left behind."""
 
 import asyncio
-import os
 import signal
+import subprocess
+import sys
 
 import psutil
 import pytest
-from tests.embedded.running import manifest, nightlatch
+
+from tests.embedded.running import ENVIRONMENT, manifest, nightlatch
 
 
 @pytest.fixture
@@ -128,15 +130,27 @@ async def test_a_port_in_use_is_refused_before_anything_starts(warm, tmp_path):
 
 
 def test_a_state_directory_without_permission_is_a_clear_error(tmp_path, minilm):
-    """As another user where we are root: root may do everything."""
+    """Root may do everything, so a root steps down, once all is imported."""
     (tmp_path / "app.yaml").write_text(manifest("one", model=minilm))
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    as_nobody = {"user": 65534, "group": 65534} if os.geteuid() == 0 else {}
     for parent in (tmp_path, *tmp_path.parents[:2]):
-        if as_nobody and parent.stat().st_uid == 0 and str(parent).startswith("/tmp/pytest-of"):
-            parent.chmod(0o755)
-    ended = nightlatch("up", tmp_path / "app.yaml", "--state-dir", locked / "state", "--port", "0", **as_nobody)
+        parent.chmod(0o755)
+    program = (
+        "import os, sys, nightlatch.cli.up; from nightlatch.cli import main\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "main(sys.argv[1:])"
+    )
+    arguments = ["up", tmp_path / "app.yaml", "--state-dir", locked / "state", "--port", "0"]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=60,
+        check=False,
+    )
     assert ended.returncode == 1
     assert f"error: cannot use {locked / 'state'} as the state directory: Permission denied" in ended.stderr
+    assert "--state-dir" in ended.stderr
     assert "Traceback" not in ended.stderr
