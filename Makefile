@@ -42,7 +42,7 @@ e2e: $(VENV)/dev.stamp ## Cluster tests, one file per promise (root, Linux)
 	@$(BIN)/pytest tests/cluster
 
 bench: $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
-	@for bench in benchmarks/gateway.py benchmarks/wake.py; do $(BIN)/python $$bench || exit 1; done
+	@for bench in gateway.py wake.py "wake.py --cycles 20"; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
 
 clean: ## Remove the environment, model packages and caches (never a state directory)
 	rm -rf $(VENV) models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

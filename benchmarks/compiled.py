@@ -1,0 +1,134 @@
+"""Our gateway: the listener and filters that `routing` compiles, given to Envoy by the gatekeeper's own ADS.
+
+No operator and no store; the gate of every endpoint is off, as it is while a model server runs. Load reports (LRS)
+are on, as always.
+"""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServicer_to_server
+from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServiceServicer_to_server
+from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceServicer_to_server
+from envoys import HOST, UPSTREAM_IDENTITY, Authorities, envoy, free_port
+
+from nightlatch.api.meta import Key
+from nightlatch.api.names import endpoint_identity, gateway_identity
+from nightlatch.api.operations import operations_for
+from nightlatch.gatekeeper.ads import Ads
+from nightlatch.gatekeeper.authorization import Authorization
+from nightlatch.gatekeeper.bootstrap import bootstrap
+from nightlatch.gatekeeper.fallback import fallback_certificate
+from nightlatch.gatekeeper.load import LoadReports
+from nightlatch.keys.api_key import digest, mint
+from nightlatch.routing.document import KeyGrant, RateTier, RouteDocument
+from nightlatch.routing.ir import CertificateIR, EndpointGate, GatewaySettings
+from nightlatch.routing.translate import translate
+from nightlatch.routing.xds import Snapshot, changes, snapshot
+
+TRUST_DOMAIN = "nightlatch.local"
+_PATIENCE_S = 20.0
+# A tier that no benchmark exhausts: what is measured is the asking.
+_PLENTY = RateTier(requests=1_000_000_000, per_seconds=1.0, burst=1_000_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An endpoint of the gateway under test, and its clients' keys."""
+
+    document: RouteDocument
+    keys: tuple[str, ...]
+
+    @property
+    def host(self) -> str:
+        """Its one host name."""
+        return self.document.hosts[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The gateway: Envoy's process id and port. `checks`: calls that Python was asked about."""
+
+    pid: int
+    port: int
+    authorization: Authorization
+
+    @property
+    def checks(self) -> int:
+        """See above; on warm routes it stays 0."""
+        return self.authorization.checks
+
+
+def endpoint(name: str, clients: int, authorities: Authorities, *, limited: bool = False) -> Endpoint:
+    """An endpoint with one key for each of `clients`, all in one rate tier when `limited`."""
+    key = Key("bench", name)
+    host = f"{name}.bench.localhost"
+    leaf = authorities.leaf(endpoint_identity(TRUST_DOMAIN, key), "server", host)
+    minted = [mint(secrets.token_bytes) for _ in range(clients)]
+    tier = "standard" if limited else ""
+    grants = tuple(
+        KeyGrant(digest(each.text), Key("bench", f"client-{index}"), each.key_id, ("infer", "metadata"), tier)
+        for index, each in enumerate(minted)
+    )
+    document = RouteDocument(
+        endpoint=key,
+        uid=name,
+        sequence=1,
+        hosts=(host,),
+        operations=operations_for(None, name),
+        upstream_identity=UPSTREAM_IDENTITY,
+        keys=grants,
+        rate_tiers={tier: _PLENTY} if limited else {},
+        server_certificate=leaf.certificate.decode(),
+        server_private_key=leaf.private_key.decode(),
+        upstream_ca=leaf.ca.decode(),
+    )
+    return Endpoint(document, tuple(each.text for each in minted))
+
+
+@contextlib.asynccontextmanager
+async def gateway(
+    folder: Path, authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_port: int
+) -> AsyncIterator[Running]:
+    """Envoy with everything applied (ACKed), all endpoints warm behind the one upstream."""
+    port = free_port()
+    state = _state(authorities, endpoints, upstream_port, port)
+    ads = Ads(state.find)
+    changed = {(url, name): state[url].get(name) for url, names in changes(None, state).items() for name in names}
+    version = ads.update(changed)
+    socket = folder / "ads.sock"
+    async with _serving(ads, socket) as authorization:
+        config = bootstrap("benchmark", socket, folder / "admin.sock")
+        async with envoy(folder, "gateway", config, port) as pid:
+            await asyncio.wait_for(ads.applied(changed, version), _PATIENCE_S)
+            yield Running(pid, port, authorization)
+
+
+def _state(authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_port: int, port: int) -> Snapshot:
+    client = authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
+    certificate = CertificateIR(client.certificate.decode(), client.private_key.decode())
+    settings = GatewaySettings(HOST, port, certificate, fallback_certificate())
+    warm = EndpointGate(on=False, addresses=((HOST, upstream_port),))
+    documents = [each.document for each in endpoints]
+    return snapshot(translate(documents, {each.endpoint: warm for each in documents}, settings))
+
+
+@contextlib.asynccontextmanager
+async def _serving(ads: Ads, socket: Path) -> AsyncIterator[Authorization]:
+    authorization = Authorization(lambda _: None)
+    server: Any = grpc.aio.server()
+    add_AggregatedDiscoveryServiceServicer_to_server(ads, server)
+    add_AuthorizationServicer_to_server(authorization, server)
+    add_LoadReportingServiceServicer_to_server(LoadReports(lambda: None), server)
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    try:
+        yield authorization
+    finally:
+        await server.stop(None)

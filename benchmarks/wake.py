@@ -1,0 +1,160 @@
+"""How long a sleeping model takes to answer, beside the same model server started by hand; and that none is lost.
+
+Everything is real: `nightlatch up`, Envoy, the gatekeeper, torch and MiniLM.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from awake import Caller, Stage, stage
+from by_hand import Floor, ServerStart, floor
+from cpu import machine
+from table import markdown, median, percentile
+
+MODEL = Path(__file__).parent.parent / "models" / "minilm"
+IDLE_AFTER = "1s"
+# Pauses between bursts, in seconds: calls meet an endpoint that is awake, that drains and that sleeps.
+PAUSES = (0.9, 1.0, 1.1, 1.2, 2.5)
+CALLERS, CALLS_EACH = 8, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """One wake, in milliseconds. total: from dialling to the whole answer, by the caller's clock."""
+
+    total: float
+    phases: dict[str, float]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--wakes", type=int, default=20, help="default: %(default)s")
+    parser.add_argument("--warm-calls", type=int, default=300, help="default: %(default)s")
+    parser.add_argument("--cycles", type=int, help="instead: load over so many sleeps, and what was lost")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
+    options = parser.parse_args()
+    wakes, calls = (2, 20) if options.quick else (options.wakes, options.warm_calls)
+    asyncio.run(_run(options.cycles, wakes, calls))
+
+
+async def _run(cycles: int | None, wakes: int, calls: int) -> None:
+    print(f"machine: {machine()}")
+    with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder:
+        async with stage(Path(folder), MODEL, IDLE_AFTER) as here:
+            await (loss(here, cycles) if cycles else time_wakes(here, wakes, calls))
+
+
+async def time_wakes(here: Stage, wakes: int, calls: int) -> None:
+    """Both tables. The first wake and the first start by hand fill the page cache and do not count."""
+    await wake(here)
+    by_hand = await floor(here)
+    await here.asleep()
+    await asyncio.to_thread(by_hand.start)
+    found, starts = [], []
+    for _ in range(wakes):
+        await here.asleep()
+        starts.append(await asyncio.to_thread(by_hand.start))
+        found.append(await wake(here))
+    print(_wakes(found, starts))
+    print()
+    print(_warm(*await asyncio.to_thread(_alternate, here, by_hand, calls)))
+
+
+async def wake(here: Stage) -> Wake:
+    """Call a sleeping endpoint."""
+    await here.asleep()
+    before = await here.view()
+    started = time.perf_counter()
+    status, _ = await asyncio.to_thread(here.caller().embed)
+    total = (time.perf_counter() - started) * 1000
+    if status != 200:
+        raise RuntimeError(f"the sleeping endpoint answered {status}")
+    await here.until("the wake in the status", lambda after: after.wake_at != before.wake_at)
+    return Wake(total, {name: float(milliseconds) for name, milliseconds in (await here.view()).phases})
+
+
+def _wakes(found: list[Wake], starts: list[ServerStart]) -> str:
+    rows = [
+        ("by hand: process start to open ports", [each.ports for each in starts]),
+        ("by hand: open ports to ready", [each.ready for each in starts]),
+        ("by hand: first call", [each.call for each in starts]),
+        ("**by hand, in all**", [each.total for each in starts]),
+    ]
+    rows += [(f"gateway: {phase}", [each.phases.get(phase, 0.0) for each in found]) for phase in found[0].phases]
+    rows += [
+        ("gateway: the rest (TLS, the call itself)", [each.total - sum(each.phases.values()) for each in found]),
+        ("**gateway, in all, as the caller sees it**", [each.total for each in found]),
+    ]
+    whole = [each.total for each in starts]
+    header = [f"{len(found)} wakes, ms", "p50", "p95", "p50 vs by hand"]
+    return markdown(header, [_row(name, values, whole, 95) for name, values in rows])
+
+
+def _row(name: str, values: list[float], peer: list[float], tail: float) -> list[str]:
+    share = percentile(values, 50) / percentile(peer, 50)
+    return [name, f"{percentile(values, 50):.1f}", f"{percentile(values, tail):.1f}", f"{share:.2f}"]
+
+
+def _alternate(here: Stage, by_hand: Floor, calls: int) -> tuple[list[float], list[float]]:
+    """Warm calls to one and the same model server, by turns through the gateway and directly; milliseconds."""
+    through, direct = here.caller(), by_hand.caller(here.address())
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(-5, calls):
+        for caller, found in zip((through, direct), times, strict=True):
+            milliseconds = _timed(caller)
+            if number >= 0:
+                found.append(milliseconds)
+    return times
+
+
+def _timed(caller: Caller) -> float:
+    started = time.perf_counter()
+    status, _ = caller.embed()
+    if status != 200:
+        raise RuntimeError(f"a warm call was answered {status}")
+    return (time.perf_counter() - started) * 1000
+
+
+def _warm(through: list[float], direct: list[float]) -> str:
+    added = [mine - theirs for mine, theirs in zip(through, direct, strict=True)]
+    rows = [_row("model server directly, mTLS", direct, direct, 99), _row("through the gateway", through, direct, 99)]
+    rows.append(["added by the gateway (median of the pairs)", f"{median(added):.1f}", "", ""])
+    return markdown([f"{len(direct)} warm calls each, ms", "p50", "p99", "p50 vs directly"], rows)
+
+
+async def loss(here: Stage, cycles: int) -> None:
+    """Bursts of calls on connections kept over all cycles, until the endpoint slept so often."""
+    callers = [here.caller() for _ in range(CALLERS)]
+    statuses: Counter[int] = Counter()
+    held: list[float] = []
+    bursts, started = 0, time.monotonic()
+    while (slept := here.printed().count("→ Asleep")) < cycles:
+        for status, waited in await _burst(callers):
+            statuses[status] += 1
+            held += [waited] if waited is not None else []
+        await asyncio.sleep(PAUSES[bursts % len(PAUSES)])
+        bursts += 1
+    failed = statuses.total() - statuses[200]
+    print(f"{slept} sleeps in {time.monotonic() - started:.0f} s; {bursts} bursts over {CALLERS} kept connections")
+    print(f"{statuses.total()} calls: {statuses[200]} answered 200, {failed} failed {dict(statuses) if failed else ''}")
+    print(f"{len(held)} of them were held: p50 {percentile(held, 50):.0f} ms, longest {max(held):.0f} ms")
+    if failed:
+        raise SystemExit(1)
+
+
+async def _burst(callers: list[Caller]) -> list[tuple[int, float | None]]:
+    def several(caller: Caller) -> list[tuple[int, float | None]]:
+        return [caller.embed() for _ in range(CALLS_EACH)]
+
+    answers = await asyncio.gather(*(asyncio.to_thread(several, caller) for caller in callers))
+    return [answer for each in answers for answer in each]
+
+
+if __name__ == "__main__":
+    main()
