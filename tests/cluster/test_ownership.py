@@ -1,0 +1,87 @@
+"""What an endpoint owns goes with it; what was there before it is never touched."""
+
+import pytest
+
+from tests.cluster.installation import GATEWAYS, SYSTEM, Installation, client, endpoint, until
+
+pytestmark = pytest.mark.cluster
+
+KINDS = "deployments,services,serviceaccounts,networkpolicies,secrets,pods,poddisruptionbudgets"
+
+
+def owned(installation: Installation, namespace: str) -> set[str]:
+    """Everything of ours in the three namespaces that belongs to the namespace's endpoints and clients."""
+    here = {
+        f"{item['kind']}/{item['metadata']['name']}"
+        for item in installation.objects(KINDS, namespace)
+        if item["metadata"].get("labels", {}).get("nightlatch.dev/endpoint")
+        or item["metadata"].get("labels", {}).get("nightlatch.dev/role")
+    }
+    elsewhere = {
+        f"{item['kind']}/{item['metadata']['name']}"
+        for other in (SYSTEM, GATEWAYS)
+        for item in installation.objects("secrets", other)
+        if f".{namespace}." in item["metadata"]["name"]
+    }
+    return here | elsewhere
+
+
+def test_deleting_an_endpoint_removes_all_it_owned(installation: Installation):
+    namespace = installation.namespace("owned")
+    installation.apply(endpoint("one", namespace), client("bot", namespace, "one"))
+    installation.ready("one", namespace)
+    until(lambda: "Secret/bot-key" in owned(installation, namespace), "the key")
+    assert {"Deployment/one", "Service/one", "Service/one-pods", "NetworkPolicy/one"} <= owned(installation, namespace)
+
+    installation.delete("ie", "one", namespace)
+    installation.delete("ic", "bot", namespace)
+
+    until(lambda: not owned(installation, namespace), f"nothing left of {owned(installation, namespace)}")
+
+
+def test_a_secret_that_was_there_before_is_never_overwritten(installation: Installation):
+    namespace = installation.namespace("foreign")
+    theirs = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bot-key", "namespace": namespace}}
+    installation.apply({**theirs, "stringData": {"api-key": "mine"}})
+    before = installation.get("secret", "bot-key", namespace)
+
+    installation.apply(endpoint("one", namespace), client("bot", namespace, "one"))
+
+    def refused() -> dict | None:
+        found = (installation.get("ic", "bot", namespace) or {}).get("status", {}).get("conditions", [])
+        return next((item for item in found if item["reason"] == "SecretConflict"), None)
+
+    assert "bot-key" in until(refused, "a condition that names the conflict")["message"]
+    installation.delete("ic", "bot", namespace, "--wait=true")
+    assert installation.get("secret", "bot-key", namespace) == before
+
+
+def test_a_service_that_was_there_before_is_never_overwritten(installation: Installation):
+    namespace = installation.namespace("foreign-service")
+    theirs = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "one", "namespace": namespace}}
+    installation.apply({**theirs, "spec": {"ports": [{"port": 80}]}})
+    before = installation.get("service", "one", namespace)
+
+    installation.apply(endpoint("one", namespace))
+
+    def told() -> dict | None:
+        found = installation.status("one", namespace).get("conditions", [])
+        return next((item for item in found if "Service" in item["message"] and item["status"] == "False"), None)
+
+    assert "does not belong" in until(told, "a condition that names the Service")["message"]
+    assert installation.get("service", "one", namespace) == before
+    assert installation.get("deployment", "one", namespace) is None
+
+
+def test_a_deployment_that_somebody_deletes_comes_back_asleep(installation: Installation):
+    namespace = installation.namespace("restored")
+    installation.apply(endpoint("one", namespace))
+    installation.ready("one", namespace)
+    first = installation.get("deployment", "one", namespace)["metadata"]["uid"]
+    installation.delete("deployment", "one", namespace)
+
+    def restored() -> dict | None:
+        found = installation.get("deployment", "one", namespace)
+        return found if found and found["metadata"]["uid"] != first else None
+
+    assert until(restored, "a new Deployment")["spec"]["replicas"] == 0

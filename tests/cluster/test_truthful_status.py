@@ -1,0 +1,103 @@
+"""Truthful status: Ready while asleep, about this generation; a failed wake is named in seconds to all who ask."""
+
+import time
+
+import pytest
+
+from tests.cluster.installation import Installation, client, endpoint, eventually, until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+SECONDS = 30.0
+
+
+def conditions(installation: Installation, name: str, namespace: str) -> dict[str, dict]:
+    return {item["type"]: item for item in installation.status(name, namespace).get("conditions", [])}
+
+
+def refusal(installation: Installation, name: str, namespace: str, kind: str) -> dict | None:
+    """The condition, once it is False."""
+    found = conditions(installation, name, namespace).get(kind)
+    return found if found and found["status"] == "False" else None
+
+
+def test_a_sleeping_endpoint_is_ready_and_shows_its_columns(installation: Installation):
+    namespace = installation.namespace("status")
+    installation.apply(endpoint("one", namespace), client("bot", namespace, "one"))
+    installation.ready("one", namespace)
+    printed = installation.kubectl("get", "ie", "one", "-n", namespace, "-o", "wide")
+    header, row = printed.splitlines()
+    assert header.split() == ["NAME", "URL", "READY", "STATE", "REPLICAS", "REASON", "AGE", "ACCESS", "CERTEXPIRY"]
+    assert f"https://one.{namespace}.svc" in row
+    assert "True" in row
+    assert "Asleep" in row
+
+
+def test_conditions_are_about_this_generation(installation: Installation):
+    namespace = installation.namespace("status")
+    installation.apply(endpoint("two", namespace))
+    installation.ready("two", namespace)
+    installation.apply(endpoint("two", namespace, requestTimeout="30s"))
+    generation = installation.get("ie", "two", namespace)["metadata"]["generation"]
+    assert generation == 2
+    until(lambda: installation.status("two", namespace).get("observedGeneration") == 2, "observedGeneration 2")
+    assert {item["observedGeneration"] for item in conditions(installation, "two", namespace).values()} == {2}
+
+
+def test_what_is_not_there_yet_is_named(installation: Installation):
+    namespace = installation.namespace("status")
+    installation.apply(endpoint("three", namespace, scaling={"idle": "Standby"}))
+    accepted = until(lambda: refusal(installation, "three", namespace, "Accepted"), "Accepted=False")
+    assert accepted["reason"] == "NotYetSupported"
+    assert "spec.scaling.idle" in accepted["message"]
+
+
+def no_room(name: str, namespace: str) -> dict:
+    gpu = {"nvidia.com/gpu": "1"}
+    return endpoint(name, namespace, runtime={"resources": {"requests": gpu, "limits": gpu}})
+
+
+def no_claim(name: str, namespace: str) -> dict:
+    made = endpoint(name, namespace)
+    made["spec"]["model"]["source"]["pvc"]["claimName"] = "missing"
+    return made
+
+
+def wrong_digest(name: str, namespace: str) -> dict:
+    made = endpoint(name, namespace)
+    made["spec"]["model"]["digest"] = "sha256:" + "0" * 64
+    return made
+
+
+QUOTA = {"apiVersion": "v1", "kind": "ResourceQuota", "spec": {"hard": {"pods": "0"}}}
+FAILURES = {
+    "no room": ("Unschedulable", no_room),
+    "no volume": ("VolumeMissing", no_claim),
+    "a crash": ("ModelServerExited", wrong_digest),
+    "a quota": ("QuotaExceeded", endpoint),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_a_failed_wake_is_named_to_the_caller_and_in_the_status(installation: Installation, failure: str):
+    reason, made = FAILURES[failure]
+    namespace = installation.namespace(f"fails-{failure.replace(' ', '-')}")
+    if failure == "a quota":
+        installation.apply({**QUOTA, "metadata": {"name": "none", "namespace": namespace}})
+    installation.apply(made("one", namespace), client("bot", namespace, "one"))
+    installation.ready("one", namespace)
+    caller = installation.caller("bot", "one", namespace)
+
+    started = time.monotonic()
+    answer = await caller.embed("hello")
+
+    assert answer.status_code == 503, answer.text
+    assert time.monotonic() - started < SECONDS
+    assert reason in answer.text
+    assert int(answer.headers["retry-after"]) > 0
+    available = await eventually(
+        lambda: refusal(installation, "one", namespace, "WorkloadAvailable"), "WorkloadAvailable=False"
+    )
+    assert available["reason"] == reason
+    events = installation.objects("events", namespace, "--field-selector", f"reason={reason}")
+    assert events, f"no event {reason}"
