@@ -47,7 +47,7 @@ class Connection:
         return await self.read()
 
     async def flood(self, raw: bytes, count: int) -> list[int]:
-        """`count` times the same request, one after the other (Envoy ends a pipeline at the first refusal); statuses."""
+        """The statuses of `count` equal requests, one after the other: Envoy ends a pipeline at the first refusal."""
         return [(await self.send(raw)).status for _ in range(count)]
 
     async def read(self) -> Reply:

@@ -79,7 +79,7 @@ async def test_a_digest_that_does_not_match_is_said_to_the_caller_at_once(start,
 
 async def told_and_refused(up, word):
     """The caller gets 503 with a reason; the person at the keyboard the details."""
-    await up.until("the key", lambda: (up.files("one-bot") / "api-key").exists())
+    await up.until("the key", (up.files("one-bot") / "api-key").exists)
     await up.until("the listener", lambda: up.listens("one"))
     connection = await up.connect("one")
     reply = await connection.send(up.embedding("one", up.key("one-bot")))
