@@ -123,6 +123,36 @@ async def test_document_that_cannot_be_read_denies_its_endpoint_alone(lab) -> No
     await leader.stop()
 
 
+async def test_revocation_that_envoy_refuses_denies_the_endpoint(lab) -> None:
+    broken = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+    async with lab.client() as client:
+        assert (await infer(client)).status_code == 200
+        leader = Leader(lab)
+        await leader.until("gateway-0", lambda said: said.applied == 1, "the good one is in force")
+        await lab.put(lab.document(sequence=2, keys=(), server_private_key=broken))
+        said = await leader.until("gateway-0", lambda said: said.nacked, "Envoy's refusal is reported")
+        assert (said.applied, said.nacked) == (1, "Envoy refused the certificate or its key")
+        end = asyncio.get_running_loop().time() + PATIENCE
+        while (await infer(client)).status_code not in (401, 503):
+            assert asyncio.get_running_loop().time() < end, "the revoked key is still taken"
+        await lab.put(lab.document(sequence=3))
+        await leader.until("gateway-0", lambda said: said.applied == 3 and not said.nacked, "good again")
+        assert (await infer(client)).status_code == 200
+        await leader.stop()
+
+
+async def test_only_the_operator_may_connect_to_the_report_stream(lab) -> None:
+    class Impostor(Lab):
+        async def operator_tls(self):
+            return lab.authorities.leaf("spiffe://nightlatch.local/gateway", "client")
+
+    lab.operator_tls = Impostor.operator_tls.__get__(lab)
+    leader = Leader(lab)
+    await eventually(lambda: "refused a peer" in lab.gateways[0].log("gatekeeper"), "the impostor is refused")
+    assert leader.reports == {}
+    await leader.stop()
+
+
 async def test_stop_is_graceful_and_its_log_is_json(lab) -> None:
     import json
 

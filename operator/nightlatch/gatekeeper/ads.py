@@ -5,6 +5,7 @@ One Envoy is the rule; one that was killed and came back is a new stream that ge
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
@@ -54,7 +55,7 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         self._stand_in = stand_in
         self._on_streams = on_streams
         self._connections: set[Connection] = set()
-        self._waits: set[_Wait] = set()
+        self._waits: defaultdict[ResourceId, set[_Wait]] = defaultdict(set)
 
     @property
     def streams(self) -> int:
@@ -77,12 +78,19 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
     async def applied(self, resources: Iterable[ResourceId], version: int) -> None:
         """Wait until at least one Envoy is there and every one has these. Raises RefusedError."""
         wait = _Wait(resources, version)
-        self._waits.add(wait)
         self._settle([wait])
+        for resource in wait.resources:
+            self._waits[resource].add(wait)
         try:
             await wait.done
         finally:
-            self._waits.discard(wait)
+            self._forget(wait)
+
+    def _forget(self, wait: _Wait) -> None:
+        for resource in wait.resources:
+            self._waits[resource].discard(wait)
+            if not self._waits[resource]:
+                del self._waits[resource]
 
     async def StreamAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
         """The gRPC method."""
@@ -100,15 +108,13 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             reader.cancel()
             self._connections.discard(connection)
             self._on_streams(self.streams)
-            self._settle(list(self._waits))
+            self._settle(self._waiting_for(list(self._waits)))
 
     async def _read(self, connection: Connection, requests: AsyncIterator[Any]) -> None:
         try:
             async for request in requests:
                 if outcome := connection.stream.received(request):
                     self._conclude(request.type_url, outcome)
-                elif self._waits:
-                    self._settle(list(self._waits))
                 connection.bell.set()
         finally:
             connection.bell.set()
@@ -120,7 +126,10 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         else:
             self.nacks += 1
             self._refuse(type_url, outcome, outcome.error)
-        self._settle(list(self._waits))
+        self._settle(self._waiting_for(outcome.versions))
+
+    def _waiting_for(self, resources: Iterable[ResourceId]) -> set[_Wait]:
+        return {wait for resource in resources for wait in self._waits.get(resource, ())}
 
     def _refuse(self, type_url: str, outcome: Outcome, error: str) -> None:
         """Fall back, so that one bad resource does not block the whole set that its neighbours are in."""
@@ -133,8 +142,8 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             self._fail_waits(resource, version, error)
 
     def _fail_waits(self, resource: ResourceId, version: int, error: str) -> None:
-        for wait in self._waits:
-            if resource in wait.resources and version <= wait.version and not wait.done.done():
+        for wait in self._waits.get(resource, ()):
+            if version <= wait.version and not wait.done.done():
                 wait.done.set_exception(RefusedError(resource, error))
 
     def _push(self, changed: Iterable[ResourceId]) -> None:

@@ -245,7 +245,9 @@ class Gatekeeper:
     def _load_reported(self) -> None:
         with self._batch():
             for key, endpoint in self.endpoints.items():
-                endpoint.feed(Load(self.load.in_flight(cluster_name(key))))
+                in_flight = self.load.in_flight(cluster_name(key))
+                if endpoint.gate.drain or endpoint.gate.in_flight != in_flight:
+                    endpoint.feed(Load(in_flight))
         self.changed()
 
     def _issued(self, key: Key) -> int:
@@ -254,7 +256,7 @@ class Gatekeeper:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            for endpoint in list(self.endpoints.values()):
+            for endpoint in [each for each in self.endpoints.values() if each.gate.drain]:
                 endpoint.feed(Tick())
             self._check_staleness()
 

@@ -130,12 +130,13 @@ class Stream:
 
     def _resubscribe(self, type_url: str, known: _Subscription, names: frozenset[str]) -> None:
         """Send what is newly asked for; what is no longer asked for, Envoy does not have."""
-        if added := names - (known.names or frozenset()):
+        before = known.names or frozenset()
+        if added := names - before:
             self._dirty.setdefault(type_url, set()).update(added)
+        for name in before - names:
+            self._acked.pop((type_url, name), None)
         known.names = names
         known.unknown &= names
-        for resource in [r for r in self._acked if r[0] == type_url and r[1] not in names]:
-            del self._acked[resource]
 
     def _wants(self, type_url: str, name: str) -> bool:
         subscription = self._subscriptions.get(type_url)
