@@ -22,6 +22,8 @@ LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 KEPT = ("/usr/share/doc/*/copyright",)
 # Builds with the same packages give the same bytes.
 EPOCH = "1767225600"
+# Of the archive around the packages: another one, another image.
+FORMAT = 2
 
 
 def command(target: Path) -> list[str]:
@@ -37,7 +39,7 @@ def image(progress: Progress) -> Path:
 
     Raises NodeError without root or mmdebstrap.
     """
-    inputs = json.dumps([command(Path("base.tar")), EPOCH, platform.machine()])
+    inputs = json.dumps([command(Path("base.tar")), EPOCH, FORMAT, platform.machine()])
     directory = cache_directory() / "node" / f"base-{hashlib.sha256(inputs.encode()).hexdigest()[:16]}"
     finished = directory / "base.oci.tar"
     if finished.exists():

@@ -41,6 +41,8 @@ def _image_config(layer: str, settings: dict[str, Any]) -> dict[str, Any]:
         "os": "linux",
         "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [layer]},
+        # buildah builds on no image whose history lacks a layer.
+        "history": [{"created_by": "tests.cluster.node"}],
     }
 
 
