@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(options.rounds, options.calls, options.connections)
     asyncio.run(run(Plan(1, 320, 16) if options.quick else plan))
 

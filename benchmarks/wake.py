@@ -5,6 +5,7 @@ Everything is real: `nightlatch up`, Envoy, the gatekeeper, torch and MiniLM.
 
 import argparse
 import asyncio
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -18,8 +19,10 @@ from table import markdown, median, percentile
 
 MODEL = Path(__file__).parent.parent / "models" / "minilm"
 IDLE_AFTER = "1s"
-# Pauses between bursts, in seconds: calls meet an endpoint that is awake, that drains and that sleeps.
-PAUSES = (0.9, 1.0, 1.1, 1.2, 2.5)
+# Seconds between bursts. It takes about three from the last call to sleep: calls meet an endpoint that is awake, that
+# drains, that just fell asleep and that sleeps.
+PAUSES = (1.5, 2.5, 3.0, 3.5, 6.0)
+MOST_BURSTS = 8
 CALLERS, CALLS_EACH = 8, 10
 
 
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("--cycles", type=int, help="instead: load over so many sleeps, and what was lost")
     parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     wakes, calls = (2, 20) if options.quick else (options.wakes, options.warm_calls)
     asyncio.run(_run(options.cycles, wakes, calls))
 
@@ -140,8 +144,12 @@ async def loss(here: Stage, cycles: int) -> None:
             held += [waited] if waited is not None else []
         await asyncio.sleep(PAUSES[bursts % len(PAUSES)])
         bursts += 1
+        if bursts > cycles * MOST_BURSTS:
+            raise RuntimeError(f"slept only {slept} times over {bursts} bursts")
+    aborted = here.printed().count("Draining → Awake")
     failed = statuses.total() - statuses[200]
-    print(f"{slept} sleeps in {time.monotonic() - started:.0f} s; {bursts} bursts over {CALLERS} kept connections")
+    print(f"{slept} sleeps, {aborted} broken off by a call, in {time.monotonic() - started:.0f} s")
+    print(f"{bursts} bursts of {CALLERS} callers on connections kept all the time")
     print(f"{statuses.total()} calls: {statuses[200]} answered 200, {failed} failed {dict(statuses) if failed else ''}")
     print(f"{len(held)} of them were held: p50 {percentile(held, 50):.0f} ms, longest {max(held):.0f} ms")
     if failed:
