@@ -128,6 +128,7 @@ class _Link:
                 _log.warning("no report stream to gateway %s: %s", self._gateway, _cause(error))
             except Exception:  # noqa: BLE001 - a mistake about one gateway must not end the leader
                 _log.exception("the report stream to gateway %s failed", self._gateway)
+            _end_if_cancelled()
             await asyncio.sleep(self._retry)
             self._retry = min(self._retry * 2, LONGEST_RETRY)
 
@@ -183,6 +184,13 @@ class _Link:
         self._outbox.clear()
         if changes:
             await call.write(encode_directives(Directives(complete=False, directives=changes)))
+
+
+def _end_if_cancelled() -> None:
+    """grpc.aio loses a cancellation that meets the end of a call being set up: the call's error comes in its place."""
+    task = asyncio.current_task()
+    if task and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _frame(call: Any) -> Any:
