@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 # A held call is a stream of its own on Envoy's connection to us.
 _LOCAL_OPTIONS = (("grpc.max_concurrent_streams", 100_000),)
 _TLS_POLL = 0.2
+_STOP_SECONDS = 10.0
 
 
 async def serve(config: Config) -> None:
@@ -66,8 +67,8 @@ async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> No
         _log.info("stopping")
         gatekeeper.close()
         work.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
+        # Bounded: not every library below passes a cancellation on.
+        await asyncio.wait({work}, timeout=_STOP_SECONDS)
     return None
 
 
