@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PACKAGES := operator model-server tests benchmarks examples
 CLUSTER ?= node
 
-.PHONY: help demo test check generate lock cluster-up cluster-down e2e bench clean
+.PHONY: help demo test check generate lock cluster-up images cluster-down e2e bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ lock: $(VENV)/uv.stamp ## Resolve requirements/*.txt anew from pyproject.toml
 
 cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux; CLUSTER=kind or current on request)
 	@$(BIN)/python -m tests.cluster.node up --cluster $(CLUSTER)
+
+images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them where it is up
+	@if $(BIN)/python -m tests.cluster.node kubeconfig >/dev/null 2>&1; then \
+		$(BIN)/python -m tests.cluster.images load; else $(BIN)/python -m tests.cluster.images build; fi
 
 cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
 	@$(BIN)/python -m tests.cluster.node down --cluster $(CLUSTER)

@@ -31,6 +31,16 @@ def archive(reference: str, layer: bytes, settings: dict[str, Any]) -> bytes:
             "layers": [{"mediaType": f"{_TYPES}.layer.v1.tar", "digest": _digest(layer), "size": len(layer)}],
         },
     )
+    return _layout(reference, manifest, blobs)
+
+
+def documents_archive(reference: str, manifest: bytes, config: bytes) -> bytes:
+    """Return a tar of an image without its layers, for a containerd that has them."""
+    blobs = {_digest(config): config, _digest(manifest): manifest}
+    return _layout(reference, {"digest": _digest(manifest), "size": len(manifest)}, blobs)
+
+
+def _layout(reference: str, manifest: dict[str, Any], blobs: dict[str, bytes]) -> bytes:
     files = {f"blobs/{digest.replace(':', '/')}": content for digest, content in blobs.items()}
     return _tar({"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": _index(reference, manifest), **files})
 

@@ -1,0 +1,32 @@
+"""An image for the state of the checkout: from the storage, or built into it."""
+
+from tests.cluster.images import buildah
+from tests.cluster.images.buildah import Image
+from tests.cluster.images.inputs import TARGETS, reference
+from tests.cluster.node import base
+from tests.cluster.node.errors import NodeError
+from tests.cluster.node.locks import exclusive
+from tests.cluster.node.progress import Progress
+
+
+def built(name: str, progress: Progress) -> Image:
+    """Return the image of a target, building it only where its inputs changed. Raises NodeError."""
+    buildah.ensure()
+    archive, target = base.image(progress), TARGETS[name]
+    wanted = reference(target, archive)
+    with exclusive(buildah.root() / "lock", progress):
+        if found := buildah.find(wanted):
+            return found
+        progress.step(f"Building {wanted}")
+        buildah.build(target, wanted, archive, progress)
+    image = buildah.find(wanted)
+    if image is None:
+        raise NodeError(f"buildah built {wanted}, and does not have it")
+    progress.step(f"Built {wanted}: {_sizes(image)}")
+    return image
+
+
+def _sizes(image: Image) -> str:
+    """The whole, and each layer worth a word, from the base up."""
+    layers = " + ".join(f"{layer.size / 2**20:.0f}" for layer in image.layers if layer.size > 2**20)
+    return f"{image.size / 2**20:.0f} MiB uncompressed ({layers})"

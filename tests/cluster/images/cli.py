@@ -1,0 +1,72 @@
+"""The command line: `python -m tests.cluster.images COMMAND`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from tests.cluster.images import buildah
+from tests.cluster.images.building import built
+from tests.cluster.images.inputs import TARGETS
+from tests.cluster.images.loading import load as load_into
+from tests.cluster.node import record
+from tests.cluster.node.cli import state_option
+from tests.cluster.node.errors import NodeError
+from tests.cluster.node.paths import State
+from tests.cluster.node.progress import Progress
+
+names_argument = click.argument("names", nargs=-1, type=click.Choice(list(TARGETS)))
+
+
+@click.group(help="The project's images: build them without a registry, and give them to the cluster.")
+def commands() -> None:
+    """Group the commands."""
+
+
+@commands.command()
+@names_argument
+def build(names: tuple[str, ...]) -> None:
+    """Build the images (default: all) where their inputs changed, and print their references."""
+    for name in names or TARGETS:
+        click.echo(built(name, Progress()).reference)
+
+
+@commands.command()
+@state_option
+@click.option("--tag", "tags", multiple=True, help="Another tag that they are to have there.")
+@names_argument
+def load(state: State, tags: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Build the images, give them to the cluster that is up, and print their references."""
+    known = record.read(state.record)
+    if known is None:
+        raise NodeError(f"No cluster is up in {state.root}: run `python -m tests.cluster.node up` first")
+    for name in names or TARGETS:
+        progress = Progress()
+        image = built(name, progress)
+        repository = image.reference.rpartition(":")[0]
+        load_into(state, known, image, (image.reference, *(f"{repository}:{tag}" for tag in tags)), progress)
+        progress.step(f"{image.reference} is in the cluster")
+        click.echo(image.reference)
+
+
+@commands.command()
+@click.argument("name", type=click.Choice(list(TARGETS)))
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
+def archive(name: str, path: Path) -> None:
+    """Write one image as a Docker archive, to be loaded elsewhere."""
+    reference = built(name, Progress()).reference
+    buildah.archive(reference, reference, path)
+
+
+@commands.command()
+def prune() -> None:
+    """Remove all that was built; the next build starts from the base."""
+    buildah.prune()
+
+
+def main() -> None:
+    """Run the command; what a person can act on becomes one message and exit code 1."""
+    try:
+        commands()
+    except NodeError as error:
+        sys.exit(f"error: {error}")
