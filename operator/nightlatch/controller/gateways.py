@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from watchfiles import awatch
-
 Address = tuple[str, int]
 # Every gateway by id; None for one that has no address yet: it counts, and cannot be dialled.
 Members = Mapping[str, Address | None]
@@ -38,6 +36,8 @@ class FileGatewayDirectory:
 
     async def _touched(self) -> AsyncIterator[None]:
         """At once, then after each change of a file and, in case one was missed, at each poll."""
+        from watchfiles import awatch  # noqa: PLC0415 - a laptop's package, not in the operator's image
+
         yield
         folders = {path.parent for path in self._announcements.values()}
         watch = awatch(
