@@ -1,9 +1,5 @@
-"""Each case: `documents.yaml` (what a gateway is given) → `ir.yaml` → `xds.yaml`, as Envoy would see it.
+"""Each case: `documents.yaml` (what a gateway is given) → `ir.yaml` → `xds.yaml`, as Envoy would see it."""
 
-`UPDATE_GOLDEN=1 pytest tests/golden` writes what comes out; read the difference before you commit it.
-"""
-
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,12 +25,12 @@ LUA = {classify_source(): "<classify.lua>", decide_source(): "<decide.lua>"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_documents_become_ir(case):
-    _golden(HERE / case / "ir.yaml", _readable_ir(_ir(case)))
+def test_documents_become_ir(golden, case):
+    golden(HERE / case / "ir.yaml", _readable_ir(_ir(case)))
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_ir_becomes_xds(case):
+def test_ir_becomes_xds(golden, case):
     resources = snapshot(_ir(case))
     readable = {
         url.rpartition(".")[2]: {name: _readable(resource) for name, resource in sorted(named.items())}
@@ -46,7 +42,7 @@ def test_ir_becomes_xds(case):
     else:
         # The listener's frame does not depend on the endpoints: `nothing` shows it.
         readable["Listener"] = {name: each["filterChainMatcher"] for name, each in readable["Listener"].items()}
-    _golden(HERE / case / "xds.yaml", readable)
+    golden(HERE / case / "xds.yaml", readable)
 
 
 def _ir(case: str) -> GatewayIR:
@@ -80,11 +76,3 @@ def _without_lua(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_lua(each) for each in value]
     return LUA.get(value, value) if isinstance(value, str) else value
-
-
-def _golden(path: Path, value: Any) -> None:
-    plain = orjson.loads(orjson.dumps(value))
-    text = yaml.safe_dump(plain, sort_keys=True, width=110)
-    if os.environ.get("UPDATE_GOLDEN"):
-        path.write_text(text)
-    assert path.read_text() == text
