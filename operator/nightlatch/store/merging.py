@@ -31,10 +31,12 @@ async def _pump(stream: AsyncIterator[T], queue: "asyncio.Queue[T]") -> None:
 
 async def _next(queue: "asyncio.Queue[T]", pumps: Sequence["asyncio.Task[None]"]) -> T:
     item = asyncio.ensure_future(queue.get())
-    await asyncio.wait({item, *pumps}, return_when=asyncio.FIRST_COMPLETED)
+    try:
+        await asyncio.wait({item, *pumps}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        item.cancel()
     if item.done():
         return item.result()
-    item.cancel()
     for pump in pumps:
         if pump.done():
             pump.result()
