@@ -65,7 +65,7 @@ SAYS = {
     "operator": [(["python", "-m", "nightlatch.controller", "--help"], "usage")],
     "gateway": [
         (["python", "-m", "nightlatch.gatekeeper", "--help"], "usage"),
-        (["python", "-m", "nightlatch.gatekeeper.bootstrap", "--help"], "usage"),
+        (["python", "-m", "nightlatch.gatekeeper.write_bootstrap", "--help"], "usage"),
         (["python", "-m", "nightlatch.gatekeeper.drain", "--help"], "usage"),
         (["envoy", "--version"], "1.40.0"),
     ],

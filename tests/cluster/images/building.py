@@ -1,8 +1,10 @@
 """An image for the state of the checkout: from the storage, or built into it."""
 
+from pathlib import Path
+
 from tests.cluster.images import buildah
 from tests.cluster.images.buildah import Image
-from tests.cluster.images.inputs import TARGETS, reference
+from tests.cluster.images.inputs import TARGETS, Target, reference
 from tests.cluster.node import base
 from tests.cluster.node.errors import NodeError
 from tests.cluster.node.locks import exclusive
@@ -14,11 +16,15 @@ def built(name: str, progress: Progress) -> Image:
     buildah.ensure()
     archive, target = base.image(progress), TARGETS[name]
     wanted = reference(target, archive)
+    if found := buildah.find(wanted):
+        return found
     with exclusive(buildah.root() / "lock", progress):
-        if found := buildah.find(wanted):
-            return found
-        progress.step(f"Building {wanted}")
-        buildah.build(target, wanted, archive, progress)
+        return buildah.find(wanted) or _build(target, wanted, archive, progress)
+
+
+def _build(target: Target, wanted: str, archive: Path, progress: Progress) -> Image:
+    progress.step(f"Building {wanted}")
+    buildah.build(target, wanted, archive, progress)
     image = buildah.find(wanted)
     if image is None:
         raise NodeError(f"buildah built {wanted}, and does not have it")

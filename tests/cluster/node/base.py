@@ -17,7 +17,8 @@ from tests.cluster.node.progress import Progress
 REFERENCE = "nightlatch.test/base:trixie"
 SUITE = "trixie"
 # No apt and no compiler: images are built by copying into this.
-PACKAGES = ("ca-certificates", "python3", "python3-venv")
+# libstdc++ is for grpc and torch; python:3.13-slim has it too.
+PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv")
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 KEPT = ("/usr/share/doc/*/copyright",)
 # Builds with the same packages give the same bytes.
