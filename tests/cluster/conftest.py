@@ -1,12 +1,16 @@
 """Clusters for the tests: a control plane alone for the store, a whole node for the promises."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.cluster.installation import SYSTEM, Installation
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,3 +37,59 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield kubeconfig
     finally:
         node("down", "--state-dir", str(state), "--wipe")
+
+
+def images(*arguments: str) -> list[str]:
+    """Run `python -m tests.cluster.images …` and return the references it printed."""
+    command = [sys.executable, "-m", "tests.cluster.images", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout.split()
+
+
+def install(kubeconfig: str, references: list[str]) -> None:
+    """helm install, with the images that were loaded, and wait until it is up."""
+    command = [node("tool", "helm"), "--kubeconfig", kubeconfig, "upgrade", "--install", "nightlatch"]
+    command += [
+        str(ROOT / "charts" / "nightlatch"),
+        "--namespace",
+        SYSTEM,
+        "--create-namespace",
+        "--wait",
+        "--timeout=5m",
+    ]
+    for component, reference in zip(("operator", "gateway", "modelServer"), references, strict=True):
+        repository, _, tag = reference.rpartition(":")
+        command += ["--set", f"{component}.image.repository={repository},{component}.image.tag={tag}"]
+    subprocess.run(command, check=True)
+
+
+@pytest.fixture(scope="session")
+def installation() -> Iterator[Installation]:
+    """The chart on a whole node. NIGHTLATCH_TEST_STATE names the state directory of one that is up, to be kept."""
+    given = os.environ.get("NIGHTLATCH_TEST_STATE")
+    state = Path(given or tempfile.mkdtemp(prefix="nightlatch-e2e-"))
+    try:
+        if not given:
+            node("up", "--state-dir", str(state), *(["--install-packages"] if os.environ.get("CI") else []))
+        references = images("load", "--state-dir", str(state), "operator", "gateway", "model-server")
+        kubeconfig = node("kubeconfig", "--state-dir", str(state))
+        install(kubeconfig, references)
+        logs = Path(node("logs", "--state-dir", str(state)))
+        yield Installation(
+            kubectl_path=node("tool", "kubectl"),
+            kubeconfig=kubeconfig,
+            audit_log=logs / "audit.log",
+            model=packaged_model(),
+            operator_image=references[0],
+        )
+    finally:
+        if not given:
+            node("down", "--state-dir", str(state), "--wipe")
+            shutil.rmtree(state, ignore_errors=True)
+
+
+def packaged_model() -> Path:
+    """MiniLM as `make models/minilm/model.json` leaves it."""
+    model = ROOT / "models" / "minilm"
+    if not (model / "model.json").exists():
+        subprocess.run([sys.executable, str(ROOT / "examples" / "models" / "minilm.py"), str(model)], check=True)
+    return model

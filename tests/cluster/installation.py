@@ -35,6 +35,7 @@ class Installation:
     kubeconfig: str
     audit_log: Path
     model: Path
+    operator_image: str
 
     # --- kubectl
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.cluster.installation import ROOT, Installation, eventually
+from tests.cluster.installation import ROOT, Installation, client, endpoint, eventually
 
 pytestmark = pytest.mark.cluster
 
@@ -31,20 +31,14 @@ async def test_the_quickstart_wakes_a_real_pod_and_sleeps_again(installation: In
 async def test_a_caller_in_the_cluster_needs_only_the_secret_and_dns(installation: Installation):
     """A pod that mounts the client's Secret calls the endpoint by its Service name."""
     namespace = installation.namespace("inside")
-    installation.apply(*pair(namespace))
+    installation.apply(endpoint("minilm", namespace), client("bot", namespace, "minilm"))
     installation.ready("minilm", namespace)
     installation.credentials("bot-key", namespace)
-    installation.apply(curl_pod(namespace))
+    installation.apply(caller_pod(namespace, installation.operator_image))
     await eventually(lambda: phase(installation, namespace) in {"Succeeded", "Failed"}, "the caller to end")
     printed = installation.kubectl("logs", "caller", "-n", namespace)
     assert phase(installation, namespace) == "Succeeded", printed
     assert "384 numbers" in printed
-
-
-def pair(namespace: str):
-    from tests.cluster.installation import client, endpoint
-
-    return endpoint("minilm", namespace), client("bot", namespace, "minilm")
 
 
 def phase(installation: Installation, namespace: str) -> str:
@@ -64,10 +58,10 @@ print(len(json.load(answer)["data"][0]["embedding"]), "numbers from", url)
 """
 
 
-def curl_pod(namespace: str) -> dict:
+def caller_pod(namespace: str, image: str) -> dict:
     container = {
         "name": "caller",
-        "image": "nightlatch.test/operator:e2e",
+        "image": image,
         "command": ["python", "-c", CALL],
         "volumeMounts": [{"name": "credentials", "mountPath": "/credentials"}],
     }

@@ -20,6 +20,7 @@ from nightlatch.planning.actions import (
     MergeSecret,
     MintKey,
     Plan,
+    PublishTrust,
     PutSecret,
     Revision,
     Status,
@@ -68,6 +69,8 @@ class Applier:
                 await self._merge(child, data, replaces)
             case EnsureWorkload(workload):
                 await self.workloads.ensure(workload)
+            case PublishTrust(namespace, bundle):
+                await self.workloads.publish_trust(namespace, bundle.decode("ascii"))
             case DeleteSecret(key, revision):
                 await delete_secret(self.store, ObjectRef(SECRET.kind, key), revision)
 

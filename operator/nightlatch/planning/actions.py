@@ -82,6 +82,14 @@ class EnsureWorkload:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishTrust:
+    """Let the callers of a namespace find the CA to trust (PEM)."""
+
+    namespace: str
+    bundle: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteSecret:
     """Delete exactly this Secret."""
 
@@ -89,7 +97,7 @@ class DeleteSecret:
     revision: Revision
 
 
-Action = PutSecret | IssueLeaf | MintKey | MergeSecret | EnsureWorkload
+Action = PutSecret | IssueLeaf | MintKey | MergeSecret | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 
 

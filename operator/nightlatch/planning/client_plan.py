@@ -9,6 +9,7 @@ from nightlatch.planning.client_conditions import ClientSituation, client_verdic
 from nightlatch.planning.client_key import KeyDecision, decide_key
 from nightlatch.planning.conditions import conditions
 from nightlatch.planning.observed import ClientSubject, ObservedClient
+from nightlatch.planning.trust import publish_trust
 
 
 def plan_client(client: ClientSubject, observed: ObservedClient, now: datetime) -> Plan:
@@ -17,7 +18,10 @@ def plan_client(client: ClientSubject, observed: ObservedClient, now: datetime) 
     decision = decide_key(client, observed, owner)
     status = _status(ClientSituation(client, observed, decision), now)
     return Plan(
-        apply=(decision.action,) if decision.action else (),
+        apply=(
+            *((decision.action,) if decision.action else ()),
+            *publish_trust(observed.settings, observed.authority, client.key.namespace),
+        ),
         delete=decision.delete,
         status=status if status != client.status else None,
     )

@@ -15,6 +15,7 @@ from nightlatch.planning.model_server import model_server
 from nightlatch.planning.observed import EndpointSubject, Observed, SecretView
 from nightlatch.planning.route_document import decide_document
 from nightlatch.planning.server_leaf import server_leaf
+from nightlatch.planning.trust import publish_trust
 from nightlatch.planning.upstream_leaf import upstream_leaf
 
 
@@ -71,7 +72,9 @@ def _actions(situation: Situation, upstream: LeafDecision, *, blocked: bool) -> 
     put = None if blocked else situation.document.put
     never_accepted = situation.endpoint.rejection is not None and situation.document.current is None
     issues = () if never_accepted else tuple(leaf.issue for leaf in situation.leaves if leaf.issue)
-    return (*((put,) if put else ()), *issues, *_workload(situation, upstream))
+    observed, namespace = situation.observed, situation.endpoint.key.namespace
+    trust = () if never_accepted else publish_trust(observed.settings, observed.authority, namespace)
+    return (*((put,) if put else ()), *issues, *trust, *_workload(situation, upstream))
 
 
 def _workload(situation: Situation, upstream: LeafDecision) -> tuple[EnsureWorkload, ...]:

@@ -82,6 +82,9 @@ class ProcessWorkloads:
         """See WorkloadReader."""
         return await asyncio.to_thread(read_state, self._root, endpoint)
 
+    async def publish_trust(self, namespace: str, bundle: str) -> None:
+        """Nothing to do: a laptop's callers have the CA beside their key."""
+
     async def listed(self) -> tuple[Key, ...]:
         """See Workloads."""
         return await asyncio.to_thread(endpoints, self._root)

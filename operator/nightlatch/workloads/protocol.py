@@ -74,5 +74,8 @@ class Workloads(WorkloadReader, Protocol):
     async def remove(self, endpoint: Key) -> None:
         """Stop and delete everything of the endpoint. Idempotent."""
 
+    async def publish_trust(self, namespace: str, bundle: str) -> None:
+        """Let callers of a namespace find the CA (PEM). Raises WorkloadError when something foreign stands there."""
+
     async def listed(self) -> tuple[Key, ...]:
         """Endpoints that have a workload, for the orphan sweep."""
