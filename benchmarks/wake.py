@@ -19,11 +19,15 @@ from table import markdown, median, percentile
 
 MODEL = Path(__file__).parent.parent / "models" / "minilm"
 IDLE_AFTER = "1s"
-# Seconds between bursts. It takes about three from the last call to sleep: calls meet an endpoint that is awake, that
-# drains, that just fell asleep and that sleeps.
-PAUSES = (1.5, 2.5, 3.0, 3.5, 6.0)
-MOST_BURSTS = 8
+# Seconds after the drain began, or after sleep came, until calls come again: they meet every part of it.
+AFTER_DRAIN = (0.0, 0.3, 0.6, 0.9, 1.2, 1.5, 1.8)
+AFTER_SLEEP = (0.0, 0.05, 0.2, 0.6)
+PATIENCE_S = 60.0
 CALLERS, CALLS_EACH = 8, 10
+
+
+# Status, and for how many milliseconds the call was held, if it was.
+Answer = tuple[int, float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,31 +137,42 @@ def _warm(through: list[float], direct: list[float]) -> str:
 
 
 async def loss(here: Stage, cycles: int) -> None:
-    """Bursts of calls on connections kept over all cycles, until the endpoint slept so often."""
+    """Bursts of calls on connections kept over all cycles; in every other one also into the drain."""
     callers = [here.caller() for _ in range(CALLERS)]
-    statuses: Counter[int] = Counter()
-    held: list[float] = []
-    bursts, started = 0, time.monotonic()
-    while (slept := here.printed().count("→ Asleep")) < cycles:
-        for status, waited in await _burst(callers):
-            statuses[status] += 1
-            held += [waited] if waited is not None else []
-        await asyncio.sleep(PAUSES[bursts % len(PAUSES)])
-        bursts += 1
-        if bursts > cycles * MOST_BURSTS:
-            raise RuntimeError(f"slept only {slept} times over {bursts} bursts")
-    aborted = here.printed().count("Draining → Awake")
-    failed = statuses.total() - statuses[200]
-    print(f"{slept} sleeps, {aborted} broken off by a call, in {time.monotonic() - started:.0f} s")
-    print(f"{bursts} bursts of {CALLERS} callers on connections kept all the time")
-    print(f"{statuses.total()} calls: {statuses[200]} answered 200, {failed} failed {dict(statuses) if failed else ''}")
-    print(f"{len(held)} of them were held: p50 {percentile(held, 50):.0f} ms, longest {max(held):.0f} ms")
-    if failed:
+    answers: list[Answer] = []
+    started = time.monotonic()
+    for number in range(cycles):
+        answers += await _burst(callers)
+        if number % 2:
+            await _told(here, "Awake → ", AFTER_DRAIN[number // 2 % len(AFTER_DRAIN)])
+            answers += await _burst(callers)
+        await _told(here, "→ Asleep", AFTER_SLEEP[number % len(AFTER_SLEEP)])
+    seconds, told = time.monotonic() - started, here.printed()
+    _print_loss(answers, told.count("→ Asleep"), told.count("Draining → Awake"), seconds)
+    if {status for status, _ in answers} != {200}:
         raise SystemExit(1)
 
 
-async def _burst(callers: list[Caller]) -> list[tuple[int, float | None]]:
-    def several(caller: Caller) -> list[tuple[int, float | None]]:
+def _print_loss(answers: list[Answer], slept: int, aborted: int, seconds: float) -> None:
+    statuses = Counter(status for status, _ in answers)
+    held = [waited for _, waited in answers if waited is not None]
+    failed = dict(statuses - Counter({200: statuses[200]}))
+    print(f"{slept} sleeps in {seconds:.0f} s, {aborted} more that calls broke off; {CALLERS} kept connections")
+    print(f"{len(answers)} calls: {statuses[200]} answered 200, {sum(failed.values())} failed {failed or ''}")
+    print(f"{len(held)} of them were held: p50 {percentile(held, 50):.0f} ms, longest {max(held):.0f} ms")
+
+
+async def _told(here: Stage, change: str, after: float) -> None:
+    """Wait until `up` prints this change once more, and then a little."""
+    told = here.printed().count(change)
+    async with asyncio.timeout(PATIENCE_S):
+        while here.printed().count(change) == told:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(after)
+
+
+async def _burst(callers: list[Caller]) -> list[Answer]:
+    def several(caller: Caller) -> list[Answer]:
         return [caller.embed() for _ in range(CALLS_EACH)]
 
     answers = await asyncio.gather(*(asyncio.to_thread(several, caller) for caller in callers))
