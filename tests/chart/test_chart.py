@@ -96,6 +96,13 @@ def test_envoy_has_no_token_and_no_api_access(render):
     assert "token" not in [mount["name"] for mount in envoy["volumeMounts"]]
 
 
+def test_a_gateway_that_drains_tells_every_connection_at_once(render):
+    """`tests/embedded/test_gateway_drain.py` shows that Envoy then does."""
+    gateway = next(pod for pod in pods_of(render()) if pod["serviceAccountName"] == GATEWAY)
+    envoy = next(container for container in gateway["containers"] if container["name"] == "envoy")
+    assert "--drain-strategy immediate" in " ".join(envoy["args"])
+
+
 @pytest.mark.parametrize(
     ("setting", "says"),
     [

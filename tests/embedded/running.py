@@ -21,20 +21,6 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "model-server")])}
 
 
-def nightlatch(*arguments, cwd=None, **options):
-    """A command, run to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "nightlatch", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=ENVIRONMENT,
-        cwd=cwd,
-        timeout=60,
-        check=False,
-        **options,
-    )
-
-
 class Up:
     """A running `up`. `directory` holds the manifest, the state and what was printed."""
 
@@ -53,6 +39,11 @@ class Up:
             self.process = subprocess.Popen(
                 [*command, *self._arguments], stdout=out, stderr=out, env=ENVIRONMENT, cwd=self.directory
             )
+        return self
+
+    async def started(self):
+        """Wait until it holds its directory and has chosen its ports, where none of its predecessors lies."""
+        await self.until("its start", self.observer.layout.running.exists)
         return self
 
     @property
@@ -146,15 +137,20 @@ class Up:
         return request("POST", "/v1/embeddings", self.host(name), body, [*credential, *headers])
 
 
-def manifest(*names, model: Path, idle_after="2s", clients=1, **scaling) -> str:
-    """An endpoint for each name, with the client NAME-bot (and NAME-bot-1, …)."""
+def manifest(*names, model: Path, idle_after="2s", clients=1, access_logs: Path | None = None) -> str:
+    """An endpoint for each name, with the client NAME-bot (and NAME-bot-1, …).
+
+    access_logs: a directory in which each model server writes all it was sent to NAME.log.
+    """
     documents = []
     for name in names:
         spec = {
             "model": {"source": {"path": str(model)}},
-            "scaling": {"idleAfter": idle_after, **scaling},
+            "scaling": {"idleAfter": idle_after},
             "access": {"apiKey": {}},
         }
+        if access_logs:
+            spec["runtime"] = {"args": ["--access-log", str(access_logs / f"{name}.log"), "--log-headers"]}
         documents.append({"kind": "InferenceEndpoint", "metadata": {"name": name}, "spec": spec})
         for index in range(clients):
             client = f"{name}-bot" + (f"-{index}" if index else "")

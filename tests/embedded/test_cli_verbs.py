@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from tests.embedded.running import manifest, nightlatch
+from tests.embedded.command import nightlatch
 
 
 async def test_get_shows_what_kubectl_would(shared):
@@ -88,36 +88,11 @@ async def test_the_curl_and_openai_snippets_work_as_printed(shared):
     assert ran.stdout.strip() == "384 numbers", ran.stderr
 
 
-async def test_delete_takes_effect_in_a_running_up(start, minilm):
-    up = await start(manifest("one", "two", model=minilm)).ready("one", "two")
-    deleted = nightlatch("delete", "ie", "two", "--state-dir", up.state)
-    assert deleted.returncode == 0, deleted.stderr
-    assert "unless you take it out of" in deleted.stderr
-    await up.until("the deletion", lambda: "default/two deleted" in up.printed)
-
-
 def test_call_without_a_running_up_says_so(tmp_path):
     (tmp_path / "objects").mkdir()
     ended = nightlatch("call", "one", "--text", "x", "--state-dir", tmp_path)
     assert ended.returncode == 1
     assert "`nightlatch up` is not running" in ended.stderr
-
-
-async def test_package_makes_a_package_that_its_snippet_serves(start, minilm_source, tmp_path):
-    made = nightlatch("package", minilm_source, "--output", tmp_path / "mine", "--name", "my_model")
-    assert made.returncode == 0, made.stderr
-    digest = made.stdout.splitlines()[1]
-    snippet = yaml.safe_load(made.stdout.split("\n\n", 1)[1])
-    assert snippet["spec"]["model"] == {
-        "name": "my_model",
-        "source": {"path": str(tmp_path / "mine")},
-        "digest": digest,
-    }
-    client = {"endpoints": [{"name": "my-model"}], "apiKey": {}}
-    bot = {"apiVersion": snippet["apiVersion"], "kind": "InferenceClient", "metadata": {"name": "my-model-bot"}}
-    up = await start(yaml.safe_dump_all([snippet, {**bot, "spec": client}])).ready("my-model")
-    called = nightlatch("call", "my-model", "--text", "x", "--state-dir", up.state)
-    assert called.returncode == 0, called.stderr
 
 
 def test_package_of_something_else_says_what_is_needed(tmp_path):

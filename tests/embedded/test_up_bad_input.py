@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from tests.embedded.running import manifest, nightlatch
+from tests.embedded.command import nightlatch
+from tests.embedded.running import manifest
 
 
 def edited(minilm, change):
@@ -62,27 +63,34 @@ def test_a_file_in_the_way_of_the_state_directory(tmp_path, minilm):
     assert f"error: cannot use {tmp_path / 'state'} as the state directory: File exists" in ended.stderr
 
 
-async def test_a_model_that_is_missing_is_said_and_its_neighbour_works(start, minilm, tmp_path):
-    documents = [json.loads(each) for each in manifest("one", "two", model=minilm).split("---\n")]
-    documents[0]["spec"]["model"]["source"]["path"] = str(tmp_path / "nowhere")
-    up = start("---\n".join(json.dumps(each) + "\n" for each in documents))
+@pytest.fixture(scope="module")
+def up(lasting, minilm, tmp_path_factory):
+    """Of three endpoints only `two` can start."""
+    documents = [json.loads(each) for each in manifest("one", "two", "three", model=minilm).split("---\n")]
+    models = {each["metadata"]["name"]: each["spec"].get("model") for each in documents}
+    models["one"]["source"]["path"] = str(tmp_path_factory.mktemp("empty") / "nowhere")
+    models["three"]["digest"] = "sha256:" + "0" * 64
+    return lasting("---\n".join(json.dumps(each) + "\n" for each in documents))
+
+
+async def test_a_model_that_is_missing_is_said_and_its_neighbour_works(up):
     await up.ready("two")
-    await told_and_refused(up, str(tmp_path / "nowhere"))
+    await told_and_refused(up, "one", "/nowhere")
     connection = await up.connect("two")
     assert (await connection.send(up.embedding("two", up.key("two-bot")))).status == 200
 
 
-async def test_a_digest_that_does_not_match_is_said_to_the_caller_at_once(start, minilm):
-    text = edited(minilm, lambda spec: spec["model"].update(digest="sha256:" + "0" * 64))
-    await told_and_refused(start(text), "digest")
+async def test_a_digest_that_does_not_match_is_said_to_the_caller_at_once(up):
+    await told_and_refused(up, "three", "digest")
 
 
-async def told_and_refused(up, word):
+async def told_and_refused(up, name, word):
     """The caller gets 503 with a reason; the person at the keyboard the details."""
-    await up.until("the key", (up.files("one-bot") / "api-key").exists)
-    await up.until("the listener", lambda: up.listens("one"))
-    connection = await up.connect("one")
-    reply = await connection.send(up.embedding("one", up.key("one-bot")))
+    await up.until("the key", (up.files(f"{name}-bot") / "api-key").exists)
+    await up.started()
+    await up.until("the listener", lambda: up.listens(name))
+    connection = await up.connect(name)
+    reply = await connection.send(up.embedding(name, up.key(f"{name}-bot")))
     assert reply.status == 503, reply
     assert "retry-after" in reply.headers
     await up.until("the reason", lambda: word in up.printed)

@@ -3,13 +3,28 @@
 import time
 
 import pytest
+import yaml
 
-from tests.embedded.running import manifest, nightlatch
+from tests.embedded.command import nightlatch
+from tests.embedded.running import manifest
+
+
+@pytest.fixture(scope="module")
+def up(lasting, minilm):
+    return lasting(manifest("one", "two", model=minilm, idle_after="10m"))
 
 
 @pytest.fixture
-async def edited(start, minilm):
-    return await start(manifest("one", "two", model=minilm, idle_after="10m")).ready("one", "two")
+async def edited(up, minilm):
+    """The manifest as it was at the start, whatever the test before did to it, and `one` awake."""
+    up.manifest.write_text(manifest("one", "two", model=minilm, idle_after="10m"))
+    await up.ready("one", "two")
+
+    async def answers():
+        return await status(up, "one", up.key("one-bot")) == 200
+
+    await up.until("an answer", answers)
+    return up
 
 
 async def status(up, name, key, gateway=0):
@@ -43,8 +58,9 @@ async def test_an_endpoint_that_a_client_no_longer_names_refuses_its_key_within_
 
 async def test_a_document_that_is_removed_is_an_object_deleted(edited):
     documents = edited.manifest.read_text().split("---\n")
+    before = len(edited.printed)
     edited.manifest.write_text("---\n".join(documents[:2]))
-    await edited.until("the deletion", lambda: "default/two deleted" in edited.printed)
+    await edited.until("the deletion", lambda: "default/two deleted" in edited.printed[before:])
     listed = nightlatch("get", "ie", "--state-dir", edited.state)
     assert "two" not in listed.stdout
     assert "one" in listed.stdout
@@ -53,14 +69,41 @@ async def test_a_document_that_is_removed_is_an_object_deleted(edited):
 
 
 async def test_a_broken_edit_names_file_document_and_field_and_the_last_good_stays(edited):
-    good = edited.manifest.read_text()
+    good, before = edited.manifest.read_text(), len(edited.printed)
     edited.manifest.write_text(good.replace('"idleAfter": "10m"', '"idleAfter": "ten minutes"', 1))
-    await edited.until("the message", lambda: "error:" in edited.printed)
-    [line] = [line for line in edited.printed.splitlines() if "error:" in line]
+    await edited.until("the message", lambda: "error:" in edited.printed[before:])
+    [line] = [line for line in edited.printed[before:].splitlines() if "error:" in line]
     assert f"{edited.manifest}, document 1 (InferenceEndpoint one): spec.scaling.idleAfter" in line
     assert (await edited.view("one")).ready
     assert await status(edited, "one", edited.key("one-bot")) == 200
 
     edited.manifest.write_text("kind: [")
-    await edited.until("the message", lambda: "is not YAML" in edited.printed)
+    await edited.until("the message", lambda: "is not YAML" in edited.printed[before:])
     assert (await edited.view("two")).ready
+
+
+async def test_package_makes_a_package_that_its_snippet_serves(edited, minilm_source, tmp_path):
+    made = nightlatch("package", minilm_source, "--output", tmp_path / "mine", "--name", "my_model")
+    assert made.returncode == 0, made.stderr
+    digest = made.stdout.splitlines()[1]
+    snippet = yaml.safe_load(made.stdout.split("\n\n", 1)[1])
+    assert snippet["spec"]["model"] == {
+        "name": "my_model",
+        "source": {"path": str(tmp_path / "mine")},
+        "digest": digest,
+    }
+    client = {"endpoints": [{"name": "my-model"}], "apiKey": {}}
+    bot = {"apiVersion": snippet["apiVersion"], "kind": "InferenceClient", "metadata": {"name": "my-model-bot"}}
+    added = yaml.safe_dump_all([snippet, {**bot, "spec": client}])
+    edited.manifest.write_text(edited.manifest.read_text() + "---\n" + added)
+    await edited.ready("my-model")
+    called = nightlatch("call", "my-model", "--text", "x", "--state-dir", edited.state)
+    assert called.returncode == 0, called.stderr
+
+
+async def test_delete_takes_effect_in_a_running_up(edited):
+    before = len(edited.printed)
+    deleted = nightlatch("delete", "ie", "two", "--state-dir", edited.state)
+    assert deleted.returncode == 0, deleted.stderr
+    assert "unless you take it out of" in deleted.stderr
+    await edited.until("the deletion", lambda: "default/two deleted" in edited.printed[before:])

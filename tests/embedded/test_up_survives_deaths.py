@@ -8,13 +8,22 @@ import sys
 import psutil
 import pytest
 
-from tests.embedded.running import ENVIRONMENT, manifest, nightlatch
+from tests.embedded.command import nightlatch
+from tests.embedded.running import ENVIRONMENT, manifest
+
+
+@pytest.fixture(scope="module")
+def up(lasting, minilm):
+    return lasting(manifest("one", model=minilm, idle_after="10m"))
 
 
 @pytest.fixture
-async def warm(start, minilm):
-    """An endpoint that is awake and stays so."""
-    up = await start(manifest("one", model=minilm, idle_after="10m")).ready("one")
+async def warm(up):
+    """An endpoint that is awake and stays so; an `up` that the test before ended runs again."""
+    if up.process.poll() is not None:
+        up.start()
+    await up.started()
+    await up.ready("one")
     connection = await up.connect("one")
     assert (await connection.send(up.embedding("one", up.key("one-bot")))).status == 200
     await up.until("Awake", lambda: _state_is(up, "Awake"))
@@ -101,19 +110,6 @@ async def test_after_sigkill_the_next_start_ends_the_orphans_and_keeps_the_keys(
     assert {orphan.pid for orphan in left} <= running
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_ctrl_c_ends_every_child_and_exits_with_0(start, minilm, number):
-    up = await start(manifest("one", model=minilm)).ready("one")
-    connection = await up.connect("one")
-    assert (await connection.send(up.embedding("one", up.key("one-bot")))).status == 200
-    children = up.children()
-    assert len(children) >= 3
-    up.process.send_signal(number)
-    assert await asyncio.to_thread(up.process.wait, 30) == 0
-    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
-    assert "Traceback" not in up.printed
-
-
 async def test_a_second_up_on_the_same_state_directory_is_refused(warm):
     second = nightlatch("up", warm.manifest, "--state-dir", warm.state, "--port", "0")
     assert second.returncode == 1
@@ -154,3 +150,13 @@ def test_a_state_directory_without_permission_is_a_clear_error(tmp_path, minilm)
     assert f"error: cannot use {locked / 'state'} as the state directory: Permission denied" in ended.stderr
     assert "--state-dir" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_ctrl_c_ends_every_child_and_exits_with_0(warm, number):
+    children = warm.children()
+    assert len(children) >= 3
+    warm.process.send_signal(number)
+    assert await asyncio.to_thread(warm.process.wait, 30) == 0
+    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+    assert "Traceback" not in warm.printed
