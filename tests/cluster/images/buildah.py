@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.images.inputs import DIRECTORY, Target
+from tests.cluster.images.inputs import DIRECTORY, REGISTRY, Target
+from tests.cluster.node import base
 from tests.cluster.node.errors import NodeError
 from tests.cluster.node.paths import REPOSITORY, cache_directory
 from tests.cluster.node.progress import Progress
@@ -46,7 +47,7 @@ class Image:
 
 
 def root() -> Path:
-    """Return the directory of the storage; deleting it (`prune`) costs a build, nothing else."""
+    """Return the directory of the storage; deleting it costs a build, nothing else."""
     return cache_directory() / "images"
 
 
@@ -64,9 +65,9 @@ def command(*arguments: str) -> list[str]:
     return [*private, "buildah", *storage, *arguments]
 
 
-def build(target: Target, name: str, base: Path, progress: Progress) -> None:
-    """Build one target as `name`; steps whose inputs are known are taken from the storage."""
-    arguments = [f"BASE=oci-archive:{base}", f"UV_CACHE_DIR={UV_CACHE}", *target.arguments]
+def build(target: Target, name: str, archive: Path, progress: Progress) -> None:
+    """Build one target as `name` on the base in `archive`; steps whose inputs are known are taken from the storage."""
+    arguments = [f"BASE=oci-archive:{archive}", f"UV_CACHE_DIR={UV_CACHE}", *target.arguments]
     arguments += [f"{key}={os.environ[key]}" for key in PASSED_ON if os.environ.get(key)]
     options = ["--isolation", "chroot", "--network", "host", "--layers", *_volumes()]
     options += [f"--build-arg={argument}" for argument in arguments]
@@ -87,7 +88,7 @@ def find(name: str) -> Image | None:
     return Image(name, found["Manifest"].encode(), found["Config"].encode(), _layers(found["FromImageID"]))
 
 
-def archive(reference: str, name: str, path: Path) -> None:
+def export(reference: str, name: str, path: Path) -> None:
     """Write the whole image, called `name`, as an archive, for clusters that share no disk with us."""
     # Not oci-archive: it compresses, which takes minutes for torch.
     done = subprocess.run(command("push", "--quiet", reference, f"docker-archive:{path}:{name}"), check=False)
@@ -95,9 +96,19 @@ def archive(reference: str, name: str, path: Path) -> None:
         raise NodeError(f"buildah could not write {path}; its words are above")
 
 
-def prune() -> None:
-    """Remove every image from the storage."""
-    subprocess.run(command("rmi", "--all", "--force"), check=False, capture_output=True)
+def names() -> list[str]:
+    """Return the names of all images in the storage, the base's aside."""
+    listed = subprocess.run(
+        command("images", "--format", "{{.Name}}:{{.Tag}}"), check=True, capture_output=True, text=True
+    )
+    return [name for name in listed.stdout.split() if name.startswith(REGISTRY) and name != base.REFERENCE]
+
+
+def remove(superseded: list[str]) -> None:
+    """Remove images by name, and then what no image is built on; the steps of the others stay known."""
+    if superseded:
+        subprocess.run(command("rmi", *superseded), check=False, capture_output=True)
+    subprocess.run(command("rmi", "--prune"), check=False, capture_output=True)
 
 
 def _volumes() -> list[str]:

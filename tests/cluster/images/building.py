@@ -22,6 +22,15 @@ def built(name: str, progress: Progress) -> Image:
         return buildah.find(wanted) or _build(target, wanted, archive, progress)
 
 
+def remove_superseded(progress: Progress) -> None:
+    """Remove the images that are not of this state of the checkout."""
+    buildah.ensure()
+    archive = base.image(progress)
+    wanted = {reference(target, archive) for target in TARGETS.values()}
+    with exclusive(buildah.root() / "lock", progress):
+        buildah.remove([name for name in buildah.names() if name not in wanted])
+
+
 def _build(target: Target, wanted: str, archive: Path, progress: Progress) -> Image:
     progress.step(f"Building {wanted}")
     buildah.build(target, wanted, archive, progress)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from tests.cluster.images import buildah
-from tests.cluster.images.building import built
+from tests.cluster.images.building import built, remove_superseded
 from tests.cluster.images.inputs import TARGETS
 from tests.cluster.images.loading import load as load_into
 from tests.cluster.node import record
@@ -55,13 +55,13 @@ def load(state: State, tags: tuple[str, ...], names: tuple[str, ...]) -> None:
 def archive(name: str, path: Path) -> None:
     """Write one image as a Docker archive, to be loaded elsewhere."""
     reference = built(name, Progress()).reference
-    buildah.archive(reference, reference, path)
+    buildah.export(reference, reference, path)
 
 
 @commands.command()
 def prune() -> None:
-    """Remove all that was built; the next build starts from the base."""
-    buildah.prune()
+    """Remove the images of other states of the checkout."""
+    remove_superseded(Progress())
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ def _take(known: Record, archive: bytes) -> None:
 def _load_archive(known: Record, image: Image, name: str, progress: Progress) -> None:
     with tempfile.TemporaryDirectory(dir=buildah.root()) as directory:
         path = Path(directory) / "image.oci.tar"
-        buildah.archive(image.reference, name, path)
+        buildah.export(image.reference, name, path)
         if known.cluster == "node":
             bundled.load_image(known, path)
         else:
