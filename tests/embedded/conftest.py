@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from nightlatch_server.package import write_package
 from tests.embedded.running import ENVIRONMENT, ROOT, Up, manifest
+from tests.unit.model_server import tiny_model
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,14 @@ def minilm() -> Path:
         script = ROOT / "examples" / "models" / "minilm.py"
         subprocess.run([sys.executable, script, directory], check=True, env=ENVIRONMENT)
     return directory
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    """A model package that loads in no time, where a test does not ask what the model says."""
+    root = tmp_path_factory.mktemp("tiny")
+    write_package(tiny_model.write(root / "source"), root / "package", name="tiny")
+    return root / "package"
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ from tests.embedded.command import nightlatch
 from tests.embedded.running import manifest
 
 
-def edited(minilm, change):
+def edited(tiny, change):
     """A good manifest with one change to the endpoint's spec."""
-    documents = [json.loads(each) for each in manifest("one", model=minilm).split("---\n")]
+    documents = [json.loads(each) for each in manifest("one", model=tiny).split("---\n")]
     change(documents[0]["spec"])
     return "---\n".join(json.dumps(each) + "\n" for each in documents)
 
@@ -36,10 +36,10 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_a_manifest_is_named_by_file_document_and_field(tmp_path, minilm, mistake):
+def test_a_mistake_in_a_manifest_is_named_by_file_document_and_field(tmp_path, tiny, mistake):
     change, said = MISTAKES[mistake]
     file = tmp_path / "app.yaml"
-    file.write_text(edited(minilm, change))
+    file.write_text(edited(tiny, change))
     ended = nightlatch("up", file, "--state-dir", tmp_path / "state", "--port", "0")
     assert ended.returncode == 2, ended.stderr
     assert ended.stderr.startswith(f"error: {file}, document 1 (InferenceEndpoint one): ")
@@ -55,8 +55,8 @@ def test_a_file_that_is_not_there(tmp_path):
     assert ended.stderr.startswith(f"error: no such file: {tmp_path / 'none.yaml'}")
 
 
-def test_a_file_in_the_way_of_the_state_directory(tmp_path, minilm):
-    (tmp_path / "app.yaml").write_text(manifest("one", model=minilm))
+def test_a_file_in_the_way_of_the_state_directory(tmp_path, tiny):
+    (tmp_path / "app.yaml").write_text(manifest("one", model=tiny))
     (tmp_path / "state").write_text("")
     ended = nightlatch("up", tmp_path / "app.yaml", "--state-dir", tmp_path / "state", "--port", "0")
     assert ended.returncode == 1
@@ -64,9 +64,9 @@ def test_a_file_in_the_way_of_the_state_directory(tmp_path, minilm):
 
 
 @pytest.fixture(scope="module")
-def up(lasting, minilm, tmp_path_factory):
+def up(lasting, tiny, tmp_path_factory):
     """Of three endpoints only `two` can start."""
-    documents = [json.loads(each) for each in manifest("one", "two", "three", model=minilm).split("---\n")]
+    documents = [json.loads(each) for each in manifest("one", "two", "three", model=tiny).split("---\n")]
     models = {each["metadata"]["name"]: each["spec"].get("model") for each in documents}
     models["one"]["source"]["path"] = str(tmp_path_factory.mktemp("empty") / "nowhere")
     models["three"]["digest"] = "sha256:" + "0" * 64

@@ -10,14 +10,14 @@ from tests.embedded.running import manifest
 
 
 @pytest.fixture(scope="module")
-def up(lasting, minilm):
-    return lasting(manifest("one", "two", model=minilm, idle_after="10m"))
+def up(lasting, tiny):
+    return lasting(manifest("one", "two", model=tiny, idle_after="10m"))
 
 
 @pytest.fixture
-async def edited(up, minilm):
+async def edited(up, tiny):
     """The manifest as it was at the start, whatever the test before did to it, and `one` awake."""
-    up.manifest.write_text(manifest("one", "two", model=minilm, idle_after="10m"))
+    up.manifest.write_text(manifest("one", "two", model=tiny, idle_after="10m"))
     await up.ready("one", "two")
 
     async def answers():
@@ -34,26 +34,35 @@ async def status(up, name, key, gateway=0):
     return reply.status
 
 
-async def test_an_endpoint_that_a_client_no_longer_names_refuses_its_key_within_a_second(edited, minilm):
+async def test_an_endpoint_that_a_client_no_longer_names_refuses_its_key_within_a_second(edited):
     key = edited.key("one-bot")
     assert await status(edited, "one", key) == 200
     text = edited.manifest.read_text()
-    edited.manifest.write_text(
-        text.replace(
-            '{"name": "one-bot"}, "spec": {"endpoints": [{"name": "one"}]',
-            '{"name": "one-bot"}, "spec": {"endpoints": []',
-        )
+    unnamed = text.replace(
+        '{"name": "one-bot"}, "spec": {"endpoints": [{"name": "one"}]',
+        '{"name": "one-bot"}, "spec": {"endpoints": []',
     )
-    assert edited.manifest.read_text() != text
-    started = time.monotonic()
+    assert unnamed != text
     ca = (edited.files("one-bot") / "ca.crt").read_bytes()
     assert ca
 
     async def is_refused():
         return await status(edited, "one", key) == 401
 
+    crowded = crowding()
+    started = time.monotonic()
+    edited.manifest.write_text(unnamed)
     await edited.until("the refusal", is_refused)
-    assert time.monotonic() - started < 1.5, "an edit is noticed in at most half a second, and revoked within one"
+    took, crowded = time.monotonic() - started, max(crowded, crowding())
+    assert took < 1.5 * crowded, "an edit is noticed in at most half a second, and revoked within one"
+
+
+def crowding():
+    """How many times longer work takes because other programs use the processor too; 1 on a quiet machine."""
+    wall, own = time.perf_counter(), time.thread_time()
+    while time.thread_time() - own < 0.1:
+        pass
+    return max(1.0, (time.perf_counter() - wall) / (time.thread_time() - own))
 
 
 async def test_a_document_that_is_removed_is_an_object_deleted(edited):

@@ -66,9 +66,9 @@ async def answered_by_one_wake(up, *, http2):
     assert after - before == 1
 
 
-async def test_five_sleeps_lose_nothing_with_two_gateways(start, minilm):
+async def test_five_sleeps_lose_nothing_with_two_gateways(start, tiny):
     """On both gateways, calls meet an endpoint that sleeps, that wakes, that is awake, and that drains."""
-    up = await start(manifest("one", model=minilm, idle_after="1s"), gateways=2).ready("one")
+    up = await start(manifest("one", model=tiny, idle_after="1s"), gateways=2).ready("one")
     statuses: list[int] = []
     for cycle in range(CYCLES):
         statuses += await both_gateways(up)

@@ -13,8 +13,8 @@ from tests.embedded.running import ENVIRONMENT, manifest
 
 
 @pytest.fixture(scope="module")
-def up(lasting, minilm):
-    return lasting(manifest("one", model=minilm, idle_after="10m"))
+def up(lasting, tiny):
+    return lasting(manifest("one", model=tiny, idle_after="10m"))
 
 
 @pytest.fixture
@@ -125,9 +125,9 @@ async def test_a_port_in_use_is_refused_before_anything_starts(warm, tmp_path):
     assert not list((tmp_path / "state" / "processes").iterdir())
 
 
-def test_a_state_directory_without_permission_is_a_clear_error(tmp_path, minilm):
+def test_a_state_directory_without_permission_is_a_clear_error(tmp_path, tiny):
     """Root may do everything, so a root steps down, once all is imported."""
-    (tmp_path / "app.yaml").write_text(manifest("one", model=minilm))
+    (tmp_path / "app.yaml").write_text(manifest("one", model=tiny))
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
     for parent in (tmp_path, *tmp_path.parents[:2]):

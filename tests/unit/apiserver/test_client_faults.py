@@ -10,35 +10,49 @@ from nightlatch.apiserver.errors import ApiServerError
 from tests.unit.apiserver.stand_in_api import StandInApi, event, pod, status
 
 
-async def fault(*answers, method="GET"):
-    api = StandInApi(*answers)
+@pytest.fixture(scope="module")
+async def served():
+    api = StandInApi()
     async with api.serving() as connection:
+        yield api, connection
+
+
+@pytest.fixture
+def fault(served):
+    """`await fault(answer)`: the error that a request for it ends with."""
+
+    async def fault(answer, method="GET"):
+        api, connection = served
+        api.lists, api.requests = [answer], []
         with pytest.raises(ApiServerError) as caught:
             await connection.request(method, "/api/v1/pods")
-    # Where a connection breaks off, aiohttp may ask again what changes nothing.
-    assert len(api.requests) == 1 or (method, caught.value.code) == ("GET", 0), "retried behind the caller's back"
-    return caught.value
+        # Where a connection breaks off, aiohttp may ask again what changes nothing.
+        asked_once = len(api.requests) == 1 or (method, caught.value.code) == ("GET", 0)
+        assert asked_once, "retried behind the caller's back"
+        return caught.value
+
+    return fault
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 409, 410, 422])
-async def test_what_would_be_refused_again_is_not_transient(code):
+async def test_what_would_be_refused_again_is_not_transient(fault, code):
     error = await fault(lambda _: status(code, "Reason", "why"))
     assert (error.code, error.reason, str(error), error.transient) == (code, "Reason", "why", False)
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
-async def test_what_may_succeed_later_is_transient(code, method):
+async def test_what_may_succeed_later_is_transient(fault, code, method):
     assert (await fault(lambda _: status(code, "Reason", "why"), method=method)).transient
 
 
-async def test_the_fields_that_were_refused_are_named():
+async def test_the_fields_that_were_refused_are_named(fault):
     causes = [{"field": "spec.model", "message": "two sources"}, {}]
     error = await fault(lambda _: status(422, "Invalid", "invalid", causes=causes))
     assert error.causes == (("spec.model", "two sources"), ("", ""))
 
 
-async def test_a_proxy_that_answers_in_html_is_quoted_in_short():
+async def test_a_proxy_that_answers_in_html_is_quoted_in_short(fault):
     error = await fault(lambda _: web.Response(status=502, text="<html>" + "x" * 10_000))
     assert error.transient
     assert str(error).startswith("<html>")
@@ -46,7 +60,7 @@ async def test_a_proxy_that_answers_in_html_is_quoted_in_short():
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH"])
-async def test_a_connection_that_breaks_off_is_no_answer(method):
+async def test_a_connection_that_breaks_off_is_no_answer(fault, method):
     def break_off(request):
         request.transport.abort()
         return web.Response()
