@@ -45,7 +45,7 @@ class _Operator:
         self._board = WakeBoard()
         self._store = KubernetesStore(api, namespaces=config.watch_namespaces, own=own)
         self._workloads = KubernetesWorkloads(api, config.cluster(), config.watch_namespaces)
-        self._kopf = KopfEvents(api, config.watch_namespaces)
+        self._kopf = KopfEvents(api, identity, config.watch_namespaces)
         self._recorder = EventRecorder(api, identity)
         self._controller = Controller(
             self._store, self._workloads, config.settings(), board=self._board, watch_ours=self._kopf.watch

@@ -27,11 +27,12 @@ class StopAskedError(Exception):
 class KopfEvents:
     """Run `run()` as a task; `watch` is a `nightlatch.controller.events.Watch`.
 
-    namespaces: those to watch; empty: all of them.
+    identity: this replica's name. namespaces: those to watch; empty: all of them.
     """
 
-    def __init__(self, api: ApiServer, namespaces: tuple[str, ...] = ()) -> None:
+    def __init__(self, api: ApiServer, identity: str, namespaces: tuple[str, ...] = ()) -> None:
         self._api = api
+        self._identity = identity
         self._namespaces = namespaces
         self._queues: dict[str, asyncio.Queue[WatchEvent]] = {kind.kind: asyncio.Queue() for kind in OUR_KINDS}
 
@@ -40,6 +41,8 @@ class KopfEvents:
         await kopf.operator(
             registry=self._registry(),
             settings=_settings(),
+            # Its own guess needs a user name, which a container's uid has not.
+            identity=self._identity,
             standalone=True,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,

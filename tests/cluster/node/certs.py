@@ -55,6 +55,7 @@ def authority(name: str, now: dt.datetime) -> Issued:
     builder = _unsigned(_subject(name, ()), _subject(name, ()), key, now)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     return Issued(key, builder.sign(key, hashes.SHA256()))
 
 
@@ -117,6 +118,9 @@ def _leaf(
     builder = _unsigned(subject, by.certificate.subject, key, now)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
+    # As Go's own issuers do; Python 3.13 refuses a certificate that does not name its issuer's key.
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
+    builder = builder.add_extension(issuer, critical=False)
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
