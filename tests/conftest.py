@@ -6,6 +6,7 @@ _ORDER = ("embedded", "contract", "chart", "golden", "unit")
 _SHARED = "shared"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file shares its fixtures, so it stays in one process; so do all tests that share one running `up`."""
     for item in items:

@@ -4,6 +4,8 @@ import asyncio
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -130,8 +132,10 @@ def test_a_state_directory_without_permission_is_a_clear_error(tmp_path, tiny):
     (tmp_path / "app.yaml").write_text(manifest("one", model=tiny))
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o500)
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
+    temporary = Path(tempfile.gettempdir())
+    for parent in (tmp_path, *tmp_path.parents):
+        if temporary in parent.parents:
+            parent.chmod(0o755)
     program = (
         "import os, sys, nightlatch.cli.up; from nightlatch.cli import main\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
