@@ -127,21 +127,26 @@ async def test_a_port_in_use_is_refused_before_anything_starts(warm, tmp_path):
     assert not list((tmp_path / "state" / "processes").iterdir())
 
 
-def test_a_state_directory_without_permission_is_a_clear_error(tmp_path, tiny):
+@pytest.fixture
+def public():
+    """A directory whose path anybody may go, and short enough for a Unix socket below it."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
+
+
+def test_a_state_directory_without_permission_is_a_clear_error(public, tiny):
     """Root may do everything, so a root steps down, once all is imported."""
-    (tmp_path / "app.yaml").write_text(manifest("one", model=tiny))
-    locked = tmp_path / "locked"
+    (public / "app.yaml").write_text(manifest("one", model=tiny))
+    locked = public / "locked"
     locked.mkdir(mode=0o500)
-    temporary = Path(tempfile.gettempdir())
-    for parent in (tmp_path, *tmp_path.parents):
-        if temporary in parent.parents:
-            parent.chmod(0o755)
     program = (
         "import os, sys, nightlatch.cli.up; from nightlatch.cli import main\n"
         "if os.geteuid() == 0: os.seteuid(65534)\n"
         "main(sys.argv[1:])"
     )
-    arguments = ["up", tmp_path / "app.yaml", "--state-dir", locked / "state", "--port", "0"]
+    arguments = ["up", public / "app.yaml", "--state-dir", locked / "state", "--port", "0"]
     ended = subprocess.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
