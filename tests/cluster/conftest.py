@@ -69,7 +69,7 @@ def installation() -> Iterator[Installation]:
     state = Path(given or tempfile.mkdtemp(prefix="nightlatch-e2e-"))
     try:
         if not given:
-            node("up", "--state-dir", str(state), *(["--install-packages"] if os.environ.get("CI") else []))
+            node("up", "--state-dir", str(state))
         references = images("load", "--state-dir", str(state), "operator", "gateway", "model-server")
         kubeconfig = node("kubeconfig", "--state-dir", str(state))
         install(kubeconfig, references)

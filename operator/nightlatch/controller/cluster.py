@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from nightlatch.api import names
-from nightlatch.api.meta import SECRET, Key
+from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, Key
 from nightlatch.apiserver.client import ApiServer, connect
 from nightlatch.controller import probes
 from nightlatch.controller.autoscaler import Autoscaler
@@ -68,6 +68,13 @@ class _Operator:
             group.create_task(self._autoscaler.run(), name="autoscaler")
             group.create_task(declare_endpoints(self._store, self._autoscaler, "Cluster"), name="endpoints")
             group.create_task(self._recorder.run(), name="events")
+            group.create_task(self._restore_deployments(), name="restore")
+
+    async def _restore_deployments(self) -> None:
+        """One that somebody deleted comes back at once; what else they deleted, at the next resync."""
+        async for key in self._workloads.changes():
+            if await self._workloads.observe(key) is None:
+                self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
 
     def figures(self, *, leading: bool) -> probes.Figures:
         """For probes and metrics."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import yaml
 
-from tests.cluster.node import base, borrowed, bundled, record
+from tests.cluster.node import base, borrowed, bundled, record, requirements
 from tests.cluster.node.build import built
 from tests.cluster.node.errors import NodeError
 from tests.cluster.node.images import binary_archive
@@ -131,6 +131,13 @@ def tool(name: str) -> None:
 def base_image() -> None:
     """Print the path of an archive of a Debian 13 base with Python 3.13, made on first use (root)."""
     click.echo(base.image(Progress()))
+
+
+@commands.command()
+def prepare() -> None:
+    """Let apt-get install what nodes and image builds need; prints what was missing."""
+    for package in requirements.prepare():
+        click.echo(package)
 
 
 @commands.command()

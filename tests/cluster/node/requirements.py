@@ -17,6 +17,7 @@ PODS = {
     "nft": "nftables",
     "nsenter": "util-linux",
 }
+IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 NEEDED_PLUGINS = ("host-local", "loopback", "ptp")
 # Not on everyone's PATH, root included.
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
@@ -39,6 +40,15 @@ def ensure(*, runs_pods: bool, install: bool) -> None:
             f"Missing here: {packages}. On Debian or Ubuntu: apt-get install --no-install-recommends {packages}\n"
             "(or give --install-packages)"
         )
+
+
+def prepare() -> list[str]:
+    """Install every Debian package that nodes and image builds need and that is not here; returns their names."""
+    missing = missing_packages(runs_pods=True)
+    missing += sorted(package for program, package in IMAGES.items() if not shutil.which(program))
+    if missing:
+        _apt_install(missing)
+    return missing
 
 
 def missing_packages(*, runs_pods: bool) -> list[str]:
