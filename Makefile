@@ -17,7 +17,7 @@ demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour, from nothing:
 	@$(BIN)/nightlatch demo
 
 test: $(VENV)/dev.stamp models/minilm/model.json ## Everything that needs no root: unit, golden, contract, embedded, chart
-	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files in step
 	@$(BIN)/ruff check .
