@@ -37,7 +37,7 @@ cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux;
 
 images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them where it is up
 	@if $(BIN)/python -m tests.cluster.node kubeconfig >/dev/null 2>&1; then \
-		$(BIN)/python -m tests.cluster.images load; else $(BIN)/python -m tests.cluster.images build; fi
+		$(BIN)/python -m tests.cluster.images load --released; else $(BIN)/python -m tests.cluster.images build; fi
 
 cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
 	@$(BIN)/python -m tests.cluster.node down --cluster $(CLUSTER)

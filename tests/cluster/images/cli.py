@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import click
+import yaml
 
 from tests.cluster.images import buildah
 from tests.cluster.images.building import built, remove_superseded
@@ -12,7 +13,7 @@ from tests.cluster.images.loading import load as load_into
 from tests.cluster.node import record
 from tests.cluster.node.cli import state_option
 from tests.cluster.node.errors import NodeError
-from tests.cluster.node.paths import State
+from tests.cluster.node.paths import REPOSITORY, State
 from tests.cluster.node.progress import Progress
 
 names_argument = click.argument("names", nargs=-1, type=click.Choice(list(TARGETS)))
@@ -34,8 +35,9 @@ def build(names: tuple[str, ...]) -> None:
 @commands.command()
 @state_option
 @click.option("--tag", "tags", multiple=True, help="Another tag that they are to have there.")
+@click.option("--released", is_flag=True, help="Also name them as the chart does by default.")
 @names_argument
-def load(state: State, tags: tuple[str, ...], names: tuple[str, ...]) -> None:
+def load(state: State, tags: tuple[str, ...], released: bool, names: tuple[str, ...]) -> None:
     """Build the images, give them to the cluster that is up, and print their references."""
     known = record.read(state.record)
     if known is None:
@@ -44,9 +46,19 @@ def load(state: State, tags: tuple[str, ...], names: tuple[str, ...]) -> None:
         progress = Progress()
         image = built(name, progress)
         repository = image.reference.rpartition(":")[0]
-        load_into(state, known, image, (image.reference, *(f"{repository}:{tag}" for tag in tags)), progress)
+        others = (*(f"{repository}:{tag}" for tag in tags), *([released_reference(name)] if released else []))
+        load_into(state, known, image, (image.reference, *others), progress)
         progress.step(f"{image.reference} is in the cluster")
         click.echo(image.reference)
+
+
+def released_reference(name: str) -> str:
+    """The image that the chart takes when no value says otherwise."""
+    chart = REPOSITORY / "charts" / "nightlatch"
+    values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
+    version = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
+    repositories = (values[component]["image"]["repository"] for component in ("operator", "gateway", "modelServer"))
+    return next(f"{repository}:{version}" for repository in repositories if repository.endswith(f"/{name}"))
 
 
 @commands.command()
