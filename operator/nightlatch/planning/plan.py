@@ -35,7 +35,7 @@ def plan(endpoint: EndpointSubject, observed: Observed, now: datetime) -> Plan:
         apply=_actions(situation, upstream, blocked=taken or orphan is not None),
         delete=tuple(found for found in (orphan, server.delete, upstream.delete) if found),
         status=status if status != endpoint.status else None,
-        requeue_after=_next_renewal((server, upstream), now),
+        requeue_after=None if _never_accepted(situation) else _next_renewal((server, upstream), now),
     )
 
 
@@ -70,11 +70,16 @@ def _document_taken(found: SecretView | None, owner: Owner) -> bool:
 
 def _actions(situation: Situation, upstream: LeafDecision, *, blocked: bool) -> tuple[Action, ...]:
     put = None if blocked else situation.document.put
-    never_accepted = situation.endpoint.rejection is not None and situation.document.current is None
+    never_accepted = _never_accepted(situation)
     issues = () if never_accepted else tuple(leaf.issue for leaf in situation.leaves if leaf.issue)
     observed, namespace = situation.observed, situation.endpoint.key.namespace
     trust = () if never_accepted else publish_trust(observed.settings, observed.authority, namespace)
     return (*((put,) if put else ()), *issues, *trust, *_workload(situation, upstream))
+
+
+def _never_accepted(situation: Situation) -> bool:
+    """Nothing is issued for it, so nothing is due: only another spec calls for work."""
+    return situation.endpoint.rejection is not None and situation.document.current is None
 
 
 def _workload(situation: Situation, upstream: LeafDecision) -> tuple[EnsureWorkload, ...]:

@@ -160,7 +160,10 @@ def test_an_unreadable_spec_is_said_and_grants_nobody_anything_new():
 def test_what_was_never_accepted_gets_nothing_made():
     broken = endpoint(scaling={"idle": "Standby"})
     observed = replace(issued(endpoint()), server_tls=None, upstream_tls=None)
-    assert plan(broken, observed, NOW).apply == ()
+    planned = plan(broken, observed, NOW)
+    assert planned.apply == ()
+    # Not even a look again: what waits for another spec must not keep the operator busy.
+    assert planned.requeue_after is None
     assert conditions(broken, observed)["WorkloadAvailable"][:2] == ("False", "NotAccepted")
 
 
