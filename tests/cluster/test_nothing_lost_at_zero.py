@@ -51,8 +51,8 @@ async def test_steady_load_over_ten_sleeps_loses_nothing(installation: Installat
     cycles = rounds = 0
     while cycles < CYCLES:
         statuses += [status for each in await asyncio.gather(*(calls(caller) for _ in range(6))) for status in each]
-        # Pauses around idleAfter and the drain: calls meet an endpoint that is awake, that drains, and that sleeps.
-        await asyncio.sleep(1.0 + 0.5 * (rounds % 8))
+        # Pauses around the time that falling asleep takes: calls meet an endpoint awake, draining, asleep and waking.
+        await asyncio.sleep(3.0 + 1.5 * (rounds % 6))
         rounds += 1
         cycles = slept(installation, namespace)
         assert rounds < 150, f"only {cycles} cycles in {rounds} rounds"
