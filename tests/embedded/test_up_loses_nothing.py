@@ -55,7 +55,8 @@ async def test_200_calls_over_http2_are_all_answered_by_one_wake(shared):
 async def answered_by_one_wake(up, *, http2):
     before = up.printed.count("default/one Waking → Awake") + up.printed.count("default/one Asleep → Awake")
     answers = await burst(up, http2=http2)
-    assert [answer.status_code for answer in answers] == [200] * (CLIENTS * CALLS_EACH), answers[0].text
+    assert [(answer.status_code, answer.text) for answer in answers if answer.status_code != 200] == []
+    assert len(answers) == CLIENTS * CALLS_EACH
     assert {answer.http_version for answer in answers} == {"HTTP/2" if http2 else "HTTP/1.1"}
     assert up.observer.model_servers() == 1
     await up.asleep("one")
