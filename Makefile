@@ -42,8 +42,8 @@ images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, builda
 cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
 	@$(BIN)/python -m tests.cluster.node down --cluster $(CLUSTER)
 
-e2e: $(VENV)/dev.stamp ## Cluster tests, one file per promise (root, Linux)
-	@$(BIN)/pytest tests/cluster
+e2e: $(VENV)/dev.stamp models/minilm/model.json ## Cluster tests, one file per promise (root, Linux)
+	@$(BIN)/pytest tests/cluster -o timeout_func_only=true --timeout 900
 
 bench: $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
 	@for bench in gateway.py wake.py "wake.py --cycles 20"; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
