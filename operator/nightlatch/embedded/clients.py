@@ -6,7 +6,8 @@ from pathlib import Path
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, Key, RawObject
-from nightlatch.embedded.layout import Layout, write_private
+from nightlatch.embedded.layout import Layout
+from nightlatch.private_file import write_private
 from nightlatch.store.protocol import NotFoundError, Store
 
 FILES = ("api-key", "ca.crt", "url")

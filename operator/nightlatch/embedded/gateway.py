@@ -6,11 +6,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightlatch.embedded.layout import GatewayLayout, Layout, write_private
+from nightlatch.embedded.layout import GatewayLayout, Layout
 from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
 from nightlatch.gatekeeper.bootstrap import bootstrap
 from nightlatch.planning.settings import Settings
+from nightlatch.private_file import write_private
 
 # A gateway that lost the operator goes on with what it has for so long.
 MAX_STALENESS_S = 3600

@@ -117,12 +117,3 @@ class Layout:
         ours = [self.processes, self.workloads, self.logs, self.clients]
         for directory in ours + [self.gateway(index).directory for index in range(gateways)]:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a 0600 file in one step: a reader sees the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)

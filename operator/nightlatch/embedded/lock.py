@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.layout import Layout, write_private
+from nightlatch.embedded.layout import Layout
+from nightlatch.private_file import write_private
 
 
 @dataclass(frozen=True, slots=True)

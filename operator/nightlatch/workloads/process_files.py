@@ -8,7 +8,6 @@
 Directories are 0700, files 0600; each file is replaced in one step.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import orjson
 
 from nightlatch.api.meta import Key
+from nightlatch.private_file import write_private
 from nightlatch.workloads.protocol import Failure, Replica, WorkloadState
 
 
@@ -147,15 +147,6 @@ def make_private_directory(directory: Path) -> None:
     if not directory.is_dir():
         make_private_directory(directory.parent)
         directory.mkdir(mode=0o700, exist_ok=True)
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file by one of mode 0600; a reader sees the old or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
 
 
 def _stats(directory: Path) -> Iterator[tuple[str, int, int]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nightlatch.api.meta import Key
 from nightlatch.planning.workload import Workload
+from nightlatch.private_file import write_private
 from nightlatch.workloads.model_process import MODEL_SERVER, Launch, cause_of_end, launch, model_directory
 from nightlatch.workloads.orphans import reap_orphans
 from nightlatch.workloads.process_files import (
@@ -21,7 +22,6 @@ from nightlatch.workloads.process_files import (
     endpoints,
     make_private_directory,
     read_state,
-    write_private,
 )
 from nightlatch.workloads.protocol import Failure, WorkloadError, WorkloadState
 from nightlatch.workloads.replica_process import ReplicaProcess
