@@ -114,7 +114,7 @@ def remove(superseded: list[str]) -> None:
 def _volumes() -> list[str]:
     """The machine's trusted certificates (a proxy's may be among them) and uv's downloads, if there are any."""
     certificates = Path(os.environ.get("SSL_CERT_FILE") or SYSTEM_CERTIFICATES)
-    downloads = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
+    downloads = Path(os.environ.get("UV_CACHE_DIR") or cache_directory().with_name("uv"))
     downloads.mkdir(parents=True, exist_ok=True)
     volumes = [f"--volume={downloads}:{UV_CACHE}"]
     return [*volumes, f"--volume={certificates}:{SYSTEM_CERTIFICATES}:ro"] if certificates.exists() else volumes

@@ -44,3 +44,5 @@ KUBECONFORM = Program("kubeconform", PACKAGE / "tools" / "kubeconform", "github.
 KIND = Program("kind", PACKAGE / "tools" / "kind", "sigs.k8s.io/kind")
 
 TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, KIND)}
+
+PROGRAMS = (HYPERKUBE, PAUSE, HELLO, *TOOLS.values())
