@@ -40,7 +40,6 @@ def installed(state_dir: str | None) -> Installation:
         kubeconfig=node("kubeconfig", *flags),
         audit_log=Path(node("logs", *flags)) / "audit.log",
         model=packaged_model(),
-        operator_image="",
     )
 
 

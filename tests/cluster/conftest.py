@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -45,7 +45,7 @@ def images(*arguments: str) -> list[str]:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout.split()
 
 
-def install(kubeconfig: str, references: list[str]) -> None:
+def install(kubeconfig: str, references: Sequence[str]) -> None:
     """helm install, with the images that were loaded, and wait until it is up."""
     command = [node("tool", "helm"), "--kubeconfig", kubeconfig, "upgrade", "--install", "nightlatch"]
     command += [
@@ -79,7 +79,7 @@ def installation() -> Iterator[Installation]:
             kubeconfig=kubeconfig,
             audit_log=logs / "audit.log",
             model=packaged_model(),
-            operator_image=references[0],
+            images=tuple(references),
         )
     finally:
         if not given:

@@ -29,13 +29,17 @@ class KubectlError(AssertionError):
 
 @dataclass(frozen=True)
 class Installation:
-    """A cluster with the chart in it. `kubectl_path`, `kubeconfig`: how to reach it; `audit_log`: the API server's."""
+    """A cluster with the chart in it.
+
+    `kubectl_path`, `kubeconfig`: how to reach it; `audit_log`: the API server's; `images`: of the operator, the gateway
+    and the model server, as installed.
+    """
 
     kubectl_path: str
     kubeconfig: str
     audit_log: Path
     model: Path
-    operator_image: str
+    images: tuple[str, ...] = ()
 
     # --- kubectl
 
@@ -131,6 +135,11 @@ class Installation:
         with self.audit_log.open("rb") as file:
             file.seek(since)
             return [json.loads(line) for line in file.read().splitlines()]
+
+    @property
+    def state_directory(self) -> Path:
+        """Of the bundled node."""
+        return self.audit_log.parents[1]
 
     def audit_position(self) -> int:
         """Where the log ends now."""

@@ -85,3 +85,70 @@ def test_a_deployment_that_somebody_deletes_comes_back_asleep(installation: Inst
         return found if found and found["metadata"]["uid"] != first else None
 
     assert until(restored, "a new Deployment")["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("service", "one"), ("service", "one-pods"), ("networkpolicy", "one"), ("serviceaccount", "one-model-server")],
+)
+def test_whatever_else_somebody_deletes_comes_back_at_once(installation: Installation, kind: str, name: str):
+    namespace = installation.namespace("restored-too")
+    installation.apply(endpoint("one", namespace))
+    installation.ready("one", namespace)
+    before = installation.get(kind, name, namespace)
+    assert before
+    installation.delete(kind, name, namespace)
+
+    def restored() -> dict | None:
+        found = installation.get(kind, name, namespace)
+        return found if found and found["metadata"]["uid"] != before["metadata"]["uid"] else None
+
+    assert until(restored, f"a new {kind}", timeout=10.0)["spec" if "spec" in before else "metadata"]
+
+
+def test_a_door_that_somebody_opened_is_shut_again(installation: Installation):
+    namespace = installation.namespace("reopened")
+    installation.apply(endpoint("one", namespace))
+    installation.ready("one", namespace)
+    before = installation.get("networkpolicy", "one", namespace)
+    assert before
+    open_to_all = '[{"op": "replace", "path": "/spec/ingress", "value": [{}]}]'
+    installation.kubectl("patch", "networkpolicy", "one", "-n", namespace, "--type=json", "-p", open_to_all)
+
+    def shut() -> bool:
+        found = installation.get("networkpolicy", "one", namespace)
+        return bool(found and found["spec"] == before["spec"])
+
+    until(shut, "the policy as it was", timeout=10.0)
+
+
+def test_a_reconcile_that_finds_all_as_wanted_writes_nothing(installation: Installation):
+    namespace = installation.namespace("calm")
+    installation.apply(endpoint("one", namespace))
+    installation.ready("one", namespace)
+    look_again(installation, namespace)
+    position = installation.audit_position()
+    for _ in range(2):
+        look_again(installation, namespace)
+    assert {entry["verb"] for entry in asked(installation, namespace, position)} <= {"get", "list", "watch"}
+
+
+def look_again(installation: Installation, namespace: str) -> None:
+    """Make the operator reconcile the endpoint; reading the trust bundle is nearly the last that it does."""
+    position = installation.audit_position()
+    installation.kubectl("annotate", "--overwrite", "ie", "one", "-n", namespace, f"looked-at={position}")
+
+    def trust_was_read() -> bool:
+        return any(entry["objectRef"]["resource"] == "configmaps" for entry in asked(installation, namespace, position))
+
+    until(trust_was_read, "a reconcile in the audit log")
+
+
+def asked(installation: Installation, namespace: str, position: int) -> list[dict]:
+    """What the operator asked the API server of the namespace since then."""
+    return [
+        entry
+        for entry in installation.audited(position)
+        if entry["user"]["username"] == f"system:serviceaccount:{SYSTEM}:nightlatch-operator"
+        and entry.get("objectRef", {}).get("namespace") == namespace
+    ]

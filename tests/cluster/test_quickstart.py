@@ -34,7 +34,7 @@ async def test_a_caller_in_the_cluster_needs_only_the_secret_and_dns(installatio
     installation.apply(endpoint("minilm", namespace), client("bot", namespace, "minilm"))
     installation.ready("minilm", namespace)
     installation.credentials("bot-key", namespace)
-    installation.apply(caller_pod(namespace, installation.operator_image))
+    installation.apply(caller_pod(namespace, installation.images[0]))
     await eventually(lambda: phase(installation, namespace) in {"Succeeded", "Failed"}, "the caller to end")
     printed = installation.kubectl("logs", "caller", "-n", namespace)
     assert phase(installation, namespace) == "Succeeded", printed

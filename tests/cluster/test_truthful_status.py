@@ -1,9 +1,11 @@
 """Truthful status: Ready while asleep, about this generation; a failed wake is named in seconds to all who ask."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.conftest import install
 from tests.cluster.installation import Installation, client, endpoint, eventually, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -84,7 +86,27 @@ async def test_a_failed_wake_is_named_to_the_caller_and_in_the_status(installati
     namespace = installation.namespace(f"fails-{failure.replace(' ', '-')}")
     if failure == "a quota":
         installation.apply({**QUOTA, "metadata": {"name": "none", "namespace": namespace}})
-    installation.apply(made("one", namespace), client("bot", namespace, "one"))
+    await told_why(installation, namespace, made("one", namespace), reason)
+
+
+@pytest.fixture
+def absent_image(installation: Installation) -> Iterator[str]:
+    """The chart as somebody upgraded it with a tag that no registry has."""
+    absent = f"{installation.images[2].rpartition(':')[0]}:absent"
+    install(installation.kubeconfig, (*installation.images[:2], absent))
+    yield absent
+    install(installation.kubeconfig, installation.images)
+
+
+async def test_an_image_that_cannot_be_pulled_is_named(installation: Installation, absent_image: str):
+    namespace = installation.namespace("fails-image")
+    available = await told_why(installation, namespace, endpoint("one", namespace), "ImagePullFailed")
+    assert absent_image in available["message"]
+
+
+async def told_why(installation: Installation, namespace: str, made: dict, reason: str) -> dict:
+    """The caller who wakes it is told, and so are the status and an event; returns the condition."""
+    installation.apply(made, client("bot", namespace, "one"))
     installation.ready("one", namespace)
     caller = installation.caller("bot", "one", namespace)
 
@@ -101,3 +123,4 @@ async def test_a_failed_wake_is_named_to_the_caller_and_in_the_status(installati
     assert available["reason"] == reason
     events = installation.objects("events", namespace, "--field-selector", f"reason={reason}")
     assert events, f"no event {reason}"
+    return available

@@ -10,6 +10,7 @@ LABEL_ENDPOINT = f"{GROUP}/endpoint"
 LABEL_CLIENT = f"{GROUP}/client"
 LABEL_OWNER_UID = f"{GROUP}/owner-uid"
 ANNOTATION_OWNER = f"{GROUP}/owner"
+ANNOTATION_APPLIED = f"{GROUP}/applied-digest"
 
 ROLE_ROUTE_DOCUMENT = "route-document"
 ROLE_SERVER_TLS = "server-tls"

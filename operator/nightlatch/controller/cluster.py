@@ -4,13 +4,11 @@ Everything that acts runs inside the leader's term. Losing the Lease ends the pr
 """
 
 import asyncio
-import base64
 import time
 from collections import Counter
 from collections.abc import Callable
 
-from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, Key
+from nightlatch.api.meta import INFERENCE_ENDPOINT, Key
 from nightlatch.apiserver.client import ApiServer, connect
 from nightlatch.controller import probes
 from nightlatch.controller.autoscaler import Autoscaler
@@ -21,7 +19,7 @@ from nightlatch.controller.election import Election
 from nightlatch.controller.event_recorder import EventRecorder
 from nightlatch.controller.gateway_slices import SliceGatewayDirectory
 from nightlatch.controller.kopf_events import KopfEvents
-from nightlatch.pki.material import TlsMaterial
+from nightlatch.controller.reading import operator_material
 from nightlatch.scaling.board import WakeBoard
 from nightlatch.store.kubernetes import KubernetesStore
 from nightlatch.workloads.kubernetes import KubernetesWorkloads
@@ -55,7 +53,7 @@ class _Operator:
             workloads=self._workloads,
             board=self._board,
             directory=SliceGatewayDirectory(api, config.gateway_namespace, config.gateway_report_service),
-            material=self._material,
+            material=lambda: operator_material(self._store, config.operator_namespace),
         )
 
     async def run(self) -> None:
@@ -68,13 +66,12 @@ class _Operator:
             group.create_task(self._autoscaler.run(), name="autoscaler")
             group.create_task(declare_endpoints(self._store, self._autoscaler, "Cluster"), name="endpoints")
             group.create_task(self._recorder.run(), name="events")
-            group.create_task(self._restore_deployments(), name="restore")
+            group.create_task(self._restore(), name="restore")
 
-    async def _restore_deployments(self) -> None:
-        """One that somebody deleted comes back at once; what else they deleted, at the next resync."""
-        async for key in self._workloads.changes():
-            if await self._workloads.observe(key) is None:
-                self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
+    async def _restore(self) -> None:
+        """What somebody deleted or changed of an endpoint's objects is put right at once."""
+        async for key in self._workloads.disturbed():
+            self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
 
     def figures(self, *, leading: bool) -> probes.Figures:
         """For probes and metrics."""
@@ -95,9 +92,3 @@ class _Operator:
             self._recorder.changed(key, self._board.get(key))
 
         return changed
-
-    async def _material(self) -> TlsMaterial:
-        """The operator's client certificate, as it is now."""
-        found = await self._store.get(SECRET, self._config.operator_namespace, names.OPERATOR_TLS_SECRET)
-        data = {name: base64.b64decode(value) for name, value in found["data"].items()}
-        return TlsMaterial(data["tls.crt"], data["tls.key"], data["ca.crt"])

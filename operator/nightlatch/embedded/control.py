@@ -1,17 +1,15 @@
 """The control plane of `up`, in its own process: controller, autoscaler and the model servers they start."""
 
 import asyncio
-import base64
 
-from nightlatch.api import names
 from nightlatch.api.meta import SECRET, Key
 from nightlatch.controller.autoscaler import Autoscaler
 from nightlatch.controller.caring import declare_endpoints
 from nightlatch.controller.controller import Controller
 from nightlatch.controller.gateways import FileGatewayDirectory
+from nightlatch.controller.reading import operator_material, secret_data
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
-from nightlatch.pki.material import TlsMaterial
 from nightlatch.planning.settings import Settings
 from nightlatch.scaling.board import WakeBoard
 from nightlatch.store.protocol import Store
@@ -23,7 +21,6 @@ class Control:
 
     def __init__(self, layout: Layout, store: Store, settings: Settings, gateways: tuple[Gateway, ...]) -> None:
         self._store = store
-        self._settings = settings
         self._workloads = ProcessWorkloads(layout.workloads, self._secret)
         board = WakeBoard()
         self._controller = Controller(store, self._workloads, settings, board=board)
@@ -31,7 +28,7 @@ class Control:
             workloads=self._workloads,
             board=board,
             directory=FileGatewayDirectory({gateway.name: gateway.files.announce for gateway in gateways}),
-            material=self._material,
+            material=lambda: operator_material(store, settings.operator_namespace),
         )
 
     async def prepare(self) -> int:
@@ -52,10 +49,4 @@ class Control:
         await self._workloads.close()
 
     async def _secret(self, key: Key) -> dict[str, bytes]:
-        found = await self._store.get(SECRET, key.namespace, key.name)
-        return {name: base64.b64decode(value) for name, value in found["data"].items()}
-
-    async def _material(self) -> TlsMaterial:
-        """The operator's client certificate, as it is now."""
-        data = await self._secret(Key(self._settings.operator_namespace, names.OPERATOR_TLS_SECRET))
-        return TlsMaterial(data["tls.crt"], data["tls.key"], data["ca.crt"])
+        return secret_data(await self._store.get(SECRET, key.namespace, key.name))

@@ -3,13 +3,17 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import IO
 
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.layout import Layout
 from nightlatch.private_file import write_private
+
+ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.025
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +29,24 @@ def exclusive(layout: Layout) -> Iterator[None]:
     """Hold the directory. The lock dies with the process, also by SIGKILL. Raises UserError when it is held."""
     with layout.lock.open("a") as file:
         layout.lock.chmod(0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(_held_by(layout), "stop it first, or give another --state-dir") from None
+        if not _acquired(file):
+            raise UserError(_held_by(layout), "stop it first, or give another --state-dir")
         try:
             yield
         finally:
             layout.running.unlink(missing_ok=True)
+
+
+def _acquired(file: IO[str]) -> bool:
+    """Another command that asks `running` holds the lock for an instant: outlast it."""
+    for _ in range(ATTEMPTS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(BETWEEN_ATTEMPTS)
+        else:
+            return True
+    return False
 
 
 def _held_by(layout: Layout) -> str:

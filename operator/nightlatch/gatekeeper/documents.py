@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, Key, RawObject
-from nightlatch.pki.material import CA_CRT, TLS_CRT, TLS_KEY, TlsMaterial
+from nightlatch.pki.material import PkiError, TlsMaterial
 from nightlatch.routing.document import DocumentError, RouteDocument, decode
 from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
 
@@ -180,7 +180,7 @@ def secret_data(secret: RawObject) -> dict[str, bytes]:
 
 
 def _material(data: Mapping[str, bytes]) -> TlsMaterial:
-    missing = [entry for entry in (TLS_CRT, TLS_KEY, CA_CRT) if not data.get(entry)]
-    if missing:
-        raise DocumentError(f"the Secret lacks {', '.join(missing)}")
-    return TlsMaterial(data[TLS_CRT], data[TLS_KEY], data[CA_CRT])
+    try:
+        return TlsMaterial.of_secret(data)
+    except PkiError as error:
+        raise DocumentError(str(error)) from None

@@ -7,7 +7,7 @@ trust).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -55,6 +55,13 @@ class TlsMaterial:
     def secret_data(self) -> dict[str, bytes]:
         """The `data` of the Secret, not yet base64."""
         return {TLS_CRT: self.certificate, TLS_KEY: self.private_key, CA_CRT: self.ca}
+
+    @classmethod
+    def of_secret(cls, data: Mapping[str, bytes]) -> Self:
+        """From the decoded `data` of a Secret, without a look at the certificates. Raises PkiError."""
+        if missing := [entry for entry in (TLS_CRT, TLS_KEY, CA_CRT) if not data.get(entry)]:
+            raise PkiError(f"the Secret lacks {', '.join(missing)}")
+        return cls(data[TLS_CRT], data[TLS_KEY], data[CA_CRT])
 
 
 @dataclass(frozen=True, slots=True)

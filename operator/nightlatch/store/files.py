@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from nightlatch.api.meta import SECRET, STORED_KINDS, Key, Kind, ObjectRef, RawObject
 from nightlatch.store import revisions
@@ -32,6 +33,7 @@ from nightlatch.store.selection import Selection, deletion
 from nightlatch.store.state_directory import existing, prepared
 
 _KINDS = {kind.kind: kind for kind in STORED_KINDS}
+Found = TypeVar("Found")
 
 
 class FilesStore:
@@ -54,13 +56,13 @@ class FilesStore:
 
     async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
         """As in the protocol."""
-        return await asyncio.to_thread(self._existing, ObjectRef(kind.kind, Key(namespace, name)))
+        return await self._read(lambda: self._existing(ObjectRef(kind.kind, Key(namespace, name))))
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Listing:
         """As in the protocol."""
-        return await asyncio.to_thread(self._list, Selection(kind, namespace, labels or {}))
+        return await self._read(lambda: self._list(Selection(kind, namespace, labels or {})))
 
     async def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
@@ -68,10 +70,10 @@ class FilesStore:
         """As in the protocol. Changes of one object that come faster than they are read may be one event."""
         selection, position = Selection(kind, namespace, labels or {}), Position(int(since))
         unseen: set[Key] = set()
-        self._check_not_ahead(position.rv)
+        await self._read(lambda: self._check_not_ahead(position.rv))
         while True:
             mark = self._pulse.mark()
-            for event in await asyncio.to_thread(self._events, selection, position, unseen):
+            for event in await self._read(lambda: self._events(selection, position, unseen)):
                 yield event
             await self._pulse.wait(mark)
 
@@ -99,6 +101,12 @@ class FilesStore:
         """Forget the past now instead of when the journal is long: every watch that is behind gets ExpiredError."""
         with self._lock(fcntl.LOCK_EX):
             self._journal.compact()
+
+    async def _read(self, look: Callable[[], Found]) -> Found:
+        try:
+            return await asyncio.to_thread(look)
+        except OSError as error:
+            raise UnavailableError(f"cannot read {self._directory}: {error.strerror}") from error
 
     # What follows runs in a thread.
 

@@ -13,7 +13,7 @@ import pytest
 from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, Key, ObjectRef
 from nightlatch.store.files import FilesStore
 from nightlatch.store.object_files import DamagedObjectError
-from nightlatch.store.protocol import ExpiredError, InvalidError, StoreError
+from nightlatch.store.protocol import ExpiredError, InvalidError, StoreError, UnavailableError
 from nightlatch.store.state_directory import StateDirectoryError
 from tests.contract.store_contract import Follower, endpoint, secret
 from tests.unit.store.test_killed_writer import FORK
@@ -51,6 +51,18 @@ async def test_versions_go_on_after_a_restart(tmp_path: Path) -> None:
     first = await FilesStore(tmp_path).create(secret("ns", "one"))
     second = await FilesStore(tmp_path).create(secret("ns", "two"))
     assert int(second["metadata"]["resourceVersion"]) == int(first["metadata"]["resourceVersion"]) + 1
+
+
+async def test_a_directory_that_went_away_is_unavailable_and_no_crash(tmp_path: Path) -> None:
+    store = FilesStore(tmp_path / "state")
+    await store.create(secret("ns", "one"))
+    watch = store.watch(SECRET, since="1")
+    following = asyncio.create_task(anext(watch))
+    (tmp_path / "state").rename(tmp_path / "away")
+    with pytest.raises(UnavailableError, match="cannot read"):
+        await store.list(SECRET)
+    with pytest.raises(StoreError):
+        await following
 
 
 @pytest.mark.parametrize("damage", ["", '{"compacted":0}\nnot json\n', '{"compacted":0}\n'])

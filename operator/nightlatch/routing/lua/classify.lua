@@ -1,5 +1,7 @@
 -- First filter. Is this call ours and well formed, and which credentials does it present? No secret is compared here.
 local MAX_CREDENTIAL = 8192
+local INVALID = "The endpoint's configuration is not valid; its owner sees why in its conditions."
+local STALE = "This gateway has been without news of the endpoint's configuration for too long; try again later."
 
 local function strip_identity(headers)
   local found = {}
@@ -61,7 +63,7 @@ local function misplaced(handle, headers)
   end
   if route == "denied" then
     local reason = handle:metadata():get("denied")
-    reply(handle, "503", reason, "The endpoint's configuration is not valid; its owner sees why in its conditions.")
+    reply(handle, "503", reason, reason == "PolicyStale" and STALE or INVALID)
     return true
   end
   return false

@@ -1,0 +1,85 @@
+"""The objects of endpoints in a cluster: applied where they are not as wanted, watched for what others do to them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from nightlatch.api.meta import Key, Kind
+from nightlatch.apiserver.cache_group import CacheGroup
+from nightlatch.apiserver.client import ApiServer
+from nightlatch.workloads import objects
+from nightlatch.workloads.drift import is_as_applied, stamped
+from nightlatch.workloads.pods import changes_of, labelled
+from nightlatch.workloads.protocol import WorkloadError
+
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+SERVICE = Kind("v1", "Service", "services")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+POD_DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+_KINDS = {kind.kind: kind for kind in (DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, NETWORK_POLICY, POD_DISRUPTION_BUDGET)}
+
+
+class OwnedObjects:
+    """Of every endpoint, as of a moment ago; copies follow from the first use on."""
+
+    def __init__(self, api: ApiServer, namespaces: tuple[str, ...] = ()) -> None:
+        self._api = api
+        self._caches = {name: labelled(api, kind, namespaces) for name, kind in _KINDS.items()}
+        self._expected: dict[Key, tuple[dict[str, Any], ...]] = {}
+
+    @property
+    def deployments(self) -> CacheGroup:
+        """The Deployments."""
+        return self._caches[DEPLOYMENT.kind]
+
+    async def synced(self) -> None:
+        """Wait for the first complete lists."""
+        await asyncio.gather(*(cache.synced() for cache in self._caches.values()))
+
+    async def close(self) -> None:
+        """Stop following."""
+        await asyncio.gather(*(cache.close() for cache in self._caches.values()))
+
+    def get(self, kind: Kind, key: Key) -> dict[str, Any] | None:
+        """One object of an endpoint, or None."""
+        return self._caches[kind.kind].get(key)
+
+    async def claim(self, wanted: dict[str, Any], uid: str) -> dict[str, Any] | None:
+        """What stands in the place of `wanted`. Raises WorkloadError where it is not of the endpoint with this uid."""
+        kind, key = _KINDS[wanted["kind"]], Key.of(wanted)
+        found = self.get(kind, key)
+        if found is None or not _is_owned_by(found, uid):
+            # A foreign object has no label of ours, and a copy may be late: the API server alone knows.
+            found = await objects.read(self._api, kind, key)
+        if found and not _is_owned_by(found, uid):
+            raise WorkloadError(
+                f"{kind.kind} {key} exists and does not belong to this endpoint: "
+                "delete or rename it, or give the endpoint another name"
+            )
+        return found
+
+    async def ensure(self, wanted: dict[str, Any], found: dict[str, Any] | None) -> None:
+        """Apply an object unless `found`, what stands in its place, is as wanted. Raises WorkloadError."""
+        if found is None or not is_as_applied(stamped(wanted), found):
+            await objects.apply(self._api, _KINDS[wanted["kind"]], stamped(wanted))
+
+    def expect(self, endpoint: Key, wanted: Sequence[dict[str, Any]]) -> None:
+        """From now on the endpoint is disturbed while one of these is not as wanted. None of them: it is to go."""
+        self._expected[endpoint] = tuple(stamped(obj) for obj in wanted)
+        if not wanted:
+            del self._expected[endpoint]
+
+    async def disturbed(self) -> AsyncIterator[Key]:
+        """Endpoints of which somebody deleted or changed an object, without end."""
+        async for endpoint in changes_of(*self._caches.values()):
+            if not all(self._stands(obj) for obj in self._expected.get(endpoint, ())):
+                yield endpoint
+
+    def _stands(self, wanted: dict[str, Any]) -> bool:
+        found = self._caches[wanted["kind"]].get(Key.of(wanted))
+        return found is not None and is_as_applied(wanted, found)
+
+
+def _is_owned_by(found: dict[str, Any], uid: str) -> bool:
+    return any(owner["uid"] == uid for owner in found["metadata"].get("ownerReferences", ()))

@@ -1,0 +1,66 @@
+"""A gateway that hears nothing from its store goes on with what it has, up to a bound; then it denies."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+from tests.embedded.gatekeeper_lab import PATIENCE, Lab, eventually, infer
+
+# Above the gatekeeper's own question to the store, every 5 s.
+MAX_STALENESS = 8.0
+
+
+@pytest.fixture
+async def lab(tmp_path):
+    lab = Lab(tmp_path, max_staleness=MAX_STALENESS)
+    lab.replica(ready=True)
+    await lab.put(lab.document())
+    await lab.start()
+    try:
+        await lab.gateways[0].ready()
+        yield lab
+    finally:
+        lab.stop()
+
+
+@contextlib.contextmanager
+def store_away(lab: Lab):
+    """Nobody can read the store: its lock cannot be had."""
+    lock = lab.store_directory / "lock"
+    away = lock.rename(lock.with_name("lock.away"))
+    try:
+        yield
+    finally:
+        away.rename(lock)
+
+
+async def status(client) -> int:
+    return (await infer(client)).status_code
+
+
+async def until_status(client, wanted: int) -> list[int]:
+    """Call until it is answered so; all the statuses on the way."""
+    seen: list[int] = []
+    async with asyncio.timeout(PATIENCE):
+        while not seen or seen[-1] != wanted:
+            seen.append(await status(client))
+            await asyncio.sleep(0.1)
+    return seen
+
+
+async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(lab) -> None:
+    loop = asyncio.get_running_loop()
+    async with lab.client() as client:
+        assert await status(client) == 200
+        with store_away(lab):
+            gone = loop.time()
+            seen = await until_status(client, 503)
+            lasted = loop.time() - gone
+            assert set(seen[:-1]) == {200}
+            # Whatever was heard before counts from then: up to one question earlier.
+            assert lasted > MAX_STALENESS - 5.0
+            assert "without news" in (await infer(client)).text
+            await eventually(lambda: "nightlatch_gateway_stale 1" in lab.gateways[0].metrics(), "it says so")
+        seen = await until_status(client, 200)
+        assert set(seen[:-1]) <= {503}
