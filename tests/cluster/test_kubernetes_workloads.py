@@ -36,7 +36,8 @@ def directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="nightlatch-workloads-"))
     packaging.write(tiny_model.write(directory / "models" / "tiny"), None, name="tiny", version="1")
     (directory / "models" / "broken").mkdir()
-    directory.chmod(0o755)
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     yield directory
     shutil.rmtree(directory)
 

@@ -43,15 +43,17 @@ def failed(state: WorkloadState | None) -> bool:
 
 
 def empty(state: WorkloadState | None) -> bool:
-    return state is not None and not state.replicas
+    """Nothing runs. A reader that sees replicas alone cannot tell that from no workload."""
+    return state is None or not state.replicas
 
 
 async def until_refused(address: tuple[str, int], patience: float) -> None:
-    """Until nobody accepts at the address any more."""
+    """Until nobody accepts there any more. Where the address itself is gone, nobody refuses either."""
     async with asyncio.timeout(patience):
         while True:
             try:
-                _, writer = await asyncio.open_connection(*address)
+                async with asyncio.timeout(1.0):
+                    _, writer = await asyncio.open_connection(*address)
             except OSError:
                 return
             writer.close()
@@ -129,6 +131,8 @@ class WorkloadsContract:
         assert len(set(names)) == 2
 
     async def test_changes_begin_with_every_endpoint(self, workloads, reader, served, patience):
+        await workloads.scale(served, 1)
+        await until(reader, served, ready, patience)
         for each in (workloads, reader):
             async with asyncio.timeout(patience), contextlib.aclosing(each.changes()) as changes:
                 while await anext(changes) != served:
