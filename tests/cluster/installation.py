@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
+from tests.cluster.node import record
+from tests.cluster.node.paths import State
 from tests.cluster.node.volumes import host_path_claim
 from tests.embedded.raw_http import Connection, request
 
@@ -73,6 +76,21 @@ class Installation:
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         self.apply(*host_path_claim(name, "models", self.model.parent))
         return name
+
+    def kill(self, pod: str, namespace: str) -> None:
+        """As a node that burns down: SIGKILL to all of the pod's processes, and the pod is not started again."""
+        found = self.get("pod", pod, namespace)
+        assert found
+        for process in self.node_processes():
+            if f"pod{found['metadata']['uid']}" in _cgroup(process):
+                process.kill()
+        self.delete("pod", pod, namespace, "--grace-period=0", "--force")
+
+    def node_processes(self) -> list[psutil.Process]:
+        """Every process of the bundled node."""
+        known = record.read(State(self.audit_log.parents[1]).record)
+        assert known
+        return psutil.Process(known.init.pid).children(recursive=True)
 
     # --- endpoints and callers
 
@@ -135,11 +153,6 @@ class Installation:
         with self.audit_log.open("rb") as file:
             file.seek(since)
             return [json.loads(line) for line in file.read().splitlines()]
-
-    @property
-    def state_directory(self) -> Path:
-        """Of the bundled node."""
-        return self.audit_log.parents[1]
 
     def audit_position(self) -> int:
         """Where the log ends now."""
@@ -219,6 +232,13 @@ def client(name: str, namespace: str, *endpoints: str, permissions: tuple[str, .
 def _ours(kind: str, name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "nightlatch.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _cgroup(process: psutil.Process) -> str:
+    try:
+        return Path(f"/proc/{process.pid}/cgroup").read_text()
+    except OSError:
+        return ""
 
 
 def until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:

@@ -9,8 +9,6 @@ import psutil
 import pytest
 
 from tests.cluster.installation import Caller, Installation, client, endpoint, eventually
-from tests.cluster.node import record
-from tests.cluster.node.paths import State
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -19,11 +17,8 @@ OUTAGE = 15.0
 
 
 def api_server(installation: Installation) -> psutil.Process:
-    """The node's own, by the process that the node was started with."""
-    known = record.read(State(installation.state_directory).record)
-    assert known
-    below = psutil.Process(known.init.pid).children(recursive=True)
-    return next(process for process in below if process.name() == "kube-apiserver")
+    """The node's own."""
+    return next(process for process in installation.node_processes() if process.name() == "kube-apiserver")
 
 
 @contextlib.asynccontextmanager

@@ -54,7 +54,7 @@ class WorkloadReader(Protocol):
     """The read-only half, all that a gatekeeper is given."""
 
     async def observe(self, endpoint: Key) -> WorkloadState | None:
-        """What runs for an endpoint; None when there is no workload, or no replica to a reader that sees those alone."""
+        """What runs for an endpoint; None when there is no workload (or no replica, to one who sees those alone)."""
 
     def changes(self) -> AsyncIterator[Key]:
         """Endpoints whose state may have changed, without end; first every endpoint that has a workload."""
