@@ -19,7 +19,7 @@ def endpoint_status(situation: Situation, now: datetime) -> EndpointStatus:
     return EndpointStatus(
         observed_generation=generation,
         url=url(situation.observed.settings, endpoint.key),
-        replicas=runtime.ready_replicas,
+        replicas=runtime.replicas,
         selector=f"{names.LABEL_ENDPOINT}={endpoint.key.name}",
         state=runtime.state,
         access=_access(endpoint.spec.access) if endpoint.spec else endpoint.status.access,

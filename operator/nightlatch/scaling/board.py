@@ -12,7 +12,7 @@ from nightlatch.scaling.report import WakeFailure, WakeReport
 class EndpointRuntime:
     """One endpoint at run time; the defaults are what is true before anybody looked.
 
-    desired: replicas the autoscaler wants. ready_replicas: replicas that the platform calls ready.
+    desired: replicas the autoscaler wants. replicas: those there are, ready or not, terminating ones aside.
     failure: why the newest start failed; None once one succeeded.
     applied: highest document sequence that Envoy ACKed whole, by serving gateway.
     nacks: what Envoy said of a document it refused, by serving gateway.
@@ -21,7 +21,7 @@ class EndpointRuntime:
 
     state: EndpointState = "Asleep"
     desired: int = 0
-    ready_replicas: int = 0
+    replicas: int = 0
     failure: WakeFailure | None = None
     last_wake: WakeReport | None = None
     applied: Mapping[str, int] = field(default_factory=dict)

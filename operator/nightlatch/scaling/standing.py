@@ -80,7 +80,7 @@ def runtime(
     return EndpointRuntime(
         state=standing.cycle.state,
         desired=standing.cycle.replicas,
-        ready_replicas=running.ready if running else 0,
+        replicas=running.live if running else 0,
         failure=standing.cycle.failure,
         last_wake=last_wake,
         applied={gateway: report.applied for gateway, report in said.items()},

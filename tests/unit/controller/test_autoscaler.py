@@ -145,19 +145,19 @@ async def test_a_held_call_starts_one_replica_and_gateways_hear_of_it(house):
     house.gateways[0].say(held=3, phase="Waking")
     await house.gateways[0].until(lambda d: d.state == "Waking")
     runtime = await house.until(lambda r: r.state == "Awake")
-    assert (runtime.desired, runtime.ready_replicas, runtime.failure) == (1, 1, None)
+    assert (runtime.desired, runtime.replicas, runtime.failure) == (1, 1, None)
 
 
 async def test_the_minimum_is_started_without_demand(house):
     house.autoscaler.declare(endpoint(house.model, min_replicas=1))
-    await house.until(lambda r: r.ready_replicas == 1)
+    await house.until(lambda r: r.replicas == 1)
 
 
 async def test_an_idle_endpoint_goes_to_zero_by_the_drain_protocol(house_of_two):
     house = house_of_two
     house.autoscaler.declare(endpoint(house.model, idle_after="300ms"))
     await wake(house)
-    await house.until(lambda r: r.state == "Asleep" and r.ready_replicas == 0)
+    await house.until(lambda r: r.state == "Asleep" and r.replicas == 0)
     for gateway in house.gateways:
         states = [d.state for d in gateway.directives]
         drain = next(d for d in gateway.directives if d.state == "Draining")

@@ -52,4 +52,4 @@ def test_a_failure_comes_before_the_state_it_led_to():
 
 
 def test_figures_alone_are_no_news():
-    assert said(UNSEEN, EndpointRuntime(desired=1, ready_replicas=1, applied={"gateway-0": 3})) == []
+    assert said(UNSEEN, EndpointRuntime(desired=1, replicas=1, applied={"gateway-0": 3})) == []
