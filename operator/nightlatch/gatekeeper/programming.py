@@ -10,10 +10,13 @@ from nightlatch.gatekeeper.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.document import RouteDocument
 from nightlatch.routing.ir import CertificateIR, EndpointGate, GatewayIR, GatewaySettings
-from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.routing.translate import translate, translate_endpoint
+from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
+from nightlatch.routing.xds import Resources as XdsResources
 from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
 from nightlatch.routing.xds_types import pack, trust_secret
+
+Changes = dict[ResourceId, AnyMessage | None]
 
 # Above so many changed endpoints, compiling everything is as quick.
 _MANY = 64
@@ -37,7 +40,10 @@ class Program:
         self._client: CertificateIR | None = None
         self._documents: dict[Key, RouteDocument] = {}
         self._gates: dict[Key, EndpointGate] = {}
-        self._snapshot: Snapshot | None = None
+        # What was compiled last.
+        self._settings: GatewaySettings | None = None
+        self._endpoints: dict[Key, EndpointResources] = {}
+        self._resources: dict[str, dict[str, AnyMessage]] = {}
         self._dirty: set[Key] = set()
         # Whether more than the dirty endpoints' own resources may differ: who has which host, what all share.
         self._reshaped = True
@@ -60,22 +66,20 @@ class Program:
         self._documents.pop(key, None)
         self._gates.pop(key, None)
 
-    def changes(self) -> dict[ResourceId, AnyMessage | None]:
+    def changes(self) -> Changes:
         """Compile, and give what differs from the last time; None for what is gone. Nothing before `put_client`."""
         if self._client is None:
             return {}
         settings = GatewaySettings(*self._listen, client=self._client, fallback=self._fallback)
-        before, dirty = self._snapshot, self._dirty
-        whole = before is None or self._reshaped or len(dirty) > _MANY
-        now = self._whole(settings) if before is None or whole else self._patched(before, dirty)
-        self._snapshot, self._dirty, self._reshaped = now, set(), False
-        changed = changes(before, now)
-        return {(kind, name): now.resources[kind].get(name) for kind, named in changed.items() for name in named}
+        few = self._settings is not None and not self._reshaped and len(self._dirty) <= _MANY
+        changed = self._compile_dirty(settings) if few else self._compile_all(settings)
+        self._settings, self._dirty, self._reshaped = settings, set(), False
+        return changed
 
     def _keeps_hosts(self, document: RouteDocument) -> bool:
         """Whether it has the hosts it had, all of them, and stands where it stood in a dispute over one."""
         known = self._documents.get(document.endpoint)
-        built = self._snapshot.endpoints.get(document.endpoint) if self._snapshot else None
+        built = self._endpoints.get(document.endpoint)
         return (
             known is not None
             and built is not None
@@ -83,24 +87,36 @@ class Program:
             and document.created == known.created
         )
 
-    def _whole(self, settings: GatewaySettings) -> Snapshot:
-        before = self._snapshot
-        documents = tuple(self._documents.values())
-        return snapshot(translate(documents, self._gates, settings, before.ir if before else None), before)
+    def _compile_all(self, settings: GatewaySettings) -> Changes:
+        before = self._snapshot()
+        ir = translate(tuple(self._documents.values()), self._gates, settings, before.ir if before else None)
+        now = snapshot(ir, before)
+        changed = _changes(before, now)
+        self._endpoints = dict(now.endpoints)
+        self._resources = {kind: dict(named) for kind, named in now.resources.items()}
+        return changed
 
-    def _patched(self, before: Snapshot, dirty: set[Key]) -> Snapshot:
-        """The same with a few endpoints compiled anew: what a wake or a revocation among a thousand takes."""
-        documents = tuple(self._documents[key] for key in dirty if key in self._documents)
-        part = snapshot(translate(documents, self._gates, before.ir.settings, before.ir), before)
-        resources = {kind: dict(named) for kind, named in before.resources.items()}
-        for key, built in part.endpoints.items():
-            for kind, named in resources.items():
-                for name in before.endpoints[key].resources.get(kind, {}):
-                    named.pop(name, None)
-                named.update(built.resources.get(kind, {}))
-        fresh = {each.endpoint: each for each in part.ir.endpoints}
-        endpoints = tuple(fresh.get(each.endpoint, each) for each in before.ir.endpoints)
-        return Snapshot(resources, {**before.endpoints, **part.endpoints}, GatewayIR(before.ir.settings, endpoints))
+    def _compile_dirty(self, settings: GatewaySettings) -> Changes:
+        """The same, at the price of those alone: what a wake or a revocation among a thousand takes."""
+        changed: Changes = {}
+        for key in self._dirty & self._documents.keys():
+            before = self._endpoints[key]
+            ir = translate_endpoint(self._documents[key], before.ir.hosts, self._gates[key], before.ir)
+            self._endpoints[key] = now = build_endpoint(ir, settings, before)
+            changed |= _changes(before.resources, now.resources)
+        for (kind, name), resource in changed.items():
+            if resource is None:
+                self._resources[kind].pop(name, None)
+            else:
+                self._resources[kind][name] = resource
+        return changed
+
+    def _snapshot(self) -> Snapshot | None:
+        """What was compiled last, as one."""
+        if self._settings is None:
+            return None
+        ir = GatewayIR(self._settings, tuple(each.ir for each in self._endpoints.values()))
+        return Snapshot(self._resources, self._endpoints, ir)
 
     def parts(self, key: Key) -> Parts:
         """Which resources are the endpoint's, by name. Those that there are not need not be waited for."""
@@ -113,15 +129,19 @@ class Program:
 
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
         """What to send for a name that no resource has: a certificate that ends the handshake, trusted or not."""
-        if self._snapshot is None or type_url != SECRET:
-            return None
-        return self._snapshot.find(type_url, name) or self._unknown_host(name)
+        known = self._snapshot() if type_url == SECRET else None
+        return (known.find(type_url, name) or self._unknown_host(name)) if known else None
 
     def _unknown_host(self, name: str) -> AnyMessage:
         secret = Secret(name=name)
         secret.tls_certificate.certificate_chain.inline_string = self._fallback.chain
         secret.tls_certificate.private_key.inline_string = self._fallback.private_key
         return pack(secret)
+
+
+def _changes(before: XdsResources | None, now: XdsResources) -> Changes:
+    named = changes(before, now)
+    return {(kind, name): now.get(kind, {}).get(name) for kind, names in named.items() for name in names}
 
 
 def cluster_name(key: Key) -> str:

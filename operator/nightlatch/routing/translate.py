@@ -45,7 +45,7 @@ def translate(
     known = {each.endpoint: each for each in previous.endpoints} if previous else {}
     hosts = _hosts(documents)
     endpoints = (
-        _endpoint(each, tuple(hosts[each.endpoint]), gates.get(each.endpoint, COLD), known.get(each.endpoint))
+        translate_endpoint(each, tuple(hosts[each.endpoint]), gates.get(each.endpoint, COLD), known.get(each.endpoint))
         for each in documents
     )
     return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)))
@@ -74,9 +74,10 @@ def _oldest_first(documents: Iterable[Document]) -> list[Document]:
     return sorted(documents, key=lambda each: (each.created, each.endpoint))
 
 
-def _endpoint(
-    document: Document, hosts: tuple[str, ...], gate: EndpointGate, previous: EndpointIR | None
+def translate_endpoint(
+    document: Document, hosts: tuple[str, ...], gate: EndpointGate, previous: EndpointIR | None = None
 ) -> EndpointIR:
+    """One endpoint that has these hosts. `previous` only saves work, as in `translate`."""
     same = previous if previous is not None and previous.source is document else None
     if same is not None and same.hosts == hosts and same.gate == gate:
         return same

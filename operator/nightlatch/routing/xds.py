@@ -74,16 +74,16 @@ class Snapshot(Resources):
 def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
     """Everything for Envoy. `previous` only saves work: an unchanged resource stays the same object."""
     known = previous.endpoints if previous else {}
-    endpoints = {each.endpoint: _endpoint(each, ir.settings, known.get(each.endpoint)) for each in ir.endpoints}
+    endpoints = {each.endpoint: build_endpoint(each, ir.settings, known.get(each.endpoint)) for each in ir.endpoints}
     shared = _kept(_shared(ir), previous)
     parts = [shared, *(each.resources for each in endpoints.values())]
     return Snapshot({url: _merged(url, parts) for url in TYPE_URLS}, endpoints, ir)
 
 
-def changes(previous: Snapshot | None, current: Snapshot) -> dict[str, set[str]]:
+def changes(previous: Resources | None, current: Resources) -> dict[str, set[str]]:
     """Names by type that were added, removed or changed."""
-    before: Resources = previous.resources if previous else {}
-    return {url: found for url in TYPE_URLS if (found := _differing(before.get(url, {}), current.resources[url]))}
+    before: Resources = previous if previous is not None else {}
+    return {url: found for url in TYPE_URLS if (found := _differing(before.get(url, {}), current.get(url, {})))}
 
 
 def _differing(before: Mapping[str, Packed], after: Mapping[str, Packed]) -> set[str]:
@@ -103,7 +103,10 @@ def _shared(ir: GatewayIR) -> Resources:
     }
 
 
-def _endpoint(ir: EndpointIR, settings: GatewaySettings, previous: EndpointResources | None) -> EndpointResources:
+def build_endpoint(
+    ir: EndpointIR, settings: GatewaySettings, previous: EndpointResources | None = None
+) -> EndpointResources:
+    """One endpoint's resources. `previous` only saves work, as in `snapshot`."""
     if previous is not None and previous.ir is ir:
         return previous
     kept = previous is not None and previous.ir.access is ir.access
