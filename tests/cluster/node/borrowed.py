@@ -1,6 +1,7 @@
 """Clusters that others run: kind, made and removed by us under one fixed name, and the current context.
 
-Untested where the bundled node is developed: no container engine answers there.
+kind is untested where the bundled node is developed: no container engine answers there. `current` is tried with the
+bundled node itself as the present context.
 """
 
 import shutil
