@@ -45,8 +45,8 @@ def images(*arguments: str) -> list[str]:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout.split()
 
 
-def install(kubeconfig: str, references: Sequence[str]) -> None:
-    """helm install, with the images that were loaded, and wait until it is up."""
+def install(kubeconfig: str, references: Sequence[str], *settings: str) -> None:
+    """helm install or upgrade, with the images that were loaded and what else is to be set; wait until it is up."""
     command = [node("tool", "helm"), "--kubeconfig", kubeconfig, "upgrade", "--install", "nightlatch"]
     command += [
         str(ROOT / "charts" / "nightlatch"),
@@ -59,6 +59,8 @@ def install(kubeconfig: str, references: Sequence[str]) -> None:
     for component, reference in zip(("operator", "gateway", "modelServer"), references, strict=True):
         repository, _, tag = reference.rpartition(":")
         command += ["--set", f"{component}.image.repository={repository},{component}.image.tag={tag}"]
+    for setting in settings:
+        command += ["--set", setting]
     subprocess.run(command, check=True)
 
 

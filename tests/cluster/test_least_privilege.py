@@ -11,9 +11,13 @@ from tests.cluster.installation import GATEWAYS, SYSTEM, Installation, client, e
 pytestmark = pytest.mark.cluster
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection", "*"}
-# Every authenticated subject may ask what it may do; that writes nothing.
-_SELF = {"selfsubjectreviews.authentication.k8s.io", "selfsubjectaccessreviews.authorization.k8s.io"}
-_SELF |= {"selfsubjectrulesreviews.authorization.k8s.io"}
+# What every authenticated subject may: ask what it may do, which writes nothing, and read public trust anchors.
+_EVERYBODY = {
+    "selfsubjectreviews.authentication.k8s.io",
+    "selfsubjectaccessreviews.authorization.k8s.io",
+    "selfsubjectrulesreviews.authorization.k8s.io",
+    "clustertrustbundles.certificates.k8s.io",
+}
 
 
 def rights(installation: Installation, account: str, of: str, namespace: str) -> dict[str, set[str]]:
@@ -23,7 +27,7 @@ def rights(installation: Installation, account: str, of: str, namespace: str) ->
     found: dict[str, set[str]] = {}
     for line in printed.splitlines():
         resource = line.split()[0]
-        if not resource.startswith(("[", "/")) and resource not in _SELF:
+        if not resource.startswith(("[", "/")) and resource not in _EVERYBODY:
             found.setdefault(resource, set()).update(line[line.rindex("[") + 1 : line.rindex("]")].split())
     return found
 

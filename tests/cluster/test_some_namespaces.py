@@ -1,0 +1,45 @@
+"""`watchNamespaces`: the operator and the gateways serve those namespaces and have no rights in any other."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.conftest import install
+from tests.cluster.installation import GATEWAYS, SYSTEM, Installation, client, endpoint
+from tests.cluster.test_least_privilege import rights
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+WATCHED, OTHER = "watched", "not-watched"
+
+
+@pytest.fixture
+def narrowed(installation: Installation) -> Iterator[Installation]:
+    """The chart with one namespace named; as it was afterwards."""
+    for name in (WATCHED, OTHER):
+        installation.namespace(name)
+        for kind in ("ie", "ic"):
+            installation.kubectl("delete", kind, "--all", "-n", name)
+    install(installation.kubeconfig, installation.images, f"watchNamespaces={{{WATCHED}}}")
+    yield installation
+    install(installation.kubeconfig, installation.images)
+
+
+async def test_an_endpoint_is_served_where_the_chart_says_and_nowhere_else(narrowed: Installation):
+    for namespace in (WATCHED, OTHER):
+        narrowed.apply(endpoint("one", namespace), client("bot", namespace, "one"))
+    narrowed.ready("one", WATCHED)
+    assert (await narrowed.caller("bot", "one", WATCHED).embed("hello")).status_code == 200
+    assert narrowed.status("one", OTHER) == {}
+    assert narrowed.get("secret", "bot-key", OTHER) is None
+
+    for account, of in (("nightlatch-operator", SYSTEM), ("nightlatch-gateway", GATEWAYS)):
+        assert rights(narrowed, account, of, WATCHED), f"{account} may read there"
+        assert rights(narrowed, account, of, OTHER) == {}, f"{account} has no rights there"
+
+
+def test_widening_it_again_serves_the_rest(installation: Installation):
+    """What was applied while nobody watched is found."""
+    installation.namespace(OTHER)
+    installation.apply(endpoint("one", OTHER), client("bot", OTHER, "one"))
+    installation.ready("one", OTHER)
