@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import ssl
 import subprocess
@@ -81,8 +82,11 @@ class Installation:
         """As a node that burns down: SIGKILL to all of the pod's processes, and the pod is not started again."""
         found = self.get("pod", pod, namespace)
         assert found
-        for process in self.node_processes():
-            if f"pod{found['metadata']['uid']}" in _cgroup(process):
+        mark = f"pod{found['metadata']['uid']}"
+        processes = [process for process in self.node_processes() if mark in _cgroup(process)]
+        assert processes, f"no process of {pod}"
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.delete("pod", pod, namespace, "--grace-period=0", "--force")
 

@@ -8,17 +8,29 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from tests.cluster.installation import Caller, Installation, client, endpoint, eventually
+from tests.cluster.installation import SYSTEM, Caller, Installation, client, endpoint, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-# Longer than the leader's Lease (6 s), so that leadership is lost, too.
+# Longer than the leader's Lease (6 s): the leader ends itself, too.
 OUTAGE = 15.0
 
 
 def api_server(installation: Installation) -> psutil.Process:
     """The node's own."""
-    return next(process for process in installation.node_processes() if process.name() == "kube-apiserver")
+    return next(process for process in installation.node_processes() if _name(process) == "kube-apiserver")
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.name()
+    return ""
+
+
+def restarts(installation: Installation) -> int:
+    """Of the operators' containers."""
+    pods = installation.objects("pods", SYSTEM, "-l", "app.kubernetes.io/component=operator")
+    return sum(each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"])
 
 
 @contextlib.asynccontextmanager
@@ -50,12 +62,14 @@ async def test_warm_calls_go_on_and_the_operator_comes_back(installation: Instal
     caller = installation.caller("bot", "one", namespace)
     assert (await caller.embed("wake")).status_code == 200
 
+    before = restarts(installation)
     async with outage(installation):
         during = await steady(caller, OUTAGE)
     after = await steady(caller, OUTAGE)
 
     assert set(during) == {200}, during
     assert set(after) == {200}, after
+    assert restarts(installation) > before, "the leader lost its Lease, and its process ended"
     installation.apply(endpoint("two", namespace))
     installation.ready("two", namespace)
 

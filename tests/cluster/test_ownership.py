@@ -1,5 +1,7 @@
 """What an endpoint owns goes with it; what was there before it is never touched."""
 
+import json
+
 import pytest
 
 from tests.cluster.installation import GATEWAYS, SYSTEM, Installation, client, endpoint, until
@@ -103,17 +105,32 @@ def test_whatever_else_somebody_deletes_comes_back_at_once(installation: Install
         found = installation.get(kind, name, namespace)
         return found if found and found["metadata"]["uid"] != before["metadata"]["uid"] else None
 
-    assert until(restored, f"a new {kind}", timeout=10.0)["spec" if "spec" in before else "metadata"]
+    after = until(restored, f"a new {kind}", timeout=10.0)
+    assert after["metadata"]["labels"] == before["metadata"]["labels"]
+    assert after.get("spec") == before.get("spec")
 
 
-def test_a_door_that_somebody_opened_is_shut_again(installation: Installation):
+DOORS = {
+    "to everybody": [{"op": "replace", "path": "/spec/ingress", "value": [{}]}],
+    "on more ports": [{"op": "add", "path": "/spec/ingress/1/ports/0/endPort", "value": 65535}],
+    "by selecting no pod": [
+        {"op": "add", "path": "/spec/podSelector/matchExpressions", "value": [{"key": "x", "operator": "Exists"}]}
+    ],
+}
+
+
+@pytest.mark.parametrize("how", DOORS)
+def test_a_door_that_somebody_opened_is_shut_again(installation: Installation, how: str):
     namespace = installation.namespace("reopened")
     installation.apply(endpoint("one", namespace))
     installation.ready("one", namespace)
     before = installation.get("networkpolicy", "one", namespace)
     assert before
-    open_to_all = '[{"op": "replace", "path": "/spec/ingress", "value": [{}]}]'
-    installation.kubectl("patch", "networkpolicy", "one", "-n", namespace, "--type=json", "-p", open_to_all)
+    patch = json.dumps(DOORS[how])
+    installation.kubectl("patch", "networkpolicy", "one", "-n", namespace, "--type=json", "-p", patch)
+    opened = installation.get("networkpolicy", "one", namespace)
+    assert opened
+    assert opened["metadata"]["generation"] > before["metadata"]["generation"]
 
     def shut() -> bool:
         found = installation.get("networkpolicy", "one", namespace)

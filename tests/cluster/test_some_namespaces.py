@@ -20,9 +20,11 @@ def narrowed(installation: Installation) -> Iterator[Installation]:
         installation.namespace(name)
         for kind in ("ie", "ic"):
             installation.kubectl("delete", kind, "--all", "-n", name)
-    install(installation.kubeconfig, installation.images, f"watchNamespaces={{{WATCHED}}}")
-    yield installation
-    install(installation.kubeconfig, installation.images)
+    try:
+        install(installation.kubeconfig, installation.images, f"watchNamespaces={{{WATCHED}}}")
+        yield installation
+    finally:
+        install(installation.kubeconfig, installation.images)
 
 
 async def test_an_endpoint_is_served_where_the_chart_says_and_nowhere_else(narrowed: Installation):

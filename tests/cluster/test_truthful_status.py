@@ -93,9 +93,11 @@ async def test_a_failed_wake_is_named_to_the_caller_and_in_the_status(installati
 def absent_image(installation: Installation) -> Iterator[str]:
     """The chart as somebody upgraded it with a tag that no registry has."""
     absent = f"{installation.images[2].rpartition(':')[0]}:absent"
-    install(installation.kubeconfig, (*installation.images[:2], absent))
-    yield absent
-    install(installation.kubeconfig, installation.images)
+    try:
+        install(installation.kubeconfig, (*installation.images[:2], absent))
+        yield absent
+    finally:
+        install(installation.kubeconfig, installation.images)
 
 
 async def test_an_image_that_cannot_be_pulled_is_named(installation: Installation, absent_image: str):

@@ -43,7 +43,11 @@ def failed(state: WorkloadState | None) -> bool:
 
 
 def empty(state: WorkloadState | None) -> bool:
-    """Nothing runs. A reader that sees replicas alone cannot tell that from no workload."""
+    return state is not None and not state.replicas
+
+
+def nothing(state: WorkloadState | None) -> bool:
+    """What `empty` is to a reader that sees replicas alone, and cannot tell it from no workload."""
     return state is None or not state.replicas
 
 
@@ -103,7 +107,7 @@ class WorkloadsContract:
         there = await until(reader, served, ready, patience)
         assert await workloads.observe(served) == there
         await workloads.scale(served, 0)
-        await until(reader, served, empty, patience)
+        await until(reader, served, nothing, patience)
 
     async def test_ensuring_again_changes_nothing(self, workloads, served, runnable, patience):
         await workloads.scale(served, 1)
@@ -131,12 +135,15 @@ class WorkloadsContract:
         assert len(set(names)) == 2
 
     async def test_changes_begin_with_every_endpoint(self, workloads, reader, served, patience):
+        await self._named_by(workloads, served, patience)
         await workloads.scale(served, 1)
         await until(reader, served, ready, patience)
-        for each in (workloads, reader):
-            async with asyncio.timeout(patience), contextlib.aclosing(each.changes()) as changes:
-                while await anext(changes) != served:
-                    pass
+        await self._named_by(reader, served, patience)
+
+    async def _named_by(self, reader: WorkloadReader, key: Key, patience: float) -> None:
+        async with asyncio.timeout(patience), contextlib.aclosing(reader.changes()) as changes:
+            while await anext(changes) != key:
+                pass
 
     async def test_a_changed_workload_rolls_without_a_gap(self, workloads, served, runnable, patience):
         await workloads.scale(served, 1)

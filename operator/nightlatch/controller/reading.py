@@ -1,7 +1,5 @@
 """Reading single objects from the store."""
 
-import base64
-
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, Key, Kind, RawObject
 from nightlatch.pki.material import TlsMaterial
@@ -29,9 +27,4 @@ async def find_secret(store: Store, key: Key) -> SecretView | None:
 async def operator_material(store: Store, namespace: str) -> TlsMaterial:
     """The operator's client certificate, as it is now. Raises StoreError, PkiError."""
     found = await store.get(SECRET, namespace, names.OPERATOR_TLS_SECRET)
-    return TlsMaterial.of_secret(secret_data(found))
-
-
-def secret_data(secret: RawObject) -> dict[str, bytes]:
-    """What a Secret holds, decoded."""
-    return {name: base64.b64decode(value) for name, value in (secret.get("data") or {}).items()}
+    return TlsMaterial.of_secret(view_secret(found).data)

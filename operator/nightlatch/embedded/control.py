@@ -1,15 +1,17 @@
 """The control plane of `up`, in its own process: controller, autoscaler and the model servers they start."""
 
 import asyncio
+from collections.abc import Mapping
 
 from nightlatch.api.meta import SECRET, Key
 from nightlatch.controller.autoscaler import Autoscaler
 from nightlatch.controller.caring import declare_endpoints
 from nightlatch.controller.controller import Controller
 from nightlatch.controller.gateways import FileGatewayDirectory
-from nightlatch.controller.reading import operator_material, secret_data
+from nightlatch.controller.reading import operator_material
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
+from nightlatch.planning.observed import view_secret
 from nightlatch.planning.settings import Settings
 from nightlatch.scaling.board import WakeBoard
 from nightlatch.store.protocol import Store
@@ -48,5 +50,5 @@ class Control:
         """End every model server; returns when none is left."""
         await self._workloads.close()
 
-    async def _secret(self, key: Key) -> dict[str, bytes]:
-        return secret_data(await self._store.get(SECRET, key.namespace, key.name))
+    async def _secret(self, key: Key) -> Mapping[str, bytes]:
+        return view_secret(await self._store.get(SECRET, key.namespace, key.name)).data

@@ -168,6 +168,8 @@ class FilesStore:
     def _existing(self, ref: ObjectRef) -> RawObject:
         found = self._files.read(_KINDS[ref.kind], ref.key)
         if found is None:
+            # A directory that is away is not an object that is gone: this raises OSError then.
+            self._journal.path.stat()
             raise NotFoundError(f"{ref} not found")
         return found
 

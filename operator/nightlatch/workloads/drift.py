@@ -9,6 +9,10 @@ from kubernetes.utils.quantity import parse_quantity
 
 from nightlatch.api.names import ANNOTATION_APPLIED
 
+# Fields without defaults of the API server's, and which server-side apply replaces whole.
+_EXACT = {"podSelector", "selector", "labelSelector", "nodeSelector", "ingress", "egress", "policyTypes"}
+_EMPTY: tuple[Any, ...] = ([], {}, "")
+
 
 def stamped(wanted: dict[str, Any]) -> dict[str, Any]:
     """The object with a digest of itself: a field that we stop asking for leaves no other trace."""
@@ -19,7 +23,11 @@ def stamped(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_as_applied(wanted: dict[str, Any], found: Mapping[str, Any]) -> bool:
-    """Tell whether `found` has all that the stamped `wanted` says; what others or defaults added is theirs."""
+    """Tell whether `found` has all that the stamped `wanted` says.
+
+    What others or defaults added is theirs, but not in what selects pods or lets traffic through: there a key more is a
+    pod less or a door more.
+    """
     return _covers(wanted, found)
 
 
@@ -27,17 +35,32 @@ def _covers(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, dict):
         return isinstance(found, Mapping) and all(_has(found, name, value) for name, value in wanted.items())
     if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(found) == len(wanted)
-            and all(_covers(one, other) for one, other in zip(wanted, found, strict=True))
-        )
+        return isinstance(found, list) and _covers_items(wanted, found)
     return bool(wanted == found) or _same_quantity(wanted, found)
 
 
+def _covers_items(wanted: list[Any], found: list[Any]) -> bool:
+    if all(isinstance(item, dict) and "name" in item for item in (*wanted, *found)):
+        # Server-side apply merges such lists by name.
+        named = {item["name"]: item for item in found}
+        return all(item["name"] in named and _covers(item, named[item["name"]]) for item in wanted)
+    return len(found) == len(wanted) and all(_covers(one, other) for one, other in zip(wanted, found, strict=True))
+
+
 def _has(found: Mapping[str, Any], name: str, value: Any) -> bool:
-    # The API server drops what is empty.
-    return _covers(value, found[name]) if name in found else value in ([], {}, "")
+    there = found.get(name)
+    if name in _EXACT:
+        return bool(_without_empties(value) == _without_empties(there))
+    return _covers(value, there) if name in found else value in _EMPTY
+
+
+def _without_empties(value: Any) -> Any:
+    """The same with None for what is empty: the API server leaves that out of a map."""
+    if isinstance(value, Mapping):
+        value = {name: kept for name, each in value.items() if (kept := _without_empties(each)) is not None}
+    elif isinstance(value, list):
+        value = [_without_empties(each) for each in value]
+    return None if value in _EMPTY else value
 
 
 def _same_quantity(wanted: Any, found: Any) -> bool:

@@ -50,7 +50,7 @@ class KubernetesWorkloads(PodReader):
     async def observe(self, endpoint: Key) -> WorkloadState | None:
         """See the protocol."""
         await self._pods.synced()
-        await self._owned.synced()
+        await self._owned.deployments.synced()
         found = self._owned.get(DEPLOYMENT, endpoint)
         if found is None:
             return None
@@ -68,7 +68,7 @@ class KubernetesWorkloads(PodReader):
 
     async def listed(self) -> tuple[Key, ...]:
         """See the protocol."""
-        await self._owned.synced()
+        await self._owned.deployments.synced()
         return tuple(endpoint_of(found) for found in self._owned.deployments.values())
 
     async def disturbed(self) -> AsyncIterator[Key]:

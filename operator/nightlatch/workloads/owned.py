@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from nightlatch.api.meta import Key, Kind
+from nightlatch.api.meta import INFERENCE_ENDPOINT, Key, Kind
 from nightlatch.apiserver.cache_group import CacheGroup
 from nightlatch.apiserver.client import ApiServer
 from nightlatch.workloads import objects
 from nightlatch.workloads.drift import is_as_applied, stamped
-from nightlatch.workloads.pods import changes_of, labelled
+from nightlatch.workloads.pods import changes_of, endpoint_of, labelled
 from nightlatch.workloads.protocol import WorkloadError
 
 DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
@@ -61,8 +61,10 @@ class OwnedObjects:
 
     async def ensure(self, wanted: dict[str, Any], found: dict[str, Any] | None) -> None:
         """Apply an object unless `found`, what stands in its place, is as wanted. Raises WorkloadError."""
-        if found is None or not is_as_applied(stamped(wanted), found):
-            await objects.apply(self._api, _KINDS[wanted["kind"]], stamped(wanted))
+        kind, obj = _KINDS[wanted["kind"]], stamped(wanted)
+        newest = self.get(kind, Key.of(wanted)) or found
+        if newest is None or not is_as_applied(obj, newest):
+            await objects.apply(self._api, kind, _this_very(obj, newest))
 
     def expect(self, endpoint: Key, wanted: Sequence[dict[str, Any]]) -> None:
         """From now on the endpoint is disturbed while one of these is not as wanted. None of them: it is to go."""
@@ -72,13 +74,25 @@ class OwnedObjects:
 
     async def disturbed(self) -> AsyncIterator[Key]:
         """Endpoints of which somebody deleted or changed an object, without end."""
-        async for endpoint in changes_of(*self._caches.values()):
+        async for endpoint in changes_of(*self._caches.values(), of=_owner):
             if not all(self._stands(obj) for obj in self._expected.get(endpoint, ())):
                 yield endpoint
 
     def _stands(self, wanted: dict[str, Any]) -> bool:
         found = self._caches[wanted["kind"]].get(Key.of(wanted))
         return found is not None and is_as_applied(wanted, found)
+
+
+def _this_very(obj: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
+    """One that was deleted meanwhile is not created by changing it: a Deployment would be born with a pod."""
+    return {**obj, "metadata": {**obj["metadata"], "uid": found["metadata"]["uid"]}} if found else obj
+
+
+def _owner(obj: dict[str, Any]) -> Key:
+    """The endpoint that owns it, whatever somebody made of its labels."""
+    owners = obj["metadata"].get("ownerReferences", ())
+    names = [owner["name"] for owner in owners if owner["kind"] == INFERENCE_ENDPOINT.kind]
+    return Key(obj["metadata"]["namespace"], names[0]) if names else endpoint_of(obj)
 
 
 def _is_owned_by(found: dict[str, Any], uid: str) -> bool:

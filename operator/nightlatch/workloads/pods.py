@@ -63,15 +63,15 @@ def _ended(pod: dict[str, Any]) -> bool:
     return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
 
 
-async def changes_of(*caches: CacheGroup) -> AsyncIterator[Key]:
-    """Endpoints touched by any change in the caches; first those that are there. Bursts are collapsed."""
+async def changes_of(*caches: CacheGroup, of: Callable[[dict[str, Any]], Key] = endpoint_of) -> AsyncIterator[Key]:
+    """Endpoints (`of` an object) touched by any change in the caches; first those there are. Bursts are collapsed."""
     pending: dict[Key, None] = {}
     changed = asyncio.Event()
     for cache in caches:
         await cache.synced()
-        cache.add_listener(_collector(pending, changed))
+        cache.add_listener(_collector(pending, changed, of))
         for obj in cache.values():
-            pending[endpoint_of(obj)] = None
+            pending[of(obj)] = None
     if pending:
         changed.set()
     while True:
@@ -83,9 +83,11 @@ async def changes_of(*caches: CacheGroup) -> AsyncIterator[Key]:
             yield key
 
 
-def _collector(pending: dict[Key, None], changed: asyncio.Event) -> Callable[[dict[str, Any]], None]:
+def _collector(
+    pending: dict[Key, None], changed: asyncio.Event, of: Callable[[dict[str, Any]], Key]
+) -> Callable[[dict[str, Any]], None]:
     def collect(obj: dict[str, Any]) -> None:
-        pending[endpoint_of(obj)] = None
+        pending[of(obj)] = None
         changed.set()
 
     return collect

@@ -56,12 +56,17 @@ async def test_versions_go_on_after_a_restart(tmp_path: Path) -> None:
 async def test_a_directory_that_went_away_is_unavailable_and_no_crash(tmp_path: Path) -> None:
     store = FilesStore(tmp_path / "state")
     await store.create(secret("ns", "one"))
-    watch = store.watch(SECRET, since="1")
+    watch = store.watch(SECRET, since="0")
+    await anext(watch)
     following = asyncio.create_task(anext(watch))
+    await asyncio.sleep(0)
     (tmp_path / "state").rename(tmp_path / "away")
     with pytest.raises(UnavailableError, match="cannot read"):
         await store.list(SECRET)
-    with pytest.raises(StoreError):
+    with pytest.raises(UnavailableError, match="cannot read"):
+        await store.get(SECRET, "ns", "one")
+    # A watch that can be resumed no more says so; listing anew then tells the rest.
+    with pytest.raises((ExpiredError, UnavailableError)):
         await following
 
 

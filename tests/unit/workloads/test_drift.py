@@ -11,7 +11,11 @@ WANTED = {
     "apiVersion": "networking.k8s.io/v1",
     "kind": "NetworkPolicy",
     "metadata": {"name": "minilm", "labels": {"a": "b"}},
-    "spec": {"podSelector": {"matchLabels": {"a": "b"}}, "ingress": [{"ports": [{"port": 8443}]}], "egress": []},
+    "spec": {
+        "podSelector": {"matchLabels": {"a": "b"}},
+        "ingress": [{"ports": [{"port": 8443, "protocol": "TCP"}]}],
+        "egress": [],
+    },
 }
 
 
@@ -26,7 +30,6 @@ def found(wanted):
     there = copy.deepcopy(wanted)
     there["metadata"] |= {"uid": "1", "resourceVersion": "7"}
     there["metadata"]["labels"]["added"] = "by somebody"
-    there["spec"]["ingress"][0]["ports"][0]["protocol"] = "TCP"
     del there["spec"]["egress"]
     return there
 
@@ -43,6 +46,9 @@ def test_defaults_and_other_peoples_fields_are_no_drift(wanted, found):
         lambda found: found["spec"]["ingress"][0]["ports"][0].update(port=1),
         lambda found: found["spec"]["ingress"].append({}),
         lambda found: found["spec"]["ingress"].clear(),
+        lambda found: found["spec"]["ingress"][0]["ports"][0].update(endPort=65535),
+        lambda found: found["spec"]["podSelector"].update(matchExpressions=[{"key": "x", "operator": "Exists"}]),
+        lambda found: found["spec"]["podSelector"]["matchLabels"].update(more="narrow"),
         lambda found: found["spec"].update(egress=[{}]),
         lambda found: found.pop("spec"),
         lambda found: found.update(spec=None),
@@ -63,6 +69,15 @@ def test_the_form_that_the_api_server_keeps_a_value_in_is_no_drift(ours, theirs)
 def test_another_value_is_drift(ours, theirs):
     wanted = stamped({"metadata": {"name": "x"}, "spec": {"value": ours}})
     assert not is_as_applied(wanted, {**wanted, "spec": {"value": theirs}})
+
+
+def test_what_others_add_to_a_list_that_is_merged_by_name_is_theirs():
+    wanted = stamped({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "ours", "image": "a"}]}})
+    theirs = {"name": "sidecar", "image": "b"}
+    with_sidecar = {**wanted, "spec": {"containers": [theirs, {"name": "ours", "image": "a", "stdin": False}]}}
+    assert is_as_applied(wanted, with_sidecar)
+    assert not is_as_applied(wanted, {**wanted, "spec": {"containers": [theirs]}})
+    assert not is_as_applied(wanted, {**wanted, "spec": {"containers": [theirs, {"name": "ours", "image": "c"}]}})
 
 
 def test_a_field_no_longer_wanted_is_drift(found):
