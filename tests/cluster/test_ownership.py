@@ -110,6 +110,20 @@ def test_whatever_else_somebody_deletes_comes_back_at_once(installation: Install
     assert after.get("spec") == before.get("spec")
 
 
+def test_a_service_that_somebody_gave_to_another_endpoint_is_taken_back(installation: Installation):
+    namespace = installation.namespace("relabelled")
+    installation.apply(endpoint("one", namespace))
+    installation.ready("one", namespace)
+    label = "nightlatch.dev/endpoint"
+    installation.kubectl("label", "--overwrite", "service", "one-pods", "-n", namespace, f"{label}=two")
+
+    def taken_back() -> bool:
+        found = installation.get("service", "one-pods", namespace)
+        return bool(found and found["metadata"]["labels"][label] == "one")
+
+    until(taken_back, "the label as it was", timeout=10.0)
+
+
 DOORS = {
     "to everybody": [{"op": "replace", "path": "/spec/ingress", "value": [{}]}],
     "on more ports": [{"op": "add", "path": "/spec/ingress/1/ports/0/endPort", "value": 65535}],

@@ -31,14 +31,14 @@ _HTTP = "type.googleapis.com/envoy.extensions.filters.http."
 
 
 def http_filters() -> list[dict[str, Any]]:
-    """Every filter of the shared chain, in the order in which a call passes them."""
+    """Every filter of the shared chain, in the order in which a call passes them. Routes switch disabled ones on."""
     return [
         _lua(CLASSIFY, classify_source()),
         _filter(KEY_LOOKUP, "rbac.v3.RBAC"),
         _lua(DECIDE, decide_source()),
         # Empty, not absent: without a route's own rules nothing is allowed.
         _filter(AUTHORIZE, "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": {}}),
-        _filter(RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit", stat_prefix="rate_limit"),
+        {**_filter(RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit", stat_prefix="rate_limit"), "disabled": True},
         {**_hold(), "disabled": True},
         router(),
     ]

@@ -57,7 +57,7 @@ def _configure(filters: dict[str, any_pb2.Any], endpoint: EndpointIR, access: Ac
     if access.key_lookup is not None:
         filters[KEY_LOOKUP].CopyFrom(access.key_lookup)
     if access.rate_limit is not None:
-        filters[RATE_LIMIT].CopyFrom(access.rate_limit)
+        filters[RATE_LIMIT].CopyFrom(_enabled(access.rate_limit))
     if endpoint.gate.on:
         filters[HOLD].CopyFrom(_hold(endpoint.name))
 
@@ -126,5 +126,9 @@ def _requires(permission: Permission) -> any_pb2.Any:
 
 def _hold(name: str) -> any_pb2.Any:
     settings = ext_authz_pb2.CheckSettings(context_extensions={"endpoint": name})
-    per_route = ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings)
-    return pack(components.FilterConfig(config=pack(per_route)))
+    return _enabled(pack(ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings)))
+
+
+def _enabled(config: any_pb2.Any) -> any_pb2.Any:
+    """Switch on, with this configuration, a filter that is disabled in the chain."""
+    return pack(components.FilterConfig(config=config))
