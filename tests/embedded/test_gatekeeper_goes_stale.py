@@ -49,6 +49,20 @@ async def until_status(client, wanted: int) -> list[int]:
     return seen
 
 
+async def test_a_gatekeeper_that_comes_back_without_the_store_lets_envoy_go_on_no_longer_than_that(lab) -> None:
+    gateway = lab.gateways[0]
+    async with lab.client() as client:
+        assert await status(client) == 200
+        with store_away(lab):
+            gateway.kill(gateway.gatekeeper)
+            gateway.start_gatekeeper()
+            seen = await until_status(client, 404)
+            assert set(seen[:-1]) == {200}
+        await gateway.ready()
+        seen = await until_status(client, 200)
+        assert set(seen[:-1]) <= {404, 503}
+
+
 async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(lab) -> None:
     loop = asyncio.get_running_loop()
     async with lab.client() as client:

@@ -73,8 +73,28 @@ async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> No
 
 
 async def _work(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
-    await gatekeeper.become_current()
-    async with _local(gatekeeper, config.socket), asyncio.TaskGroup() as tasks:
+    current = asyncio.create_task(gatekeeper.become_current())
+    try:
+        await _current_or_stale(current, config.max_staleness)
+        async with _local(gatekeeper, config.socket):
+            await current
+            await _serve_current(gatekeeper, config, metrics_port)
+    finally:
+        current.cancel()
+
+
+async def _current_or_stale(current: "asyncio.Task[None]", max_staleness: float) -> None:
+    """Until there is something to give to Envoy, which goes on with what it has; no longer than a store may be silent.
+
+    After that it is given nothing, and so denies.
+    """
+    await asyncio.wait({current}, timeout=max_staleness)
+    if not current.done():
+        _log.error("denying all calls: nothing was heard from the store since the start")
+
+
+async def _serve_current(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
+    async with asyncio.TaskGroup() as tasks:
         _log.info("current", extra={"endpoints": len(gatekeeper.endpoints), "socket": str(config.socket)})
         tasks.create_task(gatekeeper.follow())
         tasks.create_task(_report(gatekeeper, config, metrics_port))
