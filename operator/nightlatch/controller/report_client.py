@@ -27,6 +27,8 @@ SILENCE = 5.0
 # Everything is said again so often, should a gateway have missed something.
 REPEAT = 10.0
 FIRST_RETRY, LONGEST_RETRY = 0.1, 2.0
+# A stream outlives the certificate that it was opened with, unless somebody looks.
+RENEWAL_LOOK = 60.0
 
 _log = logging.getLogger(__name__)
 _OPTIONS = (
@@ -53,7 +55,7 @@ class ReportSink(Protocol):
 
 
 class ReportClient:
-    """See the module. `material` is asked for the operator's certificate at each dial, so that it may be renewed."""
+    """See the module. `material` gives the operator's certificate; when it is renewed, each gateway is dialled anew."""
 
     def __init__(
         self, directory: GatewayDirectory, material: Callable[[], Awaitable[TlsMaterial]], sink: ReportSink
@@ -121,43 +123,64 @@ class _Link:
         self._task.cancel()
 
     async def _run(self) -> None:
-        while True:
-            try:
-                await self._talk()
-            except (grpc.RpcError, ReportError, StoreError, PkiError, TimeoutError, OSError) as error:
-                _log.warning("no report stream to gateway %s: %s", self._gateway, _cause(error))
-            except Exception:  # noqa: BLE001 - a mistake about one gateway must not end the leader
-                _log.exception("the report stream to gateway %s failed", self._gateway)
-            _end_if_cancelled()
-            await asyncio.sleep(self._retry)
-            self._retry = min(self._retry * 2, LONGEST_RETRY)
+        try:
+            while True:
+                if await self._talked_until_renewal():
+                    continue
+                self._sink.heard(self._gateway, None)
+                _end_if_cancelled()
+                await asyncio.sleep(self._retry)
+                self._retry = min(self._retry * 2, LONGEST_RETRY)
+        finally:
+            self._sink.heard(self._gateway, None)
 
-    async def _talk(self) -> None:
-        async with self._stream() as call:
+    async def _talked_until_renewal(self) -> bool:
+        """One stream; False when it broke, or when none came about."""
+        try:
+            await self._talk(await self._material())
+        except (grpc.RpcError, ReportError, StoreError, PkiError, TimeoutError, OSError) as error:
+            _log.warning("no report stream to gateway %s: %s", self._gateway, _cause(error))
+            return False
+        except Exception:  # noqa: BLE001 - a mistake about one gateway must not end the leader
+            _log.exception("the report stream to gateway %s failed", self._gateway)
+            return False
+        return True
+
+    async def _talk(self, material: TlsMaterial) -> None:
+        """Until the certificate is renewed."""
+        async with self._stream(material) as call:
+            renewed = asyncio.create_task(self._until_renewed(material))
             writer = asyncio.create_task(self._write(call))
             try:
-                await self._read(call)
+                await self._read(call, renewed)
             finally:
+                renewed.cancel()
                 writer.cancel()
-                await asyncio.wait({writer})
+                await asyncio.wait({writer, renewed})
+
+    async def _until_renewed(self, material: TlsMaterial) -> None:
+        current = material
+        while current == material:
+            await asyncio.sleep(RENEWAL_LOOK)
+            with contextlib.suppress(StoreError, PkiError):
+                current = await self._material()
 
     @contextlib.asynccontextmanager
-    async def _stream(self) -> AsyncIterator[Any]:
+    async def _stream(self, material: TlsMaterial) -> AsyncIterator[Any]:
         host, port = self.address
-        channel = grpc.aio.secure_channel(f"{host}:{port}", _credentials(await self._material()), options=_OPTIONS)
+        channel = grpc.aio.secure_channel(f"{host}:{port}", _credentials(material), options=_OPTIONS)
         try:
             yield channel.stream_stream(METHOD)()
         finally:
             await channel.close()
 
-    async def _read(self, call: Any) -> None:
-        try:
-            while (frame := await _frame(call)) is not grpc.aio.EOF:
-                self._sink.heard(self._gateway, decode_report(frame))
-                self._retry = FIRST_RETRY
-            raise ConnectionResetError(f"{(await call.code()).name}: {await call.details()}")
-        finally:
-            self._sink.heard(self._gateway, None)
+    async def _read(self, call: Any, renewed: "asyncio.Task[None]") -> None:
+        while (frame := await _frame(call)) is not grpc.aio.EOF:
+            self._sink.heard(self._gateway, decode_report(frame))
+            self._retry = FIRST_RETRY
+            if renewed.done():
+                return
+        raise ConnectionResetError(f"{(await call.code()).name}: {await call.details()}")
 
     async def _write(self, call: Any) -> None:
         # When the stream breaks, reading fails as well and says why.
