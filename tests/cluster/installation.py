@@ -126,7 +126,8 @@ class Installation:
         return {name: base64.b64decode(value).decode() for name, value in found["data"].items()}
 
     def caller(self, client: str, name: str, namespace: str) -> "Caller":
-        """Somebody who has a client's Secret."""
+        """Somebody who has a client's Secret, with a key that every gateway knows."""
+        self.kubectl("wait", "--for=condition=Ready", f"ic/{client}", "-n", namespace, f"--timeout={PATIENCE:.0f}s")
         held = self.credentials(f"{client}-key", namespace)
         return Caller(self.gateway, f"{name}.{namespace}.svc", name, held["api-key"], held["ca.crt"])
 

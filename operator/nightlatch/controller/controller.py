@@ -69,7 +69,7 @@ class Controller:
         self._followers = followers(store, self.index, self._touch, watch_ours)
         self._reconcile: dict[str, Callable[[Key], Awaitable[float | None]]] = {
             INFERENCE_ENDPOINT.kind: EndpointReconciler(applier, self.index, authority, settings, self.board).reconcile,
-            INFERENCE_CLIENT.kind: ClientReconciler(applier, self.index, authority, settings).reconcile,
+            INFERENCE_CLIENT.kind: ClientReconciler(applier, self.index, authority, settings, self.board).reconcile,
             TOKEN_ISSUER.kind: IssuerReconciler(applier).reconcile,
             INSTALLATION: self._reconcile_pki,
         }

@@ -41,6 +41,18 @@ class Touched:
     urgent: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Holds:
+    """What a route document holds: whose keys, their digests, and which state of it that is."""
+
+    clients: frozenset[Key] = frozenset()
+    digests: frozenset[str] = frozenset()
+    sequence: int = 0
+
+
+_NOTHING = _Holds()
+
+
 class Index:
     """See the module. One event loop; `put` and `drop` return what their change touches."""
 
@@ -55,7 +67,7 @@ class Index:
         self._keys: dict[Key, tuple[Key, str, LiveKey | None]] = {}
         self._owners: dict[Key, ObjectRef] = {}
         self._roles: dict[Key, str] = {}
-        self._documents: dict[Key, frozenset[Key]] = {}
+        self._documents: dict[Key, _Holds] = {}
 
     def put(self, raw: RawObject) -> tuple[Touched, ...]:
         """An object as it is now."""
@@ -97,7 +109,12 @@ class Index:
 
     def documents_naming(self, client: Key) -> bool:
         """Whether any route document still holds a key of the client."""
-        return any(client in found for found in self._documents.values())
+        return any(client in found.clients for found in self._documents.values())
+
+    def sequence_with(self, endpoint: Key, sha256: str) -> int | None:
+        """The sequence of the endpoint's route document, if the document holds that key."""
+        found = self._documents.get(Key(self._settings.gateway_namespace, names.route_document(endpoint)))
+        return found.sequence if found and sha256 in found.digests else None
 
     def owners_of_secrets(self) -> frozenset[ObjectRef]:
         """Whose children there are, live or not, for the orphan sweep."""
@@ -235,13 +252,18 @@ class Index:
         yield from self._touch_endpoints(_names(self.clients.get(client)), before - self._grants(client))
 
     def _set_document(self, secret: Key, view: SecretView | None) -> Iterator[Touched]:
-        """A deleted client waits for its keys to leave the documents."""
-        before = self._documents.pop(secret, frozenset())
+        """A deleted client waits for its keys to leave the documents, a new one for its key to come into them."""
+        before = self._documents.pop(secret, _NOTHING)
         document = read_document(view)
         if document is not None:
-            self._documents[secret] = frozenset(grant.client for grant in document.keys)
-        left = before - self._documents.get(secret, frozenset())
-        yield from (Touched(ObjectRef(CLIENT, client)) for client in sorted(left) if client not in self.clients)
+            self._documents[secret] = _Holds(
+                frozenset(grant.client for grant in document.keys),
+                frozenset(grant.sha256 for grant in document.keys),
+                document.sequence,
+            )
+        now = self._documents.get(secret, _NOTHING).clients
+        gone = (before.clients - now) - self.clients.keys()
+        yield from (Touched(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before.clients)))
 
     def _touch_owner(self, owner: ObjectRef, role: str) -> Iterator[Touched]:
         if role in _INSTALLATION_ROLES:

@@ -93,6 +93,26 @@ def endpoint_refused(situation: ClientSituation) -> Verdict | None:
     return None
 
 
+def key_not_in_force(situation: ClientSituation) -> Verdict | None:
+    """Somewhere a call with the key would be refused. Once it was in force, a newer document takes it away nowhere."""
+    observed = situation.observed
+    behind = () if _was_in_force(situation) else observed.behind
+    pending = sorted({*observed.missing, *behind})
+    if not pending:
+        return None
+    named = ", ".join(map(str, pending))
+    return false("KeyNotInForce", f"not every gateway knows the key yet for {named}: see the endpoint's conditions")
+
+
+def _was_in_force(situation: ClientSituation) -> bool:
+    client, live = situation.client, situation.key.live
+    before = next((each for each in client.status.conditions if each.type == PROGRAMMED), None)
+    same_key = live is not None and any(key.id == live.key_id for key in client.status.keys)
+    same_spec = client.status.observed_generation == client.metadata.generation
+    return same_key and same_spec and before is not None and before.status == "True"
+
+
+PROGRAMMED = "Programmed"
 KEY_READY = (secret_taken, key_broken, key_revoked, no_authority, key_pending)
 GRANTED = (suspended, names_nothing, endpoint_refused)
 
@@ -104,5 +124,6 @@ def client_verdicts(situation: ClientSituation) -> tuple[tuple[str, Verdict], ..
         ("Accepted", judge(situation, (rejected,), true(Reason.ACCEPTED, "the spec is in force"))),
         ("CredentialsReady", judge(situation, KEY_READY, holds)),
         ("EndpointsGranted", judge(situation, GRANTED, true("Granted", "every endpoint named lets the client in"))),
+        (PROGRAMMED, judge(situation, (key_not_in_force,), true(Reason.PROGRAMMED, "every gateway knows the key"))),
     )
     return (*verdicts, ("Ready", summarize(verdicts, true(Reason.READY, "the client can call"))))

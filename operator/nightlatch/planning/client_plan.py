@@ -5,11 +5,14 @@ from datetime import datetime
 from nightlatch.api.client import ClientStatus, KeyStatus
 from nightlatch.api.meta import API_VERSION
 from nightlatch.planning.actions import Owner, Plan
-from nightlatch.planning.client_conditions import ClientSituation, client_verdicts
+from nightlatch.planning.client_conditions import PROGRAMMED, ClientSituation, client_verdicts
 from nightlatch.planning.client_key import KeyDecision, decide_key
 from nightlatch.planning.conditions import conditions
 from nightlatch.planning.observed import ClientSubject, ObservedClient
 from nightlatch.planning.trust import publish_trust
+
+# Seconds.
+SOONEST, LATEST = 0.2, 10.0
 
 
 def plan_client(client: ClientSubject, observed: ObservedClient, now: datetime) -> Plan:
@@ -24,7 +27,17 @@ def plan_client(client: ClientSubject, observed: ObservedClient, now: datetime) 
         ),
         delete=decision.delete,
         status=status if status != client.status else None,
+        requeue_after=_look_again(status, now),
     )
+
+
+def _look_again(status: ClientStatus, now: datetime) -> float | None:
+    """Gateways tell the endpoint what they applied, so its clients must look: soon at first, then more seldom."""
+    pending = next((each for each in status.conditions if each.type == PROGRAMMED and each.status != "True"), None)
+    if pending is None:
+        return None
+    waited = (now - datetime.fromisoformat(pending.last_transition_time)).total_seconds()
+    return min(max(waited, SOONEST), LATEST)
 
 
 def _status(situation: ClientSituation, now: datetime) -> ClientStatus:

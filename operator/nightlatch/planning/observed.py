@@ -166,6 +166,8 @@ class ObservedClient:
     """Everything that a client's plan depends on. `secret`: what lies under the wanted name, whoever owns it.
 
     others: Secrets of this client's under other names. endpoints: those that it names and that exist.
+    missing: endpoints that let it in and whose document lacks its key. behind: those whose document has the key, and
+    not every gateway that document.
     """
 
     settings: Settings
@@ -173,3 +175,5 @@ class ObservedClient:
     secret: SecretView | None = None
     others: tuple[SecretView, ...] = ()
     endpoints: Mapping[Key, EndpointSubject] = field(default_factory=dict)
+    missing: tuple[Key, ...] = ()
+    behind: tuple[Key, ...] = ()

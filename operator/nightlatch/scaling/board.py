@@ -28,6 +28,10 @@ class EndpointRuntime:
     nacks: Mapping[str, str] = field(default_factory=dict)
     disconnected: tuple[str, ...] = ()
 
+    def has_applied(self, sequence: int) -> bool:
+        """Whether every gateway that reports serves that document, or a newer one; False when none reports."""
+        return bool(self.applied) and all(applied >= sequence for applied in self.applied.values())
+
 
 UNSEEN = EndpointRuntime()
 

@@ -48,7 +48,7 @@ async def test_an_endpoint_and_a_client_end_up_as_a_key_in_the_document(world):
     async with world.running():
         await granted(world)
         document = await world.document()
-        await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "True"))
+        await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "CredentialsReady", "True"))
     data = await world.secret(KEY_SECRET)
     assert data["url"] == b"https://minilm.search.localhost:8443"
     assert data["ca.crt"].decode() == document.upstream_ca
@@ -208,6 +208,20 @@ async def test_what_the_board_says_reaches_the_status(world):
         controller.board.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": document.sequence}))
         await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "Ready", "True"))
         assert (await world.find(INFERENCE_ENDPOINT, ENDPOINT))["status"]["state"] == "Asleep"
+
+
+async def test_a_client_is_ready_once_every_gateway_knows_its_key_and_stays_so(world):
+    await world.store.create(endpoint_object())
+    await world.store.create(client_object(CLIENT, ENDPOINT))
+    async with world.running() as controller:
+        await granted(world)
+        sequence = (await world.document()).sequence
+        await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotInForce"))
+        controller.board.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence - 1}))
+        controller.enqueue(INFERENCE_CLIENT.kind, CLIENT)
+        assert await _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotInForce")
+        controller.board.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence}))
+        await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "True"))
 
 
 async def test_a_client_of_another_namespace_needs_to_be_let_in(world):

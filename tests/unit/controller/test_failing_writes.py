@@ -90,7 +90,7 @@ async def _granted(world):
 
 
 async def _ready(world):
-    status, _ = await world.condition(INFERENCE_CLIENT, CLIENT, "Ready")
+    status, _ = await world.condition(INFERENCE_CLIENT, CLIENT, "CredentialsReady")
     return status == "True"
 
 

@@ -1,6 +1,7 @@
 """plan_client(): the key Secret, and what the conditions say when it or an endpoint is not to be had."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -108,6 +109,31 @@ def test_after_a_change_of_name_the_old_secret_goes_once_the_new_one_has_its_key
     assert [each.key for each in plan_client(subject, observed_client(secret=there, others=(old,)), NOW).delete] == [
         old.key
     ]
+
+
+MINILM = Key("search", "minilm")
+
+
+@pytest.mark.parametrize("where", ["missing", "behind"])
+def test_a_key_that_a_gateway_would_refuse_is_not_ready_and_looked_at_again(where):
+    subject = client()
+    observed = observed_client(secret=key_secret(subject, data=COMPLETE), **{where: (MINILM,)})
+    assert conditions(subject, observed)["Ready"] == ("False", "KeyNotInForce")
+    first = plan_client(subject, observed, NOW)
+    assert first.requeue_after == 0.2
+    waiting = replace(subject, status=first.status)
+    assert plan_client(waiting, observed, NOW + timedelta(seconds=3)).requeue_after == 3.0
+    assert plan_client(waiting, observed, NOW + timedelta(hours=1)).requeue_after == 10.0
+
+
+def test_a_key_in_force_stays_so_while_gateways_take_over_a_newer_document_that_has_it():
+    subject, secret = client(), key_secret(client(), data=COMPLETE)
+    in_force = plan_client(subject, observed_client(secret=secret), NOW)
+    assert in_force.requeue_after is None
+    settled = replace(subject, status=in_force.status)
+    assert plan_client(settled, observed_client(secret=secret, behind=(MINILM,)), NOW).status is None
+    lost = plan_client(settled, observed_client(secret=secret, missing=(MINILM,)), NOW)
+    assert next(each for each in lost.status.conditions if each.type == "Ready").reason == "KeyNotInForce"
 
 
 def test_the_url_is_of_the_first_endpoint_that_lets_the_client_in():
