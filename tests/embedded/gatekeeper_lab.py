@@ -14,7 +14,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -296,6 +296,19 @@ class Lab:
 
             client.event_hooks["request"] = [name_host]
             yield client
+
+
+@contextlib.asynccontextmanager
+async def warm(lab: Lab) -> AsyncIterator[Lab]:
+    """The lab with one endpoint that is awake, for as long as the block lasts."""
+    lab.replica(ready=True)
+    await lab.put(lab.document())
+    await lab.start()
+    try:
+        await lab.gateways[0].ready()
+        yield lab
+    finally:
+        lab.stop()
 
 
 def infer(client: httpx.AsyncClient, key: Key = KEY, **headers: str) -> Awaitable[httpx.Response]:

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from tests.embedded.gatekeeper_lab import PATIENCE, Lab, eventually, infer
+from tests.embedded.gatekeeper_lab import PATIENCE, Lab, eventually, infer, warm
 
 # Above the gatekeeper's own question to the store, every 5 s.
 MAX_STALENESS = 8.0
@@ -13,15 +13,8 @@ MAX_STALENESS = 8.0
 
 @pytest.fixture
 async def lab(tmp_path):
-    lab = Lab(tmp_path, max_staleness=MAX_STALENESS)
-    lab.replica(ready=True)
-    await lab.put(lab.document())
-    await lab.start()
-    try:
-        await lab.gateways[0].ready()
+    async with warm(Lab(tmp_path, max_staleness=MAX_STALENESS)) as lab:
         yield lab
-    finally:
-        lab.stop()
 
 
 @contextlib.contextmanager

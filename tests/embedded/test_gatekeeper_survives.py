@@ -6,20 +6,13 @@ import contextlib
 import httpx
 import pytest
 
-from tests.embedded.gatekeeper_lab import PATIENCE, Lab, Leader, eventually, infer
+from tests.embedded.gatekeeper_lab import PATIENCE, Lab, Leader, eventually, infer, warm
 
 
 @pytest.fixture
 async def lab(tmp_path):
-    lab = Lab(tmp_path)
-    lab.replica(ready=True)
-    await lab.put(lab.document())
-    await lab.start()
-    try:
-        await lab.gateways[0].ready()
+    async with warm(Lab(tmp_path)) as lab:
         yield lab
-    finally:
-        lab.stop()
 
 
 class Traffic:
