@@ -138,6 +138,10 @@ class Installation:
         assert found
         return str(found["spec"]["clusterIP"])
 
+    def operator_pods(self) -> list[dict[str, Any]]:
+        """The operators."""
+        return self.objects("pods", SYSTEM, "-l", "app.kubernetes.io/component=operator")
+
     def gateway_pods(self) -> list[dict[str, Any]]:
         """The gateways."""
         return self.objects("pods", GATEWAYS, "-l", "app.kubernetes.io/component=gateway")

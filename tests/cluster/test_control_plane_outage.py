@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from tests.cluster.installation import SYSTEM, Caller, Installation, client, endpoint, eventually
+from tests.cluster.installation import Caller, Installation, client, endpoint, eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -29,8 +29,9 @@ def _name(process: psutil.Process) -> str:
 
 def restarts(installation: Installation) -> int:
     """Of the operators' containers."""
-    pods = installation.objects("pods", SYSTEM, "-l", "app.kubernetes.io/component=operator")
-    return sum(each["restartCount"] for pod in pods for each in pod["status"]["containerStatuses"])
+    return sum(
+        each["restartCount"] for pod in installation.operator_pods() for each in pod["status"]["containerStatuses"]
+    )
 
 
 @contextlib.asynccontextmanager

@@ -16,8 +16,9 @@ def leader(installation: Installation) -> str:
 
 
 def operators(installation: Installation) -> list[str]:
-    pods = installation.objects("pods", SYSTEM, "-l", "app.kubernetes.io/component=operator")
-    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return [
+        pod["metadata"]["name"] for pod in installation.operator_pods() if "deletionTimestamp" not in pod["metadata"]
+    ]
 
 
 def living_leader(installation: Installation) -> str:

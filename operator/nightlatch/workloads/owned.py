@@ -68,9 +68,10 @@ class OwnedObjects:
 
     def expect(self, endpoint: Key, wanted: Sequence[dict[str, Any]]) -> None:
         """From now on the endpoint is disturbed while one of these is not as wanted. None of them: it is to go."""
-        self._expected[endpoint] = tuple(stamped(obj) for obj in wanted)
-        if not wanted:
-            del self._expected[endpoint]
+        if wanted:
+            self._expected[endpoint] = tuple(stamped(obj) for obj in wanted)
+        else:
+            self._expected.pop(endpoint, None)
 
     async def disturbed(self) -> AsyncIterator[Key]:
         """Endpoints of which somebody deleted or changed an object, without end."""
