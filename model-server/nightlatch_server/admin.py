@@ -9,11 +9,11 @@ import asyncio
 import socket
 import threading
 
-from nightlatch_server.http.limits import Limits
-from nightlatch_server.http.listener import Listener
-from nightlatch_server.http.message import Request, Response, error_response
 from nightlatch_server.lifecycle import Lifecycle
 from nightlatch_server.metrics import CONTENT_TYPE, Metrics
+from nightlatch_server.transport.http.limits import Limits
+from nightlatch_server.transport.http.listener import Listener
+from nightlatch_server.transport.http.message import Request, Response, error_response
 
 _LIMITS = Limits(body=0, url=1 << 10, headers=8 << 10, receive_timeout=10.0)
 _TEXT = b"text/plain; charset=utf-8"

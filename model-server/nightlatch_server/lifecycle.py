@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nightlatch_server.architectures.base import Embedder
-from nightlatch_server.manifest import Manifest
+from nightlatch_server.model_package.manifest import Manifest
+from nightlatch_server.models.base import Embedder
 
 
 class State(Enum):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nightlatch_server import __version__
-from nightlatch_server.http.tls import TlsFiles
+from nightlatch_server.transport.http.tls import TlsFiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,18 +16,19 @@ from typing import Any
 import orjson
 import uvloop
 
-from nightlatch_server import admin, loader, logs, threads
-from nightlatch_server.app import App
-from nightlatch_server.architectures.base import Embedder
-from nightlatch_server.batcher import Bounds
-from nightlatch_server.http import tls
-from nightlatch_server.http.limits import Limits
-from nightlatch_server.http.listener import Listener, admit_all, bind
+from nightlatch_server import admin, logs
+from nightlatch_server.engine import loader, threads
+from nightlatch_server.engine.batcher import Bounds
+from nightlatch_server.engine.serving import Serving
 from nightlatch_server.lifecycle import Lifecycle
-from nightlatch_server.manifest import PackageError
 from nightlatch_server.metrics import Metrics
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.models.base import Embedder
 from nightlatch_server.options import Options, parse
-from nightlatch_server.serving import Serving
+from nightlatch_server.protocols.app import App
+from nightlatch_server.transport.http import tls
+from nightlatch_server.transport.http.limits import Limits
+from nightlatch_server.transport.http.listener import Listener, admit_all, bind
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.workload import Workload
 from nightlatch.workloads.kubernetes import KubernetesWorkloads
 from nightlatch.workloads.pods import PodReader
-from nightlatch_server import packaging
+from nightlatch_server.model_package import writer as packaging
 from tests.cluster.conftest import ROOT, images, node
 from tests.cluster.node.volumes import host_path_claim
 from tests.contract.workloads_contract import WorkloadsContract

@@ -255,7 +255,7 @@ def child_environment():
 
 
 async def test_the_real_model_server_starts_and_drains(root, tmp_path, runnable):
-    from nightlatch_server import packaging
+    from nightlatch_server.model_package import writer as packaging
     from tests.unit.model_server import tiny_model
     from tests.unit.model_server.process import Authority
 

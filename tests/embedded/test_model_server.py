@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 
-from nightlatch_server.package import write_package
+from nightlatch_server.model_package.reader import write_package
 from tests.unit.model_server import tiny_model
 from tests.unit.model_server.process import (
     GATEWAY,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from nightlatch_server import oip
-from nightlatch_server.errors import RequestError
-from nightlatch_server.manifest import Batching, Manifest, TensorSpec
+from nightlatch_server.model_package.manifest import Batching, Manifest, TensorSpec
+from nightlatch_server.protocols import open_inference as oip
+from nightlatch_server.request_error import RequestError
 
 TEXT = Manifest(
     name="m",

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nightlatch_server import openai
-from nightlatch_server.errors import RequestError
+from nightlatch_server.protocols import openai_embeddings as openai
+from nightlatch_server.request_error import RequestError
 
 MODEL = openai.ModelFacts("m", dimension=4, max_tokens=8, vocabulary=100)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nightlatch_server.package import PackageError, read_manifest, read_package, verify, write_package
+from nightlatch_server.model_package.reader import PackageError, read_manifest, read_package, verify, write_package
 from tests.unit.model_server import tiny_model
 
 
@@ -227,6 +227,6 @@ def test_a_huge_manifest_is_not_read(package: Path) -> None:
 
 
 def test_packages_are_handled_without_torch() -> None:
-    code = "import sys, nightlatch_server.package, nightlatch_server.packaging; sys.exit('torch' in sys.modules)"
+    code = "import sys, nightlatch_server.model_package.writer; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch_server import threads
+from nightlatch_server.engine import threads
 
 
 def cgroup(tmp_path: Path, own: str, files: dict[str, str]) -> float | None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from nightlatch_server import weights
-from nightlatch_server.manifest import PackageError
+from nightlatch_server.model_package import weights
+from nightlatch_server.model_package.manifest import PackageError
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
-from nightlatch_server import manifest as manifests
-from nightlatch_server import weights
-from nightlatch_server.manifest import MANIFEST_LIMIT, FileSpec, Manifest, PackageError
+from nightlatch_server.model_package import manifest as manifests
+from nightlatch_server.model_package import weights
+from nightlatch_server.model_package.manifest import MANIFEST_LIMIT, FileSpec, Manifest, PackageError
 
 __all__ = [
     "Manifest", "Package", "PackageError", "digest", "read_manifest", "read_package", "refuse_unsafe_files", "verify",
@@ -112,7 +112,7 @@ def write_package(
     `model.json` is written, into `source` itself. `name` is the name callers use; the source directory's by default.
     The same source gives the same digest. Raises PackageError with a message that says what to do.
     """
-    from nightlatch_server import packaging  # noqa: PLC0415  # it uses this module's checks: a circle otherwise
+    from nightlatch_server.model_package import writer as packaging  # noqa: PLC0415  # it uses this module's checks: a circle otherwise
 
     return packaging.write(Path(source), Path(target) if target is not None else None, name=name, version=version)
 

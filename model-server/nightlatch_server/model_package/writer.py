@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from nightlatch_server import manifest as manifests
-from nightlatch_server import package
-from nightlatch_server.manifest import Batching, FileSpec, Manifest, PackageError, TensorSpec
+from nightlatch_server.model_package import manifest as manifests
+from nightlatch_server.model_package import reader as package
+from nightlatch_server.model_package.manifest import Batching, FileSpec, Manifest, PackageError, TensorSpec
 
 _BERT_KEYS = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",

@@ -12,9 +12,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from nightlatch_server.http.limits import Limits
-from nightlatch_server.http.message import Handler
-from nightlatch_server.http.protocol import Connection
+from nightlatch_server.transport.http.connection import Connection
+from nightlatch_server.transport.http.limits import Limits
+from nightlatch_server.transport.http.message import Handler
 
 _HANDSHAKE_TIMEOUT = 10.0
 _BACKLOG = 1024

@@ -15,8 +15,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nightlatch_server.architectures.base import TokenIds
-from nightlatch_server.errors import RequestError
+from nightlatch_server.models.base import TokenIds
+from nightlatch_server.request_error import RequestError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
-from nightlatch_server.architectures.base import Embedder
-from nightlatch_server.manifest import PackageError
-from nightlatch_server.package import Package
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.model_package.reader import Package
+from nightlatch_server.models.base import Embedder
 
-_BUILT_IN = {"text-embedding": "nightlatch_server.architectures.text_embedding:load"}
+_BUILT_IN = {"text-embedding": "nightlatch_server.models.text_embedding:load"}
 
 
 def check(architecture: str) -> None:

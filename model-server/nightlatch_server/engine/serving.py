@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from nightlatch_server.architectures.base import Embedder, TokenIds
-from nightlatch_server.batcher import Batcher, Bounds, Observer
-from nightlatch_server.errors import RequestError
-from nightlatch_server.http.message import Request
+from nightlatch_server.engine.batcher import Batcher, Bounds, Observer
 from nightlatch_server.lifecycle import Lifecycle
-from nightlatch_server.manifest import Manifest
+from nightlatch_server.model_package.manifest import Manifest
+from nightlatch_server.models.base import Embedder, TokenIds
+from nightlatch_server.request_error import RequestError
+from nightlatch_server.transport.http.message import Request
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nightlatch_server.errors import RequestError
-from nightlatch_server.http.message import Request, Response
+from nightlatch_server.request_error import RequestError
+from nightlatch_server.transport.http.message import Request, Response
 
 Operation = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nightlatch_server.architectures.layers import Embedding, LayerNorm, Linear
-from nightlatch_server.manifest import PackageError
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.models.layers import Embedding, LayerNorm, Linear
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from nightlatch_server.http.message import Request, Response, encode, error_response
+from nightlatch_server.transport.http.message import Request, Response, encode, error_response
 
 if TYPE_CHECKING:
-    from nightlatch_server.http.listener import Listener
+    from nightlatch_server.transport.http.listener import Listener
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from nightlatch_server import __version__
-from nightlatch_server.errors import RequestError
-from nightlatch_server.manifest import Manifest, TensorSpec
+from nightlatch_server.model_package.manifest import Manifest, TensorSpec
+from nightlatch_server.request_error import RequestError
 
 SERVER_METADATA = {"name": "nightlatch", "version": __version__, "extensions": []}
 

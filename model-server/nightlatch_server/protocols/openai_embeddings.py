@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from nightlatch_server.errors import RequestError
+from nightlatch_server.request_error import RequestError
 
 if TYPE_CHECKING:
     import numpy as np

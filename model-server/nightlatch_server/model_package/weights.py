@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 import orjson
 
-from nightlatch_server.manifest import PackageError
+from nightlatch_server.model_package.manifest import PackageError
 
 HEADER_LIMIT = 16 << 20
 TENSOR_LIMIT = 100_000

@@ -13,10 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from nightlatch_server import architectures, threads
-from nightlatch_server.architectures.base import Embedder
+from nightlatch_server.engine import threads
 from nightlatch_server.lifecycle import Lifecycle
-from nightlatch_server.package import Package, read_manifest, read_package
+from nightlatch_server.model_package.reader import Package, read_manifest, read_package
+from nightlatch_server.models import registry as architectures
+from nightlatch_server.models.base import Embedder
 
 log = logging.getLogger(__name__)
 

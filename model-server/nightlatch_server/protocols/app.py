@@ -6,14 +6,15 @@ import logging
 import time
 from collections.abc import Mapping
 
-from nightlatch_server import oip, openai
-from nightlatch_server.errors import RequestError
-from nightlatch_server.http.message import Request, Response, error_response, json_response
+from nightlatch_server.engine.serving import Serving
 from nightlatch_server.logs import ACCESS
-from nightlatch_server.manifest import Manifest
 from nightlatch_server.metrics import Metrics
-from nightlatch_server.routes import Route, Table
-from nightlatch_server.serving import Serving
+from nightlatch_server.model_package.manifest import Manifest
+from nightlatch_server.protocols import open_inference as oip
+from nightlatch_server.protocols import openai_embeddings as openai
+from nightlatch_server.protocols.routes import Route, Table
+from nightlatch_server.request_error import RequestError
+from nightlatch_server.transport.http.message import Request, Response, error_response, json_response
 
 log = logging.getLogger(__name__)
 access = logging.getLogger(ACCESS)

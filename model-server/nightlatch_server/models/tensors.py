@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from nightlatch_server import weights
-from nightlatch_server.manifest import PackageError
-from nightlatch_server.package import Package
+from nightlatch_server.model_package import weights
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.model_package.reader import Package
 
 _DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "U16": torch.uint16, "I16": torch.int16,

@@ -12,11 +12,11 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from nightlatch_server.architectures import bert
-from nightlatch_server.architectures.base import TokenIds
-from nightlatch_server.architectures.tensors import state_dict
-from nightlatch_server.manifest import PackageError
-from nightlatch_server.package import Package
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.model_package.reader import Package
+from nightlatch_server.models import bert
+from nightlatch_server.models.base import TokenIds
+from nightlatch_server.models.tensors import state_dict
 
 
 class TextEmbedding:
