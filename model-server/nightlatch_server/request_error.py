@@ -1,10 +1,8 @@
-"""What a caller is told when a request can't be served."""
-
-from __future__ import annotations
+"""The one exception that becomes an error answer to the caller."""
 
 
 class RequestError(Exception):
-    """A request refused, with the HTTP status and a message that is fit for the caller.
+    """A refused request: an HTTP status and a message that the caller may read.
 
     `param` and `code` are OpenAI's error fields; `retry_after` (seconds) and `allow` (methods) become headers.
     """

@@ -1,11 +1,10 @@
-"""In-process batching: work-conserving, no added delay, bounded.
+"""Batching in the process, without added delay and with a bounded queue.
 
-While one batch runs in the worker thread, requests gather; when it ends, the next batch leaves at once. With the worker
-free, a batch leaves at the end of the event loop's tick, with all that this tick brought. A batch is rows of similar
-length up to a budget of tokens, padding counted. A long request is cut into pieces, and requests take turns.
+While one batch runs in the worker thread, requests queue up; when it finishes, the next batch starts immediately. If
+the worker is idle, a batch starts at the end of the current tick of the event loop, with every request of that tick. A
+batch holds rows of similar length up to a budget of tokens, padding included. A long request is split into pieces, so
+that requests take turns.
 """
-
-from __future__ import annotations
 
 import asyncio
 import time
@@ -13,22 +12,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from nightlatch_server.models.base import TokenIds
+from nightlatch_server.models.base import TokenIds, Vectors
 from nightlatch_server.request_error import RequestError
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Vectors = NDArray[np.float32]
-
-Run = Callable[[Sequence[TokenIds]], "Vectors"]
+Run = Callable[[Sequence[TokenIds]], Vectors]
 
 
 class Observer(Protocol):
-    """Told about each batch; times in seconds."""
+    """Receives the figures of each batch; times in seconds."""
 
     def batch_started(self, rows: int, tokens: int, waits: Iterable[float]) -> None: ...
 
@@ -37,7 +30,7 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`batch_tokens`: one batch at most; `requests` and `tokens`: what may wait."""
+    """`batch_tokens` limits one batch; `requests` and `tokens` limit the queue."""
 
     batch_tokens: int = 2048
     requests: int = 1024
@@ -46,7 +39,7 @@ class Bounds:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request's rows and the future that will hold their vectors."""
+    """The rows of one request and the future that will hold their vectors."""
 
     rows: Sequence[TokenIds]
     future: asyncio.Future[Any]
@@ -54,13 +47,13 @@ class Job:
     deadline: float
     missing: int
     vectors: Any = None
-    rest: deque[Piece] = field(default_factory=deque)
-    """Pieces not queued yet: one at a time is, so that jobs take turns."""
+    rest: deque["Piece"] = field(default_factory=deque)
+    """Pieces that are not queued yet. Only one is queued at a time, so that jobs take turns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
-    """Some rows of a job (by index), the longest of which has `longest` tokens."""
+    """Some rows of a job, by index; the longest of them has `longest` tokens."""
 
     job: Job
     indices: Sequence[int]
@@ -68,12 +61,12 @@ class Piece:
 
     @property
     def bucket(self) -> int:
-        """Pieces of one bucket waste less than half of their batch on padding: lengths up to the same power of two."""
+        """Lengths up to the same power of two share a bucket, so that less than half of a batch is padding."""
         return max(self.longest - 1, 7).bit_length()
 
 
 def split(job: Job, budget: int) -> list[Piece]:
-    """Cut a job's rows, shortest first, into pieces of at most `budget` tokens with padding (one row at least)."""
+    """Split the rows of a job, shortest first, into pieces of at most `budget` tokens with padding, or of one row."""
     pieces: list[Piece] = []
     current: list[int] = []
     for index in sorted(range(len(job.rows)), key=lambda i: len(job.rows[i])):
@@ -87,7 +80,7 @@ def split(job: Job, budget: int) -> list[Piece]:
 
 
 def select(queue: deque[Piece], budget: int) -> list[Piece]:
-    """Take the next batch off `queue`: its head, and in order whatever of the same bucket fits the budget beside it."""
+    """Take the next batch from `queue`: its head, and in order every piece of the same bucket that fits the budget."""
     head = queue.popleft()
     chosen, passed = [head], deque[Piece]()
     rows, longest = len(head.indices), head.longest
@@ -105,7 +98,7 @@ def select(queue: deque[Piece], budget: int) -> list[Piece]:
 
 @dataclass(slots=True)
 class Batcher:
-    """Queues rows for `run`, which is called in `executor`, one batch at a time. Lives on one event loop."""
+    """Queues rows and calls `run` in `executor` with one batch at a time. Belongs to one event loop."""
 
     run: Run
     executor: Executor
@@ -119,13 +112,14 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Requests that wait or are part done."""
+        """Requests that wait or are partly done."""
         return len(self._waiting)
 
     def submit(self, rows: Sequence[TokenIds], deadline: float) -> asyncio.Future[Vectors]:
-        """The vectors of `rows` (at least one), shape [n, dimension]; cancel the future when the caller is gone.
+        """The vectors of `rows` (at least one), shape [n, dimension]. Cancel the future when the caller disconnects.
 
-        `deadline` is time.monotonic(); past it the request isn't started. Raises RequestError 429 if the queue is full.
+        `deadline` is in terms of time.monotonic(); a request past it is not started. Raises RequestError 429 if the
+        queue is full.
         """
         tokens = sum(map(len, rows))
         if self._waiting and (self.depth >= self.bounds.requests or self._tokens + tokens > self.bounds.tokens):
@@ -146,8 +140,8 @@ class Batcher:
         self._tokens -= tokens
 
     def _start(self) -> None:
-        """Run the next batch, or become idle."""
-        self._drop_dead()
+        """Start the next batch, or become idle."""
+        self._drop_expired()
         if not self._queue:
             self._busy = False
             return
@@ -159,7 +153,7 @@ class Batcher:
         running = self.loop.run_in_executor(self.executor, self.run, rows)
         running.add_done_callback(lambda done: self._finish(batch, now, done))
 
-    def _drop_dead(self) -> None:
+    def _drop_expired(self) -> None:
         now = time.monotonic()
         for piece in self._queue:
             if piece.job.deadline < now and not piece.job.future.done():
@@ -191,7 +185,7 @@ def _deliver(piece: Piece, vectors: Vectors) -> None:
     if job.future.done():
         return
     if job.vectors is None:
-        import numpy as np  # noqa: PLC0415  # loaded with torch, once the server listens; not before
+        import numpy as np  # noqa: PLC0415 - loaded with torch, after the ports accept connections
 
         job.vectors = np.empty_like(vectors, shape=(len(job.rows), *vectors.shape[1:]))
     job.vectors[list(piece.indices)] = vectors

@@ -1,6 +1,4 @@
-"""Start-up's heavy part: import torch while the package is read and hashed, build the model, run it once."""
-
-from __future__ import annotations
+"""The slow part of the start-up: import torch while the package is read and hashed, build the model, run it once."""
 
 import logging
 import os
@@ -16,10 +14,10 @@ from typing import TypeVar
 from nightlatch_server.engine import threads
 from nightlatch_server.lifecycle import Lifecycle
 from nightlatch_server.model_package.reader import Package, read_manifest, read_package
-from nightlatch_server.models import registry as architectures
+from nightlatch_server.models import registry
 from nightlatch_server.models.base import Embedder
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PhaseDone = Callable[[str, float], None]
@@ -28,16 +26,25 @@ PhaseDone = Callable[[str, float], None]
 def load(
     directory: Path, expect_digest: str | None, device: str, thread_count: int, lifecycle: Lifecycle, done: PhaseDone
 ) -> Embedder:
-    """The package's model, ready to serve; sets `lifecycle.manifest` early. Raises PackageError or torch's errors."""
+    """The model of the package in `directory`, ready to serve.
+
+    Sets `lifecycle.manifest` and `lifecycle.digest` first, before the slow part. Calls `done` with the name and seconds
+    of each phase. Raises PackageError or whatever torch raises.
+    """
     started = time.monotonic()
     lifecycle.manifest, lifecycle.digest = read_manifest(directory, expect_digest)
-    architectures.check(lifecycle.manifest.architecture)
-    reading = in_thread(lambda: _read(directory, lifecycle.digest, done), "package")
+    registry.check(lifecycle.manifest.architecture)
+
+    def read() -> Package:
+        with _phase("verify", done):
+            return read_package(directory, lifecycle.digest)
+
+    reading = in_thread(read, "package")
     with _phase("import", done):
         _import_torch(thread_count)
     package = reading.result()
     with _phase("load", done):
-        model = architectures.load(package, device)
+        model = registry.load(package, device)
     with _phase("warmup", done):
         model.warm_up()
     done("total", time.monotonic() - started)
@@ -45,25 +52,21 @@ def load(
 
 
 def in_thread(function: Callable[[], T], name: str) -> Future[T]:
-    """Run `function` in a daemon thread: unlike an executor's, it doesn't keep the process from ending."""
+    """Run `function` in a daemon thread, which unlike a thread of an executor does not keep the process alive."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(function())
-        except BaseException as error:  # noqa: BLE001  # handed to whoever asks for the result
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is read
             future.set_exception(error)
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return future
 
 
-def _read(directory: Path, digest: str, done: PhaseDone) -> Package:
-    with _phase("verify", done):
-        return read_package(directory, digest)
-
-
 def _import_torch(thread_count: int) -> None:
+    """Import torch by name: a static import would run before the ports accept connections."""
     threads.prepare_environment(os.environ, thread_count)
     torch = import_module("torch")
     torch.set_num_threads(thread_count)
@@ -77,4 +80,4 @@ def _phase(name: str, done: PhaseDone) -> Iterator[None]:
     yield
     seconds = time.monotonic() - started
     done(name, seconds)
-    log.info("start-up phase done", extra={"phase": name, "seconds": round(seconds, 4)})
+    _log.info("start-up phase done", extra={"phase": name, "seconds": round(seconds, 4)})

@@ -1,6 +1,4 @@
-"""How many CPUs this process really has, and the environment that torch must find when it is imported."""
-
-from __future__ import annotations
+"""How many CPUs this process may use, and the environment variables that torch reads when it is imported."""
 
 import os
 from collections.abc import Iterator, MutableMapping
@@ -11,13 +9,13 @@ _OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def cpu_quota(root: Path = _CGROUP_ROOT, own: Path = _OWN_CGROUP) -> float | None:
-    """CPUs that cgroup quotas allow (v2 `cpu.max`, v1 `cpu.cfs_quota_us`), the tightest of the chain; None: none."""
+    """CPUs that the tightest cgroup quota allows (v2 `cpu.max`, v1 `cpu.cfs_quota_us`); None if there is no quota."""
     quotas = [quota for directory in _directories(root, own) if (quota := _quota(directory)) is not None]
     return min(quotas, default=None)
 
 
 def intra_op_threads(quota: float | None, affinity: int) -> int:
-    """Threads for one operator: whole CPUs only, since a thread without one makes all others wait for it."""
+    """Threads for one operator: whole CPUs only, because all threads wait for one that has no CPU."""
     return max(1, min(affinity, int(quota) if quota is not None else affinity))
 
 
@@ -28,9 +26,9 @@ def available() -> int:
 
 
 def prepare_environment(environment: MutableMapping[str, str], threads: int) -> None:
-    """Set what OpenMP, MKL and tokenizers read when they are loaded; what is set already is left.
+    """Set the variables that OpenMP, MKL and tokenizers read when they are loaded, unless they are set already.
 
-    Waiting OpenMP threads must sleep: with the default (spinning) a contended 2-core box took 684 ms instead of 27.
+    Waiting OpenMP threads must sleep: with the default (spinning) a busy machine with 2 cores took 684 ms, not 27.
     """
     environment.setdefault("OMP_WAIT_POLICY", "passive")
     environment.setdefault("OMP_NUM_THREADS", str(threads))
@@ -39,7 +37,7 @@ def prepare_environment(environment: MutableMapping[str, str], threads: int) -> 
 
 
 def _directories(root: Path, own: Path) -> Iterator[Path]:
-    """The cgroup directories that hold for this process, both versions, from its own up to the root."""
+    """The cgroup directories that apply to this process, of both versions, from its own up to the root."""
     for line in _read(own).splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")

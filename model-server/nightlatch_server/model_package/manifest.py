@@ -1,6 +1,4 @@
-"""`model.json`: what a model package says of itself. Parsed strictly; imports no torch."""
-
-from __future__ import annotations
+"""`model.json`, the manifest of a model package, parsed strictly."""
 
 import re
 from collections.abc import Mapping
@@ -10,6 +8,7 @@ from typing import Any, TypeGuard
 import orjson
 
 SCHEMA = "nightlatch.dev/model-package/v1"
+MANIFEST_NAME = "model.json"
 MANIFEST_LIMIT = 1 << 20
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -22,25 +21,25 @@ _DATATYPES = frozenset(
 
 
 class PackageError(Exception):
-    """A model package that can't be used; the message says why and what to do."""
+    """A model package cannot be used. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One input or output of the model; -1 in `shape` stands for any size (the batch)."""
+    """One input or output of the model. In `shape`, -1 means any size (the batch)."""
 
     name: str
     datatype: str
     shape: tuple[int, ...]
 
     def as_json(self) -> dict[str, object]:
-        """As Open Inference Protocol metadata has it."""
+        """The tensor in the form of Open Inference Protocol metadata."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
 @dataclass(frozen=True, slots=True)
 class FileSpec:
-    """A file's SHA-256 (hex) and size in bytes."""
+    """SHA-256 in hex and size in bytes."""
 
     sha256: str
     size: int
@@ -48,7 +47,7 @@ class FileSpec:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """`max_cost`: the most of one batch, in tokens with padding (or rows, as the architecture counts)."""
+    """`max_cost` limits one batch, in tokens with padding or in rows, as the architecture counts."""
 
     max_cost: int = 2048
 
@@ -68,7 +67,7 @@ class Manifest:
 
 
 def render(manifest: Manifest) -> bytes:
-    """The bytes of model.json: the same for the same content, so that the digest is too."""
+    """The bytes of model.json. Equal content gives equal bytes and so an equal digest."""
     value = {
         "schema": SCHEMA,
         "name": manifest.name,
@@ -84,7 +83,7 @@ def render(manifest: Manifest) -> bytes:
 
 
 def parse(raw: bytes) -> Manifest:
-    """A manifest from the bytes of model.json. Raises PackageError."""
+    """Parse the bytes of model.json. Raises PackageError."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -104,11 +103,11 @@ def parse(raw: bytes) -> Manifest:
 
 
 def check_file_name(name: str) -> None:
-    """Refuse a file name that could leave the directory or that names a format which can run code."""
+    """Raise PackageError for a name that could leave the directory or that has a format which can run code."""
     if not _matches(name, _FILE):
-        raise PackageError(f"model.json names the file {name!r}; files lie beside it, with plain names only")
+        raise PackageError(f"model.json names the file {name!r}; use plain names of files in the same directory only")
     if name != "tokenizer.json" and not name.endswith(".safetensors"):
-        raise PackageError(f"model.json names the file {name!r}; a package holds *.safetensors and tokenizer.json only")
+        raise PackageError(f"model.json names the file {name!r}; a package has *.safetensors and tokenizer.json only")
 
 
 def _is_int(value: object) -> TypeGuard[int]:

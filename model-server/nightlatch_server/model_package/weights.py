@@ -1,11 +1,10 @@
-"""The safetensors format, checked before a byte of it becomes a tensor. Imports no torch.
+"""The safetensors format, checked before any tensor is made of it.
 
-A file is: the header's length (8 bytes, little-endian), the header (JSON: name → dtype, shape, data_offsets), the data.
-Format: https://github.com/huggingface/safetensors#format. The library copies each tensor when it is given bytes; here
-the tensors are views of the buffer that was hashed: what was verified is what is loaded, and it is in memory once.
+A file has three parts: the length of the header (8 bytes, little-endian), the header (JSON: name → dtype, shape,
+data_offsets), and the data. Format: https://github.com/huggingface/safetensors#format. The safetensors library copies
+each tensor when it is given bytes. Here the tensors are views of the buffer that was hashed, so the verified bytes are
+the loaded bytes and are in memory once.
 """
-
-from __future__ import annotations
 
 import math
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ ITEM_SIZES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorView:
-    """Where one tensor lies; `begin` and `end` are byte offsets in the whole file."""
+    """Where one tensor is stored: `begin` and `end` are byte offsets in the whole file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -35,19 +34,19 @@ class TensorView:
 
 
 def header_length(prefix: bytes, file_size: int, name: str) -> int:
-    """The header's length from a file's first 8 bytes, checked against the cap and the file's size."""
+    """The length of the header, read from the first 8 bytes. Raises PackageError if it does not fit the file."""
     if len(prefix) < 8:
         raise PackageError(f"{name} is too short to be a safetensors file")
     length = int.from_bytes(prefix[:8], "little")
     if length > HEADER_LIMIT:
-        raise PackageError(f"{name}: header of {length} bytes, {HEADER_LIMIT} at most; is it a safetensors file?")
+        raise PackageError(f"{name}: the header has {length} bytes, {HEADER_LIMIT} at most; is it a safetensors file?")
     if 8 + length > file_size:
-        raise PackageError(f"{name}: the header of {length} bytes is longer than the file; it is cut short")
+        raise PackageError(f"{name}: the header of {length} bytes is longer than the file, which was cut short")
     return length
 
 
 def parse(buffer: memoryview, name: str) -> dict[str, TensorView]:
-    """The tensors of a whole safetensors file. Raises PackageError unless they tile the data exactly."""
+    """The tensors of a complete safetensors file. Raises PackageError unless they fill the data exactly."""
     length = header_length(bytes(buffer[:8]), len(buffer), name)
     header = _header(bytes(buffer[8 : 8 + length]), name)
     views = {key: _view(entry, 8 + length, f"{name}: tensor {key!r}") for key, entry in header.items()}
@@ -68,7 +67,7 @@ def _header(raw: bytes, name: str) -> dict[str, Any]:
 
 def _view(entry: object, start: int, where: str) -> TensorView:
     if not isinstance(entry, dict) or entry.get("dtype") not in ITEM_SIZES:
-        raise PackageError(f"{where}: unknown dtype; one of {', '.join(ITEM_SIZES)}")
+        raise PackageError(f"{where}: unknown dtype; use one of {', '.join(ITEM_SIZES)}")
     shape, offsets = entry.get("shape"), entry.get("data_offsets")
     if not _is_sizes(shape) or not _is_sizes(offsets) or len(offsets) != 2:
         raise PackageError(f"{where}: shape and data_offsets must be lists of sizes")
@@ -89,4 +88,4 @@ def _check_tiling(views: dict[str, TensorView], start: int, end: int, name: str)
             raise PackageError(f"{name}: tensor {key!r} overlaps another or leaves a gap")
         at = view.end
     if at != end:
-        raise PackageError(f"{name}: the tensors end at byte {at}, the file at byte {end}")
+        raise PackageError(f"{name}: the tensors end at byte {at}, but the file ends at byte {end}")

@@ -1,6 +1,4 @@
-"""From a Hugging Face BERT directory to a model package. Imports no torch."""
-
-from __future__ import annotations
+"""Make a model package of a model in Hugging Face's BERT layout."""
 
 import hashlib
 import os
@@ -11,8 +9,16 @@ from typing import Any
 import orjson
 
 from nightlatch_server.model_package import manifest as manifests
-from nightlatch_server.model_package import reader as package
-from nightlatch_server.model_package.manifest import Batching, FileSpec, Manifest, PackageError, TensorSpec
+from nightlatch_server.model_package.manifest import (
+    MANIFEST_NAME,
+    Batching,
+    FileSpec,
+    Manifest,
+    PackageError,
+    TensorSpec,
+)
+from nightlatch_server.model_package.reader import verify
+from nightlatch_server.model_package.safety import refuse_unsafe_files
 
 _BERT_KEYS = (
     "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
@@ -20,15 +26,28 @@ _BERT_KEYS = (
 )  # fmt: skip
 
 
-def write(source: Path, target: Path | None, *, name: str | None, version: str) -> str:
-    """See `package.write_package`."""
+def write_package(
+    source: Path | str,
+    target: Path | str | None = None,
+    *,
+    name: str | None = None,
+    version: str = "1",
+) -> str:
+    """Make a package of your own model and return its digest.
+
+    `source` is a directory in Hugging Face's BERT layout: `config.json`, `tokenizer.json`, one or more `*.safetensors`,
+    and optionally sentence-transformers' `modules.json`, `sentence_bert_config.json` and `1_Pooling/config.json`.
+    With `target` (a new or empty directory, or a package to replace) the needed files are copied there; without it only
+    `model.json` is written, into `source` itself. `name` is the name callers use; the default is the name of `source`.
+    The same source gives the same digest. Raises PackageError with a message that says what to do.
+    """
+    source = Path(source)
+    directory = source if target is None else Path(target)
     files = _source_files(source)
-    if target is None or target.resolve() == source.resolve():
-        package.refuse_unsafe_files(source)
-        directory = source
+    if directory.resolve() == source.resolve():
+        refuse_unsafe_files(source)
     else:
-        directory = target
-        files = _copy(files, target)
+        files = _copy(files, directory)
     config = embedding_config(source)
     manifest = Manifest(
         name=name or source.resolve().name,
@@ -42,12 +61,14 @@ def write(source: Path, target: Path | None, *, name: str | None, version: str) 
     )
     raw = manifests.render(manifest)
     manifests.parse(raw)
-    _write_atomically(directory / package.MANIFEST_NAME, raw)
-    return package.verify(directory)
+    temporary = directory / f".{MANIFEST_NAME}.{os.getpid()}"
+    temporary.write_bytes(raw)
+    temporary.replace(directory / MANIFEST_NAME)
+    return verify(directory)
 
 
 def embedding_config(source: Path) -> dict[str, Any]:
-    """What the `text-embedding` architecture needs to know, from the source's several config files."""
+    """The configuration of the `text-embedding` architecture, collected from the config files in `source`."""
     bert = _json(source / "config.json")
     if bert.get("model_type") != "bert":
         raise PackageError(
@@ -57,7 +78,7 @@ def embedding_config(source: Path) -> dict[str, Any]:
         raise PackageError("config.json: only absolute position embeddings are supported")
     missing = [key for key in _BERT_KEYS[:6] if key not in bert]
     if missing:
-        raise PackageError(f"config.json lacks {', '.join(missing)}; is it a BERT model's?")
+        raise PackageError(f"config.json lacks {', '.join(missing)}; is this a BERT model?")
     config = {key: bert[key] for key in _BERT_KEYS if key in bert}
     config["max_tokens"] = _max_tokens(source, int(bert["max_position_embeddings"]))
     config["pooling"] = _pooling(source)
@@ -80,7 +101,7 @@ def _pooling(source: Path) -> str:
         return "mean"
     if len(chosen) > 1 or chosen[0] not in known:
         raise PackageError(
-            f"1_Pooling/config.json asks for {' + '.join(chosen)}; mean_tokens or cls_token can be served"
+            f"1_Pooling/config.json asks for {' + '.join(chosen)}; only mean_tokens or cls_token can be served"
         )
     return known[chosen[0]]
 
@@ -93,7 +114,7 @@ def _normalizes(source: Path) -> bool:
     unknown = [kind for kind in kinds if kind not in {"Transformer", "Pooling", "Normalize"}]
     if unknown:
         raise PackageError(
-            f"modules.json has a module {unknown[0]!r}; Transformer, Pooling and Normalize can be served"
+            f"modules.json has a module {unknown[0]!r}; only Transformer, Pooling and Normalize can be served"
         )
     return "Normalize" in kinds
 
@@ -103,9 +124,7 @@ def _source_files(source: Path) -> list[Path]:
         raise PackageError(f"{source} is not a directory; give one with config.json, tokenizer.json and *.safetensors")
     for name in ("config.json", "tokenizer.json"):
         if not (source / name).is_file():
-            raise PackageError(
-                f"{source} has no {name}; a package is made of config.json, tokenizer.json, *.safetensors"
-            )
+            raise PackageError(f"{source} has no {name}; a package needs config.json, tokenizer.json and *.safetensors")
     tensors = sorted(source.glob("*.safetensors"))
     if not tensors:
         raise PackageError(f"{source} has no *.safetensors file; save the model with safe_serialization=True")
@@ -114,31 +133,24 @@ def _source_files(source: Path) -> list[Path]:
 
 def _copy(files: list[Path], target: Path) -> list[Path]:
     target.mkdir(parents=True, exist_ok=True)
-    if any(target.iterdir()) and not (target / package.MANIFEST_NAME).exists():
+    if any(target.iterdir()) and not (target / MANIFEST_NAME).exists():
         raise PackageError(f"{target} is neither empty nor a model package; give a new directory")
     keep = {file.name for file in files}
     for old in target.glob("*.safetensors"):
         if old.name not in keep:
             old.unlink()
-    return [Path(shutil.copyfile(file, _replaced(target / file.name))) for file in files]
-
-
-def _replaced(path: Path) -> Path:
-    """A running server may have the old file open: give the new one an inode of its own."""
-    path.unlink(missing_ok=True)
-    return path
+    copies = [target / file.name for file in files]
+    for file, copy in zip(files, copies, strict=True):
+        # A running server may have the old file open: the copy must not share its inode.
+        copy.unlink(missing_ok=True)
+        shutil.copyfile(file, copy)
+    return copies
 
 
 def _file_spec(path: Path) -> FileSpec:
     with path.open("rb") as file:
         sha = hashlib.file_digest(file, "sha256").hexdigest()
         return FileSpec(sha256=sha, size=os.fstat(file.fileno()).st_size)
-
-
-def _write_atomically(path: Path, raw: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(raw)
-    temporary.replace(path)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -159,7 +171,7 @@ def _load(path: Path) -> Any:
     try:
         return orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise PackageError(f"{path} can't be read: {error}") from error
+        raise PackageError(f"cannot read {path}: {error}") from error
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -1,15 +1,15 @@
-"""What the protocols and the batcher ask of a model. Imports no torch."""
-
-from __future__ import annotations
+"""What the engine and the protocols need of a model. Imports neither torch nor, at run time, numpy."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 TokenIds = Sequence[int]
+Vectors: TypeAlias = "NDArray[np.float32]"
+"""Quoted, because numpy is loaded together with torch, after the ports accept connections."""
 
 
 class Embedder(Protocol):
@@ -20,10 +20,10 @@ class Embedder(Protocol):
     vocabulary: int
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenIds]:
-        """Token ids with the model's special tokens, cut at `max_tokens`. Thread-safe."""
+        """One row per text: token ids with the model's special tokens, truncated to `max_tokens`. Thread-safe."""
 
-    def run(self, rows: Sequence[TokenIds]) -> NDArray[np.float32]:
+    def run(self, rows: Sequence[TokenIds]) -> Vectors:
         """The vectors of `rows` in one forward pass, shape [len(rows), dimension], C-contiguous."""
 
     def warm_up(self) -> None:
-        """One inference, so that the first caller doesn't pay for one-time set-up."""
+        """Run once, so that the first caller does not wait for one-time set-up."""

@@ -1,11 +1,9 @@
-"""BERT's encoder (Devlin et al. 2018, arXiv:1810.04805), with the parameter names of Hugging Face's checkpoints."""
-
-from __future__ import annotations
+"""BERT's encoder (Devlin et al. 2018, arXiv:1810.04805) with the parameter names of Hugging Face's checkpoints."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +17,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": partial(functional.gelu, approximate="tanh"),
     "relu": functional.relu,
 }
-# Far above any published BERT; a bound on what a manifest can make this process build.
+# Far above any published BERT. They limit how large a network a manifest can ask for.
 _LIMITS = {
     "hidden_size": 16_384, "num_hidden_layers": 256, "num_attention_heads": 256, "intermediate_size": 65_536,
     "vocab_size": 2_000_000, "max_position_embeddings": 131_072, "type_vocab_size": 1_024,
@@ -41,8 +39,8 @@ class BertConfig:
     activation: Callable[[Tensor], Tensor]
 
     @classmethod
-    def parse(cls, config: Mapping[str, Any]) -> BertConfig:
-        """From a manifest's `config`. Raises PackageError."""
+    def parse(cls, config: Mapping[str, Any]) -> Self:
+        """Read the `config` of a manifest. Raises PackageError."""
         sizes = {key: _size(config, key, limit) for key, limit in _LIMITS.items()}
         if sizes["hidden_size"] % sizes["num_attention_heads"]:
             raise PackageError("model.json: hidden_size must be a multiple of num_attention_heads")
@@ -60,7 +58,7 @@ def _size(config: Mapping[str, Any], key: str, limit: int) -> int:
 
 
 class Embeddings(nn.Module):
-    """Token, position and segment (always 0) embeddings, summed and normalised."""
+    """The sum of token, position and segment embeddings (the segment is always 0), normalised."""
 
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
@@ -95,7 +93,7 @@ class SelfAttention(nn.Module):
 
 
 class Residual(nn.Module):
-    """A projection, added to what went in before, and normalised."""
+    """A projection, added to the input of the block before it, then normalised."""
 
     def __init__(self, c: BertConfig, width: int) -> None:
         super().__init__()
@@ -107,7 +105,7 @@ class Residual(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then the feed-forward network; module names are the checkpoint's."""
+    """Attention, then the feed-forward network. The module names are those of the checkpoint."""
 
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
@@ -123,7 +121,7 @@ class Layer(nn.Module):
 
 
 class Bert(nn.Module):
-    """The encoder: token ids [n, t] and the mask of real tokens [n, t] (None: all are) to states [n, t, hidden]."""
+    """Token ids [n, t] and a mask of real tokens [n, t] (None: no padding) become states [n, t, hidden]."""
 
     def __init__(self, c: BertConfig) -> None:
         super().__init__()
@@ -139,21 +137,20 @@ class Bert(nn.Module):
 
 
 def build(config: BertConfig, weights: dict[str, Tensor]) -> Bert:
-    """The network with `weights` as its parameters (no copy). Raises PackageError when names or shapes don't fit."""
+    """The network with `weights` as its parameters, not copied. Raises PackageError if names or shapes do not fit.
+
+    A `bert.` prefix is removed; heads and buffers that an embedding does not use are left out.
+    """
     with torch.device("meta"):
         network = Bert(config)
-    try:
-        network.load_state_dict(_own(weights), strict=True, assign=True)
-    except RuntimeError as error:
-        raise PackageError(f"the weights don't fit the architecture that model.json describes: {error}") from error
-    return network.eval().requires_grad_(requires_grad=False)
-
-
-def _own(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder's tensors: without a `bert.` prefix, without heads and buffers that an embedding doesn't use."""
     named = {key.removeprefix("bert."): tensor for key, tensor in weights.items()}
-    return {
+    encoder = {
         key: tensor.float() if tensor.is_floating_point() else tensor
         for key, tensor in named.items()
         if key.startswith(("embeddings.", "encoder.")) and key != "embeddings.position_ids"
     }
+    try:
+        network.load_state_dict(encoder, strict=True, assign=True)
+    except RuntimeError as error:
+        raise PackageError(f"the weights do not fit the architecture in model.json: {error}") from error
+    return network.eval().requires_grad_(requires_grad=False)

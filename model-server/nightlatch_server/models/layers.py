@@ -1,30 +1,28 @@
-"""torch's layers without their random initialisation: the weights come from the package.
+"""torch's layers without their random initialisation, because the weights come from the package.
 
-On the `meta` device that initialisation goes through torch's decompositions, whose import (sympy and some 900 modules)
-costs as much time as importing torch itself.
+On the `meta` device the initialisation uses torch's decompositions, and importing those (sympy and some 900 modules)
+takes as long as importing torch itself.
 """
-
-from __future__ import annotations
 
 from torch import nn
 
 
 class Linear(nn.Linear):
-    """A projection whose weights are assigned later."""
+    """A projection."""
 
     def reset_parameters(self) -> None:
-        """Nothing: see the module."""
+        """Leave the weights unset."""
 
 
 class Embedding(nn.Embedding):
-    """A table whose weights are assigned later."""
+    """A table of vectors."""
 
     def reset_parameters(self) -> None:
-        """Nothing: see the module."""
+        """Leave the weights unset."""
 
 
 class LayerNorm(nn.LayerNorm):
-    """A normalisation whose weights are assigned later."""
+    """A normalisation."""
 
     def reset_parameters(self) -> None:
-        """Nothing: see the module."""
+        """Leave the weights unset."""

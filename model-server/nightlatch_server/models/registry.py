@@ -1,9 +1,8 @@
-"""The models that can be built, by the name that a package's `architecture` gives.
+"""The architectures that a package may name in `model.json`.
 
-An entry names a module and its `load` function; importing it brings torch in, so that waits for a package to ask.
+Each entry names a module and its `load` function. The module imports torch, so it is imported only when a package needs
+it.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
@@ -17,13 +16,15 @@ _BUILT_IN = {"text-embedding": "nightlatch_server.models.text_embedding:load"}
 
 
 def check(architecture: str) -> None:
-    """Raise PackageError for a name that no model here answers to."""
+    """Raise PackageError if this server does not have `architecture`."""
     if architecture not in _BUILT_IN:
-        raise PackageError(f"unknown architecture {architecture!r}; this server has: {', '.join(sorted(_BUILT_IN))}")
+        raise PackageError(
+            f"model.json: unknown architecture {architecture!r}; use one of: {', '.join(sorted(_BUILT_IN))}"
+        )
 
 
 def load(package: Package, device: str) -> Embedder:
-    """Build the package's model on `device` (`cpu` or `cuda`). Raises PackageError when the weights don't fit it."""
+    """Build the model of `package` on `device` (`cpu` or `cuda`). Raises PackageError if the weights do not fit."""
     check(package.manifest.architecture)
     module, _, function = _BUILT_IN[package.manifest.architecture].partition(":")
     build = cast("Callable[[Package, str], Embedder]", getattr(import_module(module), function))

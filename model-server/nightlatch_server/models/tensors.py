@@ -1,7 +1,5 @@
 """Verified safetensors bytes as torch tensors, without a copy."""
 
-from __future__ import annotations
-
 import torch
 
 from nightlatch_server.model_package import weights
@@ -16,14 +14,14 @@ _DTYPES = {
 
 
 def state_dict(package: Package) -> dict[str, torch.Tensor]:
-    """All tensors of all the package's safetensors files, by name; they share the package's memory."""
+    """The tensors of all safetensors files of the package, by name. They share the package's memory."""
     tensors: dict[str, torch.Tensor] = {}
     for name, buffer in package.files.items():
         if not name.endswith(".safetensors"):
             continue
         for key, view in weights.parse(buffer, name).items():
             if key in tensors:
-                raise PackageError(f"{name}: tensor {key!r} is in another file too")
+                raise PackageError(f"{name}: tensor {key!r} is also in another file")
             tensors[key] = _tensor(buffer, view)
     return tensors
 

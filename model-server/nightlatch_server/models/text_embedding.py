@@ -1,13 +1,10 @@
-"""Sentence embeddings: BERT, pooled over its tokens, scaled to length 1 (Reimers & Gurevych, arXiv:1908.10084)."""
-
-from __future__ import annotations
+"""Sentence embeddings: BERT, pooled over the tokens, scaled to length 1 (Reimers & Gurevych, arXiv:1908.10084)."""
 
 from collections.abc import Sequence
 from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
@@ -15,12 +12,12 @@ from torch.nn import functional
 from nightlatch_server.model_package.manifest import PackageError
 from nightlatch_server.model_package.reader import Package
 from nightlatch_server.models import bert
-from nightlatch_server.models.base import TokenIds
+from nightlatch_server.models.base import TokenIds, Vectors
 from nightlatch_server.models.tensors import state_dict
 
 
 class TextEmbedding:
-    """See `base.Embedder`."""
+    """An `Embedder` made of a BERT network and its tokenizer."""
 
     def __init__(self, network: bert.Bert, tokenizer: Tokenizer, config: bert.BertConfig, package: Package) -> None:
         options = package.manifest.config
@@ -40,15 +37,15 @@ class TextEmbedding:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
     @torch.inference_mode()
-    def run(self, rows: Sequence[TokenIds]) -> NDArray[np.float32]:
+    def run(self, rows: Sequence[TokenIds]) -> Vectors:
         ids, mask = self._padded(rows)
         vectors = self._pool(self._network(ids, mask), mask)
         if self._normalizes:
             vectors = functional.normalize(vectors, dim=1)
-        return cast("NDArray[np.float32]", np.ascontiguousarray(vectors.cpu().numpy()))
+        return cast("Vectors", np.ascontiguousarray(vectors.cpu().numpy()))
 
     def warm_up(self) -> None:
-        self.run(self.tokenize(["warm up", "and once more, so that there is some padding"]))
+        self.run(self.tokenize(["warm up", "a second, longer text, so that there is padding"]))
 
     def _padded(self, rows: Sequence[TokenIds]) -> tuple[Tensor, Tensor | None]:
         longest = max(map(len, rows))
@@ -80,13 +77,13 @@ def load(package: Package, device: str) -> TextEmbedding:
 def _tokenizer(package: Package, config: bert.BertConfig) -> Tokenizer:
     raw = package.files.get("tokenizer.json")
     if raw is None:
-        raise PackageError("the package has no tokenizer.json, which text-embedding needs; make the package again")
+        raise PackageError("the package has no tokenizer.json, which text-embedding needs; create the package again")
     try:
         tokenizer = Tokenizer.from_buffer(bytes(raw))
-    except Exception as error:  # the library raises bare Exception
-        raise PackageError(f"tokenizer.json can't be read: {error}") from error
+    except Exception as error:  # the library raises a bare Exception
+        raise PackageError(f"cannot read tokenizer.json: {error}") from error
     if tokenizer.get_vocab_size() > config.vocab_size:
-        raise PackageError("tokenizer.json has more tokens than the model's vocab_size; they belong to two models")
+        raise PackageError("tokenizer.json has more tokens than vocab_size; use the tokenizer of this model")
     return tokenizer
 
 

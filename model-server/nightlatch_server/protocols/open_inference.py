@@ -1,9 +1,7 @@
-"""Open Inference Protocol v2 over REST: request bodies to checked tensors, results to response bodies. Pure.
+"""Open Inference Protocol v2 over REST: request bodies become checked tensors, results become response bodies. Pure.
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +25,7 @@ _INTEGERS = {
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A checked input: `data` is flat, in row-major order, and has exactly product(shape) elements."""
+    """A checked input. `data` is flat, in row-major order, and has exactly product(shape) elements."""
 
     spec: TensorSpec
     shape: tuple[int, ...]
@@ -36,7 +34,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """A checked request; `id` is None when none was sent; `outputs` are the names asked for, in order."""
+    """A checked request. `id` is None if none was sent; `outputs` are the requested names, in order."""
 
     id: str | None
     inputs: Mapping[str, Tensor]
@@ -89,7 +87,7 @@ def _bad(message: str) -> RequestError:
 
 
 def _no_binary(what: str) -> RequestError:
-    return _bad(f"{what}: this server has no binary tensor extension (see /v2 extensions); send and ask for JSON data")
+    return _bad(f"{what}: this server has no binary tensor extension (see /v2 extensions); send and request JSON data")
 
 
 def _parameters(value: dict[str, Any], where: str) -> dict[str, Any]:
@@ -100,7 +98,7 @@ def _parameters(value: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _named(items: object, key: str, known: Sequence[TensorSpec]) -> list[tuple[TensorSpec, dict[str, Any]]]:
-    """The entries of `inputs` or `outputs` with their specs: known names, each once."""
+    """The entries of `inputs` or `outputs` with their specs. Every name must be known and occur once."""
     if not isinstance(items, list):
         raise _bad(f"{key} must be a list")
     specs = {spec.name: spec for spec in known}
@@ -151,14 +149,14 @@ def _shape(spec: TensorSpec, shape: object) -> tuple[int, ...]:
         raise _bad(f"shape of input {spec.name!r} must be a list of sizes, none negative")
     fits = len(shape) == len(spec.shape) and all(want in (-1, n) for want, n in zip(spec.shape, shape, strict=True))
     if not fits:
-        raise _bad(f"shape of input {spec.name!r} is {shape[:16]}, the model takes {list(spec.shape)}")
+        raise _bad(f"shape of input {spec.name!r} is {shape[:16]}, but the model takes {list(spec.shape)}")
     return tuple(shape)
 
 
 def _flat(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
-    """`data` flattened; it is either flat already or nested exactly as `shape` says."""
+    """`data` as a flat list. It must be flat already, or nested exactly as `shape` says."""
     if not isinstance(data, list):
-        raise _bad(f"input {name!r} needs data, a list")
+        raise _bad(f"input {name!r} needs data, which must be a list")
     if not data or not isinstance(data[0], list):
         _check_count(name, shape, len(data), math.prod(shape))
         return data
@@ -172,7 +170,7 @@ def _flat(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
 
 def _check_count(name: str, shape: tuple[int, ...], found: int, needed: int) -> None:
     if found != needed:
-        raise _bad(f"data of input {name!r} has {found} elements, its shape {list(shape)} needs {needed}")
+        raise _bad(f"data of input {name!r} has {found} elements, but its shape {list(shape)} needs {needed}")
 
 
 def _check_elements(spec: TensorSpec, data: list[Any]) -> None:
@@ -186,4 +184,4 @@ def _check_elements(spec: TensorSpec, data: list[Any]) -> None:
     else:
         fits = all(type(x) is float or type(x) is int for x in data)
     if not fits:
-        raise _bad(f"data of input {spec.name!r} has an element that is no {spec.datatype}")
+        raise _bad(f"data of input {spec.name!r} has an element that is not of datatype {spec.datatype}")

@@ -1,29 +1,24 @@
-"""OpenAI's embeddings API: request bodies checked, response bodies made. Pure.
+"""OpenAI's embeddings API: check request bodies and build response bodies. Pure.
 
 https://platform.openai.com/docs/api-reference/embeddings
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from nightlatch_server.models.base import Vectors
 from nightlatch_server.request_error import RequestError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 MAX_INPUTS = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class TextRequest:
-    """Texts to embed, at least one; `base64` says how the vectors are to be written."""
+    """At least one text to embed. `base64`: encode the vectors that way; otherwise they are lists of numbers."""
 
     texts: Sequence[str]
     base64: bool
@@ -31,7 +26,7 @@ class TextRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """The same with token ids in place of texts."""
+    """At least one row of token ids to embed."""
 
     rows: Sequence[Sequence[int]]
     base64: bool
@@ -39,7 +34,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a request is checked against."""
+    """What a request is checked against. `dimension` and `max_tokens` limit one vector and one row."""
 
     name: str
     dimension: int
@@ -58,28 +53,28 @@ def parse_embeddings(body: bytes, model: ModelFacts) -> TextRequest | TokenReque
     check_model(value.get("model"), model.name)
     dimensions = value.get("dimensions")
     if dimensions is not None and dimensions != model.dimension:
-        raise _bad("dimensions", f"this model's vectors have {model.dimension} dimensions and can't be shortened")
+        raise _bad("dimensions", f"the vectors of this model have {model.dimension} dimensions and cannot be shortened")
     encoding = value.get("encoding_format", "float")
     if encoding not in ("float", "base64", None):
         raise _bad("encoding_format", "encoding_format must be float or base64")
     return _input(value.get("input"), model, base64=encoding == "base64")
 
 
-def check_model(asked: object, name: str) -> None:
-    """Raise RequestError unless `asked` is the served model's name."""
-    if not isinstance(asked, str):
-        raise _bad("model", "model must be given, a string")
-    if asked != name:
+def check_model(wanted: object, name: str) -> None:
+    """Raise RequestError 400 or 404 unless `wanted` is the name of the served model."""
+    if not isinstance(wanted, str):
+        raise _bad("model", "model must be given as a string")
+    if wanted != name:
         raise RequestError(
             404,
-            f"the model {asked[:64]!r} does not exist; this server has {name!r}",
+            f"the model {wanted[:64]!r} does not exist; this server has {name!r}",
             param="model",
             code="model_not_found",
         )
 
 
-def embeddings_response(name: str, vectors: NDArray[np.float32], tokens: int, *, base64: bool) -> dict[str, object]:
-    """The answer; `vectors` has shape [n, dimension], `tokens` is how many were computed."""
+def embeddings_response(name: str, vectors: Vectors, tokens: int, *, base64: bool) -> dict[str, object]:
+    """The answer to POST /v1/embeddings. `vectors` has shape [n, dimension]; `tokens` is the number of input tokens."""
     data = [
         {"object": "embedding", "index": i, "embedding": _base64(row) if base64 else row}
         for i, row in enumerate(vectors)
@@ -93,15 +88,7 @@ def model_object(name: str, created: int) -> dict[str, object]:
     return {"id": name, "object": "model", "created": created, "owned_by": "nightlatch"}
 
 
-def error_body(error: RequestError) -> dict[str, object]:
-    """OpenAI's error shape."""
-    kind = "invalid_request_error" if error.status < 500 else "server_error"
-    if error.status == 429:
-        kind = "rate_limit_error"
-    return {"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}}
-
-
-def _base64(row: NDArray[np.float32]) -> str:
+def _base64(row: Vectors) -> str:
     return base64.b64encode(row.astype("<f4", copy=False).tobytes()).decode("ascii")
 
 
@@ -125,13 +112,13 @@ def _input(value: object, model: ModelFacts, *, base64: bool) -> TextRequest | T
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise _bad("input", "input must not hold an empty string or a mixture of types")
+        raise _bad("input", "input must not contain an empty string or a mixture of types")
     return value
 
 
 def _token_ids(value: Any, model: ModelFacts) -> list[int]:
     if not isinstance(value, list) or not value or not all(type(n) is int for n in value):
-        raise _bad("input", "a list of token ids must hold integers only, at least one")
+        raise _bad("input", "a list of token ids must contain integers only, at least one")
     if len(value) > model.max_tokens:
         raise _bad("input", f"a list of {len(value)} token ids is longer than this model's {model.max_tokens}")
     if not all(0 <= n < model.vocabulary for n in value):

@@ -1,6 +1,4 @@
-"""Path templates to operations. The table is the serving port's whole surface: anything else is 404 or 405."""
-
-from __future__ import annotations
+"""Which operation answers which path. The table is complete: the serving port answers anything else with 404 or 405."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,7 +12,7 @@ Operation = Callable[[Request, Mapping[str, str]], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`template` has `{name}` for one path segment; `operation` names it in metrics and logs."""
+    """In `template`, `{name}` matches one path segment. `operation` is the name in metrics and logs."""
 
     method: str
     template: str
@@ -23,13 +21,13 @@ class Route:
 
 
 class Table:
-    """Routes, matched by method and path."""
+    """Finds a route by method and path."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = [(route, _pattern(route.template)) for route in routes]
 
     def match(self, method: str, path: str) -> tuple[Route, Mapping[str, str]]:
-        """The route and the values of its segments. Raises RequestError 404 or 405."""
+        """The route and the values of its path segments. Raises RequestError 404 or 405."""
         found = [(route, hit.groupdict()) for route, pattern in self._routes if (hit := pattern.fullmatch(path))]
         if not found:
             raise RequestError(404, "no such path; see /v2 and /v1/models", code="unknown_url")
@@ -37,7 +35,7 @@ class Table:
             if route.method == method:
                 return route, values
         allowed = ", ".join(route.method for route, _ in found)
-        raise RequestError(405, f"this path takes {allowed}", code="method_not_allowed", allow=allowed)
+        raise RequestError(405, f"this path supports only {allowed}", code="method_not_allowed", allow=allowed)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

@@ -1,7 +1,5 @@
 """The batcher keeps the worker busy, loses nobody's rows, and refuses rather than grow."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

@@ -1,7 +1,5 @@
 """HTTP/1.1 as it comes on the wire: kept alive, pipelined, chunked, too large, malformed, cut off."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress

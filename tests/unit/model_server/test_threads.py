@@ -1,7 +1,5 @@
 """Threads follow the CPUs that this process really has."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """No byte of a safetensors file becomes a tensor unless the whole header makes sense."""
 
-from __future__ import annotations
-
 import json
 import struct
 

@@ -1,31 +1,44 @@
-"""One HTTP/1.1 connection: parses with httptools, answers in order, closes when it should.
-
-Pipelined requests are answered one after the other. A connection that goes away cancels its request in progress, so
-that the batcher can skip it.
-"""
-
-from __future__ import annotations
+"""One HTTP/1.1 connection: parse with httptools, answer in order, close when due."""
 
 import asyncio
 import logging
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
-from nightlatch_server.transport.http.message import Request, Response, encode, error_response
+from nightlatch_server.transport.http.limits import Limits
+from nightlatch_server.transport.http.message import Handler, Request, Response, encode, error_response
 
-if TYPE_CHECKING:
-    from nightlatch_server.transport.http.listener import Listener
-
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
+Admission = Callable[[asyncio.Transport], bool]
+
+
+def admit_all(_: asyncio.Transport) -> bool:
+    """The admission of a port without TLS."""
+    return True
+
+
+@dataclass(slots=True)
+class Site:
+    """What the connections of one listener share."""
+
+    handler: Handler
+    limits: Limits
+    admits: Admission
+    connections: set["Connection"] = field(default_factory=set)
+    closing: bool = False
+    """True: every answer closes its connection."""
+
 
 class _RefusedError(Exception):
-    """Raised within a parser callback: answer with this and read no further."""
+    """Raised in a parser callback: send this answer and stop reading."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -33,11 +46,15 @@ class _RefusedError(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """See the module. Belongs to one `Listener`, which holds the handler, the limits and the set of connections."""
+    """Answers pipelined requests one after the other.
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._limits = listener.limits
+    When the peer disconnects, the request in progress is cancelled, so that the batcher can skip it.
+    httptools calls the methods whose names begin with `on_`.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._limits = site.limits
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
         self._waiting: deque[Request | Response] = deque()
@@ -50,23 +67,22 @@ class Connection(asyncio.Protocol):
         self._read_paused = False
         self._continue_due = False
         self.idle_since: float | None = None
-        """Loop time since when no request is being read or answered; None while one is."""
+        """Loop time since which no request has been read or answered; None while one is in progress."""
         self.reading_since: float | None = None
+        """Loop time at which the request that is being read began; None while none is."""
         self._reset_message()
-
-    # -- transport ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        if not self._listener.admits(self._transport):
+        if not self._site.admits(self._transport):
             self._deaf = True
             self._transport.abort()
             return
         self.idle_since = self._loop.time()
-        self._listener.connections.add(self)
+        self._site.connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio.Protocol
-        self._listener.connections.discard(self)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio.Protocol's
+        self._site.connections.discard(self)
         self._transport = None
         self._deaf = True
         self._waiting.clear()
@@ -89,19 +105,18 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            self._refuse(cause.response if isinstance(cause, _RefusedError) else _malformed(error))
+            malformed = error_response(400, f"malformed HTTP request: {error}")
+            self._refuse(cause.response if isinstance(cause, _RefusedError) else malformed)
         else:
             self._count_head(len(data))
 
     def _count_head(self, received: int) -> None:
-        """Bound what the parser itself keeps of an unfinished header, which no callback has seen yet."""
+        """Limit how much of an unfinished header the parser buffers; no callback has seen that part yet."""
         if not self._in_head:
             return
         self._head_bytes += received
         if self._head_bytes > self._limits.headers:
             self._refuse(_too_many_headers().response)
-
-    # -- httptools callbacks -----------------------------------------------------------------------------------------
 
     def _reset_message(self) -> None:
         self._url = b""
@@ -132,7 +147,7 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._parser.should_upgrade():
-            raise _RefusedError(400, "this server upgrades no connection and tunnels none; send plain HTTP/1.1")
+            raise _RefusedError(400, "upgrades and tunnels are not supported; send plain HTTP/1.1")
         if not self._url.startswith(b"/"):
             raise _RefusedError(400, "the request target must be a path that begins with /")
         headers = dict(self._headers)
@@ -146,7 +161,7 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, value: bytes) -> None:
         if value.lower() != b"100-continue":
-            raise _RefusedError(417, "the only expectation met here is 100-continue")
+            raise _RefusedError(417, "the only supported expectation is 100-continue")
         self._continue_due = True
         if self._task is None and not self._waiting:
             self._send_continue()
@@ -186,10 +201,8 @@ class Connection(asyncio.Protocol):
             received=time.monotonic(),
         )
 
-    # -- answers -----------------------------------------------------------------------------------------------------
-
     def _refuse(self, response: Response) -> None:
-        """Answer in turn with an error that ends the connection; what still comes in is dropped."""
+        """Answer with an error when its turn comes, then close the connection. Further input is dropped."""
         self._deaf = True
         self.reading_since = None
         self.idle_since = None
@@ -218,12 +231,12 @@ class Connection(asyncio.Protocol):
 
     async def _answer(self, request: Request) -> None:
         try:
-            response = await self._listener.handler(request)
-        except Exception:
-            log.exception("request failed", extra={"path": request.path})
+            response = await self._site.handler(request)
+        except Exception:  # noqa: BLE001 - logged, and the caller gets a 500
+            _log.exception("request failed", extra={"path": request.path})
             response = error_response(500, "internal error; the server's log has the details")
         self._task = None
-        close = not request.keep_alive or self._listener.closing
+        close = not request.keep_alive or self._site.closing
         self._write(response, close=close, linger=False, head_only=request.method == "HEAD")
         if not close:
             self._next()
@@ -253,13 +266,11 @@ class Connection(asyncio.Protocol):
             self._read_paused = False
             self._transport.resume_reading()
 
-    # -- the listener's sweep ----------------------------------------------------------------------------------------
-
     def expire(self, now: float) -> None:
-        """Refuse a request that has been coming in for too long."""
+        """Refuse a request that takes too long to arrive."""
         started = self.reading_since
         if started is not None and now - started > self._limits.receive_timeout:
-            self._refuse(error_response(408, f"the request took over {self._limits.receive_timeout:.0f} s to arrive"))
+            self._refuse(error_response(408, f"the request did not arrive within {self._limits.receive_timeout:.0f} s"))
 
     def close_if_idle(self, now: float, quiet: float) -> None:
         """Close if no request has been in progress for `quiet` seconds."""
@@ -273,13 +284,9 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def abort(self) -> None:
-        """Drop the connection and whatever is in progress on it."""
+        """Drop the connection and the request in progress on it."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _malformed(error: Exception) -> Response:
-    return error_response(400, f"malformed HTTP request: {error}")
 
 
 def _too_many_headers() -> _RefusedError:

@@ -1,6 +1,4 @@
-"""How much of a request is taken."""
-
-from __future__ import annotations
+"""Limits on what one connection may send, and on how long it may take."""
 
 from dataclasses import dataclass
 
@@ -14,10 +12,10 @@ class Limits:
     headers: int = 64 << 10
     header_count: int = 128
     pipelined: int = 2
-    """Whole requests that wait behind the one in progress before the connection is no longer read."""
+    """Complete requests that may queue behind the one in progress before the connection is no longer read."""
     receive_timeout: float = 120.0
-    """From a request's first byte to its last."""
+    """From the first byte of a request to its last."""
     goodbye: float = 0.5
-    """A TLS peer's own end-of-connection is waited for this long when an idle connection is closed."""
+    """How long an idle connection waits for the peer's TLS close before it is aborted."""
     linger: float = 2.0
-    """After an early error: input is read and dropped for this long, so that the caller gets to see the error."""
+    """How long input is read and dropped after an early error, so that the caller can still read the answer."""

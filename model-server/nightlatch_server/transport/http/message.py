@@ -1,6 +1,4 @@
-"""Requests and responses as plain values, and a response's bytes."""
-
-from __future__ import annotations
+"""Requests and responses as plain values, and the bytes of a response."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +13,7 @@ JSON = b"application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One whole request. `path` has no query; header names are lower case; `received` is time.monotonic()."""
+    """A complete request. `path` excludes the query; header names are lower case; `received` is time.monotonic()."""
 
     method: str
     path: str
@@ -32,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole response; `headers` are those beyond content-type, content-length, date and connection."""
+    """A complete response. `headers` are extra: content-type, content-length, date and connection are always set."""
 
     status: int
     body: bytes = b""
@@ -44,12 +42,12 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def json_response(status: int, value: object, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
-    """`value` as JSON; numpy arrays (C-contiguous) are written as nested lists."""
+    """`value` as JSON. C-contiguous numpy arrays become nested lists."""
     return Response(status, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), JSON, headers)
 
 
 def error_response(status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
-    """The Open Inference Protocol's error shape, also used below any protocol (bad HTTP, unknown path)."""
+    """An error in Open Inference Protocol's shape, which is also used before a protocol is known (malformed HTTP)."""
     return json_response(status, {"error": message}, headers)
 
 
@@ -57,7 +55,7 @@ _STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) f
 
 
 class _DateHeader:
-    """The Date header's bytes, made once a second."""
+    """The bytes of the Date header, formatted once per second."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -75,7 +73,7 @@ _date = _DateHeader()
 
 
 def encode(response: Response, *, close: bool, head_only: bool = False) -> bytes:
-    """The response as HTTP/1.1 bytes; `close`: the connection ends after it, `head_only`: it answers a HEAD request."""
+    """The response as HTTP/1.1 bytes. `close`: the connection ends after it; `head_only`: the request was a HEAD."""
     head = [
         _STATUS_LINES[response.status],
         _date.line(),

@@ -1,6 +1,4 @@
-"""Mutual TLS: the server's context, the one identity it admits, and new files taken while it runs."""
-
-from __future__ import annotations
+"""Mutual TLS: the server's context, the one admitted identity, and reloading changed files."""
 
 import asyncio
 import logging
@@ -10,30 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-log = logging.getLogger(__name__)
-
+_log = logging.getLogger(__name__)
 
 Fingerprint = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files: the server's certificate chain and key, and the CA that its callers' certificates come from."""
+    """PEM files: the server's certificate chain, its key, and the CA that issued the clients' certificates."""
 
     certificate: Path
     key: Path
     ca: Path
 
     def fingerprint(self) -> Fingerprint:
-        """Changes when any file does, also when a Secret volume swaps the directory behind its link. Raises OSError."""
+        """Changes with any file, also when a Secret volume swaps the directory behind a link. Raises OSError."""
         stats = [path.stat() for path in (self.certificate, self.key, self.ca)]
         return tuple((s.st_ino, s.st_mtime_ns, s.st_size) for s in stats)
 
 
 def server_context(files: TlsFiles) -> ssl.SSLContext:
-    """TLS 1.2 and later, a client certificate required, no session resumption (each connection shows its certificate).
+    """A context for TLS 1.2 and later that requires a client certificate.
 
-    Raises OSError or ssl.SSLError when a file is missing, not PEM, or the key is not the certificate's.
+    Session resumption is off, so that every connection presents its certificate. Raises OSError or ssl.SSLError if a
+    file is missing or not PEM, or if the key does not match the certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -47,20 +45,20 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
 
 
 def uri_names(peer: dict[str, object] | None) -> list[str]:
-    """The URI subject alternative names of a certificate as `SSLSocket.getpeercert()` gives it."""
+    """The URI subject alternative names of a certificate in the form of `SSLSocket.getpeercert()`."""
     names = cast("tuple[tuple[str, str], ...]", (peer or {}).get("subjectAltName", ()))
     return [value for kind, value in names if kind == "URI"]
 
 
 def admission(identity: str, refused: Callable[[], None]) -> Callable[[asyncio.Transport], bool]:
-    """Admit a peer whose only URI name is `identity` (a SPIFFE id); `refused` is called for each one that isn't."""
+    """Admit a peer whose only URI name is `identity`, a SPIFFE id. `refused` is called for every other peer."""
 
     def admits(transport: asyncio.Transport) -> bool:
         names = uri_names(transport.get_extra_info("peercert"))
         if names == [identity]:
             return True
         refused()
-        log.warning("connection refused: the client certificate is not the admitted identity", extra={"names": names})
+        _log.warning("connection refused: wrong client identity", extra={"names": names, "admitted": identity})
         return False
 
     return admits
@@ -73,10 +71,10 @@ async def follow(
     report: Callable[[str], None],
     every: float = 1.0,
 ) -> None:
-    """Apply a new context whenever the files differ from `known`, the ones now in force; runs until cancelled.
+    """Apply a new context whenever the files differ from `known`, the ones in use. Runs until cancelled.
 
-    Files that don't fit together (a rotation half done, a broken file) leave the old context in force and are tried
-    again at their next change. `report` gets "taken" for each context applied and "refused" for each one that was not.
+    If the files do not fit together (half-written rotation, broken file), the old context stays in use until the files
+    change again. `report` receives "taken" for each applied context and "refused" for each one that failed.
     """
     while True:
         await asyncio.sleep(every)
@@ -88,7 +86,7 @@ async def follow(
             await apply(server_context(files))
         except (OSError, ssl.SSLError) as error:
             report("refused")
-            log.warning("new TLS files refused, the old ones stay in force", extra={"reason": str(error)})
+            _log.warning("new TLS files refused; the old ones stay in use", extra={"error": str(error)})
         else:
             report("taken")
-            log.info("TLS files reloaded")
+            _log.info("TLS files reloaded")

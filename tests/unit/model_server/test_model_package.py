@@ -1,7 +1,5 @@
 """A model package is used only if it is whole, is the expected one, and can't run code."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -12,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from nightlatch_server.model_package.reader import PackageError, read_manifest, read_package, verify, write_package
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.model_package.reader import read_manifest, read_package, verify
+from nightlatch_server.model_package.writer import write_package
 from tests.unit.model_server import tiny_model
 
 
@@ -90,7 +90,7 @@ def test_pooling_length_and_normalisation_come_from_sentence_transformers_files(
             "BERT family",
         ),
         (lambda s: (s / "config.json").write_text('{"model_type": "bert"}'), "lacks hidden_size"),
-        (lambda s: (s / "config.json").write_text("{"), "can't be read"),
+        (lambda s: (s / "config.json").write_text("{"), "cannot read"),
         (lambda s: (s / "config.json").unlink(), "has no config.json"),
         (lambda s: (s / "tokenizer.json").unlink(), "has no tokenizer.json"),
         (lambda s: (s / "model.safetensors").unlink(), "safe_serialization=True"),
@@ -131,7 +131,7 @@ def test_one_changed_bit_in_the_weights_is_refused(package: Path) -> None:
 
 def test_a_file_cut_short_is_refused(package: Path) -> None:
     os.truncate(package / "model.safetensors", 100)
-    with pytest.raises(PackageError, match=r"has 100 bytes, model\.json says"):
+    with pytest.raises(PackageError, match=r"has 100 bytes, but model\.json says"):
         verify(package)
 
 
@@ -150,7 +150,7 @@ def test_a_file_cut_short_is_refused(package: Path) -> None:
 )
 def test_a_name_that_could_leave_the_directory_is_refused(package: Path, name: str) -> None:
     edit_manifest(package, lambda value: rename_file(value, name))
-    with pytest.raises(PackageError, match="plain names only"):
+    with pytest.raises(PackageError, match="plain names of files"):
         verify(package)
 
 
@@ -190,7 +190,7 @@ def test_a_fifo_does_not_hang_the_reader(package: Path) -> None:
 def test_a_missing_package_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"no model package in .*give a directory with model\.json"):
         verify(tmp_path / "nothing")
-    with pytest.raises(PackageError, match=r"model\.json: can't be read.*nightlatch package DIR"):
+    with pytest.raises(PackageError, match=r"model\.json: cannot be read.*nightlatch package DIR"):
         verify(tmp_path)
 
 

@@ -1,7 +1,5 @@
 """OpenAI's embeddings API: the forms of input, and errors with the parameter they are about."""
 
-from __future__ import annotations
-
 import base64
 import json
 from typing import Any
@@ -9,23 +7,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nightlatch_server.protocols import openai_embeddings as openai
+from nightlatch_server.protocols import openai_embeddings
+from nightlatch_server.protocols.errors import openai_error
 from nightlatch_server.request_error import RequestError
 
-MODEL = openai.ModelFacts("m", dimension=4, max_tokens=8, vocabulary=100)
+MODEL = openai_embeddings.ModelFacts("m", dimension=4, max_tokens=8, vocabulary=100)
 
 
-def parse(**change: Any) -> openai.TextRequest | openai.TokenRequest:
-    return openai.parse_embeddings(json.dumps({"model": "m", "input": "hello", **change}).encode(), MODEL)
+def parse(**change: Any) -> openai_embeddings.TextRequest | openai_embeddings.TokenRequest:
+    return openai_embeddings.parse_embeddings(json.dumps({"model": "m", "input": "hello", **change}).encode(), MODEL)
 
 
 @pytest.mark.parametrize(
     ("given", "understood"),
     [
-        ("a", openai.TextRequest(["a"], base64=False)),
-        (["a", "b"], openai.TextRequest(["a", "b"], base64=False)),
-        ([1, 2], openai.TokenRequest([[1, 2]], base64=False)),
-        ([[1], [2, 3]], openai.TokenRequest([[1], [2, 3]], base64=False)),
+        ("a", openai_embeddings.TextRequest(["a"], base64=False)),
+        (["a", "b"], openai_embeddings.TextRequest(["a", "b"], base64=False)),
+        ([1, 2], openai_embeddings.TokenRequest([[1, 2]], base64=False)),
+        ([[1], [2, 3]], openai_embeddings.TokenRequest([[1], [2, 3]], base64=False)),
     ],
 )
 def test_input_may_be_text_texts_tokens_or_lists_of_tokens(given: object, understood: object) -> None:
@@ -61,7 +60,7 @@ def test_a_bad_request_is_400_and_names_the_parameter(change: dict[str, Any], pa
 def test_another_model_is_404_model_not_found() -> None:
     with pytest.raises(RequestError) as refused:
         parse(model="gpt-9")
-    error = openai.error_body(refused.value)["error"]
+    error = openai_error(refused.value)["error"]
     assert refused.value.status == 404
     assert isinstance(error, dict)
     assert (error["code"], error["type"], error["param"]) == ("model_not_found", "invalid_request_error", "model")
@@ -69,7 +68,7 @@ def test_another_model_is_404_model_not_found() -> None:
 
 def test_base64_is_little_endian_float32() -> None:
     vectors = np.array([[1.0, -2.5, 0.0, 3.0]], np.float32)
-    answer: Any = openai.embeddings_response("m", vectors, 3, base64=True)
+    answer: Any = openai_embeddings.embeddings_response("m", vectors, 3, base64=True)
     raw = base64.b64decode(answer["data"][0]["embedding"])
     assert np.frombuffer(raw, "<f4").tolist() == vectors[0].tolist()
     assert answer["usage"] == {"prompt_tokens": 3, "total_tokens": 3}

@@ -1,14 +1,12 @@
 """Open Inference Protocol bodies: what peers get wrong is 400 here, with the reason."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
 import pytest
 
 from nightlatch_server.model_package.manifest import Batching, Manifest, TensorSpec
-from nightlatch_server.protocols import open_inference as oip
+from nightlatch_server.protocols import open_inference
 from nightlatch_server.request_error import RequestError
 
 TEXT = Manifest(
@@ -31,8 +29,8 @@ def body(**change: Any) -> dict[str, Any]:
     return {"inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a", "b"], **change}]}
 
 
-def parse(value: object, manifest: Manifest = TEXT) -> oip.InferRequest:
-    return oip.parse_infer(value if isinstance(value, bytes) else json.dumps(value).encode(), manifest)
+def parse(value: object, manifest: Manifest = TEXT) -> open_inference.InferRequest:
+    return open_inference.parse_infer(value if isinstance(value, bytes) else json.dumps(value).encode(), manifest)
 
 
 def test_a_good_request_is_taken_as_it_is() -> None:
@@ -42,7 +40,7 @@ def test_a_good_request_is_taken_as_it_is() -> None:
 
 @pytest.mark.parametrize(("sent", "echoed"), [({}, False), ({"id": ""}, True), ({"id": "x"}, True)])
 def test_the_id_is_echoed_only_if_sent(sent: dict[str, str], echoed: bool) -> None:
-    answer = oip.infer_response("m", "1", parse(body() | sent), {"embedding": (TEXT.outputs[0], (0, 4), [])})
+    answer = open_inference.infer_response("m", "1", parse(body() | sent), {"embedding": (TEXT.outputs[0], (0, 4), [])})
     assert ("id" in answer) is echoed
     assert answer.get("id") == sent.get("id")
 
@@ -93,8 +91,8 @@ def test_data_nested_otherwise_than_its_shape_is_refused(data: list[Any]) -> Non
         (body(shape=[0]), "has 2 elements"),
         (body(data=None), "needs data"),
         (body(data="ab"), "needs data"),
-        (body(data=["a", 1]), "no BYTES"),
-        (body(data=[["a"], ["b"]]), "no BYTES"),
+        (body(data=["a", 1]), "not of datatype BYTES"),
+        (body(data=[["a"], ["b"]]), "not of datatype BYTES"),
         (body() | {"id": 7}, "id must be a string"),
         (body() | {"id": None}, "id must be a string"),
         (body() | {"outputs": [{"name": "logits"}]}, "unknown name in outputs"),
@@ -132,11 +130,11 @@ def test_elements_must_be_of_the_datatype(datatype: str, good: list[Any], bad: l
         return {"inputs": [{"name": "x", "shape": [1, 3], "datatype": datatype, "data": data}]}
 
     assert parse(value(good), numeric(datatype)).inputs["x"].data == good
-    with pytest.raises(RequestError, match=f"no {datatype}"):
+    with pytest.raises(RequestError, match=f"not of datatype {datatype}"):
         parse(value(bad), numeric(datatype))
 
 
 def test_metadata_has_the_signature() -> None:
-    metadata = oip.model_metadata("mine", TEXT)
+    metadata = open_inference.model_metadata("mine", TEXT)
     assert (metadata["name"], metadata["versions"]) == ("mine", ["1"])
     assert metadata["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
