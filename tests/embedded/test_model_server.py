@@ -371,10 +371,13 @@ def test_bad_options_end_the_process_with_the_reason(package: Path, flags: list[
     assert says in log
 
 
-def test_a_port_in_use_ends_the_process_with_the_reason(server: ModelServer, package: Path) -> None:
-    status, log = ended([*command(package, "--insecure-plain"), f"--port={server.port}"])
+def test_a_port_in_use_ends_the_process_with_the_reason(server: ModelServer, package: Path, tmp_path: Path) -> None:
+    message = tmp_path / "message"
+    flags = [f"--port={server.port}", f"--termination-message={message}"]
+    status, log = ended([*command(package, "--insecure-plain"), *flags])
     assert status == 2
     assert "ddress already in use" in log
+    assert "ddress already in use" in message.read_text()
 
 
 def test_weights_that_do_not_fit_the_description_end_the_process_with_the_reason(tmp_path: Path) -> None:

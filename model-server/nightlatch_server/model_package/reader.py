@@ -23,6 +23,7 @@ from nightlatch_server.model_package.safety import refuse_unsafe_files
 
 TOKENIZER_LIMIT = 64 << 20
 _CHUNK = 4 << 20
+_AGAIN = "copy the package again, or create it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +114,14 @@ def _open_problem(directory: int, name: str, error: OSError) -> str:
 
 def _check_size(name: str, spec: FileSpec, size: int) -> None:
     if size != spec.size:
-        raise PackageError(f"{name} has {size} bytes, but model.json says {spec.size}; copy the package again")
+        raise PackageError(f"{name} has {size} bytes, but model.json says {spec.size}; {_AGAIN}")
     if name.endswith(".json") and size > TOKENIZER_LIMIT:
         raise PackageError(f"{name} has {size} bytes, {TOKENIZER_LIMIT} at most")
 
 
 def _check_hash(name: str, spec: FileSpec, found: str) -> None:
     if not hmac.compare_digest(found, spec.sha256):
-        raise PackageError(f"{name} has SHA-256 {found}, but model.json says {spec.sha256}; copy the package again")
+        raise PackageError(f"{name} has SHA-256 {found}, but model.json says {spec.sha256}; {_AGAIN}")
 
 
 def _hash_file(directory: int, name: str, spec: FileSpec) -> str:
@@ -146,6 +147,6 @@ def _read_file(directory: int, name: str, spec: FileSpec) -> memoryview:
             sha.update(buffer[at : at + count])
             at += count
     if at != size:
-        raise PackageError(f"{name} became shorter while it was read; copy the package again")
+        raise PackageError(f"{name} became shorter while it was read; {_AGAIN}")
     _check_hash(name, spec, sha.hexdigest())
     return buffer

@@ -1,4 +1,4 @@
-"""Which files may lie in a model package at all."""
+"""Which file formats a model package must not contain."""
 
 import os
 from pathlib import Path

@@ -71,7 +71,7 @@ def parse_infer(body: bytes, manifest: Manifest) -> InferRequest:
 def infer_response(
     name: str, version: str, request: InferRequest, results: Mapping[str, tuple[TensorSpec, Sequence[int], object]]
 ) -> dict[str, object]:
-    """The answer: of each output its spec, shape and flat data (a 1-D numpy array or a list)."""
+    """The answer to `request`. `results` has spec, shape and flat data (a list or 1-D numpy array) of each output."""
     outputs = [
         {"name": spec.name, "datatype": spec.datatype, "shape": list(shape), "data": data}
         for spec, shape, data in (results[output] for output in request.outputs)
