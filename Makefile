@@ -24,10 +24,10 @@ check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files in step
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m nightlatch.api.crd --check crds
+	@$(BIN)/python -m nightlatch.api.crd.generate --check crds
 
 generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml
-	@$(BIN)/python -m nightlatch.api.crd crds
+	@$(BIN)/python -m nightlatch.api.crd.generate crds
 
 lock: $(VENV)/uv.stamp ## Resolve requirements/*.txt anew from pyproject.toml
 	@scripts/lock.sh $(BIN)/uv

@@ -20,7 +20,7 @@ from load import Generator, Target, generator, request
 from table import markdown, median, percentile
 
 from nightlatch.api.names import gateway_identity
-from nightlatch.keys.api_key import mint
+from nightlatch.api_keys.api_key import mint
 
 PLAIN_HOST = "plain.bench.localhost"
 PATH = "/v1/embeddings"

@@ -65,8 +65,8 @@ SAYS = {
     "operator": [(["python", "-m", "nightlatch.controller", "--help"], "usage")],
     "gateway": [
         (["python", "-m", "nightlatch.gatekeeper", "--help"], "usage"),
-        (["python", "-m", "nightlatch.gatekeeper.write_bootstrap", "--help"], "usage"),
-        (["python", "-m", "nightlatch.gatekeeper.drain", "--help"], "usage"),
+        (["python", "-m", "nightlatch.gatekeeper.process.write_bootstrap", "--help"], "usage"),
+        (["python", "-m", "nightlatch.gatekeeper.process.prestop", "--help"], "usage"),
         (["envoy", "--version"], "1.40.0"),
     ],
     "model-server": [

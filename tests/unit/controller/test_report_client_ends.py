@@ -3,10 +3,10 @@
 import asyncio
 import json
 
-from nightlatch.controller.gateways import FileGatewayDirectory
-from nightlatch.controller.report_client import ReportClient
+from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.scaling.report import Directives, GatewayReport
+from nightlatch.wire.report import Directives, GatewayReport
 
 
 class Sink:
