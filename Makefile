@@ -5,7 +5,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := operator model-server tests benchmarks examples
 CLUSTER ?= node
 
 .PHONY: help demo test check generate lock cluster-up images cluster-down e2e bench clean
@@ -33,14 +32,14 @@ lock: $(VENV)/uv.stamp ## Resolve requirements/*.txt anew from pyproject.toml
 	@scripts/lock.sh $(BIN)/uv
 
 cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux; CLUSTER=kind or current on request)
-	@$(BIN)/python -m tests.cluster.node up --cluster $(CLUSTER)
+	@$(BIN)/python -m tools.node up --cluster $(CLUSTER)
 
 images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them where it is up
-	@if $(BIN)/python -m tests.cluster.node kubeconfig >/dev/null 2>&1; then \
-		$(BIN)/python -m tests.cluster.images load --released; else $(BIN)/python -m tests.cluster.images build; fi
+	@if $(BIN)/python -m tools.node kubeconfig >/dev/null 2>&1; then \
+		$(BIN)/python -m tools.images load --released; else $(BIN)/python -m tools.images build; fi
 
 cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
-	@$(BIN)/python -m tests.cluster.node down --cluster $(CLUSTER)
+	@$(BIN)/python -m tools.node down --cluster $(CLUSTER)
 
 e2e: $(VENV)/dev.stamp models/minilm/model.json ## Cluster tests, one file per promise (root, Linux)
 	@$(BIN)/pytest tests/cluster -o timeout_func_only=true --timeout 900
