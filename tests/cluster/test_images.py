@@ -219,9 +219,10 @@ def test_loading_again_adds_nothing(loaded: Node) -> None:
 
 def test_changed_code_changes_only_the_last_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "checkout"
-    for name in ("images", "LICENSE", "requirements", "model-server"):
-        source = REPOSITORY / name
-        _ = shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy(source, copy / name)
+    for name in ("requirements", "tools/images", "model-server"):
+        shutil.copytree(REPOSITORY / name, copy / name)
+    for name in ("Dockerfile", ".dockerignore", "LICENSE"):
+        shutil.copy(REPOSITORY / name, copy / name)
     before = built("model-server", Progress())
     monkeypatch.setattr(inputs, "REPOSITORY", copy)
     monkeypatch.setattr(buildah, "REPOSITORY", copy)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tools.images.inputs import DIRECTORY, REGISTRY, Target
+from tools.images.inputs import REGISTRY, Target
 from tools.node.artifacts import debian_base
 from tools.node.errors import NodeError
 from tools.node.paths import REPOSITORY, cache_directory
@@ -71,7 +71,7 @@ def build(target: Target, name: str, archive: Path, progress: Progress) -> None:
     arguments += [f"{key}={os.environ[key]}" for key in PASSED_ON if os.environ.get(key)]
     options = ["--isolation", "chroot", "--network", "host", "--layers", *_volumes()]
     options += [f"--build-arg={argument}" for argument in arguments]
-    files = ["--ignorefile", str(DIRECTORY / "Dockerfile.dockerignore"), "--file", str(DIRECTORY / "Dockerfile")]
+    files = ["--ignorefile", str(REPOSITORY / ".dockerignore"), "--file", str(REPOSITORY / "Dockerfile")]
     _run(
         [*command("build", *options, *files, "--target", target.name, "--tag", name), str(REPOSITORY)],
         progress,

@@ -9,13 +9,20 @@ from pathlib import Path
 from tools.node.paths import REPOSITORY
 
 REGISTRY = "nightlatch.test"
-DIRECTORY = REPOSITORY / "images"
-COMMON = ("images", "LICENSE", "requirements/bootstrap.txt", "requirements/sbom.txt")
+COMMON = (
+    "Dockerfile",
+    ".dockerignore",
+    "LICENSE",
+    "requirements/bootstrap.txt",
+    "requirements/sbom.txt",
+    "tools/images/bill-of-materials",
+    "tools/images/install",
+)
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target of images/Dockerfile, the paths that go into it, and the build arguments that we choose."""
+    """A target of the Dockerfile, the paths that go into it, and the build arguments that we choose."""
 
     name: str
     paths: tuple[str, ...]

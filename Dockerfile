@@ -1,6 +1,6 @@
 # The three images, each a target, from a checkout of this repository:
 #
-#   docker buildx build -f images/Dockerfile --target operator -t nightlatch/operator .     (gateway, model-server)
+#   docker build --target operator -t nightlatch/operator .     (or gateway, or model-server; needs BuildKit)
 #
 # They hold Python, hash-pinned packages in /opt/nightlatch, and our code in /opt/nightlatch/app: no pip in that environment, no
 # compiler. They run as any user on a read-only root. Layers go from the slowest to change to the fastest: base, torch,
@@ -19,7 +19,7 @@ RUN python3 -m venv /tools \
     && /tools/bin/pip install --no-cache-dir --require-hashes -r /requirements/bootstrap.txt
 RUN --mount=type=cache,target=/var/cache/uv \
     UV_LINK_MODE=copy /tools/bin/uv --system-certs pip install --python /tools --require-hashes -r /requirements/sbom.txt
-COPY images/install images/bill-of-materials /tools/bin/
+COPY tools/images/install tools/images/bill-of-materials /tools/bin/
 
 # --- our code, compiled where it will lie: a read-only root cannot keep what Python compiles ----------------------------
 FROM ${BASE} AS operator-code
