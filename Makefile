@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml
 CLUSTER ?= node
 
 .PHONY: help demo test check generate lock cluster-up images cluster-down e2e bench clean
@@ -18,17 +19,18 @@ demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour, from nothing:
 test: $(VENV)/dev.stamp models/minilm/model.json ## Everything that needs no root: unit, golden, contract, embedded, chart
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files in step
+check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m nightlatch.api.crd --check crds
+	@$(BIN)/python -m tools.check_versions
 
 generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml
 	@$(BIN)/python -m nightlatch.api.crd crds
 
-lock: $(VENV)/uv.stamp ## Resolve requirements/*.txt anew from pyproject.toml
+lock: $(VENV)/uv.stamp ## Resolve the dependencies of every pyproject.toml into requirements/*.txt
 	@scripts/lock.sh $(BIN)/uv
 
 cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux; CLUSTER=kind or current on request)
@@ -58,11 +60,11 @@ $(VENV)/uv.stamp: requirements/bootstrap.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
-$(VENV)/embedded.stamp: $(VENV)/uv.stamp requirements/embedded.txt requirements/models.txt pyproject.toml
+$(VENV)/embedded.stamp: $(VENV)/uv.stamp requirements/embedded.txt requirements/models.txt $(DISTRIBUTIONS)
 	@scripts/install.sh $(BIN) requirements/embedded.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.txt requirements/models.txt pyproject.toml
+$(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.txt requirements/models.txt $(DISTRIBUTIONS)
 	@scripts/install.sh $(BIN) requirements/dev.txt
 	@touch $@ $(VENV)/embedded.stamp
 
