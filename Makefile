@@ -19,13 +19,14 @@ demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour, from nothing:
 test: $(VENV)/dev.stamp models/minilm/model.json ## Everything that needs no root: unit, golden, contract, embedded, chart
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions
+check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions, references in docs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m nightlatch.api.crd --check crds
 	@$(BIN)/python -m tools.check_versions
+	@$(BIN)/python -m tools.check_docs . ':!operator/nightlatch'
 
 generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml
 	@$(BIN)/python -m nightlatch.api.crd crds
