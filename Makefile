@@ -1,4 +1,4 @@
-# The targets are the documentation: `make help`.
+# `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -13,10 +13,10 @@ CLUSTER ?= node
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour, from nothing: a sleeping model, refused strangers, a woken call
+demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour: a model sleeps, strangers are refused, a call wakes it
 	@$(BIN)/nightlatch demo
 
-test: $(VENV)/dev.stamp models/minilm/model.json ## Everything that needs no root: unit, golden, contract, embedded, chart
+test: $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: unit, golden, contract, embedded, chart
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions, references in docs
@@ -34,10 +34,10 @@ generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml
 lock: $(VENV)/uv.stamp ## Resolve the dependencies of every pyproject.toml into requirements/*.txt
 	@scripts/lock.sh $(BIN)/uv
 
-cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux; CLUSTER=kind or current on request)
+cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux), or use CLUSTER=kind or current
 	@$(BIN)/python -m tools.node up --cluster $(CLUSTER)
 
-images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them where it is up
+images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them if it is up
 	@if $(BIN)/python -m tools.node kubeconfig >/dev/null 2>&1; then \
 		$(BIN)/python -m tools.images load --released; else $(BIN)/python -m tools.images build; fi
 
@@ -69,7 +69,7 @@ $(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.txt requirements/models.txt
 	@scripts/install.sh $(BIN) requirements/dev.txt
 	@touch $@ $(VENV)/embedded.stamp
 
-# Either environment will do: both hold what the conversion needs.
+# The embedded and the dev environment both have what the conversion needs.
 models/minilm/model.json: examples/models/minilm.py | $(VENV)/uv.stamp
 	@test -e $(VENV)/embedded.stamp || $(MAKE) --no-print-directory $(VENV)/embedded.stamp
 	@$(BIN)/python examples/models/minilm.py models/minilm

@@ -1,4 +1,4 @@
-"""Runs buildah on a storage of its own, and reads the images in it."""
+"""Runs buildah on our own storage, and reads the images in it."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from tools.node.errors import NodeError
 from tools.node.paths import REPOSITORY, cache_directory
 from tools.node.progress import Progress
 
-# Where a package index is named for pip and uv, the build asks the same one.
+# If the environment names a package index for pip and uv, the build uses the same one.
 PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 UV_CACHE = "/var/cache/uv"
@@ -24,7 +24,7 @@ UV_CACHE = "/var/cache/uv"
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as it lies unpacked in the storage; `chain` identifies it together with all below it."""
+    """One unpacked layer in the storage; `chain` identifies the layer together with all layers below it."""
 
     chain: str
     directory: Path
@@ -47,26 +47,26 @@ class Image:
 
 
 def root() -> Path:
-    """Return the directory of the storage; deleting it costs a build, nothing else."""
+    """Return the directory of the storage. If it is deleted, the next use builds everything again."""
     return cache_directory() / "images"
 
 
 def ensure() -> None:
-    """Raise NodeError unless images can be built here."""
+    """Raise NodeError unless this machine can build images."""
     if os.geteuid() != 0 or not shutil.which("buildah"):
         raise NodeError("Building images needs root and buildah: apt-get install --no-install-recommends buildah")
     root().mkdir(parents=True, exist_ok=True)
 
 
 def command(*arguments: str) -> list[str]:
-    """Return a buildah command line on our storage; the mounts that it makes, and may forget, end with it."""
+    """Return a buildah command line for our storage. It runs in a mount namespace, so that no mount is left over."""
     private = ["unshare", "--mount", "--propagation", "private"]
     storage = ["--root", str(root() / "storage"), "--runroot", str(root() / "run"), "--storage-driver", "overlay"]
     return [*private, "buildah", *storage, *arguments]
 
 
 def build(target: Target, name: str, archive: Path, progress: Progress) -> None:
-    """Build one target as `name` on the base in `archive`; steps whose inputs are known are taken from the storage."""
+    """Build one target as `name` on the base in `archive`. Steps whose inputs did not change come from the storage."""
     arguments = [f"BASE=oci-archive:{archive}", f"UV_CACHE_DIR={UV_CACHE}", *target.arguments]
     arguments += [f"{key}={os.environ[key]}" for key in PASSED_ON if os.environ.get(key)]
     options = ["--isolation", "chroot", "--network", "host", "--layers", *_volumes()]
@@ -90,14 +90,14 @@ def find(name: str) -> Image | None:
 
 def export(reference: str, name: str, path: Path) -> None:
     """Write the whole image, called `name`, as an archive, for clusters that share no disk with us."""
-    # Not oci-archive: it compresses, which takes minutes for torch.
+    # oci-archive would compress the layers, which takes minutes for torch.
     done = subprocess.run(command("push", "--quiet", reference, f"docker-archive:{path}:{name}"), check=False)
     if done.returncode:
-        raise NodeError(f"buildah could not write {path}; its words are above")
+        raise NodeError(f"buildah could not write {path}: its output is above")
 
 
 def names() -> list[str]:
-    """Return the names of all images in the storage, the base's aside."""
+    """Return the names of all images in the storage, except the base."""
     listed = subprocess.run(
         command("images", "--format", "{{.Name}}:{{.Tag}}"), check=True, capture_output=True, text=True
     )
@@ -105,14 +105,14 @@ def names() -> list[str]:
 
 
 def remove(superseded: list[str]) -> None:
-    """Remove images by name, and then what no image is built on; the steps of the others stay known."""
+    """Remove images by name, and then all layers that no other image uses."""
     if superseded:
         subprocess.run(command("rmi", *superseded), check=False, capture_output=True)
     subprocess.run(command("rmi", "--prune"), check=False, capture_output=True)
 
 
 def _volumes() -> list[str]:
-    """The machine's trusted certificates (a proxy's may be among them) and uv's downloads, if there are any."""
+    """Mount the machine's trusted certificates (a proxy may need them) and uv's downloads."""
     certificates = Path(os.environ.get("SSL_CERT_FILE") or SYSTEM_CERTIFICATES)
     downloads = Path(os.environ.get("UV_CACHE_DIR") or cache_directory().with_name("uv"))
     downloads.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""An image for the state of the checkout: from the storage, or built into it."""
+"""Returns the image for the current state of the checkout: from the storage, or built now."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tools.node.progress import Progress
 
 
 def built(name: str, progress: Progress) -> Image:
-    """Return the image of a target, building it only where its inputs changed. Raises NodeError."""
+    """Return the image of a target; build it if its inputs changed. Raises NodeError."""
     buildah.ensure()
     archive, target = debian_base.image(progress), TARGETS[name]
     wanted = reference(target, archive)
@@ -23,7 +23,7 @@ def built(name: str, progress: Progress) -> Image:
 
 
 def remove_superseded(progress: Progress) -> None:
-    """Remove the images that are not of this state of the checkout."""
+    """Remove all images but those of the current state of the checkout."""
     buildah.ensure()
     archive = debian_base.image(progress)
     wanted = {reference(target, archive) for target in TARGETS.values()}
@@ -36,12 +36,12 @@ def _build(target: Target, wanted: str, archive: Path, progress: Progress) -> Im
     buildah.build(target, wanted, archive, progress)
     image = buildah.find(wanted)
     if image is None:
-        raise NodeError(f"buildah built {wanted}, and does not have it")
+        raise NodeError(f"buildah built {wanted} without an error, but its storage does not have it")
     progress.step(f"Built {wanted}: {_sizes(image)}")
     return image
 
 
 def _sizes(image: Image) -> str:
-    """The whole, and each layer worth a word, from the base up."""
+    """Return the size of the whole image, and of each layer above 1 MiB, from the base up."""
     layers = " + ".join(f"{layer.size / 2**20:.0f}" for layer in image.layers if layer.size > 2**20)
     return f"{image.size / 2**20:.0f} MiB uncompressed ({layers})"

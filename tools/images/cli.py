@@ -19,7 +19,7 @@ from tools.node.progress import Progress
 names_argument = click.argument("names", nargs=-1, type=click.Choice(list(TARGETS)))
 
 
-@click.group(help="The project's images: build them without a registry, and give them to the cluster.")
+@click.group(help="Build the project's images without a registry, and load them into the cluster.")
 def commands() -> None:
     """Group the commands."""
 
@@ -27,21 +27,21 @@ def commands() -> None:
 @commands.command()
 @names_argument
 def build(names: tuple[str, ...]) -> None:
-    """Build the images (default: all) where their inputs changed, and print their references."""
+    """Build the images (default: all) whose inputs changed, and print their references."""
     for name in names or TARGETS:
         click.echo(built(name, Progress()).reference)
 
 
 @commands.command()
 @state_option
-@click.option("--tag", "tags", multiple=True, help="Another tag that they are to have there.")
-@click.option("--released", is_flag=True, help="Also name them as the chart does by default.")
+@click.option("--tag", "tags", multiple=True, help="Another tag for the images in the cluster.")
+@click.option("--released", is_flag=True, help="Also use the names that the chart uses by default.")
 @names_argument
 def load(state: State, tags: tuple[str, ...], released: bool, names: tuple[str, ...]) -> None:
-    """Build the images, give them to the cluster that is up, and print their references."""
+    """Build the images, load them into the running cluster, and print their references."""
     known = record.read(state.record)
     if known is None:
-        raise NodeError(f"No cluster is up in {state.root}: run `python -m tools.node up` first")
+        raise NodeError(f"No cluster is running in {state.root}: run `python -m tools.node up` first")
     for name in names or TARGETS:
         progress = Progress()
         image = built(name, progress)
@@ -53,7 +53,7 @@ def load(state: State, tags: tuple[str, ...], released: bool, names: tuple[str, 
 
 
 def released_reference(name: str) -> str:
-    """The image that the chart takes when no value says otherwise."""
+    """Return the image that the chart uses by default."""
     chart = REPOSITORY / "charts" / "nightlatch"
     values = yaml.safe_load((chart / "values.yaml").read_text(encoding="utf-8"))
     version = yaml.safe_load((chart / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
@@ -65,19 +65,19 @@ def released_reference(name: str) -> str:
 @click.argument("name", type=click.Choice(list(TARGETS)))
 @click.argument("path", type=click.Path(path_type=Path, dir_okay=False))
 def archive(name: str, path: Path) -> None:
-    """Write one image as a Docker archive, to be loaded elsewhere."""
+    """Write one image as a Docker archive, for another cluster."""
     reference = built(name, Progress()).reference
     buildah.export(reference, reference, path)
 
 
 @commands.command()
 def prune() -> None:
-    """Remove the images of other states of the checkout."""
+    """Remove all images but those of the current state of the checkout."""
     remove_superseded(Progress())
 
 
 def main() -> None:
-    """Run the command; what a person can act on becomes one message and exit code 1."""
+    """Run the command. A NodeError becomes one message and exit code 1."""
     try:
         commands()
     except NodeError as error:

@@ -1,4 +1,4 @@
-"""What decides an image: the same inputs, the same reference."""
+"""Names an image after its inputs: the same inputs give the same reference."""
 
 import hashlib
 import json
@@ -37,7 +37,7 @@ TARGETS = {
         Target(
             "model-server",
             ("requirements/torch.txt", "requirements/model-server.txt", "model-server/nightlatch_server"),
-            # A gigabyte that no built-in architecture needs.
+            # Saves a gigabyte that no built-in architecture needs.
             ("DROP_TRITON=1",),
         ),
     )
@@ -45,7 +45,10 @@ TARGETS = {
 
 
 def reference(target: Target, base: Path) -> str:
-    """Return the image's name; its tag is 16 hex digits over all inputs. `base` is named after its own."""
+    """Return the image's name, whose tag is 16 hex digits over all inputs.
+
+    `base` is the archive of the base image, in a directory that is named after its own inputs.
+    """
     digest = hashlib.sha256(json.dumps([target.name, target.arguments, base.parent.name]).encode())
     for path in sorted(_files(target)):
         digest.update(f"\0{path.relative_to(REPOSITORY)}\0{path.stat().st_mode & 0o111:o}\0".encode())

@@ -1,7 +1,7 @@
-"""Gives images to the bundled node's containerd: unpacked layers are shared by hard links, not copied.
+"""Loads images into the bundled node's containerd by hard-linking unpacked layers instead of copying them.
 
-A 4 GB layer would take minutes to write, read, hash and unpack, for each fresh node again. But the node runs on the
-disk that has the layers unpacked, and containerd takes a snapshot for the layer whose chain id it bears.
+Writing, reading, hashing and unpacking a layer of 4 GB would take minutes for each fresh node. But the node is on the
+same disk as the unpacked layers, and containerd accepts a snapshot that is named after the layer's chain id.
 """
 
 import secrets
@@ -24,7 +24,7 @@ CONTAINERD = Path("/var/lib/containerd")
 
 
 def load(state: State, known: Record, image: Image, names: tuple[str, ...], progress: Progress) -> None:
-    """Make an image known to the cluster by these names; what is there of it already is not sent again."""
+    """Load an image into the cluster under these names. Layers that the cluster has are not sent again."""
     if known.cluster == "node" and _shares_disk(state):
         snapshots = _Snapshots(state, known)
         below = ""
@@ -48,7 +48,7 @@ class _Snapshots:
         self._present = {line.split()[0] for line in listed}
 
     def ensure(self, layer: Layer, below: str) -> None:
-        """Commit a snapshot of the layer on `below` unless there is one."""
+        """Create a snapshot of the layer on top of `below` unless there is one."""
         if layer.chain in self._present:
             return
         key = f"nightlatch-{secrets.token_hex(8)}"
@@ -58,7 +58,7 @@ class _Snapshots:
         self._present.add(layer.chain)
 
     def _upper_directory(self, key: str) -> Path:
-        """Where what is written to an active snapshot goes, as the node sees it."""
+        """Return the directory that holds what is written to an active snapshot, as the node sees it."""
         mount = shlex.split(self._ctr("mounts", "/target", key))
         if mount[:3] == ["mount", "-t", "bind"]:
             return Path(mount[3])
@@ -77,13 +77,13 @@ class _Snapshots:
 
 
 def _shares_disk(state: State) -> bool:
-    """Tell whether the node's overlay snapshots lie on the file system of our storage."""
+    """Return whether the node's overlay snapshots are on the same file system as our storage."""
     snapshots = state.var / CONTAINERD.relative_to("/var") / "io.containerd.snapshotter.v1.overlayfs"
     return snapshots.exists() and snapshots.stat().st_dev == buildah.root().stat().st_dev
 
 
 def _link(source: Path, target: Path) -> None:
-    """Fill an empty directory with a layer's files: same inodes, so nothing is copied and the page cache is shared."""
+    """Fill an empty directory with hard links to a layer's files, so that nothing is copied."""
     done = subprocess.run(
         ["cp", "-a", "--link", f"{source}/.", str(target)], check=False, capture_output=True, text=True
     )
@@ -95,7 +95,7 @@ def _take(known: Record, archive: bytes) -> None:
     command = node.enter(known, "ctr", "--namespace", "k8s.io", "images", "import", "-")
     done = subprocess.run(command, check=False, input=archive, capture_output=True)
     if done.returncode:
-        raise NodeError(f"containerd did not take the image: {done.stderr.decode().strip()}")
+        raise NodeError(f"containerd refused the image: {done.stderr.decode().strip()}")
 
 
 def _load_archive(known: Record, image: Image, name: str, progress: Progress) -> None:

@@ -1,7 +1,7 @@
-"""Clusters that others run: kind, made and removed by us under one fixed name, and the current context.
+"""Clusters that are not the bundled node: a kind cluster with a fixed name, and the current kubectl context.
 
-kind is untested where the bundled node is developed: no container engine answers there. `current` is tried with the
-bundled node itself as the present context.
+kind is untested, because no container engine runs where the bundled node is developed. `current` is tested with the
+bundled node itself as the current context.
 """
 
 import shutil
@@ -20,7 +20,7 @@ KIND_NAME = "nightlatch"
 
 
 def up_kind(state: State, progress: Progress) -> None:
-    """Create a kind cluster named `nightlatch`, its kubeconfig in our state directory and nowhere else."""
+    """Create a kind cluster named `nightlatch`, and write its kubeconfig only to our state directory."""
     if not shutil.which("docker") or subprocess.run(["docker", "info"], check=False, capture_output=True).returncode:
         raise NodeError("CLUSTER=kind needs a Docker engine that answers `docker info`")
     kind = built(KIND, progress)
@@ -29,28 +29,28 @@ def up_kind(state: State, progress: Progress) -> None:
         in subprocess.run([kind, "get", "clusters"], check=True, capture_output=True, text=True).stdout.split()
     ):
         raise NodeError(
-            f"A kind cluster {KIND_NAME!r} that is not ours exists: `kind delete cluster --name {KIND_NAME}`"
+            f"A kind cluster {KIND_NAME!r} exists that we did not create: run `kind delete cluster --name {KIND_NAME}`"
         )
     _begin(state, Record("kind"))
     progress.step(
-        f"kind creates a cluster (Kubernetes of kind's own choice; the bundled node has {KUBERNETES_VERSION})"
+        f"kind creates a cluster (kind chooses the version of Kubernetes; the bundled node has {KUBERNETES_VERSION})"
     )
     _run([str(kind), "create", "cluster", "--name", KIND_NAME, "--kubeconfig", str(state.kubeconfig), "--wait", "180s"])
 
 
 def up_current(state: State, progress: Progress) -> None:
-    """Use the present context: its credentials are copied, so that a later switch of context changes nothing."""
+    """Use the current context. Its credentials are copied, so that switching the context later changes nothing."""
     kubectl = str(built(HYPERKUBE, progress).with_name("kubectl"))
     context = _output([kubectl, "config", "current-context"])
     content = _output([kubectl, "config", "view", "--minify", "--flatten"])
     _begin(state, Record("current"))
     state.kubeconfig.touch(mode=0o600)
     state.kubeconfig.write_text(content, encoding="utf-8")
-    progress.step(f"Using the present context, {context.strip()}")
+    progress.step(f"Using the current context, {context.strip()}")
 
 
 def down(state: State, known: Record, progress: Progress) -> None:
-    """Delete the kind cluster that `up_kind` made; leave a borrowed context's cluster as it is."""
+    """Delete the kind cluster that `up_kind` made; leave the cluster of a borrowed context unchanged."""
     if known.cluster == "kind":
         _run([str(built(KIND, progress)), "delete", "cluster", "--name", KIND_NAME])
     state.kubeconfig.unlink(missing_ok=True)
@@ -58,9 +58,11 @@ def down(state: State, known: Record, progress: Progress) -> None:
 
 
 def load_image(known: Record, path: Path, progress: Progress) -> None:
-    """Load an image archive into kind; a borrowed cluster needs a registry of its own."""
+    """Load an image archive into kind. Raises NodeError for another cluster, which needs a registry."""
     if known.cluster != "kind":
-        raise NodeError("Images reach a borrowed cluster by a registry: push there and name it in the chart's values")
+        raise NodeError(
+            "This cluster takes images only from a registry: push them, and name the registry in the chart's values"
+        )
     _run([str(built(KIND, progress)), "load", "image-archive", "--name", KIND_NAME, str(path)])
 
 

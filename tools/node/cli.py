@@ -29,7 +29,7 @@ state_option = click.option(
     "state",
     type=click.Path(path_type=Path, file_okay=False),
     callback=lambda _context, _parameter, value: State((value or default_state_directory()).resolve()),
-    help="The cluster's directory; one cluster a directory, up to 16 at a time.",
+    help="The cluster's directory. Each directory is one cluster; up to 16 run at a time.",
 )
 
 
@@ -42,9 +42,9 @@ def commands() -> None:
 @state_option
 @click.option("--cluster", type=CLUSTERS, default="node", show_default=True)
 @click.option("--mode", type=click.Choice([node.ALL, node.CONTROL_PLANE]), default=node.ALL, show_default=True)
-@click.option("--install-packages", is_flag=True, help="Let apt-get install what the node needs.")
+@click.option("--install-packages", is_flag=True, help="Install with apt-get what the node needs.")
 def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:
-    """Bring a cluster up, and wait until it is ready."""
+    """Start a cluster, and wait until it is ready."""
     progress = Progress()
     if cluster == "kind":
         borrowed.up_kind(state, progress)
@@ -56,13 +56,13 @@ def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:
 
 @commands.command()
 @state_option
-@click.option("--cluster", type=CLUSTERS, help="Refuse unless the cluster that is up is of this sort.")
-@click.option("--wipe", is_flag=True, help="Remove the logs, too.")
+@click.option("--cluster", type=CLUSTERS, help="Refuse if the running cluster is of another kind.")
+@click.option("--wipe", is_flag=True, help="Remove the logs as well.")
 def down(state: State, cluster: str | None, wipe: bool) -> None:
-    """Take the cluster down; fine to repeat, and after a killed `up`."""
+    """Stop the cluster and undo every change. It is safe to repeat, also after a killed `up`."""
     known = record.read(state.record)
     if known and cluster and known.cluster != cluster:
-        raise NodeError(f"The cluster that is up is CLUSTER={known.cluster}: take that one down")
+        raise NodeError(f"The running cluster is CLUSTER={known.cluster}: name that one")
     if known and known.cluster != "node":
         borrowed.down(state, known, Progress())
     was_up = node.down(state, wipe=wipe) or known is not None
@@ -72,7 +72,7 @@ def down(state: State, cluster: str | None, wipe: bool) -> None:
 @commands.command()
 @state_option
 def status(state: State) -> None:
-    """Say what is up; exit 1 unless the API server is ready."""
+    """Print what is running; exit 1 unless the API server is ready."""
     known = _known(state)
     if known.cluster == "node":
         running = "running" if is_running(known.init) else "gone (run `down`)"
@@ -137,21 +137,21 @@ def base_image() -> None:
 
 @commands.command()
 def prepare() -> None:
-    """Let apt-get install what nodes and image builds need; prints what was missing."""
+    """Install with apt-get what nodes and image builds need; prints what was missing."""
     for package in requirements.prepare():
         click.echo(package)
 
 
 @commands.command()
 def build() -> None:
-    """Build every program that nodes and tests need; what the cache has takes no time."""
+    """Build every program that nodes and tests need, unless the cache has it."""
     for program in PROGRAMS:
         click.echo(built(program, Progress()))
 
 
 @commands.command()
 def prune() -> None:
-    """Remove Go's module and build caches; programs stay, the next change of one costs a full build."""
+    """Remove Go's caches. Built programs stay, but the next change of one costs a full build."""
     shutil.rmtree(cache_directory() / "go", ignore_errors=True)
 
 
@@ -165,7 +165,7 @@ def volume(namespace: str, name: str, directory: Path) -> None:
 
 
 def main() -> None:
-    """Run the command; what a person can act on becomes one message and exit code 1."""
+    """Run the command. A NodeError becomes one message and exit code 1."""
     try:
         commands()
     except NodeError as error:
@@ -175,5 +175,5 @@ def main() -> None:
 def _known(state: State) -> Record:
     known = record.read(state.record)
     if known is None:
-        raise NodeError(f"No cluster is up in {state.root}: run `up` first")
+        raise NodeError(f"No cluster is running in {state.root}: run `up` first")
     return known

@@ -1,5 +1,5 @@
-"""The one error that this package raises for a person to read."""
+"""The error that this package raises for a person to read."""
 
 
 class NodeError(Exception):
-    """Something a person can act on; its text says what to do."""
+    """A problem that the user can solve; the text says how."""

@@ -1,4 +1,4 @@
-"""One maker at a time for each thing in the cache."""
+"""File locks, so that two processes never build the same thing at the same time."""
 
 import fcntl
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ from tools.node.progress import Progress
 
 @contextmanager
 def exclusive(path: Path, progress: Progress) -> Iterator[None]:
-    """Let one process make a thing at a time; the others wait and find it done."""
+    """Hold the lock at `path`. Other processes wait, and then find the work done."""
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            progress.step("Another process is making the same thing: waiting for it")
+            progress.step("Another process is building the same thing: waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

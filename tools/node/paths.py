@@ -1,4 +1,4 @@
-"""Where things lie: the cache of built programs, and one cluster's state directory."""
+"""Where files are: the cache of built programs, and the state directory of a cluster."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 REPOSITORY = PACKAGE.parents[1]
 
-# Private to the node (see inside.py): a state directory below one of them would be hidden from it.
+# The node has its own (see bundled/isolation.py), so it could not see a state directory below one of these.
 HIDDEN = (Path("/run"), Path("/var/lib"), Path("/var/log"))
 
 
@@ -17,29 +17,29 @@ def cache_directory() -> Path:
 
 
 def default_state_directory() -> Path:
-    """Return the state directory used when none is named."""
+    """Return the state directory that is used without --state-dir."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "nightlatch" / "cluster"
 
 
 def is_hidden(directory: Path) -> bool:
-    """Tell whether the node could not see this directory."""
+    """Return whether the node could not see this directory."""
     return any(directory.is_relative_to(hidden) for hidden in HIDDEN)
 
 
 @dataclass(frozen=True)
 class State:
-    """One cluster's directory and the names in it."""
+    """The directory of one cluster, and the files in it."""
 
     root: Path
 
     @property
     def record(self) -> Path:
-        """What `down` needs to know, as JSON; there while a cluster is up or half up."""
+        """What `down` needs to know, as JSON. It exists while a cluster is running or starting."""
         return self.root / "cluster.json"
 
     @property
     def kubeconfig(self) -> Path:
-        """The administrator's, good for as long as the cluster is up."""
+        """The administrator's kubeconfig, valid while the cluster runs."""
         return self.root / "kubeconfig"
 
     @property
@@ -54,12 +54,12 @@ class State:
 
     @property
     def logs(self) -> Path:
-        """One log a component; stays after `down`."""
+        """One log for each component; they stay after `down`."""
         return self.root / "logs"
 
     @property
     def audit_log(self) -> Path:
-        """The API server's audit log, JSON lines at level Metadata; stays after `down`."""
+        """The API server's audit log, JSON lines at level Metadata; it stays after `down`."""
         return self.logs / "audit.log"
 
     @property
@@ -69,5 +69,5 @@ class State:
 
     @property
     def sysctls(self) -> Path:
-        """Stand-ins for the kernel settings that a kubelet insists on."""
+        """Files that stand in for the kernel settings that a kubelet requires."""
         return self.root / "sysctls"

@@ -1,4 +1,4 @@
-"""Processes by identity: a pid together with its start time, so that a reused pid is never touched."""
+"""Identifies a process by its pid and start time, so that we never touch a reused pid."""
 
 import os
 import select
@@ -18,7 +18,7 @@ class ProcessIdentity:
 
 
 def parse_stat(stat: str) -> tuple[str, int]:
-    """Return state letter and start time from the text of /proc/PID/stat; the name in it may hold anything."""
+    """Return state letter and start time from the text of /proc/PID/stat; the name in it may be any text."""
     fields = stat.rpartition(")")[2].split()
     return fields[0], int(fields[19])
 
@@ -33,12 +33,12 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def is_running(identity: ProcessIdentity) -> bool:
-    """Tell whether this very process is alive."""
+    """Return whether this process is alive, and not another one with its pid."""
     return identify(identity.pid) == identity
 
 
 def kill(identity: ProcessIdentity, timeout: float) -> None:
-    """Kill the process and wait until it is gone; one that is gone already is fine.
+    """Kill the process and wait until it is gone. Does nothing if it is gone already.
 
     Raises NodeError when it is still there after `timeout` seconds.
     """
@@ -47,11 +47,11 @@ def kill(identity: ProcessIdentity, timeout: float) -> None:
     except ProcessLookupError:
         return
     try:
-        # The descriptor pins whatever has the pid now: only then is the comparison free of a race.
+        # The descriptor keeps the pid from being reused, so the comparison below has no race.
         if not is_running(identity):
             return
         signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         if not select.select([descriptor], [], [], timeout)[0]:
-            raise NodeError(f"Process {identity.pid} is still there {timeout:.0f} s after SIGKILL; run `down` again")
+            raise NodeError(f"Process {identity.pid} still runs {timeout:.0f} s after SIGKILL: run `down` again")
     finally:
         os.close(descriptor)

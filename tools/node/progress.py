@@ -1,4 +1,4 @@
-"""Progress of long work: one line that rewrites itself on a terminal, a line now and then in a log."""
+"""Shows the progress of long work: one line that is rewritten on a terminal, or a line now and then in a log."""
 
 import sys
 import time
@@ -7,12 +7,12 @@ from typing import TextIO
 
 
 class Progress:
-    """Says what goes on and for how long, on standard error so that output stays clean."""
+    """Prints the current step and the time so far to standard error, so that standard output stays clean."""
 
     def __init__(
         self, stream: TextIO = sys.stderr, *, clock: Callable[[], float] = time.monotonic, every: float = 15.0
     ) -> None:
-        """Start the clock; in a log, updates of one step come at most once in `every` seconds."""
+        """Start the clock; in a log, print an update at most once in `every` seconds."""
         self._stream = stream
         self._clock = clock
         self._every = every
@@ -25,7 +25,7 @@ class Progress:
         self._write(("\r\033[K" if self._terminal else "") + self._line(text) + "\n")
 
     def update(self, text: str) -> None:
-        """Show a passing state of the step at hand."""
+        """Show a detail of the current step, which the next line replaces on a terminal."""
         if self._terminal:
             self._write(f"\r\033[K{self._line(text)[:100]}")
         elif self._clock() - self._last >= self._every:

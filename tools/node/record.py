@@ -1,4 +1,4 @@
-"""What `up` writes down before it changes anything, so that `down` works after any kind of death."""
+"""What `up` writes down before it changes anything, so that `down` works even after `up` was killed."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -10,7 +10,7 @@ from tools.node.processes import ProcessIdentity
 
 @dataclass(frozen=True)
 class Record:
-    """A cluster that is up, or half up; `cluster` is node, kind or current."""
+    """A cluster that is running or starting; `cluster` is node, kind or current."""
 
     cluster: str
     mode: str = "all"
@@ -28,14 +28,14 @@ class Record:
 
 
 def write(path: Path, record: Record) -> None:
-    """Write the record, whole or not at all."""
+    """Write the record atomically."""
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(asdict(record), indent=2), encoding="utf-8")
     partial.rename(path)
 
 
 def read(path: Path) -> Record | None:
-    """Read the record; None where no cluster was ever begun or the last one is down."""
+    """Read the record; None if no cluster was started, or the last one is down."""
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

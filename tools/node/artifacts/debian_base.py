@@ -1,4 +1,4 @@
-"""A base image from Debian's own packages, for builds without a registry: what `python:3.13-slim` is to others."""
+"""Builds a base image from Debian's packages: the replacement for `python:3.13-slim` without a registry."""
 
 import hashlib
 import json
@@ -16,14 +16,14 @@ from tools.node.progress import Progress
 
 REFERENCE = "nightlatch.test/base:trixie"
 SUITE = "trixie"
-# No apt and no compiler: images are built by copying into this.
-# libstdc++ is for grpc and torch; python:3.13-slim has it too.
+# There is no apt and no compiler: images are built by copying files into this base.
+# grpc and torch need libstdc++; python:3.13-slim has it as well.
 PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv")
 LEFT_OUT = ("/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*")
 KEPT = ("/usr/share/doc/*/copyright",)
 # Builds with the same packages give the same bytes.
 EPOCH = "1767225600"
-# Of the archive around the packages: another one, another image.
+# The version of the archive's format: a new number gives a new image.
 FORMAT = 2
 
 
@@ -36,7 +36,7 @@ def command(target: Path) -> list[str]:
 
 
 def image(progress: Progress) -> Path:
-    """Return the path of an OCI archive of the base, made only where the cache has none of these inputs.
+    """Return the path of an OCI archive of the base; build it unless the cache has it for these inputs.
 
     Raises NodeError without root or mmdebstrap.
     """

@@ -20,7 +20,7 @@ from tools.node.progress import Progress
 
 @dataclass(frozen=True)
 class Program:
-    """A Go program: where its go.mod lies, which package it is, and the names it answers to."""
+    """A Go program: the folder of its go.mod, its package, and other names it is started under."""
 
     name: str
     directory: Path
@@ -30,7 +30,7 @@ class Program:
 
 
 def fingerprint(program: Program) -> str:
-    """Return 16 hex digits over all that decides the binary: sources, pinned modules, flags, processor."""
+    """Return 16 hex digits over everything that decides the binary: sources, modules, flags, processor."""
     digest = hashlib.sha256()
     flags = [program.package, program.linker_flags, program.applets, platform.machine()]
     digest.update(json.dumps(flags).encode())
@@ -41,7 +41,7 @@ def fingerprint(program: Program) -> str:
 
 
 def built(program: Program, progress: Progress) -> Path:
-    """Return the path of the program's binary, building it only where the cache has none of these inputs."""
+    """Return the path of the program's binary; build it unless the cache has it for these inputs."""
     directory = cache_directory() / "node" / f"{program.name}-{fingerprint(program)}"
     binary = directory / program.name
     if binary.exists():
@@ -98,7 +98,7 @@ def _forward(stream: IO[str], lines: "queue.SimpleQueue[str | None]") -> None:
 
 
 def _show(lines: "queue.SimpleQueue[str | None]", progress: Progress, what: str) -> deque[str]:
-    """Show each line, and once a second the time where there is none; return the last lines."""
+    """Show each line, and the time once a second while no line comes; return the last lines."""
     tail: deque[str] = deque(maxlen=40)
     count = 0
     while True:

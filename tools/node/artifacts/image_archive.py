@@ -1,4 +1,4 @@
-"""OCI image archives of one layer: no registry, no daemon, the same bytes for the same layer."""
+"""Writes OCI image archives with one layer, without a registry or daemon. The same layer gives the same bytes."""
 
 import hashlib
 import io
@@ -13,13 +13,13 @@ _TYPES = "application/vnd.oci.image"
 
 
 def binary_archive(reference: str, binary: Path, *, user: str = "65534:65534") -> bytes:
-    """Return an archive of an image whose only file is `binary`, which it runs."""
+    """Return an archive of an image that contains and runs only `binary`."""
     layer = _tar({binary.name: binary.read_bytes()}, mode=0o755)
     return archive(reference, layer, {"Entrypoint": [f"/{binary.name}"], "User": user})
 
 
 def archive(reference: str, layer: bytes, settings: dict[str, Any]) -> bytes:
-    """Return a tar that `ctr images import` and buildah take, of an image with one layer (a tar itself)."""
+    """Return an archive for `ctr images import` and buildah, of an image with one layer (which is a tar)."""
     blobs = {_digest(layer): layer}
     config = _put(blobs, _image_config(_digest(layer), settings))
     manifest = _put(
@@ -35,7 +35,7 @@ def archive(reference: str, layer: bytes, settings: dict[str, Any]) -> bytes:
 
 
 def documents_archive(reference: str, manifest: bytes, config: bytes) -> bytes:
-    """Return a tar of an image without its layers, for a containerd that has them."""
+    """Return an archive of an image without its layers, for a containerd that already has them."""
     blobs = {_digest(config): config, _digest(manifest): manifest}
     return _layout(reference, {"digest": _digest(manifest), "size": len(manifest)}, blobs)
 
@@ -51,7 +51,7 @@ def _image_config(layer: str, settings: dict[str, Any]) -> dict[str, Any]:
         "os": "linux",
         "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [layer]},
-        # buildah builds on no image whose history lacks a layer.
+        # buildah does not accept a base image whose history lacks a layer.
         "history": [{"created_by": "tools.node"}],
     }
 

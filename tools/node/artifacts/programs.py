@@ -1,4 +1,4 @@
-"""The programs we build, with their pinned versions: a go.mod and a go.sum each."""
+"""The programs that we build. Each has a go.mod and a go.sum that pin its versions."""
 
 from pathlib import Path
 

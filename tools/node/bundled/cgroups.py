@@ -1,4 +1,4 @@
-"""One cgroup for the node's pods, at the top of each hierarchy: v1, hybrid or v2."""
+"""Creates one cgroup for the node's pods at the top of each hierarchy: v1, hybrid or v2."""
 
 import time
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def mounted() -> dict[Path, str]:
 
 
 def missing_controllers() -> list[str]:
-    """Return the v2 controllers that are off at the top and that a kubelet needs: none on v1 and hybrid."""
+    """Return the v2 controllers that a kubelet needs and that are off at the top; none on v1 and hybrid."""
     tops = mounted()
     if list(tops.values()) != ["cgroup2"]:
         return []
@@ -55,7 +55,7 @@ def remove(name: str, controllers: Iterable[str]) -> None:
     for top, kind in tops.items():
         if kind == "cgroup2":
             for controller in controllers:
-                # Someone else may have come to need it meanwhile.
+                # Another program may need the controller by now.
                 with suppress(OSError):
                     (top / "cgroup.subtree_control").write_text(f"-{controller}", encoding="ascii")
 
@@ -72,7 +72,7 @@ def _switch_on(top: Path, controllers: Iterable[str]) -> None:
 
 
 def _inherit_cpuset(top: Path, cgroup: Path) -> None:
-    """A new v1 cpuset is empty, and takes no process until it has processors and memory nodes."""
+    """Fill a new v1 cpuset: it accepts no process until it has processors and memory nodes."""
     for setting in ("cpuset.cpus", "cpuset.mems"):
         if (cgroup / setting).exists() and not (cgroup / setting).read_text(encoding="ascii").strip():
             value = (top / setting) if (top / setting).exists() else (top / f"{setting}.effective")
@@ -80,7 +80,7 @@ def _inherit_cpuset(top: Path, cgroup: Path) -> None:
 
 
 def _all_removed(directories: Iterable[Path]) -> bool:
-    """Try every one of them, whichever fails."""
+    """Remove every cgroup, even if one fails; return whether all are gone."""
     return all([_removed(directory) for directory in directories])  # noqa: C419 (must not stop at the first)
 
 

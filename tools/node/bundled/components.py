@@ -1,4 +1,4 @@
-"""The command line of each component: pure functions of the state directory and the address plan."""
+"""Returns the command line of each component. Pure functions of the state directory and the address plan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tools.node.paths import State
 TEMPLATES = Path(__file__).parent / "templates"
 PAUSE_IMAGE = "nightlatch.test/pause:1"
 CNI_PLUGINS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"), Path("/usr/libexec/cni"))
-# Template → where it goes below the configuration directory.
+# Template → its path below the configuration directory.
 CONFIGURATION = {
     "audit.yaml": "audit.yaml",
     "kubelet.yaml": "kubelet.yaml",
@@ -34,7 +34,7 @@ class Component:
 
 @dataclass(frozen=True)
 class Layout:
-    """All that the command lines depend on."""
+    """Everything that the command lines depend on."""
 
     state: State
     plan: AddressPlan
@@ -52,7 +52,7 @@ class Layout:
         return str(self.state.certificates / name)
 
     def values(self) -> Mapping[str, str]:
-        """Return what the templates name."""
+        """Return the values of the templates' placeholders."""
         return {
             "cgroup": self.cgroup,
             "node_name": NODE_NAME,
@@ -74,12 +74,12 @@ def write_configuration(layout: Layout) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         template = Template((TEMPLATES / source).read_text(encoding="utf-8"))
         path.write_text(template.substitute(layout.values()), encoding="utf-8")
-    # Pods resolve names of the cluster only: the node has no way out.
+    # Pods resolve only names of the cluster, because the node cannot reach other networks.
     (layout.state.configuration / "resolv.conf").write_text("", encoding="utf-8")
 
 
 def etcd(layout: Layout) -> Component:
-    """Etcd, in plain text on the node's loopback; a test cluster need not survive a power cut."""
+    """Etcd without TLS on the node's loopback, and without fsync: a test cluster need not survive a power cut."""
     return layout.component(
         "etcd",
         "--data-dir=/var/lib/etcd",
@@ -140,7 +140,7 @@ def controller_manager(layout: Layout) -> Component:
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
         "--use-service-account-credentials",
-        # Its forty accounts at the default rate would be half of the time a cluster takes to start.
+        # At the default rate, creating its forty accounts would take half of the time that a cluster needs to start.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
         f"--service-account-private-key-file={certificate('service-account.key')}",

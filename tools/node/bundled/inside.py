@@ -1,6 +1,6 @@
-"""Process 1 of the node: it runs inside namespaces of its own, so that when it ends, everything in them does.
+"""Process 1 of the node. It runs in its own namespaces, so everything in them ends when it ends.
 
-`up` starts it by `unshare`, sends one line of JSON (an Order) and reads lines of progress until `READY`.
+`up` starts it with `unshare`, sends one line of JSON (an Order), and reads lines of progress until `READY`.
 """
 
 import json
@@ -26,7 +26,7 @@ READY = "ready"
 
 @dataclass(frozen=True)
 class Order:
-    """What process 1 is told: the layout in JSON's types, and whether pods shall run."""
+    """What `up` sends to process 1: the layout in JSON types, and whether to run pods."""
 
     state: str
     slot: int
@@ -38,7 +38,7 @@ class Order:
 
     @property
     def layout(self) -> Layout:
-        """The layout with its own types again."""
+        """The layout, converted back from JSON types."""
         return Layout(
             State(Path(self.state)),
             network.AddressPlan(self.slot),
@@ -49,12 +49,12 @@ class Order:
         )
 
     def to_line(self) -> str:
-        """Return the line to send."""
+        """Return the order as one line of JSON."""
         return json.dumps(asdict(self)) + "\n"
 
 
 def start_control_plane(layout: Layout, supervisor: Supervisor, api: ApiProbe) -> None:
-    """Start etcd, API server, controllers and scheduler; return when a pod could be created."""
+    """Start etcd, API server, controllers and scheduler; wait only for the API server."""
     supervisor.start(parts.etcd(layout))
     supervisor.start(parts.apiserver(layout))
     supervisor.wait_until("API server", lambda: api.answers("/readyz"))
@@ -63,7 +63,7 @@ def start_control_plane(layout: Layout, supervisor: Supervisor, api: ApiProbe) -
 
 
 def start_node(layout: Layout, supervisor: Supervisor) -> None:
-    """Start what runs pods and makes them reachable; wait for none of it."""
+    """Start what runs pods and makes them reachable; wait only for containerd."""
     _succeeds([str(layout.programs / "kubectl"), *_as_admin(layout), "apply", "-f", _dns_manifest(layout)])
     supervisor.start(parts.proxy(layout))
     supervisor.start(parts.coredns(layout))
@@ -80,7 +80,7 @@ def wait_for_node(supervisor: Supervisor, api: ApiProbe) -> None:
 
 
 def bring_up(order: Order, say: Callable[[str], None]) -> Supervisor:
-    """Start everything that was ordered, and return once it is ready."""
+    """Start what the order asks for, and return when it is ready."""
     layout = order.layout
     supervisor = Supervisor(layout.state.logs, say)
     api = ApiProbe(layout.plan.server, layout.state.certificates)
@@ -99,12 +99,12 @@ def bring_up(order: Order, say: Callable[[str], None]) -> Supervisor:
 
 
 def main() -> None:
-    """Tell our pid as the host sees it, take the order, bring the node up, then reap until killed."""
+    """Print our pid as the host sees it, read the order, start the node, then reap children until killed."""
     say = partial(print, flush=True)
     say(Path("/proc/self").readlink())
     line = sys.stdin.readline()
     if not line:
-        sys.exit("`up` went away before it gave an order")
+        sys.exit("`up` ended before it sent an order")
     try:
         supervisor = bring_up(Order(**json.loads(line)), say)
     except NodeError as error:
@@ -126,7 +126,7 @@ def _dns_manifest(layout: Layout) -> str:
 def _import_pause(layout: Layout) -> None:
     archive = layout.state.configuration / "pause.oci.tar"
     if not _succeeds(["ctr", "--namespace", "k8s.io", "images", "import", str(archive)]):
-        raise NodeError("containerd did not take the pause image; see init.log and containerd.log")
+        raise NodeError("containerd refused the pause image: see init.log and containerd.log")
 
 
 def _succeeds(command: list[str]) -> bool:

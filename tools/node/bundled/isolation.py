@@ -1,6 +1,6 @@
-"""Makes the mount namespace the node's own: private /run, /var/lib and /var/log, and stand-in sysctls.
+"""Sets up the node's mount namespace: its own /run, /var/lib and /var/log, and files that stand in for sysctls.
 
-The kernel undoes all of it with the namespace; the host's mounts and settings are never touched.
+The kernel undoes everything when the namespace ends. The host's mounts and settings are never changed.
 """
 
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 from tools.node.errors import NodeError
 from tools.node.paths import State
 
-# A kubelet writes these into the kernel unless it reads the value it wants: so that is what it reads.
+# A kubelet sets these in the kernel unless they have the values it wants, so it reads files with those values.
 WANTED_SYSCTLS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -21,8 +21,8 @@ WANTED_SYSCTLS = {
 
 
 def isolate(state: State) -> None:
-    """Set the mounts up; to be called in a new mount, network and pid namespace."""
-    # Volumes mounted for pods must reach running containers, and never the host.
+    """Set up the mounts. Call this in a new mount, network and pid namespace."""
+    # Volumes mounted for pods must appear in running containers, but never on the host.
     _mount("--make-rslave", "/")
     _mount("--make-rshared", "/")
     _mount("-t", "proc", "proc", "/proc")

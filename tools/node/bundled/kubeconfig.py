@@ -1,4 +1,4 @@
-"""Kubeconfig files that carry their certificates, so that a copy works anywhere on this machine."""
+"""Writes kubeconfig files that contain their certificates, so that a copy works anywhere on this machine."""
 
 import base64
 from pathlib import Path
@@ -23,7 +23,7 @@ def document(user: str, server: str, ca: bytes, certificate: bytes, key: bytes) 
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a kubeconfig for the owner's eyes only."""
+    """Write a kubeconfig with mode 0600."""
     path.touch(mode=0o600)
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 

@@ -1,6 +1,6 @@
-"""The node's network: a namespace of its own, one link to it, three address ranges routed over that link.
+"""The node's network: its own namespace, one link to it, and three address ranges that are routed over the link.
 
-All of it hangs on the namespace: when that goes, the kernel removes the link, and with it the routes.
+When the namespace ends, the kernel removes the link, and with it the routes.
 """
 
 import json
@@ -63,7 +63,7 @@ class AddressPlan:
         return f"https://{self.node}:6443"
 
     def is_free(self, taken: Networks) -> bool:
-        """Tell whether none of the machine's networks overlaps these ranges."""
+        """Return whether none of the machine's networks overlaps these ranges."""
         ours = (self.link, self.pods, self.services)
         return not any(network.overlaps(mine) for network in taken for mine in ours)
 
@@ -75,7 +75,7 @@ def free_plans(taken: Networks) -> list[AddressPlan]:
 
 
 def routed_networks() -> list[IPv4Network]:
-    """Return every IPv4 network that the host routes, the default route aside."""
+    """Return every IPv4 network that the host routes, except the default route."""
     routes = json.loads(_ip("-4", "-j", "route", "show", "table", "all") or "[]")
     destinations = {route["dst"] for route in routes if route.get("dst", "default") != "default"}
     return [IPv4Network(destination, strict=False) for destination in sorted(destinations)]
@@ -90,11 +90,11 @@ def connect(pid: int) -> AddressPlan:
             for network in (plan.pods, plan.services):
                 _ip("route", "add", str(network), "via", str(plan.node), "dev", plan.name)
             return plan
-    raise NodeError(f"No free slot among {SLOTS} for 10.210-212.0.0/16: see `ip route`, take other clusters down")
+    raise NodeError(f"No free slot among {SLOTS} for 10.210-212.0.0/16: see `ip route`, and take other clusters down")
 
 
 def join(plan: AddressPlan) -> None:
-    """Configure the node's end of the link; to be called inside its network namespace."""
+    """Configure the node's end of the link. Call this inside its network namespace."""
     _ip("link", "set", "lo", "up")
     _ip("address", "add", f"{plan.node}/30", "dev", "eth0")
     _ip("link", "set", "eth0", "up")
@@ -102,7 +102,7 @@ def join(plan: AddressPlan) -> None:
 
 
 def link_index(name: str) -> int | None:
-    """Return the kernel's number for a link, which no later link of the same name shares; None without one."""
+    """Return the kernel's number for a link, which is never used again; None if there is no such link."""
     try:
         return socket.if_nametoindex(name)
     except OSError:
@@ -110,7 +110,7 @@ def link_index(name: str) -> int | None:
 
 
 def _try_link(plan: AddressPlan, pid: int) -> bool:
-    """Add the link; False where another `up` was faster, since a link's name is unique."""
+    """Add the link; False if another `up` was faster, because the name of a link is unique."""
     added = _run("link", "add", plan.name, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     if added.returncode and "exists" not in added.stderr:
         raise NodeError(f"Could not add network link {plan.name}: {added.stderr.strip()}")

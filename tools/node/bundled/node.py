@@ -1,4 +1,4 @@
-"""The bundled node from outside: start process 1 in namespaces of its own, and take it down again."""
+"""Starts and stops the bundled node from outside: process 1 runs in its own namespaces."""
 
 import datetime as dt
 import secrets
@@ -30,9 +30,9 @@ UNSHARE = ("unshare", "--mount", "--propagation", "slave", "--net", "--pid", "--
 
 
 def up(state: State, mode: str, progress: Progress, *, install: bool) -> None:
-    """Bring a fresh cluster up and return when it is ready; what a dead `up` left behind is removed first.
+    """Start a fresh cluster and return when it is ready. Removes first what a killed `up` left behind.
 
-    Raises NodeError, with everything undone, when that cannot be.
+    If the cluster cannot start, everything is undone. Raises NodeError.
     """
     requirements.ensure(runs_pods=mode == ALL, install=install)
     _refuse_hidden(state)
@@ -57,7 +57,7 @@ def up(state: State, mode: str, progress: Progress, *, install: bool) -> None:
 
 
 def down(state: State, *, wipe: bool) -> bool:
-    """Take the cluster down and undo every change; False where there was none. Logs stay unless `wipe`."""
+    """Stop the cluster and undo every change; False if there was none. Logs stay unless `wipe`."""
     known = record.read(state.record)
     if known:
         for process in known.processes:
@@ -75,9 +75,9 @@ def down(state: State, *, wipe: bool) -> bool:
 
 
 def enter(known: Record, *command: str) -> list[str]:
-    """Return the command line that runs `command` among the node's own mounts and network."""
+    """Return the command line that runs `command` in the node's mount, network and pid namespaces."""
     if not is_running(known.init):
-        raise NodeError("The node is not running; see its logs, then run `down` and `up`")
+        raise NodeError("The node is not running: see its logs, then run `down` and `up`")
     return ["nsenter", "--target", str(known.init.pid), "--mount", "--net", "--pid", "--", *command]
 
 
@@ -87,7 +87,7 @@ def load_image(known: Record, path: Path) -> None:
     with path.open("rb") as tar:
         done = subprocess.run(command, check=False, stdin=tar, capture_output=True, text=True)
     if done.returncode:
-        raise NodeError(f"containerd did not take {path}: {done.stderr.strip()}")
+        raise NodeError(f"containerd refused {path}: {done.stderr.strip()}")
 
 
 def _refuse_hidden(state: State) -> None:
@@ -106,7 +106,7 @@ def _clear_leftovers(state: State, progress: Progress) -> None:
 
 
 def _start_init(state: State) -> subprocess.Popen[str]:
-    """Start process 1; it does nothing until its order comes, and ends when we end before that."""
+    """Start process 1. It waits for its order, and ends if we end before we send it."""
     with (state.logs / "init.log").open("w", encoding="utf-8") as log:
         return subprocess.Popen(
             [*UNSHARE, sys.executable, "-m", "tools.node.bundled.inside"],
@@ -120,7 +120,7 @@ def _start_init(state: State) -> subprocess.Popen[str]:
 
 
 def _give_order(state: State, mode: str, programs: Path, process: subprocess.Popen[str]) -> None:
-    """Link the node to the host, write down what `down` must know, prepare its files, and let it begin."""
+    """Link the node to the host, write down what `down` must know, prepare the files, and send the order."""
     identities = _identities(process)
     plan = network.connect(identities[0].pid)
     known = _record(mode, plan, identities)
@@ -138,7 +138,7 @@ def _identities(process: subprocess.Popen[str]) -> list[ProcessIdentity]:
     first = _output(process).readline().strip()
     found = [identify(int(first)) if first.isdigit() else None, identify(process.pid)]
     if None in found:
-        raise NodeError("Could not start a process in namespaces of its own; see init.log (CAP_SYS_ADMIN is needed)")
+        raise NodeError("Could not start a process in new namespaces, which needs CAP_SYS_ADMIN: see init.log")
     return [identity for identity in found if identity]
 
 
@@ -157,7 +157,7 @@ def _layout(state: State, plan: AddressPlan, programs: Path, cgroup: str) -> Lay
 
 
 def _snapshotter(directory: Path) -> str:
-    """Return containerd's snapshotter for this file system: overlayfs cannot lie on another overlay."""
+    """Return containerd's snapshotter for this file system: overlayfs does not work on another overlay."""
     stat = subprocess.run(["stat", "-f", "-c", "%T", str(directory)], check=True, capture_output=True, text=True)
     return "native" if stat.stdout.strip() == "overlayfs" else "overlayfs"
 
@@ -198,7 +198,7 @@ def _follow(process: subprocess.Popen[str], progress: Progress) -> None:
             return
         progress.step(line.rstrip())
         lines.append(line)
-    raise NodeError("The node did not come up; its last words are above, its logs are named in them")
+    raise NodeError("The node did not start: its last lines are above, and they name its logs")
 
 
 def _output(process: subprocess.Popen[str]) -> IO[str]:
@@ -207,9 +207,9 @@ def _output(process: subprocess.Popen[str]) -> IO[str]:
 
 
 def _wait_for_link_to_go(known: Record) -> None:
-    """The kernel removes the link with the network namespace, a moment after the last process in it."""
+    """Wait for the kernel, which removes the link a moment after the last process in the namespace ended."""
     deadline = time.monotonic() + 15
     while known.link_index and network.link_index(known.link) == known.link_index:
         if time.monotonic() > deadline:
-            raise NodeError(f"Link {known.link} is still there: some process of yours is in the node's network")
+            raise NodeError(f"Link {known.link} is still there: a process of yours is still in the node's network")
         time.sleep(0.02)

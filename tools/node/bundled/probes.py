@@ -1,4 +1,4 @@
-"""Small questions to components: does it answer, is the node ready."""
+"""Checks whether a component answers, and whether the node is ready."""
 
 import json
 import ssl
@@ -11,7 +11,7 @@ TIMEOUT_S = 2.0
 
 
 def http_answers(url: str) -> bool:
-    """Tell whether a GET gives 2xx; for a component's own port on loopback, whose certificate is its own."""
+    """Return whether a GET gives 2xx. The certificate is not checked, so use this on loopback only."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return _get(url, context) is not None
@@ -27,11 +27,11 @@ class ApiProbe:
         self._context.load_cert_chain(certificates / "admin.crt", certificates / "admin.key")
 
     def answers(self, path: str) -> bool:
-        """Tell whether a GET of this path gives 2xx."""
+        """Return whether a GET of this path gives 2xx."""
         return _get(self._server + path, self._context) is not None
 
     def node_is_ready(self) -> bool:
-        """Tell whether there is a node and its condition Ready is true."""
+        """Return whether there is a node whose condition Ready is True."""
         body = _get(f"{self._server}/api/v1/nodes", self._context)
         nodes: list[Any] = json.loads(body)["items"] if body else []
         conditions = [condition for node in nodes for condition in node["status"].get("conditions", [])]
@@ -39,7 +39,7 @@ class ApiProbe:
 
 
 def _get(url: str, context: ssl.SSLContext) -> bytes | None:
-    """Return the body of a 2xx answer, None for anything else."""
+    """Return the body of a 2xx answer, None for any other."""
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_S, context=context) as answer:
             body: bytes = answer.read()

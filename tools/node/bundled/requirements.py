@@ -1,4 +1,4 @@
-"""What the machine must bring, and the one line that installs it."""
+"""Which Debian packages the machine needs, and the command that installs them."""
 
 import os
 import shutil
@@ -19,12 +19,12 @@ PODS = {
 }
 IMAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap"}
 NEEDED_PLUGINS = ("host-local", "loopback", "ptp")
-# Not on everyone's PATH, root included.
+# Some users, root included, do not have these on PATH.
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
 def ensure(*, runs_pods: bool, install: bool) -> None:
-    """Raise NodeError unless this machine can run a node; install Debian packages only if told to."""
+    """Raise NodeError unless this machine can run a node. Installs Debian packages only with `install`."""
     if sys.platform != "linux":
         raise NodeError("The bundled node needs Linux: use CLUSTER=kind or CLUSTER=current here")
     if os.geteuid() != 0:
@@ -37,13 +37,13 @@ def ensure(*, runs_pods: bool, install: bool) -> None:
     if missing:
         packages = " ".join(missing)
         raise NodeError(
-            f"Missing here: {packages}. On Debian or Ubuntu: apt-get install --no-install-recommends {packages}\n"
-            "(or give --install-packages)"
+            f"Packages missing: {packages}. On Debian or Ubuntu: apt-get install --no-install-recommends {packages}\n"
+            "(or use --install-packages)"
         )
 
 
 def prepare() -> list[str]:
-    """Install every Debian package that nodes and image builds need and that is not here; returns their names."""
+    """Install every missing Debian package that nodes and image builds need; return their names."""
     missing = missing_packages(runs_pods=True)
     missing += sorted(package for program, package in IMAGES.items() if not shutil.which(program))
     if missing:
@@ -52,7 +52,7 @@ def prepare() -> list[str]:
 
 
 def missing_packages(*, runs_pods: bool) -> list[str]:
-    """Return the Debian packages whose programs are not here."""
+    """Return the Debian packages whose programs are missing."""
     programs = CONTROL_PLANE | (PODS if runs_pods else {})
     missing = {package for program, package in programs.items() if not shutil.which(program)}
     if runs_pods and find_cni_plugins() is None:
@@ -68,7 +68,7 @@ def find_cni_plugins() -> Path | None:
 
 def _apt_install(packages: list[str]) -> None:
     if not shutil.which("apt-get"):
-        raise NodeError(f"No apt-get here: install {' '.join(packages)} by your system's own means")
+        raise NodeError(f"There is no apt-get: install {' '.join(packages)} with your system's package manager")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *packages]):
         if subprocess.run(["apt-get", *arguments], check=False, env=environment, stdout=sys.stderr).returncode:

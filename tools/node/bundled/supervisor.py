@@ -1,4 +1,4 @@
-"""Starts components as children of process 1, reaps every orphan, and says which component ended."""
+"""Starts components as children of process 1, reaps every orphan, and reports which component ended."""
 
 import os
 import subprocess
@@ -17,13 +17,13 @@ class Supervisor:
     """The children of process 1, by pid."""
 
     def __init__(self, logs: Path, say: Callable[[str], None]) -> None:
-        """Keep a log a component in `logs`; `say` takes a line of progress."""
+        """Write a log for each component to `logs`; `say` prints a line of progress."""
         self._logs = logs
         self._say = say
         self._children: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}
 
     def start(self, component: Component) -> None:
-        """Start a component with its output in its log."""
+        """Start a component, and write its output to its log."""
         with (self._logs / f"{component.name}.log").open("ab") as log:
             child = subprocess.Popen(
                 component.arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
@@ -31,7 +31,7 @@ class Supervisor:
         self._children[child.pid] = (component.name, child)
 
     def wait_until(self, what: str, holds: Callable[[], bool]) -> None:
-        """Wait until something holds; raise NodeError when a component ends first, or after two minutes."""
+        """Wait until `holds()` is true. Raises NodeError if a component ends first, or after two minutes."""
         deadline = time.monotonic() + PATIENCE_S
         while not holds():
             self._fail_on_ended()
