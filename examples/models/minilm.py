@@ -26,7 +26,7 @@ def installed_model() -> Path:
 
 
 def main() -> None:
-    """See the module."""
+    """Write the package to the directory that the command line names."""
     parser = argparse.ArgumentParser(description="Make a model package of all-MiniLM-L6-v2.")
     parser.add_argument("directory", type=Path, help="the package is written here (90 MB)")
     target = parser.parse_args().directory

@@ -20,10 +20,10 @@ from nightlatch.workloads.kubernetes.pods import PodReader
 from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
 from nightlatch_server import packaging
 from tests.cluster.conftest import ROOT, images, node
-from tests.cluster.node.volumes import host_path_claim
 from tests.contract.workloads_contract import WorkloadsContract
 from tests.unit.model_server import tiny_model
 from tests.unit.model_server.process import GATEWAY, CertificateAuthority
+from tools.node.volumes import host_path_claim
 
 pytestmark = pytest.mark.cluster
 
