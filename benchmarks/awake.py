@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightlatch.api.meta import Key
-from nightlatch.embedded import dial, lock
+from nightlatch.api.meta import NamespacedName
+from nightlatch.embedded import http_client, lock
+from nightlatch.embedded.console.lines import EndpointView
+from nightlatch.embedded.demo.probe import Observer
 from nightlatch.embedded.layout import Layout
-from nightlatch.embedded.narrate import EndpointView
-from nightlatch.embedded.observer import Observer
-from nightlatch.workloads.process_files import read_state
+from nightlatch.workloads.processes.files import read_state
 
-ENDPOINT = Key("default", "minilm")
-CLIENT = Key("default", "bench")
+ENDPOINT = NamespacedName("default", "minilm")
+CLIENT = NamespacedName("default", "bench")
 TEXT = "A cat sleeps on the sofa."
 _PATIENCE_S = 60.0
 _STOP_S = 20.0
@@ -82,7 +82,7 @@ class Stage:
             raise RuntimeError(f"`nightlatch up` ended:\n{self.printed()}")
         files = self.layout.client(CLIENT)
         url = f"https://{ENDPOINT.name}.{ENDPOINT.namespace}.localhost:{running.ports[0]}"
-        return Caller(dial.Connection(url, files / "ca.crt"), (files / "api-key").read_text().strip())
+        return Caller(http_client.Connection(url, files / "ca.crt"), (files / "api-key").read_text().strip())
 
     def address(self) -> tuple[str, int]:
         """Where the model server listens now."""

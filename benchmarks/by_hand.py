@@ -1,4 +1,4 @@
-"""The floor of a wake: the very model server that `up` starts, started by hand and called over mTLS, with no gate."""
+"""The lower limit of a wake: the model server that `up` starts, started by hand and called over mTLS without a gate."""
 
 import base64
 import contextlib
@@ -17,9 +17,9 @@ from awake import Caller, Stage
 
 from nightlatch.api.meta import SECRET
 from nightlatch.api.names import DEFAULT_GATEWAY_NAMESPACE, GATEWAY_CLIENT_TLS_SECRET
-from nightlatch.embedded.observer import MODEL_SERVER
+from nightlatch.embedded.demo.probe import MODEL_SERVER
 from nightlatch.pki.material import CA_CRT, TLS_CRT, TLS_KEY
-from nightlatch.store.files import FilesStore
+from nightlatch.store.files.store import FilesStore
 
 _POLL_S = 0.005
 _PATIENCE_S = 60.0

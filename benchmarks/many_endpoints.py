@@ -1,8 +1,8 @@
-"""One gateway with a thousand endpoints: memory, time until it serves, and how fast one endpoint's change is in force.
+"""One gateway with a thousand endpoints: memory, time until it serves, and time until one endpoint's change is applied.
 
-The real gatekeeper and Envoy over a store of route documents, ten keys each, every endpoint asleep. Beside it the
-same Envoy with as many static SNI chains and mTLS clusters and no filter but the router: what it costs to have the
-names and certificates at all.
+The real gatekeeper and Envoy serve a store of route documents with ten keys each, and every endpoint is asleep. The
+peer is the same Envoy with as many static SNI chains and mTLS clusters and no filter but the router. It shows what the
+names and certificates alone cost.
 """
 
 import argparse
@@ -23,9 +23,9 @@ from cpu import machine, resident_mib
 from envoys import Authorities, envoy, free_port, static_chains
 from table import markdown, median, percentile
 
-from nightlatch.api.meta import Key
-from nightlatch.keys.api_key import digest, mint
-from nightlatch.routing.document import KeyGrant
+from nightlatch.api.meta import NamespacedName
+from nightlatch.api_keys.api_key import digest, mint
+from nightlatch.wire.route_document import KeyGrant
 from tests.embedded.gatekeeper_lab import Gateway, Lab, Leader, infer
 
 KEYS_EACH = 10
@@ -33,7 +33,7 @@ NAMESPACE = "many"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EndpointScaling:
     """What a gateway costs to have. serving: seconds from start to listening with everything. MiB in RAM."""
 
     serving: float
@@ -63,12 +63,12 @@ async def run(endpoints: int, changes: int) -> None:
             wakes, edits = await _wakes(lab, changes), await _edits(lab, changes)
     print(_costs(endpoints, ours, peer))
     print()
-    print(f"Gatekeeper killed and back: {back:.1f} s until it serves Envoy again, which goes on meanwhile.")
+    print(f"A killed gatekeeper serves Envoy again after {back:.1f} s. Envoy goes on serving calls.")
     print()
     print(_changes(endpoints, wakes, edits))
 
 
-async def _peer(folder: Path, endpoints: int) -> Standing:
+async def _peer(folder: Path, endpoints: int) -> EndpointScaling:
     authorities = Authorities()
     names = [f"e{index}.{NAMESPACE}.localhost" for index in range(endpoints)]
     port = free_port()
@@ -77,7 +77,7 @@ async def _peer(folder: Path, endpoints: int) -> Standing:
     async with envoy(folder, "peer", config, port, workers=2) as pid:
         serving = time.monotonic() - start
         await asyncio.sleep(1.0)
-        return Standing(serving, 0.0, resident_mib(pid))
+        return EndpointScaling(serving, 0.0, resident_mib(pid))
 
 
 @contextlib.asynccontextmanager
@@ -97,19 +97,21 @@ async def _lab(folder: Path, endpoints: int) -> AsyncIterator[tuple[Lab, float]]
         lab.stop()
 
 
-def _key(index: int) -> Key:
-    return Key(NAMESPACE, f"e{index}")
+def _key(index: int) -> NamespacedName:
+    return NamespacedName(NAMESPACE, f"e{index}")
 
 
 def _grants() -> tuple[KeyGrant, ...]:
     minted = [mint(os.urandom) for _ in range(KEYS_EACH - 1)]
-    return tuple(KeyGrant(digest(each.text), Key(NAMESPACE, "bot"), each.key_id, ("infer",), "") for each in minted)
+    return tuple(
+        KeyGrant(digest(each.text), NamespacedName(NAMESPACE, "bot"), each.key_id, ("infer",), "") for each in minted
+    )
 
 
-def _standing(gateway: Gateway, serving: float) -> Standing:
+def _standing(gateway: Gateway, serving: float) -> EndpointScaling:
     assert gateway.gatekeeper
     assert gateway.envoy
-    return Standing(serving, resident_mib(gateway.gatekeeper.pid), resident_mib(gateway.envoy.pid))
+    return EndpointScaling(serving, resident_mib(gateway.gatekeeper.pid), resident_mib(gateway.envoy.pid))
 
 
 async def _restarted(gateway: Gateway) -> float:
@@ -142,7 +144,7 @@ async def _wakes(lab: Lab, count: int) -> list[dict[str, int]]:
     return found
 
 
-async def _reported(leader: Leader, key: Key) -> dict[str, int]:
+async def _reported(leader: Leader, key: NamespacedName) -> dict[str, int]:
     while True:
         for wake in leader.wakes:
             if wake.endpoint == key:
@@ -166,7 +168,7 @@ async def _edits(lab: Lab, count: int) -> list[float]:
     return took
 
 
-def _costs(endpoints: int, ours: Standing, peer: Standing) -> str:
+def _costs(endpoints: int, ours: EndpointScaling, peer: EndpointScaling) -> str:
     def row(name: str, mine: float, theirs: float, digits: int) -> list[str]:
         return [name, f"{mine:.{digits}f}", f"{theirs:.{digits}f}", f"{mine / theirs:.2f}"]
 

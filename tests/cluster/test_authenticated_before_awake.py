@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from nightlatch.keys.api_key import mint
+from nightlatch.api_keys.api_key import mint
 from tests.cluster.installation import Caller, Installation, client, endpoint, eventually
 
 pytestmark = pytest.mark.cluster

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from nightlatch.apiserver.client import ApiServer, connect
-from nightlatch.store.kubernetes import KubernetesStore
+from nightlatch.kube.client import ApiServer, connect
+from nightlatch.store.kubernetes.store import KubernetesStore
 from tests.contract.admission_contract import AdmissionContract
 from tests.contract.store_contract import StoreContract, follow
 

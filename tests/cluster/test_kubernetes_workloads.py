@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from nightlatch.api.endpoint import ModelSource, PvcSource, Runtime
-from nightlatch.api.meta import Key
-from nightlatch.apiserver.client import ApiServer, connect
+from nightlatch.api.meta import NamespacedName
+from nightlatch.kube.client import ApiServer, connect
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.workload import Workload
-from nightlatch.workloads.kubernetes import KubernetesWorkloads
-from nightlatch.workloads.pods import PodReader
+from nightlatch.workloads.kubernetes.pods import PodReader
+from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
 from nightlatch_server.model_package.writer import write_package
 from tests.cluster.conftest import ROOT, images, node
-from tests.cluster.node.volumes import host_path_claim
 from tests.contract.workloads_contract import WorkloadsContract
 from tests.unit.model_server import tiny_model
-from tests.unit.model_server.process import GATEWAY, Authority
+from tests.unit.model_server.process import GATEWAY, CertificateAuthority
+from tools.node.volumes import host_path_claim
 
 pytestmark = pytest.mark.cluster
 
@@ -82,7 +82,7 @@ async def create(api: ApiServer, path: str, body: dict[str, Any]) -> dict[str, A
 
 
 def upstream_secret(directory: Path) -> dict[str, Any]:
-    authority = Authority()
+    authority = CertificateAuthority()
     certificate, key = authority.issue(directory, "server", "spiffe://nightlatch.test/ns/test/ie/tiny")
     files = {"tls.crt": certificate.read_bytes(), "tls.key": key.read_bytes(), "ca.crt": authority.pem}
     data = {name: base64.b64encode(content).decode() for name, content in files.items()}
@@ -106,15 +106,15 @@ async def reader(api: ApiServer) -> AsyncIterator[PodReader]:
 
 @pytest.fixture
 async def runnable(api: ApiServer, namespace: str) -> Workload:
-    return await workload(api, Key(namespace, "tiny"))
+    return await workload(api, NamespacedName(namespace, "tiny"))
 
 
 @pytest.fixture
 async def broken(api: ApiServer, namespace: str) -> Workload:
-    return await workload(api, Key(namespace, "broken"))
+    return await workload(api, NamespacedName(namespace, "broken"))
 
 
-async def workload(api: ApiServer, endpoint: Key) -> Workload:
+async def workload(api: ApiServer, endpoint: NamespacedName) -> Workload:
     """The workload of an InferenceEndpoint that is there: what names no living owner is collected as garbage."""
     source = ModelSource(pvc=PvcSource(claim_name="models", path=endpoint.name))
     owner = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch.store.files import FilesStore
+from nightlatch.store.files.store import FilesStore
 from tests.contract.admission_contract import AdmissionContract
 from tests.contract.store_contract import StoreContract, follow, secret
 

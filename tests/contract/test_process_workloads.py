@@ -14,16 +14,16 @@ import psutil
 import pytest
 
 from nightlatch.api.endpoint import EnvVar, ModelSource, Runtime
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.workload import Workload
-from nightlatch.workloads.model_process import MODEL_SERVER
-from nightlatch.workloads.process_reader import ProcessWorkloadReader
-from nightlatch.workloads.processes import ProcessWorkloads
+from nightlatch.workloads.processes.model_process import MODEL_SERVER
+from nightlatch.workloads.processes.reader import ProcessWorkloadReader
+from nightlatch.workloads.processes.workloads import ProcessWorkloads
 from nightlatch.workloads.protocol import WorkloadError
 from tests.contract.workloads_contract import WorkloadsContract, empty, failed, ready, until
 
 STAND_IN = (sys.executable, str(Path(__file__).with_name("stand_in_server.py")))
-SERVED, BROKEN = Key("search", "minilm"), Key("search", "broken")
+SERVED, BROKEN = NamespacedName("search", "minilm"), NamespacedName("search", "broken")
 PATIENCE = 60.0
 
 
@@ -231,7 +231,7 @@ async def test_a_successor_ends_orphans_and_nobody_else(root, secrets, runnable,
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from nightlatch.workloads.processes import ProcessWorkloads
+from nightlatch.workloads.processes.workloads import ProcessWorkloads
 from tests.contract.test_process_workloads import SERVED, Secrets, workload
 
 async def main():
@@ -257,10 +257,10 @@ def child_environment():
 async def test_the_real_model_server_starts_and_drains(root, tmp_path, runnable):
     from nightlatch_server.model_package.writer import write_package
     from tests.unit.model_server import tiny_model
-    from tests.unit.model_server.process import Authority
+    from tests.unit.model_server.process import CertificateAuthority
 
     write_package(tiny_model.write(tmp_path / "model"), name="minilm")
-    authority = Authority()
+    authority = CertificateAuthority()
     certificate, key = authority.issue(tmp_path, "server", "spiffe://nightlatch.test/ns/search/ie/minilm")
     secrets = Secrets()
     secrets.data = {"tls.crt": certificate.read_bytes(), "tls.key": key.read_bytes(), "ca.crt": authority.pem}

@@ -11,13 +11,13 @@ from dataclasses import replace
 import pytest
 
 from nightlatch.api.endpoint import EnvVar
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.workload import Workload
 from nightlatch.workloads.protocol import WorkloadError, WorkloadReader, Workloads, WorkloadState
 
 
 async def until(
-    reader: WorkloadReader, key: Key, holds: Callable[[WorkloadState | None], bool], patience: float
+    reader: WorkloadReader, key: NamespacedName, holds: Callable[[WorkloadState | None], bool], patience: float
 ) -> WorkloadState | None:
     """The first state of which the condition holds, looked at again only when `changes` says so."""
     seen: list[WorkloadState | None] = []
@@ -68,14 +68,14 @@ class WorkloadsContract:
     """Fixtures to give: workloads, reader (the same platform, read elsewhere), runnable, broken, patience."""
 
     @pytest.fixture
-    async def served(self, workloads: Workloads, runnable: Workload) -> AsyncIterator[Key]:
+    async def served(self, workloads: Workloads, runnable: Workload) -> AsyncIterator[NamespacedName]:
         """The runnable workload, ensured."""
         await workloads.ensure(runnable)
         yield runnable.endpoint
         await workloads.remove(runnable.endpoint)
 
     async def test_an_endpoint_without_workload_is_none(self, workloads, reader):
-        nobody = Key("nobody", "there")
+        nobody = NamespacedName("nobody", "there")
         assert await workloads.observe(nobody) is None
         assert await reader.observe(nobody) is None
         assert nobody not in await workloads.listed()
@@ -86,7 +86,7 @@ class WorkloadsContract:
 
     async def test_scaling_what_is_not_there_is_an_error(self, workloads):
         with pytest.raises(WorkloadError):
-            await workloads.scale(Key("nobody", "there"), 1)
+            await workloads.scale(NamespacedName("nobody", "there"), 1)
 
     async def test_one_replica_becomes_ready_at_an_address_that_accepts(self, workloads, served, patience):
         await workloads.scale(served, 1)
@@ -140,7 +140,7 @@ class WorkloadsContract:
         await until(reader, served, ready, patience)
         await self._named_by(reader, served, patience)
 
-    async def _named_by(self, reader: WorkloadReader, key: Key, patience: float) -> None:
+    async def _named_by(self, reader: WorkloadReader, key: NamespacedName, patience: float) -> None:
         async with asyncio.timeout(patience), contextlib.aclosing(reader.changes()) as changes:
             while await anext(changes) != key:
                 pass

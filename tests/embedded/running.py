@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.embedded import lock
+from nightlatch.embedded.demo.probe import Observer
 from nightlatch.embedded.layout import Layout
-from nightlatch.embedded.observer import Observer
 from tests.embedded.raw_http import Connection, request, trust
 
 ROOT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ class Up:
         return (await self.view(name)).ready
 
     async def view(self, name):
-        return await self.observer.view(Key("default", name))
+        return await self.observer.view(NamespacedName("default", name))
 
     async def asleep(self, name):
         async def condition():
@@ -105,7 +105,7 @@ class Up:
         await self.until(f"{name} to sleep", condition)
 
     def files(self, client: str) -> Path:
-        return self.observer.layout.client(Key("default", client))
+        return self.observer.layout.client(NamespacedName("default", client))
 
     def key(self, client: str) -> str:
         return (self.files(client) / "api-key").read_text().strip()

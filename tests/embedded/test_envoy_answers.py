@@ -1,4 +1,4 @@
-"""What a caller sees: every row of the API page's table that exists so far, from outside, on the real Envoy."""
+"""What a caller sees of every answer that the gateway gives itself, from outside, on the real Envoy."""
 
 import secrets
 import time
@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from nightlatch.api.meta import Key
-from nightlatch.routing.document import RateTier
-from nightlatch.routing.ir import BrokenDocument, EndpointGate
+from nightlatch.api.meta import NamespacedName
+from nightlatch.routing.ir import BrokenDocument, Serving
+from nightlatch.wire.route_document import RateTier
 from tests.embedded.envoy_fixture import Caller, Gateway, until
 
-KEY = Key("search", "minilm")
-OTHER = Key("search", "other")
+KEY = NamespacedName("search", "minilm")
+OTHER = NamespacedName("search", "other")
 HOST = "minilm.search.localhost"
 OTHER_HOST = "other.search.localhost"
 BOT = Caller("bot", secrets.token_bytes, "infer", "metadata")
@@ -39,9 +39,9 @@ def model(gateway):
     grants = tuple(caller.grant for caller in CALLERS)
     document = gateway.document(KEY, keys=grants, rate_tiers={"small": RateTier(1, 3600.0, 2)})
     other = gateway.document(OTHER, keys=(STRANGER.grant,))
-    broken = replace(gateway.document(Key("search", "broken")), denied="PolicyInvalid")
-    unread = BrokenDocument(Key("search", "unread"), "DocumentUnreadable", ("unread.search.localhost",))
-    gateway.put([document, other, broken, unread], {KEY: EndpointGate(on=False, addresses=(model.address,))})
+    broken = replace(gateway.document(NamespacedName("search", "broken")), denied="PolicyInvalid")
+    unread = BrokenDocument(NamespacedName("search", "unread"), "DocumentUnreadable", ("unread.search.localhost",))
+    gateway.put([document, other, broken, unread], {KEY: Serving(hold=False, addresses=(model.address,))})
     return model
 
 
@@ -275,7 +275,7 @@ def test_a_model_server_that_cannot_be_reached_is_unavailable(gateway, model):
     before = gateway.snapshot
     documents = [each.source for each in before.ir.endpoints]
     try:
-        gateway.put(documents, {KEY: EndpointGate(on=False)})
+        gateway.put(documents, {KEY: Serving(hold=False)})
         with gateway.client(HOST) as client:
             answer = client.get("/metrics", headers=key(BOT))
             assert answer.status_code == 403
@@ -283,7 +283,7 @@ def test_a_model_server_that_cannot_be_reached_is_unavailable(gateway, model):
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
             assert answer.headers["retry-after"] == "1"
     finally:
-        gateway.put(documents, {KEY: EndpointGate(on=False, addresses=(model.address,))})
+        gateway.put(documents, {KEY: Serving(hold=False, addresses=(model.address,))})
 
 
 # --- shapes

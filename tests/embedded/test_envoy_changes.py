@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity
-from nightlatch.gatekeeper.hold import Admitted, Refused
-from nightlatch.routing.ir import COLD, EndpointGate
+from nightlatch.gatekeeper.hold.waiting_room import Admitted, Refused
+from nightlatch.routing.ir import COLD, Serving
 from tests.embedded.envoy_fixture import Caller, Gateway, until
 
-KEY = Key("search", "minilm")
+KEY = NamespacedName("search", "minilm")
 HOST = "minilm.search.localhost"
 BOT = Caller("bot", secrets.token_bytes, "infer", "metadata")
 HEADERS = {"x-api-key": BOT.key}
@@ -42,7 +42,7 @@ def document(gateway):
 def warm(gateway, model, document):
     gateway.door.outcome = None
     gateway.door.held.clear()
-    gate = EndpointGate(on=False, addresses=(model.address,))
+    gate = Serving(hold=False, addresses=(model.address,))
     gateway.put([document], {KEY: gate})
     return gate
 
@@ -57,7 +57,7 @@ def test_endpoints_come_and_go_without_draining_anybodys_connection(gateway, doc
     with gateway.client(HOST, http2=http2) as client:
         assert status(client) == 200
         stream = client.get("/v2", headers=HEADERS).extensions["network_stream"].get_extra_info("socket")
-        others = [gateway.document(Key("crowd", f"e{number}")) for number in range(5)]
+        others = [gateway.document(NamespacedName("crowd", f"e{number}")) for number in range(5)]
         for count in (*range(len(others) + 1), 0):
             gateway.put([document, *others[:count]], {KEY: warm})
             answer = client.get("/v2", headers=HEADERS)
@@ -67,7 +67,7 @@ def test_endpoints_come_and_go_without_draining_anybodys_connection(gateway, doc
 
 
 def test_a_new_endpoint_is_served_and_a_removed_one_is_not_found(gateway, document, warm):
-    newcomer = gateway.document(Key("crowd", "new"))
+    newcomer = gateway.document(NamespacedName("crowd", "new"))
     host = newcomer.hosts[0]
     with gateway.client(host, verify=False) as stranger:
         assert stranger.get("/x").status_code == 404
@@ -102,10 +102,10 @@ def test_a_new_certificate_is_shown_without_a_new_listener(gateway, document, wa
 
 
 def test_one_flip_pushes_one_route_configuration(gateway, document, warm):
-    others = [gateway.document(Key("crowd", f"e{number}")) for number in range(3)]
+    others = [gateway.document(NamespacedName("crowd", f"e{number}")) for number in range(3)]
     gateway.put([document, *others], {KEY: warm})
     before = gateway.snapshot
-    gateway.put([document, *others], {KEY: replace(warm, on=True)})
+    gateway.put([document, *others], {KEY: replace(warm, hold=True)})
     changed = [
         (url.rpartition(".")[2], name)
         for url in before
@@ -125,7 +125,7 @@ def test_a_warm_call_never_asks_the_gatekeeper(gateway, warm):
 
 
 def test_only_an_allowed_call_reaches_the_gate_and_it_is_told_how_long_it_waited(gateway, document, warm):
-    gateway.put([document], {KEY: replace(warm, on=True)})
+    gateway.put([document], {KEY: replace(warm, hold=True)})
     with gateway.client(HOST) as client:
         assert client.get("/v2").status_code == 401
         assert client.get("/v2", headers={"x-api-key": "x"}).status_code == 401
@@ -157,7 +157,7 @@ def test_a_held_call_goes_to_the_replica_that_came_meanwhile(gateway, model, doc
     for caller in callers:
         caller.start()
     until(lambda: len(gateway.door.held) == len(callers), "all are held")
-    gateway.put([document], {KEY: EndpointGate(on=True, addresses=(model.address,))})
+    gateway.put([document], {KEY: Serving(hold=True, addresses=(model.address,))})
     gateway.loop.run(release())
     for caller in callers:
         caller.join(20)
@@ -197,7 +197,9 @@ def test_a_refusal_of_the_gatekeeper_has_its_reason_in_the_shape_of_the_api(gate
 
 
 def test_a_model_server_of_another_identity_is_not_called(gateway, model, document, warm):
-    impostor = replace(document, upstream_identity=endpoint_identity("nightlatch.local", Key("search", "impostor")))
+    impostor = replace(
+        document, upstream_identity=endpoint_identity("nightlatch.local", NamespacedName("search", "impostor"))
+    )
     gateway.put([impostor], {KEY: warm})
     with gateway.client(HOST) as client:
         until(lambda: status(client) == 503, "the new identity is demanded")
@@ -243,10 +245,10 @@ def test_names_that_are_nobodys_cost_the_gatekeeper_nothing(gateway, warm):
 def test_without_a_gatekeeper_warm_calls_go_on_and_cold_ones_are_refused(tmp_path):
     gateway = Gateway(tmp_path)
     try:
-        warm, cold = KEY, Key("search", "cold")
-        gate = EndpointGate(on=False, addresses=(gateway.model_server(warm).address,))
+        warm, cold = KEY, NamespacedName("search", "cold")
+        gate = Serving(hold=False, addresses=(gateway.model_server(warm).address,))
         documents = [gateway.document(key, keys=(BOT.grant,)) for key in (warm, cold)]
-        gateway.put(documents, {warm: gate, cold: replace(gate, on=True)})
+        gateway.put(documents, {warm: gate, cold: replace(gate, hold=True)})
         # Both certificates are fetched at the first handshake.
         with gateway.client(HOST) as to_warm, gateway.client("cold.search.localhost") as to_cold:
             assert [to_warm.get("/").status_code, to_cold.get("/").status_code] == [401, 401]

@@ -94,10 +94,10 @@ async def test_envoy_killed_comes_back_with_the_same_routes(lab) -> None:
 
 async def test_document_that_cannot_be_read_denies_its_endpoint_alone(lab) -> None:
     from nightlatch.api import names
-    from nightlatch.api.meta import Key
-    from nightlatch.routing.document import encode
+    from nightlatch.api.meta import NamespacedName
+    from nightlatch.wire.route_document import encode
 
-    other = Key("search", "other")
+    other = NamespacedName("search", "other")
     lab.replica(other, ready=True)
     await lab.put(lab.document(other))
     leader = Leader(lab)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from nightlatch.scaling.report import WakeFailure
+from nightlatch.wire.report import WakeFailure
 from tests.embedded.envoy_fixture import Caller
 from tests.embedded.gatekeeper_lab import KEY, Lab, Leader, eventually, infer
 

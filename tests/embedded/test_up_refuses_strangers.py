@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from nightlatch.keys.api_key import mint
+from nightlatch.api_keys.api_key import mint
 from tests.embedded.raw_http import request
 
 FLOOD = 10_000

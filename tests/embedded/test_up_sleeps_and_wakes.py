@@ -12,10 +12,10 @@ async def test_five_sleeps_lose_nothing_with_two_gateways(start, tiny):
     """On both gateways, calls meet an endpoint that sleeps, that wakes, that is awake, and that drains."""
     up = await start(manifest("one", model=tiny, idle_after="1s"), gateways=2).ready("one")
     statuses: list[int] = []
-    for cycle in range(CYCLES):
+    for lifecycle in range(CYCLES):
         drained, slept = up.printed.count(DRAINING), up.printed.count(ASLEEP)
         statuses += await both_gateways(up)
-        if cycle % 2 == 0:
+        if lifecycle % 2 == 0:
             await once_more(up, DRAINING, drained)
             statuses += await both_gateways(up)
         await once_more(up, ASLEEP, slept)

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.endpoint import Duration, Name, Permission, RateLimit, SecretKeyName
-from nightlatch.api.meta import Conditions, Key, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
 from nightlatch.api.rules import matching, rules
+from nightlatch.api.scalars import Duration, Name, Permission, RateLimit, SecretKeyName
 
 _TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
 # `namespace` is a reserved word of CEL, which the API server escapes so.
@@ -112,16 +112,18 @@ class ClientStatus(Shape):
 class InferenceClient(Shape):
     """One caller, its credentials, and what it may do where."""
 
-    # Parsed from a raw object by nightlatch.api.parse.parse_client.
+    # Parsed from a raw object by nightlatch.api.validation.parse.parse_client.
     metadata: ObjectMeta
     spec: ClientSpec
     status: ClientStatus = ClientStatus()
 
     @property
-    def key(self) -> Key:
+    def key(self) -> NamespacedName:
         """Namespace and name."""
         return self.metadata.key
 
-    def endpoint_keys(self) -> tuple[Key, ...]:
+    def endpoint_keys(self) -> tuple[NamespacedName, ...]:
         """The endpoints it names, in the order of the spec."""
-        return tuple(Key(grant.namespace or self.metadata.namespace, grant.name) for grant in self.spec.endpoints)
+        return tuple(
+            NamespacedName(grant.namespace or self.metadata.namespace, grant.name) for grant in self.spec.endpoints
+        )

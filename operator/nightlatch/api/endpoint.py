@@ -1,51 +1,22 @@
 """InferenceEndpoint: one model behind one gate. The whole shape of docs' api page; CEL rules ride on the models."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import ConfigDict, Field
 
-from nightlatch.api import duration
-from nightlatch.api.meta import Conditions, Key, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
 from nightlatch.api.rules import exactly_one, matching, rules
-
-
-def _duration(text: str) -> str:
-    duration.parse_duration(text)
-    return text
-
-
-Duration = Annotated[
-    str,
-    Field(
-        max_length=duration.MAX_LENGTH,
-        json_schema_extra=matching(duration.PATTERN, f"the value {duration.ADVICE}"),
-    ),
-    AfterValidator(_duration),
-]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-SecretKeyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
-Digest = Annotated[
-    str,
-    Field(
-        pattern=r"^sha256:[0-9a-f]{64}$",
-        max_length=128,
-        json_schema_extra=matching(
-            "^sha256:[0-9a-f]{64}$",
-            "not a digest: write sha256: and 64 lower-case hex digits, as `nightlatch package` prints them",
-        ),
-    ),
-]
-Permission = Literal["infer", "metadata", "health", "metrics"]
-ALL_PERMISSIONS: tuple[Permission, ...] = ("infer", "metadata", "health", "metrics")
-HostName = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
-]
-
-
-class SecretReference(Shape):
-    """A Secret in the object's own namespace; it must carry our label to be read."""
-
-    name: SecretKeyName
+from nightlatch.api.scalars import (
+    Digest,
+    Duration,
+    HostName,
+    Name,
+    Permission,
+    Quantity,
+    RateLimit,
+    SecretKeyName,
+    SecretReference,
+)
 
 
 class PvcSource(Shape):
@@ -132,27 +103,6 @@ class Toleration(Shape):
     toleration_seconds: int | None = None
 
 
-def _text_of_number(value: Any) -> Any:
-    """YAML reads `cpu: 2` as a number; a quantity is text."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
-Quantity = Annotated[
-    str,
-    Field(pattern=_QUANTITY, max_length=32),
-    BeforeValidator(_text_of_number),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "integer"}, {"type": "string"}],
-            "pattern": _QUANTITY,
-            "maxLength": 32,
-            "x-kubernetes-int-or-string": True,
-        }
-    ),
-]
-
-
 class Resources(Shape):
     """Container resources: `cpu`, `memory`, `nvidia.com/gpu`, …"""
 
@@ -234,7 +184,7 @@ class ApiKeyAccess(Shape):
     """API keys of InferenceClients."""
 
 
-class IssuerReference(Shape):
+class TokenIssuerReference(Shape):
     """A TokenIssuer of the endpoint's namespace."""
 
     name: Name
@@ -243,7 +193,7 @@ class IssuerReference(Shape):
 class TokenAccess(Shape):
     """Tokens of the named issuers."""
 
-    issuers: Annotated[tuple[IssuerReference, ...], Field(min_length=1, max_length=16)]
+    issuers: Annotated[tuple[TokenIssuerReference, ...], Field(min_length=1, max_length=16)]
 
 
 class MtlsAccess(Shape):
@@ -321,24 +271,7 @@ class Access(Shape):
     allowed_namespaces: NamespaceSelector | None = None
 
 
-class RateLimit(Shape):
-    """A token bucket for each client identity, on each gateway."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "!has(self.burst) || self.burst >= self.requests",
-                "burst is the most calls at once: write at least as many as requests, or leave burst out",
-            )
-        )
-    )
-
-    requests: Annotated[int, Field(ge=1, le=1_000_000)]
-    per: Duration = "1s"
-    burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-
-
-class IssuerRef(Shape):
+class CertManagerIssuer(Shape):
     """A cert-manager issuer."""
 
     name: SecretKeyName
@@ -350,7 +283,7 @@ class Tls(Shape):
     """The endpoint's server certificate."""
 
     dns_names: Annotated[tuple[HostName, ...], Field(max_length=16)] = ()
-    issuer_ref: IssuerRef | None = None
+    issuer_ref: CertManagerIssuer | None = None
     duration: Duration = "24h"
     renew_before: Duration = "8h"
 
@@ -416,13 +349,13 @@ class EndpointStatus(Shape):
 class InferenceEndpoint(Shape):
     """One model behind one gate: asleep until a caller proved who it is."""
 
-    # Parsed from a raw object by nightlatch.api.parse.parse_endpoint.
+    # Parsed from a raw object by nightlatch.api.validation.parse.parse_endpoint.
     metadata: ObjectMeta
     spec: EndpointSpec
     status: EndpointStatus = EndpointStatus()
 
     @property
-    def key(self) -> Key:
+    def key(self) -> NamespacedName:
         """Namespace and name."""
         return self.metadata.key
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.endpoint import Duration, Permission, SecretReference
-from nightlatch.api.meta import Conditions, Key, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
 from nightlatch.api.rules import exactly_one, matching, rules
+from nightlatch.api.scalars import Duration, Permission, SecretReference
 
 HttpsUrl = Annotated[
     str,
@@ -144,12 +144,12 @@ class IssuerStatus(Shape):
 class TokenIssuer(Shape):
     """An issuer of tokens, and what its tokens permit."""
 
-    # Parsed from a raw object by nightlatch.api.parse.parse_issuer.
+    # Parsed from a raw object by nightlatch.api.validation.parse.parse_issuer.
     metadata: ObjectMeta
     spec: IssuerSpec
     status: IssuerStatus = IssuerStatus()
 
     @property
-    def key(self) -> Key:
+    def key(self) -> NamespacedName:
         """Namespace and name."""
         return self.metadata.key

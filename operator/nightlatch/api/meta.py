@@ -44,7 +44,7 @@ STORED_KINDS = (*OUR_KINDS, SECRET)
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Key:
+class NamespacedName:
     """`namespace/name`, the identity of one object within its kind."""
 
     namespace: str
@@ -54,7 +54,7 @@ class Key:
         return f"{self.namespace}/{self.name}"
 
     @classmethod
-    def parse(cls, text: str) -> "Key":
+    def parse(cls, text: str) -> "NamespacedName":
         """The inverse of `str()`. Raises ValueError when there is no slash."""
         namespace, slash, name = text.partition("/")
         if not slash:
@@ -62,7 +62,7 @@ class Key:
         return cls(namespace, name)
 
     @classmethod
-    def of(cls, obj: Mapping[str, Any]) -> "Key":
+    def of(cls, obj: Mapping[str, Any]) -> "NamespacedName":
         """The key of a raw object."""
         return cls(obj["metadata"]["namespace"], obj["metadata"]["name"])
 
@@ -72,7 +72,7 @@ class ObjectRef:
     """One object of one kind (`kind` is the Kind's `kind`, such as `Secret`)."""
 
     kind: str
-    key: Key
+    key: NamespacedName
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
@@ -80,7 +80,7 @@ class ObjectRef:
     @classmethod
     def of(cls, obj: Mapping[str, Any]) -> "ObjectRef":
         """The reference to a raw object."""
-        return cls(obj["kind"], Key.of(obj))
+        return cls(obj["kind"], NamespacedName.of(obj))
 
 
 class OwnerReference(Shape):
@@ -111,9 +111,9 @@ class ObjectMeta(BaseModel):
     owner_references: tuple[OwnerReference, ...] = ()
 
     @property
-    def key(self) -> Key:
+    def key(self) -> NamespacedName:
         """Namespace and name."""
-        return Key(self.namespace, self.name)
+        return NamespacedName(self.namespace, self.name)
 
 
 ConditionStatus = Literal["True", "False", "Unknown"]

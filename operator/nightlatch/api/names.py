@@ -3,7 +3,7 @@
 Labels and annotations are under `nightlatch.dev/`; child objects carry the endpoint's name and a role.
 """
 
-from nightlatch.api.meta import GROUP, Key
+from nightlatch.api.meta import GROUP, NamespacedName
 
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_ENDPOINT = f"{GROUP}/endpoint"
@@ -35,12 +35,12 @@ DEFAULT_TRUST_DOMAIN = "nightlatch.local"
 GATEWAY_REPORT_NAME = "report.gateway.nightlatch.internal"
 
 
-def endpoint_identity(trust_domain: str, key: Key) -> str:
+def endpoint_identity(trust_domain: str, key: NamespacedName) -> str:
     """SPIFFE id of the endpoint's model server."""
     return f"spiffe://{trust_domain}/ns/{key.namespace}/ie/{key.name}"
 
 
-def client_identity(trust_domain: str, key: Key) -> str:
+def client_identity(trust_domain: str, key: NamespacedName) -> str:
     """SPIFFE id of a caller."""
     return f"spiffe://{trust_domain}/ns/{key.namespace}/ic/{key.name}"
 
@@ -55,21 +55,21 @@ def operator_identity(trust_domain: str) -> str:
     return f"spiffe://{trust_domain}/operator"
 
 
-def route_document(endpoint: Key) -> str:
+def route_document(endpoint: NamespacedName) -> str:
     """Secret in the gateway's namespace; namespaces hold no dots, so the dot keeps two keys apart."""
     return f"route.{endpoint.namespace}.{endpoint.name}"
 
 
-def upstream_tls(endpoint: Key) -> str:
+def upstream_tls(endpoint: NamespacedName) -> str:
     """Secret in the endpoint's namespace, mounted by the model server."""
     return f"{endpoint.name}-upstream-tls"
 
 
-def server_tls(endpoint: Key) -> str:
+def server_tls(endpoint: NamespacedName) -> str:
     """Secret in the operator's namespace: the certificate callers see. Copied into the route document."""
     return f"server-tls.{endpoint.namespace}.{endpoint.name}"
 
 
-def api_key(client: Key) -> str:
+def api_key(client: NamespacedName) -> str:
     """Default name of the client's key Secret, in the client's namespace."""
     return f"{client.name}-key"

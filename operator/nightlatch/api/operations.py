@@ -7,7 +7,7 @@ A `{name}` segment of a path stands for one segment of `[A-Za-z0-9._-]`.
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nightlatch.api.endpoint import Permission
+from nightlatch.api.scalars import Permission
 
 Protocol = Literal["OpenInference", "OpenAI"]
 MODEL = "{model}"

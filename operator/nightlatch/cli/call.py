@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, Key, RawObject
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, RawObject
 from nightlatch.cli import options
-from nightlatch.embedded import dial, lock
+from nightlatch.embedded import http_client, lock
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.layout import Layout
-from nightlatch.store.files import FilesStore
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 
 
@@ -35,21 +35,21 @@ def command(name: str, texts: tuple[str, ...], client: str | None, namespace: st
     layout = options.existing(state_dir)
     if lock.running(layout) is None:
         raise UserError(f"`nightlatch up` is not running on {layout.root}", "start it: nightlatch up FILE")
-    target = asyncio.run(_target(layout, Key(namespace, name), client))
+    target = asyncio.run(_target(layout, NamespacedName(namespace, name), client))
     if target.state != "Awake":
         click.echo(f"{namespace}/{name} is {target.state}: the call is held until it is awake", err=True)
     started = time.monotonic()
-    connection = dial.Connection(target.url, target.files / "ca.crt")
-    answer = dial.embed(connection, target.model, list(texts), (target.files / "api-key").read_text().strip())
+    connection = http_client.Connection(target.url, target.files / "ca.crt")
+    answer = http_client.embed(connection, target.model, list(texts), (target.files / "api-key").read_text().strip())
     took_ms = (time.monotonic() - started) * 1000
     if answer.status != 200:
         raise UserError(f"{answer.status} {answer.message}".rstrip(), _hint(answer))
-    click.echo("\n".join(_summary(list(texts), dial.vectors(answer))))
+    click.echo("\n".join(_summary(list(texts), http_client.vectors(answer))))
     woke = f", of which waking {answer.wake_ms:.0f} ms" if answer.wake_ms is not None else ""
     click.echo(f"{took_ms:.0f} ms{woke}")
 
 
-async def _target(layout: Layout, endpoint: Key, client: str | None) -> _Target:
+async def _target(layout: Layout, endpoint: NamespacedName, client: str | None) -> _Target:
     store = FilesStore(layout.root, read_only=True)
     try:
         found = await store.get(INFERENCE_ENDPOINT, endpoint.namespace, endpoint.name)
@@ -66,18 +66,18 @@ async def _target(layout: Layout, endpoint: Key, client: str | None) -> _Target:
     return _Target(status["url"], model, status.get("state") or "Asleep", files)
 
 
-def choose_client(clients: list[RawObject], endpoint: Key, wanted: str | None) -> Key:
+def choose_client(clients: list[RawObject], endpoint: NamespacedName, wanted: str | None) -> NamespacedName:
     """The client to call as: the one wanted, else the first that may infer. Raises UserError."""
     if wanted is not None:
-        key = Key.parse(wanted) if "/" in wanted else Key(endpoint.namespace, wanted)
-        if key not in map(Key.of, clients):
+        key = NamespacedName.parse(wanted) if "/" in wanted else NamespacedName(endpoint.namespace, wanted)
+        if key not in map(NamespacedName.of, clients):
             raise UserError(f"no InferenceClient {key}", "see `nightlatch get ic -A`")
         return key
     for client in clients:
         for grant in client["spec"].get("endpoints", []):
-            named = Key(grant.get("namespace") or Key.of(client).namespace, grant["name"])
+            named = NamespacedName(grant.get("namespace") or NamespacedName.of(client).namespace, grant["name"])
             if named == endpoint and "infer" in grant.get("permissions", ("infer",)):
-                return Key.of(client)
+                return NamespacedName.of(client)
     raise UserError(
         f"no InferenceClient may call {endpoint}", "add one to the manifest, with this endpoint under spec.endpoints"
     )
@@ -89,11 +89,11 @@ def _summary(texts: list[str], vectors: list[list[float]]) -> list[str]:
         head = " ".join(f"{number:+.3f}" for number in vector[:4])
         lines.append(f"{text!r}: {len(vector)} numbers: {head} …")
     for index, vector in enumerate(vectors[1:], start=1):
-        lines.append(f"similarity of {texts[0]!r} and {texts[index]!r}: {dial.cosine(vectors[0], vector):.2f}")
+        lines.append(f"similarity of {texts[0]!r} and {texts[index]!r}: {http_client.cosine(vectors[0], vector):.2f}")
     return lines
 
 
-def _hint(answer: dial.Answer) -> str:
+def _hint(answer: http_client.Answer) -> str:
     if "retry-after" in answer.headers:
         return f"try again in {answer.headers['retry-after']} s"
     return {401: "the key is not accepted", 403: "the client lacks the permission"}.get(answer.status, "")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from nightlatch.api.meta import Key, Kind, ObjectRef
+from nightlatch.api.meta import Kind, NamespacedName, ObjectRef
 from nightlatch.cli import options
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.manifests import ANNOTATION_MANIFEST
-from nightlatch.store.files import FilesStore
+from nightlatch.embedded.manifests.documents import ANNOTATION_MANIFEST
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 
 
@@ -22,13 +22,13 @@ def command(kind: str, name: str, namespace: str, state_dir: Path) -> None:
     """Delete the object NAME of KIND (ie, ic, ti)."""
     layout = options.existing(state_dir)
     wanted = options.kind_of(kind)
-    manifest = asyncio.run(_delete(FilesStore(layout.root), wanted, Key(namespace, name)))
+    manifest = asyncio.run(_delete(FilesStore(layout.root), wanted, NamespacedName(namespace, name)))
     click.echo(f"{wanted.kind} {namespace}/{name} deleted")
     if manifest and Path(manifest).exists():
         click.echo(f"  it comes back with the next edit or start unless you take it out of {manifest}", err=True)
 
 
-async def _delete(store: FilesStore, kind: Kind, key: Key) -> str | None:
+async def _delete(store: FilesStore, kind: Kind, key: NamespacedName) -> str | None:
     """The manifest that declared the object, if one did."""
     try:
         obj = await store.get(kind, key.namespace, key.name)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from nightlatch.cli.screen import Screen
-from nightlatch.embedded import tour
+from nightlatch.embedded.demo import tour
 from nightlatch.embedded.errors import UserError
 
 

@@ -11,8 +11,8 @@ import yaml
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, Kind, RawObject
 from nightlatch.cli import columns, options
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.manifests import DEFAULT_NAMESPACE
-from nightlatch.store.files import FilesStore
+from nightlatch.embedded.manifests.documents import DEFAULT_NAMESPACE
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 
 DEFAULT_KINDS = (INFERENCE_ENDPOINT, INFERENCE_CLIENT, TOKEN_ISSUER)

@@ -7,10 +7,10 @@ from typing import BinaryIO
 
 import click
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.cli import options
 from nightlatch.embedded.errors import UserError
-from nightlatch.workloads.process_files import EndpointFiles
+from nightlatch.workloads.processes.files import EndpointFiles
 
 FOLLOW_S = 0.2
 
@@ -23,7 +23,7 @@ FOLLOW_S = 0.2
 def command(name: str, namespace: str, follow: bool, state_dir: Path) -> None:
     """Print the model server's log of the endpoint NAME."""
     layout = options.existing(state_dir)
-    path = newest_log(EndpointFiles.of(layout.workloads, Key(namespace, name)).directory)
+    path = newest_log(EndpointFiles.of(layout.workloads, NamespacedName(namespace, name)).directory)
     if path is None:
         raise UserError(
             f"no log of an endpoint {name} in namespace {namespace}",

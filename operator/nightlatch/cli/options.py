@@ -9,7 +9,7 @@ import click
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, Kind
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.layout import DEFAULT_DIRECTORY, Layout
-from nightlatch.embedded.manifests import DEFAULT_NAMESPACE
+from nightlatch.embedded.manifests.documents import DEFAULT_NAMESPACE
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

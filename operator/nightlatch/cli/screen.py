@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.text import Text
 
-from nightlatch.embedded.narrate import Level, Line
+from nightlatch.embedded.console.lines import Level, Line
 
 _STYLES: dict[Level, str] = {"info": "", "good": "green", "bad": "red"}
 

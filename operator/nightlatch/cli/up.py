@@ -9,8 +9,8 @@ import click
 
 from nightlatch.cli import options
 from nightlatch.cli.screen import Screen
-from nightlatch.embedded.claims import parse_claims
 from nightlatch.embedded.layout import Layout
+from nightlatch.embedded.manifests.claims import parse_claims
 from nightlatch.embedded.up import Options, up
 
 DEFAULT_PORT = 8443

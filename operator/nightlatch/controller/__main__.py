@@ -8,13 +8,13 @@ import signal
 import sys
 from pathlib import Path
 
-from nightlatch.apiserver.errors import ApiServerError
-from nightlatch.controller.cluster import run
-from nightlatch.controller.cluster_config import ClusterConfig, ConfigError, read_config
-from nightlatch.controller.election import LeadershipLostError
-from nightlatch.controller.kopf_events import StopAskedError
+from nightlatch.controller.cluster.config import ClusterConfig, ConfigError, read_config
+from nightlatch.controller.cluster.election import LeadershipLostError
+from nightlatch.controller.cluster.kopf_watch import StopAskedError
+from nightlatch.controller.cluster.main import run
+from nightlatch.kube.errors import ApiServerError
+from nightlatch.logs import log_to_stderr
 from nightlatch.store.protocol import StoreError
-from nightlatch.structured_log import log_to_stderr
 
 _log = logging.getLogger("nightlatch.controller")
 

@@ -7,26 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nightlatch import keys
+from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, ObjectRef, RawObject
-from nightlatch.pki import Authority, PkiError, issue_leaf
-from nightlatch.planning.actions import (
+from nightlatch.pki import CertificateAuthority, PkiError, issue_leaf
+from nightlatch.planning.client.api_key import API_KEY
+from nightlatch.planning.plan import (
     Action,
-    Child,
     DeleteSecret,
     EnsureWorkload,
     IssueLeaf,
     MergeSecret,
     MintKey,
+    OwnedSecret,
     Plan,
     PublishTrust,
     PutSecret,
     Revision,
     Status,
 )
-from nightlatch.planning.client_key import API_KEY
-from nightlatch.planning.observed import owner_text
+from nightlatch.planning.secrets import owner_text
 from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
 from nightlatch.workloads.protocol import WorkloadError, Workloads
 
@@ -40,7 +40,7 @@ class Applier:
 
     store: Store
     workloads: Workloads
-    authority: Callable[[], Authority | None]
+    issuing_ca: Callable[[], CertificateAuthority | None]
     clock: Callable[[], datetime]
     random: Callable[[int], bytes]
 
@@ -57,16 +57,16 @@ class Applier:
     async def act(self, action: Action | DeleteSecret) -> None:
         """One action. Raises StoreError, PkiError, WorkloadError."""
         match action:
-            case PutSecret(child, data, replaces):
-                await self._put(child, data, replaces)
-            case IssueLeaf(child, request, replaces):
+            case PutSecret(target, data, replaces):
+                await self._put(target, data, replaces)
+            case IssueLeaf(target, request, replaces):
                 material = issue_leaf(self._issuing(), request, now=self.clock(), random=self.random)
-                await self._put(child, material.secret_data(), replaces)
-            case MintKey(child, data):
-                text = keys.mint(self.random).text
-                await self.store.create(secret_object(child, {**data, API_KEY: text.encode("ascii")}))
-            case MergeSecret(child, data, replaces):
-                await self._merge(child, data, replaces)
+                await self._put(target, material.secret_data(), replaces)
+            case MintKey(target, data):
+                text = api_keys.mint(self.random).text
+                await self.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
+            case MergeSecret(target, data, replaces):
+                await self._merge(target, data, replaces)
             case EnsureWorkload(workload):
                 await self.workloads.ensure(workload)
             case PublishTrust(namespace, bundle):
@@ -82,44 +82,44 @@ class Applier:
         except NotFoundError:
             return
 
-    def _issuing(self) -> Authority:
-        authority = self.authority()
-        if authority is None:
+    def _issuing(self) -> CertificateAuthority:
+        issuing_ca = self.issuing_ca()
+        if issuing_ca is None:
             raise PkiError("there is no issuing authority yet")
-        return authority
+        return issuing_ca
 
-    async def _put(self, child: Child, data: Mapping[str, bytes], replaces: Revision | None) -> None:
-        wanted = secret_object(child, data)
+    async def _put(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision | None) -> None:
+        wanted = secret_object(target, data)
         if replaces is None:
             await self.store.create(wanted)
             return
         wanted["metadata"] |= {"uid": replaces.uid, "resourceVersion": replaces.resource_version}
         await self.store.replace(wanted)
 
-    async def _merge(self, child: Child, data: Mapping[str, bytes], replaces: Revision) -> None:
-        found = copy.deepcopy(await self.store.get(SECRET, child.key.namespace, child.key.name))
+    async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision) -> None:
+        found = copy.deepcopy(await self.store.get(SECRET, target.key.namespace, target.key.name))
         metadata = found["metadata"]
         if (metadata.get("uid"), metadata.get("resourceVersion")) != (replaces.uid, replaces.resource_version):
-            raise ConflictError(f"{ObjectRef(SECRET.kind, child.key)} changed since it was read")
+            raise ConflictError(f"{ObjectRef(SECRET.kind, target.key)} changed since it was read")
         found["data"] = {**found.get("data", {}), **_encoded(data)}
         await self.store.replace(found)
 
 
-def secret_object(child: Child, data: Mapping[str, bytes]) -> RawObject:
+def secret_object(target: OwnedSecret, data: Mapping[str, bytes]) -> RawObject:
     """The Secret with our labels; an owner reference where the owner lives in the same namespace."""
     metadata: dict[str, Any] = {
-        "name": child.key.name,
-        "namespace": child.key.namespace,
-        "labels": {**child.labels, names.LABEL_ROLE: child.role, names.LABEL_OWNER_UID: child.owner.uid},
-        "annotations": {names.ANNOTATION_OWNER: owner_text(child.owner.ref)},
+        "name": target.key.name,
+        "namespace": target.key.namespace,
+        "labels": {**target.labels, names.LABEL_ROLE: target.role, names.LABEL_OWNER_UID: target.owner.uid},
+        "annotations": {names.ANNOTATION_OWNER: owner_text(target.owner.ref)},
     }
-    if child.owner.api_version and child.owner.ref.key.namespace == child.key.namespace:
-        metadata["ownerReferences"] = [_owner_reference(child)]
+    if target.owner.api_version and target.owner.ref.key.namespace == target.key.namespace:
+        metadata["ownerReferences"] = [_owner_reference(target)]
     return {
         "apiVersion": SECRET.api_version,
         "kind": SECRET.kind,
         "metadata": metadata,
-        "type": child.type,
+        "type": target.type,
         "data": _encoded(data),
     }
 
@@ -132,8 +132,8 @@ async def delete_secret(store: Store, ref: ObjectRef, revision: Revision) -> Non
         return
 
 
-def _owner_reference(child: Child) -> dict[str, Any]:
-    owner = child.owner
+def _owner_reference(target: OwnedSecret) -> dict[str, Any]:
+    owner = target.owner
     return {
         "apiVersion": owner.api_version,
         "kind": owner.ref.kind,

@@ -7,24 +7,24 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, Key, ObjectRef
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier
-from nightlatch.controller.authority import AuthorityHolder
-from nightlatch.controller.events import Watch, followers
-from nightlatch.controller.index import Index, Touched
+from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.index import Index, Requeue
+from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.controller.queue import WorkQueue
-from nightlatch.controller.reconcile_client import ClientReconciler
-from nightlatch.controller.reconcile_endpoint import EndpointReconciler
-from nightlatch.controller.reconcile_issuer import IssuerReconciler
-from nightlatch.controller.reconcile_pki import PkiReconciler
+from nightlatch.controller.reconcilers.client import ClientReconciler
+from nightlatch.controller.reconcilers.endpoint import EndpointReconciler
+from nightlatch.controller.reconcilers.installation import PkiReconciler
+from nightlatch.controller.reconcilers.issuer import IssuerReconciler
+from nightlatch.controller.watches import Watch, followers
 from nightlatch.pki import PkiError
-from nightlatch.planning.installation import INSTALLATION
+from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.settings import Settings
-from nightlatch.scaling.board import WakeBoard
 from nightlatch.store.protocol import ConflictError, Store, StoreError
 from nightlatch.workloads.protocol import WorkloadError, Workloads
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 _WORKERS = 4
 
 
@@ -46,15 +46,15 @@ class Controller:
         workloads: Workloads,
         settings: Settings,
         *,
-        board: WakeBoard | None = None,
+        runtime_status: RuntimeStatus | None = None,
         watch_ours: Watch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self.board = board if board is not None else WakeBoard()
-        self.board.on_change = lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key)
+        self.runtime_status = runtime_status if runtime_status is not None else RuntimeStatus()
+        self.runtime_status.on_change = lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key)
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
         # When a reconcile last came to an end, on the monotonic clock: what a liveness probe may ask.
@@ -63,18 +63,22 @@ class Controller:
         self.failures = 0
         self._monotonic = monotonic
         self._workloads = workloads
-        authority = AuthorityHolder()
-        applier = Applier(store, workloads, authority.get, clock, random)
-        self._pki = PkiReconciler(applier, authority, settings)
+        issuing_ca = IssuingCA()
+        applier = Applier(store, workloads, issuing_ca.get, clock, random)
+        self._pki = PkiReconciler(applier, issuing_ca, settings)
         self._followers = followers(store, self.index, self._touch, watch_ours)
-        self._reconcile: dict[str, Callable[[Key], Awaitable[float | None]]] = {
-            INFERENCE_ENDPOINT.kind: EndpointReconciler(applier, self.index, authority, settings, self.board).reconcile,
-            INFERENCE_CLIENT.kind: ClientReconciler(applier, self.index, authority, settings, self.board).reconcile,
+        self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
+            INFERENCE_ENDPOINT.kind: EndpointReconciler(
+                applier, self.index, issuing_ca, settings, self.runtime_status
+            ).reconcile,
+            INFERENCE_CLIENT.kind: ClientReconciler(
+                applier, self.index, issuing_ca, settings, self.runtime_status
+            ).reconcile,
             TOKEN_ISSUER.kind: IssuerReconciler(applier).reconcile,
             INSTALLATION: self._reconcile_pki,
         }
 
-    def enqueue(self, kind: str, key: Key, *, urgent: bool = False) -> None:
+    def enqueue(self, kind: str, key: NamespacedName, *, urgent: bool = False) -> None:
         """Bring one object up. `kind` is the Kind's `kind`, such as `InferenceEndpoint`."""
         self.queue.add(ObjectRef(kind, key), urgent=urgent)
 
@@ -101,7 +105,7 @@ class Controller:
         try:
             await self.prepare()
         except (StoreError, PkiError) as error:
-            _LOG.warning("making the certificates of the installation: %s", error)
+            _log.warning("making the certificates of the installation: %s", error)
 
     async def _work(self, *, urgent_only: bool = False) -> None:
         while True:
@@ -115,12 +119,12 @@ class Controller:
             requeue_after = await self._reconcile[ref.kind](ref.key)
         except ConflictError:
             # Somebody was faster; the next look is at what they wrote.
-            _LOG.debug("%s changed while it was reconciled", ref)
+            _log.debug("%s changed while it was reconciled", ref)
         except (StoreError, PkiError, WorkloadError) as error:
-            _LOG.warning("reconciling %s: %s", ref, error)
+            _log.warning("reconciling %s: %s", ref, error)
         except Exception as error:  # noqa: BLE001 - a defect in one object must not stop the others
             # The type and place alone: an unexpected error's text may quote what it stumbled over.
-            _LOG.error("reconciling %s: %s at %s", ref, type(error).__name__, _place(error))
+            _log.error("reconciling %s: %s at %s", ref, type(error).__name__, _place(error))
         else:
             self.reconciles += 1
             self.queue.done(ref, requeue_after=requeue_after)
@@ -128,7 +132,7 @@ class Controller:
         self.failures += 1
         self.queue.done(ref, failed=True)
 
-    async def _reconcile_pki(self, _key: Key) -> float | None:
+    async def _reconcile_pki(self, _key: NamespacedName) -> float | None:
         changed, requeue_after = await self._pki.reconcile()
         if changed:
             self._enqueue_all()
@@ -149,7 +153,7 @@ class Controller:
         try:
             running = await self._workloads.listed()
         except WorkloadError as error:
-            _LOG.warning("looking for orphaned workloads: %s", error)
+            _log.warning("looking for orphaned workloads: %s", error)
             running = ()
         owners = self.index.owners_of_secrets() | {ObjectRef(INFERENCE_ENDPOINT.kind, key) for key in running}
         live = set(self.index.refs())
@@ -157,8 +161,8 @@ class Controller:
             if ref.kind in self._reconcile:
                 self.queue.add(ref)
 
-    def _touch(self, touched: Touched) -> None:
-        self.queue.add(touched.ref, urgent=touched.urgent)
+    def _touch(self, requeue: Requeue) -> None:
+        self.queue.add(requeue.ref, urgent=requeue.urgent)
 
 
 def _place(error: BaseException) -> str:

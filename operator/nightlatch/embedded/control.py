@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import Mapping
 
-from nightlatch.api.meta import SECRET, Key
-from nightlatch.controller.autoscaler import Autoscaler
-from nightlatch.controller.caring import declare_endpoints
+from nightlatch.api.meta import SECRET, NamespacedName
+from nightlatch.controller.autoscaling.autoscaler import Autoscaler
+from nightlatch.controller.autoscaling.caring import declare_endpoints
+from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.controller import Controller
-from nightlatch.controller.gateways import FileGatewayDirectory
-from nightlatch.controller.reading import operator_material
+from nightlatch.controller.lookups import operator_material
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
-from nightlatch.planning.observed import view_secret
+from nightlatch.planning.secrets import view_secret
 from nightlatch.planning.settings import Settings
-from nightlatch.scaling.board import WakeBoard
 from nightlatch.store.protocol import Store
-from nightlatch.workloads.processes import ProcessWorkloads
+from nightlatch.workloads.processes.workloads import ProcessWorkloads
 
 
 class Control:
@@ -24,11 +24,11 @@ class Control:
     def __init__(self, layout: Layout, store: Store, settings: Settings, gateways: tuple[Gateway, ...]) -> None:
         self._store = store
         self._workloads = ProcessWorkloads(layout.workloads, self._secret)
-        board = WakeBoard()
-        self._controller = Controller(store, self._workloads, settings, board=board)
+        runtime_status = RuntimeStatus()
+        self._controller = Controller(store, self._workloads, settings, runtime_status=runtime_status)
         self._autoscaler = Autoscaler(
             workloads=self._workloads,
-            board=board,
+            runtime_status=runtime_status,
             directory=FileGatewayDirectory({gateway.name: gateway.files.announce for gateway in gateways}),
             material=lambda: operator_material(store, settings.operator_namespace),
         )
@@ -50,5 +50,5 @@ class Control:
         """End every model server; returns when none is left."""
         await self._workloads.close()
 
-    async def _secret(self, key: Key) -> Mapping[str, bytes]:
+    async def _secret(self, key: NamespacedName) -> Mapping[str, bytes]:
         return view_secret(await self._store.get(SECRET, key.namespace, key.name)).data

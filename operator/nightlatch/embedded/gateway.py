@@ -9,9 +9,9 @@ from pathlib import Path
 from nightlatch.embedded.layout import GatewayLayout, Layout
 from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
-from nightlatch.gatekeeper.bootstrap import bootstrap
+from nightlatch.files import write_private
 from nightlatch.planning.settings import Settings
-from nightlatch.private_file import write_private
+from nightlatch.routing.bootstrap import bootstrap
 
 # A gateway that lost the operator goes on with what it has for so long.
 MAX_STALENESS_S = 3600

@@ -4,9 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.embedded.errors import UserError
-from nightlatch.store.state_directory import prepared
+from nightlatch.store.files.state_directory import prepared
 
 DEFAULT_DIRECTORY = Path(".nightlatch")
 
@@ -97,7 +97,7 @@ class Layout:
         """Key, URL and CA of each InferenceClient, as files."""
         return self.root / "clients"
 
-    def client(self, key: Key) -> Path:
+    def client(self, key: NamespacedName) -> Path:
         """One client's files; a namespace holds no dot, so two keys never meet."""
         return self.clients / f"{key.namespace}.{key.name}"
 

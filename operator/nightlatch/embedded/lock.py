@@ -11,7 +11,7 @@ from typing import IO
 
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.layout import Layout
-from nightlatch.private_file import write_private
+from nightlatch.files import write_private
 
 ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.025
 

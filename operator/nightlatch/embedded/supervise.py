@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from nightlatch.private_file import write_private
+from nightlatch.files import write_private
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0

@@ -9,18 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nightlatch.embedded import lock, manifests, ports, stop, supervise
-from nightlatch.embedded.apply import Outcome, apply
-from nightlatch.embedded.claims import bound
+from nightlatch.embedded import lock, ports, stop, supervise
+from nightlatch.embedded.console.lines import Line
+from nightlatch.embedded.console.printer import Say, Storyteller
 from nightlatch.embedded.control import Control
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
-from nightlatch.embedded.narrate import Line
-from nightlatch.embedded.storyteller import Say, Storyteller
-from nightlatch.embedded.watch import edits
+from nightlatch.embedded.manifests import documents
+from nightlatch.embedded.manifests.apply import Outcome, apply
+from nightlatch.embedded.manifests.claims import bound
+from nightlatch.embedded.manifests.watch import edits
 from nightlatch.planning.settings import Settings
-from nightlatch.store.files import FilesStore
+from nightlatch.store.files.store import FilesStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Options:
 async def up(options: Options, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises UserError when it cannot start."""
     watched = tuple(path.absolute() for path in options.files)
-    declared = bound(manifests.read(manifests.expand(watched)), options.claims)
+    declared = bound(documents.read(documents.expand(watched)), options.claims)
     _refuse(declared.problems)
     layout = Layout.at(options.state_dir)
     layout.create(options.gateways)
@@ -55,7 +56,7 @@ async def up(options: Options, say: Say) -> None:
         await _run(layout, store, chosen, options, say)
 
 
-def _refuse(problems: tuple[manifests.Problem, ...]) -> None:
+def _refuse(problems: tuple[documents.Problem, ...]) -> None:
     """At the start a broken manifest is refused whole."""
     if problems:
         raise UserError("\n       ".join(map(str, problems)), "correct the manifest and start again", code=2)
@@ -117,8 +118,8 @@ async def _follow_edits(store: FilesStore, options: Options, stopped: asyncio.Ev
     watched = tuple(path.absolute() for path in options.files)
     async for _ in edits(watched, stopped):
         try:
-            files = manifests.expand(path for path in watched if path.exists())
+            files = documents.expand(path for path in watched if path.exists())
         except UserError as error:
             say(Line(f"error: {error.message}", "bad"))
             continue
-        _tell(await apply(store, bound(manifests.read(files), options.claims), watched), say)
+        _tell(await apply(store, bound(documents.read(files), options.claims), watched), say)

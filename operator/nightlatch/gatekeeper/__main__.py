@@ -6,9 +6,9 @@ import logging
 import sys
 from pathlib import Path
 
-from nightlatch.gatekeeper.config import ConfigError, read_config
-from nightlatch.gatekeeper.service import serve
-from nightlatch.structured_log import log_to_stderr
+from nightlatch.gatekeeper.process.config import ConfigError, read_config
+from nightlatch.gatekeeper.process.service import serve
+from nightlatch.logs import log_to_stderr
 
 
 def main() -> int:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nightlatch.api import names
-from nightlatch.api.meta import SECRET, Key, RawObject
+from nightlatch.api.meta import SECRET, NamespacedName, RawObject
 from nightlatch.pki.material import PkiError, TlsMaterial
-from nightlatch.routing.document import DocumentError, RouteDocument, decode
 from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
+from nightlatch.wire.route_document import DocumentError, RouteDocument, decode
 
 _log = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ UNREADABLE = "PolicyUnreadable"
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class DocumentChanges:
     """What one piece of news touched: endpoints whose document came, changed or went; the gateway's certificates."""
 
-    endpoints: frozenset[Key] = frozenset()
+    endpoints: frozenset[NamespacedName] = frozenset()
     tls: bool = False
 
 
@@ -37,9 +37,9 @@ class Documents:
     """See the module. `on_change` is called after each change, the new state in place; `clock`: monotonic seconds."""
 
     def __init__(
-        self, store: Store, namespace: str, on_change: Callable[[Changed], None], clock: Callable[[], float]
+        self, store: Store, namespace: str, on_change: Callable[[DocumentChanges], None], clock: Callable[[], float]
     ) -> None:
-        self.routes: dict[Key, RouteDocument] = {}
+        self.routes: dict[NamespacedName, RouteDocument] = {}
         self.client_tls: TlsMaterial | None = None
         self.server_tls: TlsMaterial | None = None
         self.unreadable: dict[str, str] = {}
@@ -49,7 +49,7 @@ class Documents:
         self._clock = clock
         self._heard = clock()
         self._since = ""
-        self._names: dict[str, Key] = {}
+        self._names: dict[str, NamespacedName] = {}
 
     @property
     def age(self) -> float:
@@ -106,24 +106,24 @@ class Documents:
         self._since = listing.resource_version
         self._tell(*self._gone(listing), *(self._take(item) for item in listing.items))
 
-    def _gone(self, listing: Listing) -> list[Changed]:
+    def _gone(self, listing: Listing) -> list[DocumentChanges]:
         present = {item["metadata"]["name"] for item in listing.items}
         return [self._remove(name) for name in set(self._names) - present]
 
-    def _tell(self, *changes: Changed) -> None:
-        endpoints = frozenset[Key]().union(*(change.endpoints for change in changes))
+    def _tell(self, *changes: DocumentChanges) -> None:
+        endpoints = frozenset[NamespacedName]().union(*(change.endpoints for change in changes))
         tls = any(change.tls for change in changes)
         if endpoints or tls:
-            self._on_change(Changed(endpoints, tls))
+            self._on_change(DocumentChanges(endpoints, tls))
 
-    def _remove(self, name: str) -> Changed:
+    def _remove(self, name: str) -> DocumentChanges:
         key = self._names.pop(name, None)
         self.unreadable.pop(name, None)
         if key is None or self.routes.pop(key, None) is None:
-            return Changed()
-        return Changed(frozenset({key}))
+            return DocumentChanges()
+        return DocumentChanges(frozenset({key}))
 
-    def _take(self, secret: RawObject) -> Changed:
+    def _take(self, secret: RawObject) -> DocumentChanges:
         name = secret["metadata"]["name"]
         labels: Mapping[str, str] = secret["metadata"].get("labels") or {}
         role = labels.get(names.LABEL_ROLE)
@@ -133,39 +133,39 @@ class Documents:
             elif role == names.ROLE_GATEWAY_TLS:
                 changed = self._take_tls(name, _material(secret_data(secret)))
             else:
-                return Changed()
+                return DocumentChanges()
         except DocumentError as error:
             _log.error("unreadable Secret", extra={"secret": name, "error": str(error)})
             return self._deny(name, str(error))
         self.unreadable.pop(name, None)
         return changed
 
-    def _take_route(self, name: str, document: RouteDocument) -> Changed:
+    def _take_route(self, name: str, document: RouteDocument) -> DocumentChanges:
         key = document.endpoint
         if name != names.route_document(key):
             raise DocumentError(f"the document is of {key}, which another Secret must hold")
         self._names[name] = key
         if self.routes.get(key) == document:
-            return Changed()
+            return DocumentChanges()
         self.routes[key] = document
-        return Changed(frozenset({key}))
+        return DocumentChanges(frozenset({key}))
 
-    def _deny(self, name: str, error: str) -> Changed:
+    def _deny(self, name: str, error: str) -> DocumentChanges:
         """What cannot be read may be a revocation, so the endpoint is denied until its document is good again."""
         self.unreadable[name] = error
         key = self._names.get(name)
         if key is None or self.routes[key].denied == UNREADABLE:
-            return Changed()
+            return DocumentChanges()
         self.routes[key] = replace(self.routes[key], denied=UNREADABLE)
-        return Changed(frozenset({key}))
+        return DocumentChanges(frozenset({key}))
 
-    def _take_tls(self, name: str, material: TlsMaterial) -> Changed:
+    def _take_tls(self, name: str, material: TlsMaterial) -> DocumentChanges:
         before = (self.client_tls, self.server_tls)
         if name == names.GATEWAY_CLIENT_TLS_SECRET:
             self.client_tls = material
         elif name == names.GATEWAY_SERVER_TLS_SECRET:
             self.server_tls = material
-        return Changed(tls=(self.client_tls, self.server_tls) != before)
+        return DocumentChanges(tls=(self.client_tls, self.server_tls) != before)
 
 
 _OWN_TLS = {names.LABEL_ROLE: names.ROLE_GATEWAY_TLS}

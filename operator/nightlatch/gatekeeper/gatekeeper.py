@@ -12,22 +12,22 @@ from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import replace
 
 from nightlatch.api import names
-from nightlatch.api.meta import Key
-from nightlatch.gatekeeper.ads import Ads
-from nightlatch.gatekeeper.authorization import Authorization
-from nightlatch.gatekeeper.documents import Changed, Documents
-from nightlatch.gatekeeper.endpoint import Endpoint, Programmed
-from nightlatch.gatekeeper.gate import Address, Directed, Load, Replicas, Tick
+from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.documents import DocumentChanges, Documents
+from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
+from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.hold.hold_state import Address, Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
-from nightlatch.gatekeeper.metrics import Figures
-from nightlatch.gatekeeper.programming import Program, cluster_name
-from nightlatch.gatekeeper.report import ReportStream
-from nightlatch.gatekeeper.resources import ResourceId
+from nightlatch.gatekeeper.process.metrics import GatewayStats
+from nightlatch.gatekeeper.report_stream import ReportStream
+from nightlatch.gatekeeper.xds.program import Program, cluster_name
+from nightlatch.gatekeeper.xds.resources import ResourceId
+from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.document import RouteDocument
-from nightlatch.routing.ir import EndpointGate
-from nightlatch.scaling.report import Directive, Directives, GatewayReport, WakeReport
+from nightlatch.routing.ir import Serving
 from nightlatch.store.protocol import Store
+from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
+from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica, WorkloadReader
 
 _log = logging.getLogger(__name__)
@@ -55,19 +55,19 @@ class Gatekeeper:
         max_staleness: float,
     ) -> None:
         self.name = name
-        self.endpoints: dict[Key, Endpoint] = {}
+        self.endpoints: dict[NamespacedName, GatewayEndpoint] = {}
         self.ads = Ads(program.stand_in, lambda _: self.changed())
         self.load = LoadReports(self._load_reported)
-        self.authorization = Authorization(self.endpoints.get)
+        self.authorization = HoldService(self.endpoints.get)
         self.reports = ReportStream(operator_identity, self.report, self._directed)
         self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
         self.stale = False
         self._workloads = workloads
         self._program = program
         self._max_staleness = max_staleness
-        self._directives: dict[Key, Directive] = {}
+        self._directives: dict[NamespacedName, Directive] = {}
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
-        self._replicas: dict[Key, tuple[Replica, ...]] = {}
+        self._replicas: dict[NamespacedName, tuple[Replica, ...]] = {}
         self._current = False
         self._led = False
         self._batches = 0
@@ -82,7 +82,7 @@ class Gatekeeper:
             await asyncio.sleep(RETRY_PAUSE)
             await self.documents.load()
         self._current = True
-        self._documents_changed(Changed(frozenset(self.documents.routes), tls=True))
+        self._documents_changed(DocumentChanges(frozenset(self.documents.routes), tls=True))
 
     async def follow(self) -> None:
         """Keep up with store, platform and time, without end."""
@@ -106,10 +106,10 @@ class Gatekeeper:
         """Unix seconds."""
         return time.time()
 
-    def program(self, document: RouteDocument, gated: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
+    def program(self, document: RouteDocument, holding: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
         """Hand an endpoint's resources to Envoy: the difference to what it has."""
         effective = replace(document, denied=STALE) if self.stale else document
-        self._program.put(effective, EndpointGate(gated, addresses))
+        self._program.put(effective, Serving(holding, addresses))
         return Programmed(self._push(), self._program.parts(document.endpoint))
 
     def _push(self) -> int:
@@ -159,9 +159,9 @@ class Gatekeeper:
             checks=self.authorization.checks,
         )
 
-    def figures(self) -> Figures:
+    def figures(self) -> GatewayStats:
         """Everything there is to count."""
-        return Figures(
+        return GatewayStats(
             endpoints=self.report().endpoints,
             checks=self.authorization.checks,
             acks=self.ads.acks,
@@ -175,7 +175,7 @@ class Gatekeeper:
 
     # News.
 
-    def _documents_changed(self, changed: Changed) -> None:
+    def _documents_changed(self, changed: DocumentChanges) -> None:
         if not self._current:
             return
         with self._batch():
@@ -184,14 +184,14 @@ class Gatekeeper:
             for key in changed.endpoints:
                 self._refresh(key)
 
-    def _refresh(self, key: Key) -> None:
+    def _refresh(self, key: NamespacedName) -> None:
         """Bring an endpoint in line with its document; trouble with one stays with that one."""
         try:
             self._bring_in_line(key)
         except Exception:  # noqa: BLE001 - whatever is wrong with one document, the others go on
             _log.exception("cannot translate a document, the last good one stays", extra={"endpoint": str(key)})
 
-    def _bring_in_line(self, key: Key) -> None:
+    def _bring_in_line(self, key: NamespacedName) -> None:
         document = self.documents.routes.get(key)
         endpoint = self.endpoints.get(key)
         if document is None:
@@ -202,13 +202,13 @@ class Gatekeeper:
             unreadable = self.documents.unreadable.get(names.route_document(key))
             endpoint.replace_document(document, stand_in_for=unreadable)
 
-    def _add(self, key: Key, document: RouteDocument) -> None:
-        self.endpoints[key] = endpoint = Endpoint(document, self._replicas.get(key, ()), self)
+    def _add(self, key: NamespacedName, document: RouteDocument) -> None:
+        self.endpoints[key] = endpoint = GatewayEndpoint(document, self._replicas.get(key, ()), self)
         if directive := self._directives.get(key):
             endpoint.feed(Directed(directive, fresh=False))
         self.changed()
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: NamespacedName) -> None:
         if endpoint := self.endpoints.pop(key, None):
             endpoint.close()
             self._program.remove(key)
@@ -224,7 +224,7 @@ class Gatekeeper:
                 _log.exception("cannot follow the workloads")
             await asyncio.sleep(RETRY_PAUSE)
 
-    async def _observe(self, key: Key) -> None:
+    async def _observe(self, key: NamespacedName) -> None:
         state = await self._workloads.observe(key)
         self._replicas[key] = state.replicas if state else ()
         if endpoint := self.endpoints.get(key):
@@ -246,17 +246,17 @@ class Gatekeeper:
         with self._batch():
             for key, endpoint in self.endpoints.items():
                 in_flight = self.load.in_flight(cluster_name(key))
-                if endpoint.gate.drain or endpoint.gate.in_flight != in_flight:
+                if endpoint.hold.drain or endpoint.hold.in_flight != in_flight:
                     endpoint.feed(Load(in_flight))
         self.changed()
 
-    def _issued(self, key: Key) -> int:
+    def _issued(self, key: NamespacedName) -> int:
         return self.load.issued(cluster_name(key))
 
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            for endpoint in [each for each in self.endpoints.values() if each.gate.drain]:
+            for endpoint in [each for each in self.endpoints.values() if each.hold.drain]:
                 endpoint.feed(Tick())
             self._check_staleness()
 

@@ -7,10 +7,10 @@
 Private keys come from the `cryptography` package's own generator, serial numbers from the `random` handed in.
 """
 
-from nightlatch.pki.authority import new_issuing, new_root
+from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import (
-    Authority,
+    CertificateAuthority,
     Leaf,
     LeafRequest,
     PkiError,
@@ -19,20 +19,20 @@ from nightlatch.pki.material import (
     read_authority,
     read_leaf,
 )
-from nightlatch.pki.policy import Finding, Holding, first_finding
+from nightlatch.pki.policy import PolicyInput, Violation, first_violation
 from nightlatch.pki.renewal import renew_at
 from nightlatch.pki.verification import verify_issued
 
 __all__ = [
-    "Authority",
-    "Finding",
-    "Holding",
+    "CertificateAuthority",
     "Leaf",
     "LeafRequest",
     "PkiError",
+    "PolicyInput",
     "TlsMaterial",
+    "Violation",
     "authority_material",
-    "first_finding",
+    "first_violation",
     "issue_leaf",
     "new_issuing",
     "new_root",

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from nightlatch.pki.authority import BACKDATE, issuer_key_id, new_serial
-from nightlatch.pki.material import Authority, LeafRequest, PkiError, TlsMaterial, private_key_pem, to_pem
+from nightlatch.pki.ca import BACKDATE, issuer_key_id, new_serial
+from nightlatch.pki.material import CertificateAuthority, LeafRequest, PkiError, TlsMaterial, private_key_pem, to_pem
 from nightlatch.pki.verification import verify_issued
 
 _SIGNS_HANDSHAKES = x509.KeyUsage(
@@ -28,7 +28,7 @@ _USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsage
 
 
 def issue_leaf(
-    issuing: Authority,
+    issuing: CertificateAuthority,
     request: LeafRequest,
     *,
     now: datetime,
@@ -49,7 +49,7 @@ def _check_validity(issuer: x509.Certificate, now: datetime) -> None:
 
 
 def _builder(
-    issuing: Authority, request: LeafRequest, key: ec.EllipticCurvePrivateKey, now: datetime, serial: int
+    issuing: CertificateAuthority, request: LeafRequest, key: ec.EllipticCurvePrivateKey, now: datetime, serial: int
 ) -> x509.CertificateBuilder:
     issuer = issuing.certificate
     return (

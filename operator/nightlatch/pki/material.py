@@ -65,7 +65,7 @@ class TlsMaterial:
 
 
 @dataclass(frozen=True, slots=True)
-class Authority:
+class CertificateAuthority:
     """A CA that can sign. `trust`: the roots that a verifier of its leaves needs; for a root, itself."""
 
     certificate: x509.Certificate
@@ -110,9 +110,9 @@ def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def authority_material(authority: Authority) -> TlsMaterial:
+def authority_material(ca: CertificateAuthority) -> TlsMaterial:
     """The authority in the form in which its own Secret keeps it."""
-    return TlsMaterial(to_pem(authority.certificate), private_key_pem(authority.private_key), authority.trust_pem)
+    return TlsMaterial(to_pem(ca.certificate), private_key_pem(ca.private_key), ca.trust_pem)
 
 
 def read_leaf(data: Mapping[str, bytes]) -> Leaf:
@@ -132,7 +132,7 @@ def read_leaf(data: Mapping[str, bytes]) -> Leaf:
     )
 
 
-def read_authority(data: Mapping[str, bytes]) -> Authority:
+def read_authority(data: Mapping[str, bytes]) -> CertificateAuthority:
     """The CA in a Secret's decoded data. Raises PkiError if it is unreadable or no CA with its EC key."""
     certificate = _certificates(data, TLS_CRT)[0]
     key = _private_key(data)
@@ -141,7 +141,7 @@ def read_authority(data: Mapping[str, bytes]) -> Authority:
         raise PkiError(f"{TLS_CRT} is not the certificate of an authority")
     if not _same_key(key, certificate):
         raise PkiError(f"{TLS_KEY} does not belong to {TLS_CRT}")
-    return Authority(certificate, key, _certificates(data, CA_CRT))
+    return CertificateAuthority(certificate, key, _certificates(data, CA_CRT))
 
 
 def subject_key_id(certificate: x509.Certificate) -> str:

@@ -12,7 +12,7 @@ from nightlatch.pki.renewal import renew_at
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Violation:
     """`reason` is CamelCase. `usable`: the certificate still serves while the new one is made."""
 
     reason: str
@@ -21,7 +21,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class PolicyInput:
     """A certificate as found. `leaf` is None if there is none or it cannot be read (`unreadable` says why)."""
 
     request: LeafRequest
@@ -32,61 +32,61 @@ class Holding:
     renew_before: timedelta | None = None
 
 
-def unreadable(holding: Holding) -> Finding | None:
+def unreadable(inputs: PolicyInput) -> Violation | None:
     """There is something, but no certificate with its key."""
-    return Finding("Unreadable", holding.unreadable) if holding.unreadable else None
+    return Violation("Unreadable", inputs.unreadable) if inputs.unreadable else None
 
 
-def missing(holding: Holding) -> Finding | None:
+def missing(inputs: PolicyInput) -> Violation | None:
     """Nothing was issued yet."""
-    return Finding("Missing", "no certificate was issued yet") if holding.leaf is None else None
+    return Violation("Missing", "no certificate was issued yet") if inputs.leaf is None else None
 
 
-def key_mismatch(holding: Holding) -> Finding | None:
+def key_mismatch(inputs: PolicyInput) -> Violation | None:
     """The private key belongs to another certificate."""
-    if holding.leaf is None or holding.leaf.key_matches:
+    if inputs.leaf is None or inputs.leaf.key_matches:
         return None
-    return Finding("KeyMismatch", "the private key does not belong to the certificate")
+    return Violation("KeyMismatch", "the private key does not belong to the certificate")
 
 
-def wrong_identity(holding: Holding) -> Finding | None:
+def wrong_identity(inputs: PolicyInput) -> Violation | None:
     """Another SPIFFE identity than the one wanted, or a usage of the other direction."""
-    leaf, request = holding.leaf, holding.request
+    leaf, request = inputs.leaf, inputs.request
     if leaf is None or (leaf.identities, leaf.usages) == ((request.identity,), (request.usage,)):
         return None
-    return Finding("WrongIdentity", f"the certificate is not for {request.identity} ({request.usage})")
+    return Violation("WrongIdentity", f"the certificate is not for {request.identity} ({request.usage})")
 
 
-def expired(holding: Holding) -> Finding | None:
+def expired(inputs: PolicyInput) -> Violation | None:
     """Past its end, or not valid yet."""
-    leaf = holding.leaf
-    if leaf is None or leaf.not_before <= holding.now < leaf.not_after:
+    leaf = inputs.leaf
+    if leaf is None or leaf.not_before <= inputs.now < leaf.not_after:
         return None
-    return Finding("Expired", "the certificate is outside its validity")
+    return Violation("Expired", "the certificate is outside its validity")
 
 
-def wrong_names(holding: Holding) -> Finding | None:
+def wrong_names(inputs: PolicyInput) -> Violation | None:
     """Other DNS names than wanted."""
-    if holding.leaf is None or holding.leaf.dns_names == holding.request.dns_names:
+    if inputs.leaf is None or inputs.leaf.dns_names == inputs.request.dns_names:
         return None
-    return Finding("WrongNames", "the certificate has other DNS names than the spec", usable=True)
+    return Violation("WrongNames", "the certificate has other DNS names than the spec", usable=True)
 
 
-def other_issuer(holding: Holding) -> Finding | None:
+def other_issuer(inputs: PolicyInput) -> Violation | None:
     """Signed by another authority than the one in force."""
-    if holding.leaf is None or holding.leaf.issuer_key_id == holding.issuer_key_id:
+    if inputs.leaf is None or inputs.leaf.issuer_key_id == inputs.issuer_key_id:
         return None
-    return Finding("OtherIssuer", "the certificate is from another authority than the one in force", usable=True)
+    return Violation("OtherIssuer", "the certificate is from another authority than the one in force", usable=True)
 
 
-def due_for_renewal(holding: Holding) -> Finding | None:
+def due_for_renewal(inputs: PolicyInput) -> Violation | None:
     """Past its renewal time."""
-    if holding.leaf is None or holding.now < renew_at(holding.leaf, holding.renew_before):
+    if inputs.leaf is None or inputs.now < renew_at(inputs.leaf, inputs.renew_before):
         return None
-    return Finding("DueForRenewal", "the certificate is near its end", usable=True)
+    return Violation("DueForRenewal", "the certificate is near its end", usable=True)
 
 
-CHAIN: tuple[Callable[[Holding], Finding | None], ...] = (
+CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
     unreadable,
     missing,
     key_mismatch,
@@ -98,6 +98,6 @@ CHAIN: tuple[Callable[[Holding], Finding | None], ...] = (
 )
 
 
-def first_finding(holding: Holding) -> Finding | None:
+def first_violation(inputs: PolicyInput) -> Violation | None:
     """Why a new certificate is wanted; None when the one there is right."""
-    return next((finding for predicate in CHAIN if (finding := predicate(holding))), None)
+    return next((violation for predicate in CHAIN if (violation := predicate(inputs))), None)

@@ -8,7 +8,7 @@ from typing import TypeVar
 from nightlatch.api.conditions import set_conditions
 from nightlatch.api.meta import Condition, ConditionStatus
 
-SituationT = TypeVar("SituationT")
+InputT = TypeVar("InputT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,9 @@ def unknown(reason: str, message: str) -> Verdict:
     return Verdict("Unknown", reason, message)
 
 
-def judge(
-    situation: SituationT, chain: Sequence[Callable[[SituationT], Verdict | None]], otherwise: Verdict
-) -> Verdict:
+def evaluate(inputs: InputT, chain: Sequence[Callable[[InputT], Verdict | None]], otherwise: Verdict) -> Verdict:
     """The first verdict of the chain."""
-    return next((found for predicate in chain if (found := predicate(situation))), otherwise)
+    return next((found for predicate in chain if (found := predicate(inputs))), otherwise)
 
 
 def summarize(verdicts: Iterable[tuple[str, Verdict]], otherwise: Verdict) -> Verdict:

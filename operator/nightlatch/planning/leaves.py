@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from nightlatch import pki
-from nightlatch.api.meta import Key
-from nightlatch.pki import Finding, Holding, Leaf, LeafRequest, PkiError
-from nightlatch.planning.actions import Child, DeleteSecret, IssueLeaf, Owner
-from nightlatch.planning.observed import AuthorityView, SecretView
+from nightlatch.api.meta import NamespacedName
+from nightlatch.pki import Leaf, LeafRequest, PkiError, PolicyInput, Violation
+from nightlatch.planning.inputs import CAView
+from nightlatch.planning.plan import DeleteSecret, IssueLeaf, OwnedSecret, Owner
+from nightlatch.planning.secrets import SecretView
 
 TLS_SECRET = "kubernetes.io/tls"  # noqa: S105 - the type of a Secret
 
@@ -16,7 +17,7 @@ TLS_SECRET = "kubernetes.io/tls"  # noqa: S105 - the type of a Secret
 class WantedLeaf:
     """One leaf: where it goes, what it shall say, when it is renewed (None: at two thirds of its life)."""
 
-    key: Key
+    key: NamespacedName
     role: str
     owner: Owner
     request: LeafRequest
@@ -29,7 +30,7 @@ class LeafDecision:
 
     wanted: WantedLeaf
     leaf: Leaf | None = None
-    finding: Finding | None = None
+    violation: Violation | None = None
     issue: IssueLeaf | None = None
     delete: DeleteSecret | None = None
     taken: bool = False
@@ -38,12 +39,10 @@ class LeafDecision:
     @property
     def usable(self) -> bool:
         """Whether the certificate there serves, be it for a short time only."""
-        return self.leaf is not None and (self.finding is None or self.finding.usable)
+        return self.leaf is not None and (self.violation is None or self.violation.usable)
 
 
-def decide_leaf(
-    wanted: WantedLeaf, found: SecretView | None, authority: AuthorityView | None, now: datetime
-) -> LeafDecision:
+def decide_leaf(wanted: WantedLeaf, found: SecretView | None, issuing_ca: CAView | None, now: datetime) -> LeafDecision:
     """See LeafDecision. Without an authority nothing is issued, and what is there is judged all the same."""
     if found is not None and not found.is_of(wanted.owner, wanted.role):
         if found.is_orphan_of(wanted.owner, wanted.role):
@@ -51,12 +50,12 @@ def decide_leaf(
         return LeafDecision(wanted, taken=True)
     leaf, unreadable = _read(found)
     # Without an authority there is none to differ from.
-    issuer = authority.key_id if authority else leaf.issuer_key_id if leaf else ""
-    holding = Holding(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before)
-    finding = pki.first_finding(holding)
-    issue = _issue(wanted, found) if finding and authority else None
+    issuer = issuing_ca.key_id if issuing_ca else leaf.issuer_key_id if leaf else ""
+    inputs = PolicyInput(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before)
+    violation = pki.first_violation(inputs)
+    issue = _issue(wanted, found) if violation and issuing_ca else None
     due = pki.renew_at(leaf, wanted.renew_before) if leaf else None
-    return LeafDecision(wanted, leaf, finding, issue, renew_at=due)
+    return LeafDecision(wanted, leaf, violation, issue, renew_at=due)
 
 
 def _read(found: SecretView | None) -> tuple[Leaf | None, str]:
@@ -69,5 +68,5 @@ def _read(found: SecretView | None) -> tuple[Leaf | None, str]:
 
 
 def _issue(wanted: WantedLeaf, found: SecretView | None) -> IssueLeaf:
-    child = Child(wanted.key, wanted.role, wanted.owner, TLS_SECRET)
-    return IssueLeaf(child, wanted.request, found.revision if found else None)
+    target = OwnedSecret(wanted.key, wanted.role, wanted.owner, TLS_SECRET)
+    return IssueLeaf(target, wanted.request, found.revision if found else None)

@@ -1,97 +1,114 @@
-"""`plan()`: from an endpoint and what is observed to everything that shall be. Pure: time and observations go in."""
+"""What a plan asks for. Private material is only asked for here: `controller/apply.py` makes it."""
 
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from nightlatch.api import names
-from nightlatch.api.endpoint import Tls
-from nightlatch.api.meta import API_VERSION
-from nightlatch.planning.actions import Action, DeleteSecret, EnsureWorkload, Owner, Plan
-from nightlatch.planning.endpoint_conditions import Situation
-from nightlatch.planning.endpoint_status import endpoint_status
-from nightlatch.planning.hosts import host_conflict
-from nightlatch.planning.leaves import LeafDecision, decide_leaf
-from nightlatch.planning.model_server import model_server
-from nightlatch.planning.observed import EndpointSubject, Observed, SecretView
-from nightlatch.planning.route_document import decide_document
-from nightlatch.planning.server_leaf import server_leaf
-from nightlatch.planning.trust import publish_trust
-from nightlatch.planning.upstream_leaf import upstream_leaf
+from nightlatch.api.client import ClientStatus
+from nightlatch.api.endpoint import EndpointStatus
+from nightlatch.api.issuer import IssuerStatus
+from nightlatch.api.meta import NamespacedName, ObjectRef
+from nightlatch.pki import LeafRequest
+from nightlatch.planning.workload import Workload
 
 
-def plan(endpoint: EndpointSubject, observed: Observed, now: datetime) -> Plan:
-    """The route document goes first, since it is what revokes; then certificates; then the workload."""
-    conflict = endpoint.rejection or host_conflict(endpoint, observed)
-    endpoint = replace(endpoint, rejection=conflict)
-    owner = owner_of(endpoint)
-    server, upstream = _leaves(endpoint, observed, owner, now)
-    orphan = _orphaned_document(observed.document, owner)
-    taken = _document_taken(observed.document, owner)
-    usable = replace(observed, document=None) if orphan or taken else observed
-    document = decide_document(endpoint, usable, owner, observed.server_tls if server.usable else None, now)
-    situation = Situation(endpoint, observed, (server, upstream), document, taken)
-    status = endpoint_status(situation, now)
-    return Plan(
-        apply=_actions(situation, upstream, blocked=taken or orphan is not None),
-        delete=tuple(found for found in (orphan, server.delete, upstream.delete) if found),
-        status=status if status != endpoint.status else None,
-        requeue_after=None if _never_accepted(situation) else _next_renewal((server, upstream), now),
-    )
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose child an object is. `api_version` and `uid` go into the owner reference where the namespace is the same."""
+
+    ref: ObjectRef
+    uid: str
+    api_version: str
 
 
-def owner_of(endpoint: EndpointSubject) -> Owner:
-    """The endpoint as the owner of its children."""
-    return Owner(endpoint.ref, endpoint.metadata.uid, API_VERSION)
+@dataclass(frozen=True, slots=True)
+class OwnedSecret:
+    """A Secret of ours: where it lies, what it is for, whose it is, `labels` beside those of role and owner."""
+
+    key: NamespacedName
+    role: str
+    owner: Owner
+    type: str = "Opaque"
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def _leaves(
-    endpoint: EndpointSubject, observed: Observed, owner: Owner, now: datetime
-) -> tuple[LeafDecision, LeafDecision]:
-    # While the spec is not accepted, what is there is renewed by the defaults.
-    tls = endpoint.spec.tls if endpoint.spec and endpoint.rejection is None else Tls()
-    server = server_leaf(observed.settings, endpoint.key, owner, tls)
-    upstream = upstream_leaf(observed.settings, endpoint.key, owner)
-    return (
-        decide_leaf(server, observed.server_tls, observed.authority, now),
-        decide_leaf(upstream, observed.upstream_tls, observed.authority, now),
-    )
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The object that a replacement expects to find; anything else there is a conflict, never overwritten."""
+
+    uid: str
+    resource_version: str
 
 
-def _orphaned_document(found: SecretView | None, owner: Owner) -> DeleteSecret | None:
-    if found is None or not found.is_orphan_of(owner, names.ROLE_ROUTE_DOCUMENT):
-        return None
-    return DeleteSecret(found.key, found.revision)
+@dataclass(frozen=True, slots=True)
+class PutSecret:
+    """Create, or replace exactly `replaces`. For content that the plan may know (route documents)."""
+
+    target: OwnedSecret
+    data: Mapping[str, bytes] = field(repr=False)
+    replaces: Revision | None = None
 
 
-def _document_taken(found: SecretView | None, owner: Owner) -> bool:
-    role = names.ROLE_ROUTE_DOCUMENT
-    return found is not None and not found.is_of(owner, role) and not found.is_orphan_of(owner, role)
+@dataclass(frozen=True, slots=True)
+class IssueLeaf:
+    """Issue a certificate with a new key into a `kubernetes.io/tls` Secret."""
+
+    target: OwnedSecret
+    request: LeafRequest
+    replaces: Revision | None = None
 
 
-def _actions(situation: Situation, upstream: LeafDecision, *, blocked: bool) -> tuple[Action, ...]:
-    put = None if blocked else situation.document.put
-    never_accepted = _never_accepted(situation)
-    issues = () if never_accepted else tuple(leaf.issue for leaf in situation.leaves if leaf.issue)
-    observed, namespace = situation.observed, situation.endpoint.key.namespace
-    trust = () if never_accepted else publish_trust(observed.settings, observed.authority, namespace)
-    return (*((put,) if put else ()), *issues, *trust, *_workload(situation, upstream))
+@dataclass(frozen=True, slots=True)
+class MintKey:
+    """Create a Secret with a new API key under `api-key`, beside `data`. Never replaces anything."""
+
+    target: OwnedSecret
+    data: Mapping[str, bytes]
 
 
-def _never_accepted(situation: Situation) -> bool:
-    """Nothing is issued for it, so nothing is due: only another spec calls for work."""
-    return situation.endpoint.rejection is not None and situation.document.current is None
+@dataclass(frozen=True, slots=True)
+class MergeSecret:
+    """Replace these entries of exactly `replaces`; every other entry, the key among them, stays as it is."""
+
+    target: OwnedSecret
+    data: Mapping[str, bytes]
+    replaces: Revision
 
 
-def _workload(situation: Situation, upstream: LeafDecision) -> tuple[EnsureWorkload, ...]:
-    endpoint = situation.endpoint
-    if endpoint.spec is None or endpoint.rejection is not None or not upstream.usable:
-        return ()
-    return (EnsureWorkload(model_server(situation.observed.settings, endpoint.metadata, endpoint.spec)),)
+@dataclass(frozen=True, slots=True)
+class EnsureWorkload:
+    """Create or update the model server; never its number of replicas."""
+
+    workload: Workload
 
 
-def _next_renewal(leaves: tuple[LeafDecision, ...], now: datetime) -> float | None:
-    if any(leaf.issue for leaf in leaves):
-        # At once: the document copies what is being issued.
-        return 0.0
-    waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at]
-    return max(0.0, min(waits)) if waits else None
+@dataclass(frozen=True, slots=True)
+class PublishTrust:
+    """Let the callers of a namespace find the CA to trust (PEM)."""
+
+    namespace: str
+    bundle: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSecret:
+    """Delete exactly this Secret."""
+
+    key: NamespacedName
+    revision: Revision
+
+
+Action = PutSecret | IssueLeaf | MintKey | MergeSecret | EnsureWorkload | PublishTrust
+Status = EndpointStatus | ClientStatus | IssuerStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Apply in order, then delete, then write the status (None: it is as it should be).
+
+    requeue_after: seconds until time alone makes another plan necessary; None when only an event can.
+    """
+
+    apply: tuple[Action, ...] = ()
+    delete: tuple[DeleteSecret, ...] = ()
+    status: Status | None = None
+    requeue_after: float | None = None

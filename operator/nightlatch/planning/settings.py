@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Literal
 
 from nightlatch.api import names
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Settings:
     resync: timedelta = timedelta(minutes=5)
 
 
-def hosts(settings: Settings, endpoint: Key) -> tuple[str, ...]:
+def hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:
     """The endpoint's own host names; the first is the one in its URL."""
     short = f"{endpoint.name}.{endpoint.namespace}"
     if settings.platform == "Embedded":
@@ -32,14 +32,14 @@ def hosts(settings: Settings, endpoint: Key) -> tuple[str, ...]:
     return (f"{short}.svc", short, f"{short}.svc.{settings.cluster_domain}")
 
 
-def pod_hosts(settings: Settings, endpoint: Key) -> tuple[str, ...]:
+def pod_hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:
     """The DNS names of the model server's own certificate; the gateway checks the SPIFFE identity beside them."""
     if settings.platform == "Embedded":
         return (f"{endpoint.name}-pods.{endpoint.namespace}.localhost",)
     return (f"{endpoint.name}-pods.{endpoint.namespace}.svc",)
 
 
-def url(settings: Settings, endpoint: Key) -> str:
+def url(settings: Settings, endpoint: NamespacedName) -> str:
     """Where callers go."""
     port = "" if settings.port == 443 else f":{settings.port}"
     return f"https://{hosts(settings, endpoint)[0]}{port}"

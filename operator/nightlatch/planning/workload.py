@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from nightlatch.api.endpoint import ModelSource, Runtime
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Workload:
     max_replicas: decides on a disruption budget; how many there are now is the autoscaler's business.
     """
 
-    endpoint: Key
+    endpoint: NamespacedName
     uid: str
     model_name: str
     source: ModelSource

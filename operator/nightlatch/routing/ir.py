@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from nightlatch.api.endpoint import Permission
-from nightlatch.api.meta import Key
-from nightlatch.routing.document import RouteDocument
+from nightlatch.api.meta import NamespacedName
+from nightlatch.api.scalars import Permission
+from nightlatch.wire.route_document import RouteDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,14 @@ class GatewaySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointGate:
-    """How the gate of an endpoint stands now. on: calls are held. addresses: replicas that take calls."""
+class Serving:
+    """How the gate of an endpoint stands now. hold: calls are held. addresses: replicas that take calls."""
 
-    on: bool
+    hold: bool
     addresses: tuple[tuple[str, int], ...] = ()
 
 
-COLD = EndpointGate(on=True)
+COLD = Serving(hold=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class BrokenDocument:
     Where the last good document is known, `replace(last_good, denied=reason)` keeps the certificate and is better.
     """
 
-    endpoint: Key
+    endpoint: NamespacedName
     reason: str
     hosts: tuple[str, ...] = ()
     created: int = 0
@@ -108,12 +108,12 @@ class EndpointIR:
     idle_timeout: silence after which a call is given up; above hold and answer together.
     """
 
-    endpoint: Key
+    endpoint: NamespacedName
     hosts: tuple[str, ...]
     certificate: CertificateIR | None
     access: AccessIR
     upstream: UpstreamIR | None
-    gate: EndpointGate
+    serving: Serving
     request_timeout: float
     idle_timeout: float
     denied: str | None

@@ -4,23 +4,23 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
-from nightlatch.routing.document import KeyGrant, RateTier, RouteDocument
 from nightlatch.routing.ir import (
     COLD,
     AccessIR,
     BrokenDocument,
     CertificateIR,
-    EndpointGate,
     EndpointIR,
     GatewayIR,
     GatewaySettings,
     GrantIR,
     OperationsIR,
+    Serving,
     TierIR,
     UpstreamIR,
 )
+from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
 
 Document = RouteDocument | BrokenDocument
 
@@ -34,7 +34,7 @@ _VARIABLE = re.compile(r"(\{[a-z]+\})")
 
 def translate(
     documents: Sequence[Document],
-    gates: Mapping[Key, EndpointGate],
+    serving: Mapping[NamespacedName, Serving],
     settings: GatewaySettings,
     previous: GatewayIR | None = None,
 ) -> GatewayIR:
@@ -45,16 +45,18 @@ def translate(
     known = {each.endpoint: each for each in previous.endpoints} if previous else {}
     hosts = _hosts(documents)
     endpoints = (
-        translate_endpoint(each, tuple(hosts[each.endpoint]), gates.get(each.endpoint, COLD), known.get(each.endpoint))
+        translate_endpoint(
+            each, tuple(hosts[each.endpoint]), serving.get(each.endpoint, COLD), known.get(each.endpoint)
+        )
         for each in documents
     )
     return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)))
 
 
-def host_conflicts(documents: Iterable[Document]) -> dict[Key, dict[str, Key]]:
+def host_conflicts(documents: Iterable[Document]) -> dict[NamespacedName, dict[str, NamespacedName]]:
     """For every endpoint that lost a host: the host, and the older endpoint that has it."""
-    owners: dict[str, Key] = {}
-    lost: dict[Key, dict[str, Key]] = {}
+    owners: dict[str, NamespacedName] = {}
+    lost: dict[NamespacedName, dict[str, NamespacedName]] = {}
     for document in _oldest_first(documents):
         for host in document.hosts:
             owner = owners.setdefault(host, document.endpoint)
@@ -63,7 +65,7 @@ def host_conflicts(documents: Iterable[Document]) -> dict[Key, dict[str, Key]]:
     return lost
 
 
-def _hosts(documents: Sequence[Document]) -> dict[Key, list[str]]:
+def _hosts(documents: Sequence[Document]) -> dict[NamespacedName, list[str]]:
     lost = host_conflicts(documents)
     return {
         each.endpoint: [host for host in each.hosts if host not in lost.get(each.endpoint, {})] for each in documents
@@ -75,21 +77,21 @@ def _oldest_first(documents: Iterable[Document]) -> list[Document]:
 
 
 def translate_endpoint(
-    document: Document, hosts: tuple[str, ...], gate: EndpointGate, previous: EndpointIR | None = None
+    document: Document, hosts: tuple[str, ...], serving: Serving, previous: EndpointIR | None = None
 ) -> EndpointIR:
     """One endpoint that has these hosts. `previous` only saves work, as in `translate`."""
     same = previous if previous is not None and previous.source is document else None
-    if same is not None and same.hosts == hosts and same.gate == gate:
+    if same is not None and same.hosts == hosts and same.serving == serving:
         return same
     if isinstance(document, BrokenDocument):
-        return _broken(document, hosts, gate)
+        return _broken(document, hosts, serving)
     return EndpointIR(
         endpoint=document.endpoint,
         hosts=hosts,
         certificate=_certificate(document),
         access=same.access if same else _access(document),
         upstream=_upstream(document),
-        gate=gate,
+        serving=serving,
         request_timeout=document.request_timeout,
         idle_timeout=document.hold_timeout + document.request_timeout + IDLE_MARGIN,
         denied=document.denied,
@@ -97,9 +99,9 @@ def translate_endpoint(
     )
 
 
-def _broken(document: BrokenDocument, hosts: tuple[str, ...], gate: EndpointGate) -> EndpointIR:
+def _broken(document: BrokenDocument, hosts: tuple[str, ...], serving: Serving) -> EndpointIR:
     return EndpointIR(
-        document.endpoint, hosts, None, NO_ACCESS, None, gate, IDLE_MARGIN, IDLE_MARGIN, document.reason, document
+        document.endpoint, hosts, None, NO_ACCESS, None, serving, IDLE_MARGIN, IDLE_MARGIN, document.reason, document
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any as Packed
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import EndpointIR, GatewayIR, GatewaySettings
 from nightlatch.routing.xds_access import AccessConfig, build_access
 from nightlatch.routing.xds_cluster import build_assignment, build_cluster
@@ -44,7 +44,7 @@ class Snapshot(Resources):
     """A whole state: resources by type URL and name. `endpoints` tells which of them are whose."""
 
     resources: Resources
-    endpoints: Mapping[Key, EndpointResources]
+    endpoints: Mapping[NamespacedName, EndpointResources]
     ir: GatewayIR
 
     def __getitem__(self, type_url: str) -> Mapping[str, Packed]:

@@ -38,10 +38,10 @@ def build_cluster(endpoint: EndpointIR, upstream: UpstreamIR) -> cluster_pb2.Clu
 def build_assignment(endpoint: EndpointIR) -> endpoint_pb2.ClusterLoadAssignment:
     """The replicas that take calls; one locality, which load reports need."""
     assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=endpoint.name)
-    if endpoint.gate.addresses:
+    if endpoint.serving.addresses:
         locality = assignment.endpoints.add()
         locality.locality.region = "local"
-        for host, port in endpoint.gate.addresses:
+        for host, port in endpoint.serving.addresses:
             address = locality.lb_endpoints.add().endpoint.address.socket_address
             address.address, address.port_value = host, port
     return assignment

@@ -11,7 +11,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
 from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2
 
-from nightlatch.api.endpoint import Permission
+from nightlatch.api.scalars import Permission
 from nightlatch.routing.ir import EndpointIR, OperationsIR
 from nightlatch.routing.xds_access import AccessConfig
 from nightlatch.routing.xds_filters import AUTHORIZE, CALLER, CLASSIFY, HOLD, KEY_LOOKUP, RATE_LIMIT
@@ -58,7 +58,7 @@ def _configure(filters: dict[str, any_pb2.Any], endpoint: EndpointIR, access: Ac
         filters[KEY_LOOKUP].CopyFrom(access.key_lookup)
     if access.rate_limit is not None:
         filters[RATE_LIMIT].CopyFrom(_enabled(access.rate_limit))
-    if endpoint.gate.on:
+    if endpoint.serving.hold:
         filters[HOLD].CopyFrom(_hold(endpoint.name))
 
 

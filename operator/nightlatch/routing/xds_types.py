@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from xds.core.v3 import extension_pb2  # noqa: F401 - registers its type
 from xds.type.v3 import typed_struct_pb2  # noqa: F401
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 
 _PREFIX = "type.googleapis.com/"
 LISTENER = _PREFIX + "envoy.config.listener.v3.Listener"
@@ -25,7 +25,7 @@ CLIENT_SECRET = "client:gateway"  # noqa: S105
 FALLBACK_SECRET = "server:unknown-host"  # noqa: S105
 
 
-def trust_secret(endpoint: Key) -> str:
+def trust_secret(endpoint: NamespacedName) -> str:
     """The Secret that holds the trust for one endpoint's model servers."""
     return f"trust:{endpoint}"
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
-from nightlatch.api.meta import Key, Kind, RawObject
+from nightlatch.api.meta import Kind, NamespacedName, RawObject
 from nightlatch.store.protocol import ExpiredError, Store, StoreError
 
 RETRY_SECONDS = 1.0
@@ -12,9 +12,9 @@ RETRY_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-async def follow(store: Store, kind: Kind) -> AsyncIterator[tuple[Key, RawObject | None]]:
+async def follow(store: Store, kind: Kind) -> AsyncIterator[tuple[NamespacedName, RawObject | None]]:
     """Each object, then each change, without end; None for one that is gone. A store that fails is asked again."""
-    known: set[Key] = set()
+    known: set[NamespacedName] = set()
     while True:
         try:
             listing = await store.list(kind)
@@ -22,7 +22,7 @@ async def follow(store: Store, kind: Kind) -> AsyncIterator[tuple[Key, RawObject
             _log.warning("cannot list %s: %s", kind.plural, error)
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        present = {Key.of(obj): obj for obj in listing.items}
+        present = {NamespacedName.of(obj): obj for obj in listing.items}
         for key in known - present.keys():
             yield key, None
         for key, obj in present.items():

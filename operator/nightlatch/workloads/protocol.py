@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.workload import Workload
 
 
@@ -53,10 +53,10 @@ class WorkloadState:
 class WorkloadReader(Protocol):
     """The read-only half, all that a gatekeeper is given."""
 
-    async def observe(self, endpoint: Key) -> WorkloadState | None:
+    async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
         """What runs for an endpoint; None when there is no workload (or no replica, to one who sees those alone)."""
 
-    def changes(self) -> AsyncIterator[Key]:
+    def changes(self) -> AsyncIterator[NamespacedName]:
         """Endpoints whose state may have changed, without end; first every endpoint that has a workload."""
 
 
@@ -67,15 +67,15 @@ class Workloads(WorkloadReader, Protocol):
         """Create or update what belongs to the endpoint; never touches the number of replicas. Idempotent.
         Raises WorkloadError."""
 
-    async def scale(self, endpoint: Key, replicas: int) -> None:
+    async def scale(self, endpoint: NamespacedName, replicas: int) -> None:
         """Ask for so many replicas, starting again what failed. Returns at once; `observe` tells.
         Raises WorkloadError when there is no workload."""
 
-    async def remove(self, endpoint: Key) -> None:
+    async def remove(self, endpoint: NamespacedName) -> None:
         """Stop and delete everything of the endpoint. Idempotent."""
 
     async def publish_trust(self, namespace: str, bundle: str) -> None:
         """Let callers of a namespace find the CA (PEM). Raises WorkloadError when something foreign stands there."""
 
-    async def listed(self) -> tuple[Key, ...]:
+    async def listed(self) -> tuple[NamespacedName, ...]:
         """Endpoints that have a workload, for the orphan sweep."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from nightlatch.api.endpoint import EnvVar, ModelSource, PvcSource, Resources, Runtime, Toleration
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.objects.deployment import deployment
 from nightlatch.planning.objects.network_policy import network_policy
@@ -22,7 +22,7 @@ GPU = Resources(requests={"cpu": "2"}, limits={"memory": "8Gi", "nvidia.com/gpu"
 
 def workload(name: str, pvc: PvcSource, **changes: Any) -> Workload:
     members: dict[str, Any] = {
-        "endpoint": Key("search", name),
+        "endpoint": NamespacedName("search", name),
         "uid": "0b1c",
         "model_name": name,
         "source": ModelSource(pvc=pvc),

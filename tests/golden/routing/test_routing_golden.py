@@ -9,12 +9,12 @@ import pytest
 import yaml
 from google.protobuf import json_format
 
-from nightlatch.api.meta import Key
-from nightlatch.routing.document import DOCUMENT_JSON, TLS_CRT, TLS_KEY, UPSTREAM_CA, RouteDocument, decode
-from nightlatch.routing.ir import CertificateIR, EndpointGate, GatewayIR, GatewaySettings
+from nightlatch.api.meta import NamespacedName
+from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving
 from nightlatch.routing.lua_source import classify_source, decide_source
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds import snapshot
+from nightlatch.wire.route_document import DOCUMENT_JSON, TLS_CRT, TLS_KEY, UPSTREAM_CA, RouteDocument, decode
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/documents.yaml"))
@@ -47,11 +47,11 @@ def test_ir_becomes_xds(golden, case):
 
 def _ir(case: str) -> GatewayIR:
     given = yaml.safe_load((HERE / case / "documents.yaml").read_text())
-    gates = {
-        Key.parse(name): EndpointGate(gate["on"], tuple((host, port) for host, port in gate["addresses"]))
-        for name, gate in given["gates"].items()
+    serving = {
+        NamespacedName.parse(name): Serving(serving["hold"], tuple((host, port) for host, port in serving["addresses"]))
+        for name, serving in given["serving"].items()
     }
-    return translate([_document(each) for each in given["documents"]], gates, SETTINGS)
+    return translate([_document(each) for each in given["documents"]], serving, SETTINGS)
 
 
 def _document(members: dict[str, Any]) -> RouteDocument:

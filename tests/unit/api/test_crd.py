@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
-from nightlatch.api import crd
+from nightlatch.api.crd import generate
 from nightlatch.api.meta import INFERENCE_ENDPOINT, OUR_KINDS
 from nightlatch.api.rules import KEYWORD
-from nightlatch.store.cel import holds
+from nightlatch.store.admission.cel import holds
 
 COMMITTED = Path(__file__).parents[3] / "crds"
 
@@ -25,29 +25,31 @@ def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[st
 
 
 ALL = [
-    pytest.param(path, node, id=f"{kind.kind}{path}") for kind in OUR_KINDS for path, node in nodes(crd.schema_of(kind))
+    pytest.param(path, node, id=f"{kind.kind}{path}")
+    for kind in OUR_KINDS
+    for path, node in nodes(generate.schema_of(kind))
 ]
 
 
 def test_the_committed_files_are_the_generated_ones() -> None:
-    assert crd.drift(COMMITTED) == (), "run `make generate`"
-    assert {path.name for path in COMMITTED.iterdir()} == set(crd.rendered())
+    assert generate.drift(COMMITTED) == (), "run `make generate`"
+    assert {path.name for path in COMMITTED.iterdir()} == set(generate.rendered())
 
 
 def test_drift_fails_and_names_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    crd.write(tmp_path)
-    assert crd.main(["--check", str(tmp_path)]) == 0
+    generate.write(tmp_path)
+    assert generate.main(["--check", str(tmp_path)]) == 0
     (tmp_path / "inferenceclients.yaml").write_text("old")
-    assert crd.main(["--check", str(tmp_path)]) == 1
+    assert generate.main(["--check", str(tmp_path)]) == 1
     assert "inferenceclients.yaml" in (said := capsys.readouterr().err)
     assert "make generate" in said
 
 
 def test_what_is_written_reads_back_as_what_was_meant(tmp_path: Path) -> None:
-    crd.write(tmp_path)
-    for resource in crd.RESOURCES:
+    generate.write(tmp_path)
+    for resource in generate.RESOURCES:
         text = (tmp_path / f"{resource.kind.plural}.yaml").read_text()
-        assert yaml.safe_load(text) == crd.definition(resource)
+        assert yaml.safe_load(text) == generate.definition(resource)
 
 
 @pytest.mark.parametrize(("path", "node"), ALL)
@@ -79,20 +81,20 @@ def test_rules_say_what_to_write_and_stay_within_core_cel(path: str, node: dict[
 
 
 def test_a_status_has_no_defaults() -> None:
-    status = crd.schema_of(INFERENCE_ENDPOINT)["properties"]["status"]
+    status = generate.schema_of(INFERENCE_ENDPOINT)["properties"]["status"]
     assert not [path for path, node in nodes(status) if "default" in node]
 
 
 def test_conditions_merge_by_type() -> None:
     for kind in OUR_KINDS:
-        conditions = crd.schema_of(kind)["properties"]["status"]["properties"]["conditions"]
+        conditions = generate.schema_of(kind)["properties"]["status"]["properties"]["conditions"]
         assert conditions["x-kubernetes-list-type"] == "map"
         assert conditions["x-kubernetes-list-map-keys"] == ["type"]
 
 
 def test_kubectl_shows_the_columns_of_the_api_page() -> None:
-    endpoint = next(resource for resource in crd.RESOURCES if resource.kind == INFERENCE_ENDPOINT)
-    columns = crd.definition(endpoint)["spec"]["versions"][0]["additionalPrinterColumns"]
+    endpoint = next(resource for resource in generate.RESOURCES if resource.kind == INFERENCE_ENDPOINT)
+    columns = generate.definition(endpoint)["spec"]["versions"][0]["additionalPrinterColumns"]
     names = [(column["name"], column.get("priority", 0)) for column in columns]
     assert names == [
         *((name, 0) for name in ("URL", "Ready", "State", "Replicas", "Reason", "Age")),
@@ -101,6 +103,6 @@ def test_kubectl_shows_the_columns_of_the_api_page() -> None:
 
 
 def test_fields_carry_their_docstrings_for_kubectl_explain() -> None:
-    scaling = crd.schema_of(INFERENCE_ENDPOINT)["properties"]["spec"]["properties"]["scaling"]
+    scaling = generate.schema_of(INFERENCE_ENDPOINT)["properties"]["spec"]["properties"]["scaling"]
     assert scaling["description"] == "When replicas come and go."
     assert scaling["properties"]["idleAfter"]["description"].startswith("How long without a call")

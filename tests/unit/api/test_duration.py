@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from nightlatch.api import duration
 from nightlatch.api.duration import parse_duration
-from nightlatch.store.cel import holds
+from nightlatch.store.admission.cel import holds
 
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 PARTS = st.lists(st.tuples(st.integers(0, 999), st.sampled_from(sorted(UNITS))), min_size=1, max_size=4)

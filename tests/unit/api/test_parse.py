@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from nightlatch.api.meta import API_VERSION, Key, RawObject
-from nightlatch.api.parse import ParseError, parse_client, parse_endpoint, parse_issuer
+from nightlatch.api.meta import API_VERSION, NamespacedName, RawObject
+from nightlatch.api.validation.parse import ParseError, parse_client, parse_endpoint, parse_issuer
 
 
 def raw(kind: str, spec: Any, **rest: Any) -> RawObject:
@@ -42,7 +42,7 @@ def causes(parse: Any, obj: RawObject) -> dict[str, str]:
 
 def test_the_least_endpoint_has_every_default() -> None:
     parsed = parse_endpoint(endpoint())
-    assert parsed.key == Key("search", "minilm")
+    assert parsed.key == NamespacedName("search", "minilm")
     assert parsed.model_name == "minilm"
     assert (parsed.spec.request_timeout, parsed.spec.scaling.hold.max_requests) == ("60s", 256)
 
@@ -71,7 +71,7 @@ def test_a_whole_number_is_a_quantity() -> None:
 
 def test_a_client_names_endpoints_of_its_own_namespace_by_default() -> None:
     parsed = parse_client(client(endpoints=[{"name": "a"}, {"name": "b", "namespace": "other"}]))
-    assert parsed.endpoint_keys() == (Key("search", "a"), Key("other", "b"))
+    assert parsed.endpoint_keys() == (NamespacedName("search", "a"), NamespacedName("other", "b"))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.cli import main
 from nightlatch.cli.call import choose_client
 from nightlatch.cli.failure import report
@@ -65,9 +65,9 @@ def test_a_call_uses_the_first_client_that_may_infer():
         client("b", "elsewhere", {"name": "minilm"}),
         client("b", "guest", {"name": "minilm", "namespace": "a"}),
     ]
-    assert choose_client(clients, Key("a", "minilm"), None) == Key("b", "guest")
+    assert choose_client(clients, NamespacedName("a", "minilm"), None) == NamespacedName("b", "guest")
 
 
 def test_a_call_without_any_client_says_what_to_add():
     with pytest.raises(UserError, match="no InferenceClient may call a/minilm"):
-        choose_client([], Key("a", "minilm"), None)
+        choose_client([], NamespacedName("a", "minilm"), None)

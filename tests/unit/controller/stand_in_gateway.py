@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import grpc.aio
 
 from nightlatch.api import names
-from nightlatch.gatekeeper.report import ReportStream, credentials
+from nightlatch.gatekeeper.report_stream import ReportStream, credentials
 from nightlatch.pki import LeafRequest, issue_leaf, new_issuing, new_root
-from nightlatch.scaling.report import EndpointReport, GatewayReport
+from nightlatch.wire.report import EndpointReport, GatewayReport
 
 TRUST_DOMAIN = "nightlatch.test"
 
@@ -87,8 +87,8 @@ class StandInGateway:
 
     def _obey(self, directive):
         if directive.state == "Draining":
-            self.say(phase="Gated", epoch=directive.epoch, in_flight=0, held=0)
+            self.say(phase="Holding", epoch=directive.epoch, in_flight=0, held=0)
         elif directive.state == "Asleep":
             self.say(phase="Cold", epoch=directive.epoch)
-        elif self.says.phase == "Gated":
+        elif self.says.phase == "Holding":
             self.say(phase="Warm", epoch=0)

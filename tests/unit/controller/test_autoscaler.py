@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from nightlatch.api.endpoint import Access, EndpointSpec, InferenceEndpoint, Model, ModelSource, Runtime, Scaling
-from nightlatch.api.meta import Key, ObjectMeta
-from nightlatch.controller.autoscaler import Autoscaler
-from nightlatch.controller.gateways import FileGatewayDirectory
+from nightlatch.api.meta import NamespacedName, ObjectMeta
+from nightlatch.controller.autoscaling.autoscaler import Autoscaler
+from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.planning.workload import Workload
-from nightlatch.scaling.board import WakeBoard
-from nightlatch.scaling.report import WakeReport
-from nightlatch.workloads.processes import ProcessWorkloads
+from nightlatch.wire.report import WakeReport
+from nightlatch.workloads.processes.workloads import ProcessWorkloads
 from tests.unit.controller.stand_in_gateway import Pki, StandInGateway
 
 STAND_IN = (sys.executable, str(Path(__file__).parents[2] / "contract" / "stand_in_server.py"))
-KEY = Key("search", "minilm")
+KEY = NamespacedName("search", "minilm")
 PATIENCE = 30
 
 
@@ -55,14 +55,16 @@ class House:
         self.workloads = ProcessWorkloads(tmp_path / "workloads", read_secret, program=STAND_IN)
         self.directory = FileGatewayDirectory(announcements)
         self.changed = asyncio.Event()
-        self.board = WakeBoard(lambda _key: self.changed.set())
+        self.runtime_status = RuntimeStatus(lambda _key: self.changed.set())
         self.autoscaler = self.new_leader()
 
     def new_leader(self):
         async def material():
             return self.pki.operator
 
-        return Autoscaler(workloads=self.workloads, board=self.board, directory=self.directory, material=material)
+        return Autoscaler(
+            workloads=self.workloads, runtime_status=self.runtime_status, directory=self.directory, material=material
+        )
 
     async def ensure(self):
         await self.workloads.ensure(
@@ -82,12 +84,12 @@ class House:
         """The board's entry, once the condition holds of it."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while not holds(self.board.get(KEY)):
+                while not holds(self.runtime_status.get(KEY)):
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
             pytest.fail(f"never came; the board says {self.board.get(KEY)}, the gateways {self.gateways[0].says}")
-        return self.board.get(KEY)
+        return self.runtime_status.get(KEY)
 
     @contextlib.asynccontextmanager
     async def led(self, leader=None):
@@ -194,9 +196,9 @@ async def test_a_failed_start_is_told_to_gateways_and_tried_again(house):
     (house.model / "broken").touch()
     house.autoscaler.declare(endpoint(house.model))
     house.gateways[0].say(held=1, phase="Waking")
-    told = await house.gateways[0].until(lambda d: d.failure is not None)
-    assert told.failure.reason == "ModelServerExited"
-    assert house.board.get(KEY).failure == told.failure
+    reported = await house.gateways[0].until(lambda d: d.failure is not None)
+    assert reported.failure.reason == "ModelServerExited"
+    assert house.runtime_status.get(KEY).failure == reported.failure
     (house.model / "broken").unlink()
     runtime = await house.until(lambda r: r.state == "Awake")
     assert runtime.failure is None

@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from nightlatch import keys, pki
+from nightlatch import api_keys, pki
 from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, Key
-from nightlatch.scaling.board import EndpointRuntime
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, NamespacedName
+from nightlatch.scaling.runtime import EndpointRuntime
 from tests.unit.controller.world import (
     CLIENT,
     ENDPOINT,
@@ -20,10 +20,10 @@ from tests.unit.controller.world import (
     until,
 )
 
-KEY_SECRET = Key("search", "bot-key")
-UPSTREAM = Key("search", names.upstream_tls(ENDPOINT))
-SERVER = Key(SETTINGS.operator_namespace, names.server_tls(ENDPOINT))
-OTHER = Key("search", "other")
+KEY_SECRET = NamespacedName("search", "bot-key")
+UPSTREAM = NamespacedName("search", names.upstream_tls(ENDPOINT))
+SERVER = NamespacedName(SETTINGS.operator_namespace, names.server_tls(ENDPOINT))
+OTHER = NamespacedName("search", "other")
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ async def granted(world, endpoint=ENDPOINT):
 
     async def holds():
         data = await world.secret(KEY_SECRET)
-        digest = keys.digest(data["api-key"].decode()) if data else ""
+        digest = api_keys.digest(data["api-key"].decode()) if data else ""
         return digest if digest in (await world.digests(endpoint) or ()) else None
 
     return await until(holds)
@@ -160,7 +160,7 @@ async def test_a_deleted_endpoint_takes_everything_along(world):
         await until(world.document)
         await until(lambda: _has(world.workloads.workloads))
         await world.delete(INFERENCE_ENDPOINT, ENDPOINT)
-        for key in (SERVER, UPSTREAM, Key(SETTINGS.gateway_namespace, names.route_document(ENDPOINT))):
+        for key in (SERVER, UPSTREAM, NamespacedName(SETTINGS.gateway_namespace, names.route_document(ENDPOINT))):
             await until(lambda key=key: _gone(world, SECRET, key))
         await until(lambda: _has([not world.workloads.workloads] if not world.workloads.workloads else []))
 
@@ -205,7 +205,7 @@ async def test_what_the_board_says_reaches_the_status(world):
     async with world.running() as controller:
         document = await until(world.document)
         await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "Ready", "Unknown", "NoGateway"))
-        controller.board.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": document.sequence}))
+        controller.runtime_status.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": document.sequence}))
         await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "Ready", "True"))
         assert (await world.find(INFERENCE_ENDPOINT, ENDPOINT))["status"]["state"] == "Asleep"
 
@@ -217,15 +217,17 @@ async def test_a_client_is_ready_once_every_gateway_knows_its_key_and_stays_so(w
         await granted(world)
         sequence = (await world.document()).sequence
         await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotInForce"))
-        controller.board.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence - 1}))
+        controller.runtime_status.put(
+            ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence - 1})
+        )
         controller.enqueue(INFERENCE_CLIENT.kind, CLIENT)
         assert await _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotInForce")
-        controller.board.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence}))
+        controller.runtime_status.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence}))
         await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "True"))
 
 
 async def test_a_client_of_another_namespace_needs_to_be_let_in(world):
-    stranger = Key("other", "bot")
+    stranger = NamespacedName("other", "bot")
     await world.store.create(endpoint_object())
     await world.store.create(client_object(stranger, ENDPOINT))
     async with world.running():
@@ -247,14 +249,14 @@ async def test_a_token_issuer_says_that_it_has_no_effect_yet(world):
     }
     await world.store.create(issuer)
     async with world.running():
-        key = Key("search", "corp")
+        key = NamespacedName("search", "corp")
         await until(lambda: _is(world, TOKEN_ISSUER, key, "Accepted", "False", "NotYetSupported"))
 
 
 async def test_a_damaged_authority_stops_issuing_and_is_never_replaced(world, caplog):
     async with world.running():
         await until(lambda: _renewed(world, _own_leaves()[0], ""))
-    root = Key(SETTINGS.operator_namespace, names.ROOT_CA_SECRET)
+    root = NamespacedName(SETTINGS.operator_namespace, names.ROOT_CA_SECRET)
     found = await world.store.get(SECRET, root.namespace, root.name)
     found["data"]["tls.key"] = base64.b64encode(b"-----BEGIN PRIVATE KEY-----\nMARKER").decode()
     damaged = await world.store.replace(found)
@@ -266,14 +268,14 @@ async def test_a_damaged_authority_stops_issuing_and_is_never_replaced(world, ca
 
 
 def _issuing():
-    return Key(SETTINGS.operator_namespace, names.ISSUING_CA_SECRET)
+    return NamespacedName(SETTINGS.operator_namespace, names.ISSUING_CA_SECRET)
 
 
 def _own_leaves():
     return (
-        Key(SETTINGS.operator_namespace, names.OPERATOR_TLS_SECRET),
-        Key(SETTINGS.gateway_namespace, names.GATEWAY_CLIENT_TLS_SECRET),
-        Key(SETTINGS.gateway_namespace, names.GATEWAY_SERVER_TLS_SECRET),
+        NamespacedName(SETTINGS.operator_namespace, names.OPERATOR_TLS_SECRET),
+        NamespacedName(SETTINGS.gateway_namespace, names.GATEWAY_CLIENT_TLS_SECRET),
+        NamespacedName(SETTINGS.gateway_namespace, names.GATEWAY_SERVER_TLS_SECRET),
     )
 
 

@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from nightlatch import keys
+from nightlatch import api_keys
 from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, Key, ObjectRef
+from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName, ObjectRef
 from nightlatch.store.protocol import ConflictError, UnavailableError
 from tests.unit.controller.world import CLIENT, ENDPOINT, World, client_object, endpoint_object, until
 
-KEY_SECRET = Key("search", "bot-key")
+KEY_SECRET = NamespacedName("search", "bot-key")
 
 
 class Failing:
@@ -54,7 +54,7 @@ async def test_a_write_that_fails_is_made_later_and_not_twice(world, method, err
         await real.delete(ObjectRef(INFERENCE_CLIENT.kind, CLIENT))
         await until(lambda: _is_gone(world))
     assert failing.failed == [method] * 2
-    assert keys.parse(minted["api-key"].decode())
+    assert api_keys.parse(minted["api-key"].decode())
     assert await world.digests() == set()
 
 
@@ -69,7 +69,7 @@ async def test_reads_that_fail_at_the_start_are_repeated(world):
 
 async def test_a_defect_in_one_reconcile_shows_by_type_and_stops_nobody_else(world, caplog):
     await world.store.create(endpoint_object())
-    await world.store.create(endpoint_object(Key("search", "sick")))
+    await world.store.create(endpoint_object(NamespacedName("search", "sick")))
     ensure = world.workloads.ensure
 
     async def stumble(workload):
@@ -86,7 +86,7 @@ async def test_a_defect_in_one_reconcile_shows_by_type_and_stops_nobody_else(wor
 
 async def _granted(world):
     data = await world.secret(KEY_SECRET)
-    return data is not None and await world.digests() == {keys.digest(data["api-key"].decode())}
+    return data is not None and await world.digests() == {api_keys.digest(data["api-key"].decode())}
 
 
 async def _ready(world):

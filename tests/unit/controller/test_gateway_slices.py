@@ -1,6 +1,6 @@
 """Every gateway pod counts from the moment that it has an address until it is gone."""
 
-from nightlatch.controller.gateway_slices import members_of
+from nightlatch.controller.cluster.gateway_slices import members_of
 
 
 def piece(*endpoints: dict, port: int | None = 9443) -> dict:

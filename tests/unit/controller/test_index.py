@@ -4,21 +4,21 @@ import base64
 
 import pytest
 
-from nightlatch import keys
+from nightlatch import api_keys
 from nightlatch.api import names
-from nightlatch.api.meta import Key, ObjectRef
+from nightlatch.api.meta import NamespacedName, ObjectRef
 from nightlatch.controller.apply import secret_object
-from nightlatch.controller.index import Index, Touched
-from nightlatch.planning.actions import Child, Owner
+from nightlatch.controller.index import Index, Requeue
+from nightlatch.planning.plan import OwnedSecret, Owner
 from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
 
-OTHER = Key("search", "other")
+OTHER = NamespacedName("search", "other")
 BOT, MINILM, SECOND = (
     ObjectRef("InferenceClient", CLIENT),
     ObjectRef("InferenceEndpoint", ENDPOINT),
     ObjectRef("InferenceEndpoint", OTHER),
 )
-KEY = keys.mint(lambda size: b"k" * size)
+KEY = api_keys.mint(lambda size: b"k" * size)
 
 
 def stored(raw, generation=1, uid="uid-c"):
@@ -28,8 +28,8 @@ def stored(raw, generation=1, uid="uid-c"):
 
 def key_secret(*, name="bot-key", namespace="search", uid="uid-c", text=KEY.text):
     owner = Owner(BOT, uid, "nightlatch.dev/v1alpha1")
-    child = Child(Key(namespace, name), names.ROLE_API_KEY, owner)
-    return stored(secret_object(child, {"api-key": text.encode()}), uid="uid-s")
+    target = OwnedSecret(NamespacedName(namespace, name), names.ROLE_API_KEY, owner)
+    return stored(secret_object(target, {"api-key": text.encode()}), uid="uid-s")
 
 
 @pytest.fixture
@@ -45,19 +45,19 @@ def index():
 
 def test_the_clients_of_an_endpoint_come_with_their_digests_and_never_the_text(index):
     (view,) = index.clients_of(ENDPOINT)
-    assert [key.sha256 for key in view.keys] == [keys.digest(KEY.text)]
+    assert [key.sha256 for key in view.keys] == [api_keys.digest(KEY.text)]
     assert KEY.text not in repr(vars(index))
     assert index.clients_of(OTHER) == ()
 
 
 def test_an_endpoint_that_is_no_longer_named_is_touched_urgently(index):
-    touched = index.put(stored(client_object(CLIENT, OTHER), generation=2))
-    assert set(touched) == {Touched(BOT), Touched(MINILM, urgent=True), Touched(SECOND)}
+    requeue = index.put(stored(client_object(CLIENT, OTHER), generation=2))
+    assert set(requeue) == {Requeue(BOT), Requeue(MINILM, urgent=True), Requeue(SECOND)}
 
 
 def test_a_grant_that_only_grows_is_not_urgent(index):
-    touched = index.put(stored(client_object(CLIENT, ENDPOINT, OTHER), generation=2))
-    assert not any(each.urgent for each in touched)
+    requeue = index.put(stored(client_object(CLIENT, ENDPOINT, OTHER), generation=2))
+    assert not any(each.urgent for each in requeue)
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_a_grant_that_only_grows_is_not_urgent(index):
 def test_whatever_takes_from_a_client_is_urgent(index, changed):
     raw = client_object(CLIENT, ENDPOINT)
     raw["spec"] |= changed
-    assert Touched(MINILM, urgent=True) in index.put(stored(raw, generation=2))
+    assert Requeue(MINILM, urgent=True) in index.put(stored(raw, generation=2))
 
 
 def test_a_deleted_client_and_a_deleted_key_are_urgent(index):
-    secret = ObjectRef("Secret", Key("search", "bot-key"))
-    assert Touched(MINILM, urgent=True) in index.drop(secret)
+    secret = ObjectRef("Secret", NamespacedName("search", "bot-key"))
+    assert Requeue(MINILM, urgent=True) in index.drop(secret)
     index.put(key_secret())
-    assert Touched(MINILM, urgent=True) in index.drop(BOT)
+    assert Requeue(MINILM, urgent=True) in index.drop(BOT)
     assert index.clients_of(ENDPOINT) == ()
 
 
 def test_an_endpoint_that_lets_fewer_in_is_urgent_and_its_clients_are_told(index):
     raw = endpoint_object(ENDPOINT, access={"apiKey": {}, "allowedNamespaces": {"names": ["b"]}})
-    touched = index.put(stored(raw, generation=2, uid="uid-1"))
-    assert set(touched) == {Touched(MINILM, urgent=True), Touched(BOT)}
+    requeue = index.put(stored(raw, generation=2, uid="uid-1"))
+    assert set(requeue) == {Requeue(MINILM, urgent=True), Requeue(BOT)}
 
 
 def test_our_own_writing_of_status_calls_for_nothing(index):
@@ -97,14 +97,14 @@ def test_our_own_writing_of_status_calls_for_nothing(index):
 @pytest.mark.parametrize(
     "forged",
     [
-        {"namespace": "elsewhere", "text": keys.mint(lambda size: b"x" * size).text},
-        {"name": "another", "text": keys.mint(lambda size: b"x" * size).text},
-        {"uid": "uid-other", "text": keys.mint(lambda size: b"x" * size).text},
+        {"namespace": "elsewhere", "text": api_keys.mint(lambda size: b"x" * size).text},
+        {"name": "another", "text": api_keys.mint(lambda size: b"x" * size).text},
+        {"uid": "uid-other", "text": api_keys.mint(lambda size: b"x" * size).text},
         {"text": "not a key"},
     ],
 )
 def test_a_secret_that_only_says_it_is_the_clients_gives_no_key(index, forged):
-    index.drop(ObjectRef("Secret", Key("search", "bot-key")))
+    index.drop(ObjectRef("Secret", NamespacedName("search", "bot-key")))
     index.put(key_secret(**forged))
     assert index.clients_of(ENDPOINT)[0].keys == ()
 
@@ -118,7 +118,9 @@ def test_a_secret_without_our_annotation_touches_nobody(index):
 
 def test_endpoints_whose_names_make_one_host_are_rivals():
     index = Index(SETTINGS)
-    index.put(stored(endpoint_object(Key("c", "a.b")), uid="uid-1"))
-    assert index.rivals_of(Key("c", "a.b")) == ()
-    index.put(stored(endpoint_object(Key("b.c", "a")), uid="uid-2"))
-    assert [rival.endpoint for rival in index.rivals_of(Key("b.c", "a"))] == [Key("c", "a.b")]
+    index.put(stored(endpoint_object(NamespacedName("c", "a.b")), uid="uid-1"))
+    assert index.host_claims_of(NamespacedName("c", "a.b")) == ()
+    index.put(stored(endpoint_object(NamespacedName("b.c", "a")), uid="uid-2"))
+    assert [rival.endpoint for rival in index.host_claims_of(NamespacedName("b.c", "a"))] == [
+        NamespacedName("c", "a.b")
+    ]

@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from nightlatch.api.meta import Key, ObjectRef
+from nightlatch.api.meta import NamespacedName, ObjectRef
 from nightlatch.controller.queue import LONGEST_BACKOFF, WorkQueue
 
-A, B, C = (ObjectRef("InferenceEndpoint", Key("ns", name)) for name in "abc")
+A, B, C = (ObjectRef("InferenceEndpoint", NamespacedName("ns", name)) for name in "abc")
 
 
 class Clock:

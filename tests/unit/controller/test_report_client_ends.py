@@ -3,10 +3,10 @@
 import asyncio
 import json
 
-from nightlatch.controller.gateways import FileGatewayDirectory
-from nightlatch.controller.report_client import ReportClient
+from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.scaling.report import Directives, GatewayReport
+from nightlatch.wire.report import Directives, GatewayReport
 
 
 class Sink:
@@ -14,7 +14,7 @@ class Sink:
 
     def members(self, gateways: frozenset[str]) -> None: ...
 
-    def heard(self, gateway: str, report: GatewayReport | None) -> None: ...
+    def reported(self, gateway: str, report: GatewayReport | None) -> None: ...
 
     def directives(self) -> Directives:
         return Directives(complete=True, directives=())

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from nightlatch.api import names
-from nightlatch.api.meta import Key
-from nightlatch.controller import report_client
-from nightlatch.controller.gateways import FileGatewayDirectory
-from nightlatch.controller.report_client import ReportClient
-from nightlatch.gatekeeper import report
-from nightlatch.scaling.report import Directives
+from nightlatch.api.meta import NamespacedName
+from nightlatch.controller.autoscaling import report_client
+from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.report_client import ReportClient
+from nightlatch.gatekeeper import report_stream
+from nightlatch.wire.report import Directives
 from tests.unit.controller.stand_in_gateway import TRUST_DOMAIN, Pki, StandInGateway
 
 
@@ -22,7 +22,7 @@ class Sink:
 
     def members(self, gateways): ...
 
-    def heard(self, _gateway, report):
+    def reported(self, _gateway, report):
         self.reports.append(report)
 
     def directives(self):
@@ -33,7 +33,7 @@ class Sink:
 def certificates(monkeypatch):
     """The operator certificates that the gateway saw, one a stream."""
     seen = []
-    identity = report.peer_identity
+    identity = report_stream.peer_identity
 
     def look(context):
         certificate = context.auth_context()["x509_pem_cert"][0]
@@ -41,7 +41,7 @@ def certificates(monkeypatch):
             seen.append(certificate)
         return identity(context)
 
-    monkeypatch.setattr(report, "peer_identity", look)
+    monkeypatch.setattr(report_stream, "peer_identity", look)
     monkeypatch.setattr(report_client, "RENEWAL_LOOK", 0.05)
     return seen
 
@@ -53,7 +53,7 @@ async def test_a_renewed_certificate_is_dialled_with_and_the_gateway_never_count
     async def material():
         return operator
 
-    gateway = StandInGateway("g", Key("search", "minilm"), pki, tmp_path / "announce.json")
+    gateway = StandInGateway("g", NamespacedName("search", "minilm"), pki, tmp_path / "announce.json")
     await gateway.start()
     running = asyncio.create_task(
         ReportClient(FileGatewayDirectory({"g": tmp_path / "announce.json"}), material, sink).run()

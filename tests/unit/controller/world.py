@@ -8,17 +8,25 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from nightlatch.api import names
-from nightlatch.api.meta import API_VERSION, INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, Key, Kind, ObjectRef
+from nightlatch.api.meta import (
+    API_VERSION,
+    INFERENCE_CLIENT,
+    INFERENCE_ENDPOINT,
+    SECRET,
+    Kind,
+    NamespacedName,
+    ObjectRef,
+)
 from nightlatch.controller.controller import Controller
 from nightlatch.planning.settings import Settings
-from nightlatch.routing import document as routing
-from nightlatch.store.files import FilesStore
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
+from nightlatch.wire import route_document as routing
 from nightlatch.workloads.protocol import WorkloadError, WorkloadState
 
 SETTINGS = Settings(platform="Embedded", port=8443)
-ENDPOINT = Key("search", "minilm")
-CLIENT = Key("search", "bot")
+ENDPOINT = NamespacedName("search", "minilm")
+CLIENT = NamespacedName("search", "bot")
 
 
 class RememberedWorkloads:
@@ -72,38 +80,38 @@ class World:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def find(self, kind: Kind, key: Key):
+    async def find(self, kind: Kind, key: NamespacedName):
         try:
             return await self.store.get(kind, key.namespace, key.name)
         except NotFoundError:
             return None
 
-    async def secret(self, key: Key) -> dict[str, bytes] | None:
+    async def secret(self, key: NamespacedName) -> dict[str, bytes] | None:
         found = await self.find(SECRET, key)
         return {entry: base64.b64decode(value) for entry, value in found["data"].items()} if found else None
 
-    async def document(self, endpoint: Key = ENDPOINT):
-        data = await self.secret(Key(SETTINGS.gateway_namespace, names.route_document(endpoint)))
+    async def document(self, endpoint: NamespacedName = ENDPOINT):
+        data = await self.secret(NamespacedName(SETTINGS.gateway_namespace, names.route_document(endpoint)))
         return routing.decode(data) if data else None
 
-    async def digests(self, endpoint: Key = ENDPOINT) -> set[str] | None:
+    async def digests(self, endpoint: NamespacedName = ENDPOINT) -> set[str] | None:
         """The key hashes in the endpoint's document; None without a document."""
         found = await self.document(endpoint)
         return {grant.sha256 for grant in found.keys} if found else None
 
-    async def condition(self, kind: Kind, key: Key, condition: str) -> tuple[str, str]:
+    async def condition(self, kind: Kind, key: NamespacedName, condition: str) -> tuple[str, str]:
         """Status and reason."""
         found = await self.find(kind, key)
         listed = (found or {}).get("status", {}).get("conditions", [])
         return next(((each["status"], each["reason"]) for each in listed if each["type"] == condition), ("", ""))
 
-    async def update(self, kind: Kind, key: Key, change) -> None:
+    async def update(self, kind: Kind, key: NamespacedName, change) -> None:
         found = await self.store.get(kind, key.namespace, key.name)
         change(found["spec"])
         del found["metadata"]["resourceVersion"]
         await self.store.replace(found)
 
-    async def delete(self, kind: Kind, key: Key) -> None:
+    async def delete(self, kind: Kind, key: NamespacedName) -> None:
         await self.store.delete(ObjectRef(kind.kind, key))
 
 
@@ -115,16 +123,16 @@ async def until(condition, timeout=20.0):
         return found
 
 
-def endpoint_object(key: Key = ENDPOINT, **spec) -> dict:
+def endpoint_object(key: NamespacedName = ENDPOINT, **spec) -> dict:
     base = {"model": {"source": {"path": "/models/minilm"}}, "access": {"apiKey": {}}}
     return _object(INFERENCE_ENDPOINT, key, {**base, **spec})
 
 
-def client_object(key: Key = CLIENT, *endpoints: Key, **spec) -> dict:
+def client_object(key: NamespacedName = CLIENT, *endpoints: NamespacedName, **spec) -> dict:
     named = [{"name": each.name, "namespace": each.namespace} for each in endpoints]
     return _object(INFERENCE_CLIENT, key, {"endpoints": named, "apiKey": {}, **spec})
 
 
-def _object(kind: Kind, key: Key, spec: dict) -> dict:
+def _object(kind: Kind, key: NamespacedName, spec: dict) -> dict:
     metadata = {"name": key.name, "namespace": key.namespace}
     return {"apiVersion": API_VERSION, "kind": kind.kind, "metadata": metadata, "spec": spec}

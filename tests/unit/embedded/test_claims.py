@@ -2,9 +2,9 @@
 
 import pytest
 
-from nightlatch.embedded.claims import bound, parse_claims
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.manifests import read
+from nightlatch.embedded.manifests.claims import bound, parse_claims
+from nightlatch.embedded.manifests.documents import read
 
 ENDPOINT = """
 apiVersion: nightlatch.dev/v1alpha1

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.manifests import Document, Problem, expand, parse, read
+from nightlatch.embedded.manifests.documents import Document, Problem, expand, parse, read
 
 GOOD = """
 apiVersion: nightlatch.dev/v1alpha1

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from nightlatch.api import names
-from nightlatch.api.meta import SECRET, Key, ObjectRef
-from nightlatch.gatekeeper.documents import UNREADABLE, Changed, Documents
-from nightlatch.routing.document import RouteDocument, encode
-from nightlatch.store.files import FilesStore
+from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
+from nightlatch.gatekeeper.documents import UNREADABLE, DocumentChanges, Documents
+from nightlatch.store.files.store import FilesStore
+from nightlatch.wire.route_document import RouteDocument, encode
 
 NAMESPACE = "nightlatch-gateway"
-KEY = Key("search", "minilm")
+KEY = NamespacedName("search", "minilm")
 DOCUMENT = RouteDocument(
     endpoint=KEY,
     uid="u",
@@ -57,7 +57,7 @@ def store(tmp_path):
 
 @pytest.fixture
 async def documents(store):
-    news: list[Changed] = []
+    news: list[DocumentChanges] = []
     documents = Documents(store, NAMESPACE, news.append, time.monotonic)
     await store.create(secret(DOCUMENT))
     await documents.load()
@@ -71,7 +71,7 @@ async def test_changes_and_deletions_follow_the_store(store, documents) -> None:
     assert documents.routes == {KEY: DOCUMENT}
     await store.replace(secret(replace(DOCUMENT, sequence=2)))
     await eventually(lambda: documents.routes[KEY].sequence == 2)
-    await store.delete(ObjectRef("Secret", Key(NAMESPACE, names.route_document(KEY))))
+    await store.delete(ObjectRef("Secret", NamespacedName(NAMESPACE, names.route_document(KEY))))
     await eventually(lambda: not documents.routes)
 
 
@@ -94,14 +94,14 @@ async def test_an_unreadable_document_denies_and_a_good_one_restores(store, docu
 
 async def test_a_document_in_another_endpoints_secret_is_not_taken(store, documents) -> None:
     stolen = secret(replace(DOCUMENT, hosts=("evil.localhost",)))
-    stolen["metadata"]["name"] = names.route_document(Key("evil", "x"))
+    stolen["metadata"]["name"] = names.route_document(NamespacedName("evil", "x"))
     await store.create(stolen)
     await eventually(lambda: documents.unreadable)
     assert documents.routes == {KEY: DOCUMENT}
 
 
 async def test_secrets_without_our_label_are_none_of_our_business(store, documents) -> None:
-    foreign = secret(replace(DOCUMENT, endpoint=Key("search", "other")))
+    foreign = secret(replace(DOCUMENT, endpoint=NamespacedName("search", "other")))
     foreign["metadata"]["labels"] = {}
     await store.create(foreign)
     await store.replace(secret(replace(DOCUMENT, sequence=2)))

@@ -6,15 +6,15 @@ import orjson
 import pytest
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
 
-from nightlatch.api.meta import Key
-from nightlatch.gatekeeper import answers
-from nightlatch.gatekeeper.authorization import asked_timeout
-from nightlatch.gatekeeper.config import ConfigError, parse_config
-from nightlatch.gatekeeper.hold import Refused
+from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.hold import answers
+from nightlatch.gatekeeper.hold.hold_service import asked_timeout
+from nightlatch.gatekeeper.hold.revocation import takes_away
+from nightlatch.gatekeeper.hold.waiting_room import Refused
+from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
 from nightlatch.gatekeeper.load import LoadReports
-from nightlatch.gatekeeper.revocation import takes_away
-from nightlatch.gatekeeper.timing import WakeTimer
-from nightlatch.routing.document import KeyGrant
+from nightlatch.gatekeeper.process.config import ConfigError, parse_config
+from nightlatch.wire.route_document import KeyGrant
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
 REFUSED = Refused(503, "WakeTimeout", "too late", 10)
@@ -114,7 +114,7 @@ async def test_load_is_unknown_before_the_first_report_and_after_envoy_went() ->
 
 
 def test_revocations_are_told_from_other_changes() -> None:
-    grant = KeyGrant("0" * 64, Key("search", "bot"), "k", ("infer", "metadata"), not_after=100)
+    grant = KeyGrant("0" * 64, NamespacedName("search", "bot"), "k", ("infer", "metadata"), not_after=100)
     before = replace(DOCUMENT, keys=(grant,))
     assert not takes_away(before, replace(before, sequence=2, request_timeout=1.0))
     assert not takes_away(before, replace(before, keys=(grant, replace(grant, sha256="1" * 64))))

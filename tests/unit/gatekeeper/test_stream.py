@@ -4,8 +4,8 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.wrappers_pb2 import StringValue
 
-from nightlatch.gatekeeper.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, Resources
-from nightlatch.gatekeeper.stream import MAX_UNKNOWN, Stream
+from nightlatch.gatekeeper.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, Resources
+from nightlatch.gatekeeper.xds.stream import MAX_UNKNOWN, Stream
 
 
 def packed(text: str) -> AnyMessage:

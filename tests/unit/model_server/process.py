@@ -26,7 +26,7 @@ _ADMIN = httpx.Client(timeout=10)
 """One for all: a client of its own for each probe costs more CPU (its TLS context) than the server's answer."""
 
 
-class Authority:
+class CertificateAuthority:
     """A CA of the test's own."""
 
     def __init__(self, name: str = "test CA") -> None:
@@ -67,7 +67,7 @@ class Pki:
     """A CA, the server's files and the gateway's, in one directory."""
 
     directory: Path
-    authority: Authority = field(default_factory=Authority)
+    authority: CertificateAuthority = field(default_factory=CertificateAuthority)
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

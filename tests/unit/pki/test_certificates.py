@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nightlatch.pki import (
-    Holding,
     LeafRequest,
     PkiError,
+    PolicyInput,
     authority_material,
-    first_finding,
+    first_violation,
     issue_leaf,
     new_issuing,
     new_root,
@@ -178,9 +178,9 @@ def test_renew_before_counts_only_within_the_leafs_life(issuing):
     assert renew_at(leaf, timedelta(days=30)) == renew_at(leaf)
 
 
-def holding(issuing, now=NOW, request=SERVER, **changes):
+def inputs(issuing, now=NOW, request=SERVER, **changes):
     leaf = leaf_of(issue_leaf(issuing, SERVER, now=NOW))
-    return replace(Holding(request, leaf, issuing.key_id, now), **changes)
+    return replace(PolicyInput(request, leaf, issuing.key_id, now), **changes)
 
 
 @pytest.mark.parametrize(
@@ -197,17 +197,17 @@ def holding(issuing, now=NOW, request=SERVER, **changes):
     ],
 )
 def test_the_first_reason_to_issue_anew_is_found(issuing, changes, reason, usable):
-    finding = first_finding(holding(issuing, **changes))
-    assert (finding.reason, finding.usable) == (reason, usable)
+    violation = first_violation(inputs(issuing, **changes))
+    assert (violation.reason, violation.usable) == (reason, usable)
 
 
 def test_a_leaf_that_is_right_and_young_is_left_alone(issuing):
-    assert first_finding(holding(issuing, now=NOW + timedelta(hours=12))) is None
+    assert first_violation(inputs(issuing, now=NOW + timedelta(hours=12))) is None
 
 
 def test_a_key_that_is_not_the_leafs_own_is_found(issuing):
-    held = holding(issuing)
-    assert first_finding(replace(held, leaf=replace(held.leaf, key_matches=False))).reason == "KeyMismatch"
+    held = inputs(issuing)
+    assert first_violation(replace(held, leaf=replace(held.leaf, key_matches=False))).reason == "KeyMismatch"
 
 
 @pytest.mark.parametrize("seconds", [10, 20, 120, 600, 86400])

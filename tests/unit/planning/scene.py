@@ -3,24 +3,24 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from nightlatch import keys, pki
+from nightlatch import api_keys, pki
 from nightlatch.api import names
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.apply import secret_object
 from nightlatch.pki import LeafRequest
-from nightlatch.planning.actions import Child, Owner
-from nightlatch.planning.observed import AuthorityView, ClientView, LiveKey, Observed, ObservedClient, view_secret
-from nightlatch.planning.plan import owner_of
-from nightlatch.planning.reading import read_client, read_endpoint
-from nightlatch.planning.server_leaf import server_leaf
+from nightlatch.planning.endpoint.certificates import server_leaf, upstream_leaf
+from nightlatch.planning.endpoint.plan import owner_of
+from nightlatch.planning.inputs import CAView, ClientView, LiveKey, Observed, ObservedClient
+from nightlatch.planning.parsed import read_client, read_endpoint
+from nightlatch.planning.plan import OwnedSecret, Owner
+from nightlatch.planning.secrets import view_secret
 from nightlatch.planning.settings import Settings
-from nightlatch.planning.upstream_leaf import upstream_leaf
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(platform="Embedded", port=8443)
 ISSUING = pki.new_issuing(pki.new_root(now=NOW), now=NOW)
-AUTHORITY = AuthorityView(ISSUING.key_id, ISSUING.trust_pem)
-KEY = keys.mint(lambda size: b"k" * size)
+AUTHORITY = CAView(ISSUING.key_id, ISSUING.trust_pem)
+KEY = api_keys.mint(lambda size: b"k" * size)
 
 
 def endpoint(*, name="minilm", namespace="search", uid="uid-e", generation=1, created="2026-01-01T00:00:00Z", **spec):
@@ -50,26 +50,26 @@ def _raw(kind, name, namespace, uid, generation, created, spec):
 
 def held(subject=None, key=KEY):
     """A client with a live key."""
-    parsed = keys.parse(key.text)
+    parsed = api_keys.parse(key.text)
     return ClientView(subject or client(), (LiveKey(parsed.key_id, parsed.sha256, "2026-01-01T00:00:00Z"),))
 
 
-def found(child: Child, data, *, version="1", uid="uid-s"):
+def found(target: OwnedSecret, data, *, version="1", uid="uid-s"):
     """A Secret as it is read back after it was applied."""
-    raw = secret_object(child, data)
+    raw = secret_object(target, data)
     raw["metadata"] |= {"uid": uid, "resourceVersion": version, "creationTimestamp": "2026-01-01T00:00:00Z"}
     return view_secret(raw)
 
 
-def foreign(key: Key):
+def foreign(key: NamespacedName):
     return view_secret(
         {"metadata": {"name": key.name, "namespace": key.namespace, "uid": "x", "resourceVersion": "1"}, "data": {}}
     )
 
 
 def leaf_secret(wanted, *, now=NOW, request: LeafRequest | None = None, owner: Owner | None = None):
-    child = Child(wanted.key, wanted.role, owner or wanted.owner, "kubernetes.io/tls")
-    return found(child, pki.issue_leaf(ISSUING, request or wanted.request, now=now).secret_data())
+    target = OwnedSecret(wanted.key, wanted.role, owner or wanted.owner, "kubernetes.io/tls")
+    return found(target, pki.issue_leaf(ISSUING, request or wanted.request, now=now).secret_data())
 
 
 def issued(subject, *, now=NOW, **changes) -> Observed:
@@ -77,7 +77,7 @@ def issued(subject, *, now=NOW, **changes) -> Observed:
     owner = owner_of(subject)
     observed = Observed(
         settings=SETTINGS,
-        authority=AUTHORITY,
+        issuing_ca=AUTHORITY,
         server_tls=leaf_secret(server_leaf(SETTINGS, subject.key, owner, subject.spec.tls), now=now),
         upstream_tls=leaf_secret(upstream_leaf(SETTINGS, subject.key, owner), now=now),
     )
@@ -86,9 +86,11 @@ def issued(subject, *, now=NOW, **changes) -> Observed:
 
 def key_secret(subject, *, data=None, name=None, role=names.ROLE_API_KEY):
     owner = Owner(subject.ref, subject.metadata.uid, "nightlatch.dev/v1alpha1")
-    child = Child(Key(subject.key.namespace, name or names.api_key(subject.key)), role, owner)
-    return found(child, data or {"api-key": KEY.text.encode()})
+    target = OwnedSecret(NamespacedName(subject.key.namespace, name or names.api_key(subject.key)), role, owner)
+    return found(target, data or {"api-key": KEY.text.encode()})
 
 
 def observed_client(**changes) -> ObservedClient:
-    return replace(ObservedClient(SETTINGS, AUTHORITY, endpoints={Key("search", "minilm"): endpoint()}), **changes)
+    return replace(
+        ObservedClient(SETTINGS, AUTHORITY, endpoints={NamespacedName("search", "minilm"): endpoint()}), **changes
+    )

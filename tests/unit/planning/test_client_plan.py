@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from nightlatch.api.meta import Key
-from nightlatch.planning.actions import MergeSecret, MintKey
-from nightlatch.planning.client_plan import plan_client
+from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.client.plan import plan_client
+from nightlatch.planning.plan import MergeSecret, MintKey
 from tests.unit.planning.scene import AUTHORITY, KEY, NOW, client, endpoint, foreign, key_secret, observed_client
 
 COMPLETE = {
@@ -25,13 +25,13 @@ def conditions(subject, observed):
 def test_a_new_client_gets_a_key_with_url_and_ca():
     (action,) = plan_client(client(), observed_client(), NOW).apply
     assert isinstance(action, MintKey)
-    assert action.child.key == Key("search", "bot-key")
+    assert action.target.key == NamespacedName("search", "bot-key")
     assert action.data == {entry: value for entry, value in COMPLETE.items() if entry != "api-key"}
 
 
 def test_the_secrets_name_is_the_users_to_choose():
     (action,) = plan_client(client(apiKey={"secretName": "mine"}), observed_client(), NOW).apply
-    assert action.child.key == Key("search", "mine")
+    assert action.target.key == NamespacedName("search", "mine")
 
 
 def test_a_complete_secret_is_left_alone_and_told_by_id_only():
@@ -57,9 +57,9 @@ def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(ent
 @pytest.mark.parametrize(
     ("subject", "changes", "condition", "reason"),
     [
-        (client(), {"secret": foreign(Key("search", "bot-key"))}, "CredentialsReady", "SecretConflict"),
+        (client(), {"secret": foreign(NamespacedName("search", "bot-key"))}, "CredentialsReady", "SecretConflict"),
         (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})}, "CredentialsReady", "KeyUnreadable"),
-        (client(), {"authority": None}, "CredentialsReady", "AuthorityPending"),
+        (client(), {"issuing_ca": None}, "CredentialsReady", "AuthorityPending"),
         (client(), {}, "CredentialsReady", "KeyPending"),
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
         (client(suspended=True), {}, "EndpointsGranted", "Suspended"),
@@ -83,10 +83,10 @@ def test_every_problem_has_a_reason_of_its_own_and_ready_follows(subject, change
 @pytest.mark.parametrize(
     ("subject", "changes"),
     [
-        (client(), {"secret": foreign(Key("search", "bot-key"))}),
-        (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})} | {"authority": None}),
+        (client(), {"secret": foreign(NamespacedName("search", "bot-key"))}),
+        (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})} | {"issuing_ca": None}),
         (client(apiKey={"rotateEvery": "30d"}), {}),
-        (client(), {"authority": None}),
+        (client(), {"issuing_ca": None}),
     ],
 )
 def test_no_key_is_minted_over_anything_or_for_what_is_not_accepted(subject, changes):
@@ -111,7 +111,7 @@ def test_after_a_change_of_name_the_old_secret_goes_once_the_new_one_has_its_key
     ]
 
 
-MINILM = Key("search", "minilm")
+MINILM = NamespacedName("search", "minilm")
 
 
 @pytest.mark.parametrize("where", ["missing", "behind"])

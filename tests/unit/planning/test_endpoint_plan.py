@@ -6,13 +6,13 @@ from datetime import timedelta
 import pytest
 
 from nightlatch.api import names
-from nightlatch.api.meta import Key
-from nightlatch.planning.actions import EnsureWorkload, IssueLeaf, PutSecret
-from nightlatch.planning.observed import AuthorityView, Rival
-from nightlatch.planning.plan import plan
-from nightlatch.routing import document as routing
-from nightlatch.scaling.board import EndpointRuntime
-from nightlatch.scaling.report import WakeFailure, WakeReport
+from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.endpoint.plan import plan
+from nightlatch.planning.inputs import CAView, HostClaim
+from nightlatch.planning.plan import EnsureWorkload, IssueLeaf, PutSecret
+from nightlatch.scaling.runtime import EndpointRuntime
+from nightlatch.wire import route_document as routing
+from nightlatch.wire.report import WakeFailure, WakeReport
 from tests.unit.planning.scene import (
     AUTHORITY,
     NOW,
@@ -25,7 +25,7 @@ from tests.unit.planning.scene import (
     issued,
 )
 
-DOCUMENT = Key(SETTINGS.gateway_namespace, names.route_document(Key("search", "minilm")))
+DOCUMENT = NamespacedName(SETTINGS.gateway_namespace, names.route_document(NamespacedName("search", "minilm")))
 
 
 def kinds(planned):
@@ -39,7 +39,7 @@ def put_of(planned):
 def documented(subject, observed, now=NOW):
     """Observed once the planned document is there."""
     action = put_of(plan(subject, observed, now))
-    return replace(observed, document=found(action.child, action.data, version="7"))
+    return replace(observed, document=found(action.target, action.data, version="7"))
 
 
 def document_in(planned):
@@ -169,10 +169,10 @@ def test_what_was_never_accepted_gets_nothing_made():
 
 def test_of_two_endpoints_that_claim_a_host_the_older_has_it():
     subject = endpoint(created="2026-01-02T00:00:00Z")
-    rival = Rival(Key("search", "first"), "2026-01-01T00:00:00Z", "uid-r", ("minilm.search.localhost",))
-    assert conditions(subject, issued(subject, rivals=(rival,)))["Accepted"][:2] == ("False", "HostConflict")
-    younger = replace(rival, created_at="2026-01-03T00:00:00Z")
-    assert conditions(subject, issued(subject, rivals=(younger,)))["Accepted"][0] == "True"
+    claim = HostClaim(NamespacedName("search", "first"), "2026-01-01T00:00:00Z", "uid-r", ("minilm.search.localhost",))
+    assert conditions(subject, issued(subject, host_claims=(claim,)))["Accepted"][:2] == ("False", "HostConflict")
+    younger = replace(claim, created_at="2026-01-03T00:00:00Z")
+    assert conditions(subject, issued(subject, host_claims=(younger,)))["Accepted"][0] == "True"
 
 
 @pytest.mark.parametrize("part", ["server_tls", "upstream_tls", "document"])
@@ -182,7 +182,7 @@ def test_a_secret_that_is_not_ours_is_kept_away_from(part):
     stranger = foreign(DOCUMENT if part == "document" else getattr(observed, part).key)
     observed = replace(observed, **{part: stranger})
     planned = plan(subject, observed, NOW)
-    assert stranger.key not in [action.child.key for action in planned.apply if not isinstance(action, EnsureWorkload)]
+    assert stranger.key not in [action.target.key for action in planned.apply if not isinstance(action, EnsureWorkload)]
     assert planned.delete == ()
     said = conditions(subject, observed)["Programmed" if part == "document" else "CertificatesReady"]
     assert said[:2] == ("False", "SecretConflict")
@@ -219,13 +219,13 @@ def test_an_expired_certificate_shows_and_never_takes_the_document_away():
 
 def test_a_new_authority_brings_new_leaves():
     subject = endpoint()
-    observed = issued(subject, authority=AuthorityView("00", AUTHORITY.trust_pem))
+    observed = issued(subject, issuing_ca=CAView("00", AUTHORITY.trust_pem))
     assert kinds(plan(subject, observed, NOW)).count("IssueLeaf") == 2
 
 
 def test_without_an_authority_nothing_is_issued_and_the_condition_says_so():
     subject = endpoint()
-    observed = issued(subject, authority=None, server_tls=None, upstream_tls=None)
+    observed = issued(subject, issuing_ca=None, server_tls=None, upstream_tls=None)
     assert plan(subject, observed, NOW).apply == ()
     assert conditions(subject, observed)["CertificatesReady"][:2] == ("False", "AuthorityPending")
 

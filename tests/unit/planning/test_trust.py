@@ -1,11 +1,11 @@
 """Callers in a cluster find the CA in a ConfigMap; on a laptop it lies beside their key."""
 
-from nightlatch.planning.actions import PublishTrust
-from nightlatch.planning.observed import AuthorityView
+from nightlatch.planning.inputs import CAView
+from nightlatch.planning.plan import PublishTrust
 from nightlatch.planning.settings import Settings
 from nightlatch.planning.trust import publish_trust
 
-AUTHORITY = AuthorityView("key-id", b"PEM")
+AUTHORITY = CAView("key-id", b"PEM")
 
 
 def test_a_cluster_publishes_the_bundle_in_the_namespace():

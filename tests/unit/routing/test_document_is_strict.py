@@ -5,9 +5,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
-from nightlatch.routing.document import (
+from nightlatch.wire.route_document import (
     DOCUMENT_JSON,
     TLS_KEY,
     DocumentError,
@@ -21,13 +21,15 @@ from nightlatch.routing.document import (
 
 PEM = "-----BEGIN CERTIFICATE-----\n"
 DOCUMENT = RouteDocument(
-    endpoint=Key("search", "minilm"),
+    endpoint=NamespacedName("search", "minilm"),
     uid="0b5c",
     sequence=7,
     hosts=("minilm.search.localhost",),
     operations=operations_for(None, "minilm"),
     upstream_identity="spiffe://nightlatch.local/ns/search/ie/minilm",
-    keys=(KeyGrant("a" * 64, Key("search", "bot"), "0123456789ab", ("infer", "metadata"), "default", 1, None),),
+    keys=(
+        KeyGrant("a" * 64, NamespacedName("search", "bot"), "0123456789ab", ("infer", "metadata"), "default", 1, None),
+    ),
     rate_tiers={"default": RateTier(10, 1.0, 20)},
     server_certificate=PEM,
     server_private_key=PEM,

@@ -2,20 +2,20 @@
 
 from dataclasses import replace
 
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
-from nightlatch.routing.document import KeyGrant, RouteDocument
-from nightlatch.routing.ir import BrokenDocument, CertificateIR, EndpointGate, GatewaySettings
+from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import host_conflicts, translate
 from nightlatch.routing.xds import changes, snapshot
 from nightlatch.routing.xds_filters import http_filters
 from nightlatch.routing.xds_types import ASSIGNMENT, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
+from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 SETTINGS = GatewaySettings("127.0.0.1", 1, CertificateIR("c", "k"), CertificateIR("c", "k"))
 
 
 def document(name, **changed):
-    key = Key("search", name)
+    key = NamespacedName("search", name)
     members = {
         "endpoint": key,
         "uid": "u",
@@ -23,7 +23,7 @@ def document(name, **changed):
         "hosts": (f"{name}.search.localhost",),
         "operations": operations_for("OpenAI", name),
         "upstream_identity": f"spiffe://nightlatch.local/ns/search/ie/{name}",
-        "keys": (KeyGrant("a" * 64, Key("search", "bot"), "id", ("infer",)),),
+        "keys": (KeyGrant("a" * 64, NamespacedName("search", "bot"), "id", ("infer",)),),
         "server_certificate": "c",
         "server_private_key": "k",
         "upstream_ca": "ca",
@@ -34,14 +34,14 @@ def document(name, **changed):
 def states(*steps):
     """A snapshot for each (documents, gates), each on top of the one before."""
     ir, built = None, None
-    for documents, gates in steps:
-        ir = translate(documents, gates, SETTINGS, ir)
+    for documents, serving in steps:
+        ir = translate(documents, serving, SETTINGS, ir)
         built = snapshot(ir, built)
         yield built
 
 
 A, B = document("a"), document("b")
-WARM = EndpointGate(on=False, addresses=(("127.0.0.1", 4000),))
+WARM = Serving(hold=False, addresses=(("127.0.0.1", 4000),))
 
 
 def changed_between(first, second):
@@ -58,7 +58,7 @@ def test_an_equal_document_that_was_read_anew_changes_nothing():
 
 
 def test_the_gate_is_in_the_route_configuration_and_the_addresses_in_the_assignment():
-    gated = replace(WARM, on=True)
+    gated = replace(WARM, hold=True)
     assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: gated})) == {ROUTES: {"search/a"}}
     moved = replace(WARM, addresses=(("127.0.0.1", 4001),))
     assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: moved})) == {ASSIGNMENT: {"search/a"}}
@@ -117,14 +117,14 @@ def test_an_endpoint_that_lost_its_host_gets_it_when_the_older_one_goes():
 
 
 def test_an_unreadable_document_has_hosts_and_no_cluster():
-    (built,) = states(([BrokenDocument(Key("search", "x"), "DocumentUnreadable", ("x.example",))], {}))
+    (built,) = states(([BrokenDocument(NamespacedName("search", "x"), "DocumentUnreadable", ("x.example",))], {}))
     assert set(built[SCOPE]) == {"x.example"}
     assert built[CLUSTER] == {}
     assert "x.example" in built[SECRET]
 
 
 def test_an_endpoint_without_a_gate_is_cold():
-    assert translate([A], {}, SETTINGS).endpoints[0].gate.on
+    assert translate([A], {}, SETTINGS).endpoints[0].serving.hold
 
 
 def test_a_certificate_is_found_by_its_host_in_any_case():

@@ -3,24 +3,11 @@
 import orjson
 import pytest
 
-from nightlatch.api.meta import Key
-from nightlatch.scaling.report import (
-    Directive,
-    Directives,
-    EndpointReport,
-    GatewayReport,
-    WakeFailure,
-    WakeReport,
-)
-from nightlatch.scaling.report_codec import (
-    ReportError,
-    decode_directives,
-    decode_report,
-    encode_directives,
-    encode_report,
-)
+from nightlatch.api.meta import NamespacedName
+from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
+from nightlatch.wire.report_codec import ReportError, decode_directives, decode_report, encode_directives, encode_report
 
-KEY = Key("search", "minilm")
+KEY = NamespacedName("search", "minilm")
 REPORT = GatewayReport(
     gateway="gw-0",
     serving=True,
@@ -29,7 +16,7 @@ REPORT = GatewayReport(
         EndpointReport(
             KEY,
             applied=0,
-            phase="Gated",
+            phase="Holding",
             in_flight=None,
             issued=0,
             held=2,

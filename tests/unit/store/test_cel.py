@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightlatch.store.cel import holds, violations
+from nightlatch.store.admission.cel import holds, violations
 
 
 def test_a_reserved_word_is_written_as_the_api_server_demands() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, Key, ObjectRef
-from nightlatch.store.files import FilesStore
-from nightlatch.store.object_files import DamagedObjectError
+from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, NamespacedName, ObjectRef
+from nightlatch.store.files.object_files import DamagedObjectError
+from nightlatch.store.files.state_directory import StateDirectoryError
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import ExpiredError, InvalidError, StoreError, UnavailableError
-from nightlatch.store.state_directory import StateDirectoryError
 from tests.contract.store_contract import Follower, endpoint, secret
 from tests.unit.store.test_killed_writer import FORK
 
@@ -265,7 +265,7 @@ async def test_a_killed_writer_blocks_no_other(tmp_path: Path) -> None:
     holder.kill()
     await holder.wait()
     await writing
-    assert Key.of(await store.get(SECRET, "ns", "key")) == Key("ns", "key")
+    assert NamespacedName.of(await store.get(SECRET, "ns", "key")) == NamespacedName("ns", "key")
 
 
 async def test_changes_that_came_together_are_one_event_and_the_first_is_an_addition(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch.api.meta import SECRET, Key, ObjectRef, RawObject
-from nightlatch.store.files import FilesStore
-from nightlatch.store.journal import Change, Journal
+from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef, RawObject
+from nightlatch.store.files.journal import Change, Journal
+from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import WatchEvent
 
 FORK = multiprocessing.get_context("fork")
@@ -59,7 +59,7 @@ def after_the_line() -> None:
 VERBS: dict[str, Callable[[FilesStore], object]] = {
     "Added": lambda store: store.create(named("new", data={"a": "YQ=="})),
     "Modified": lambda store: store.replace(named("old", data={"a": "YQ=="})),
-    "Deleted": lambda store: store.delete(ObjectRef(SECRET.kind, Key("ns", "old"))),
+    "Deleted": lambda store: store.delete(ObjectRef(SECRET.kind, NamespacedName("ns", "old"))),
 }
 
 
@@ -132,7 +132,7 @@ async def write_forever(directory: Path) -> None:
         created = await store.create(named(name))
         await store.replace({**created, "data": {"n": "YQ=="}})
         if number % 2:
-            await store.delete(ObjectRef(SECRET.kind, Key("ns", name)))
+            await store.delete(ObjectRef(SECRET.kind, NamespacedName("ns", name)))
 
 
 def test_a_writer_killed_at_any_moment_leaves_agreement(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import gc
 
 import pytest
 
-from nightlatch.store.merging import merge
+from nightlatch.store.kubernetes.merging import merge
 
 
 class Stream:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from nightlatch.store.admission.schema import admitted
 from nightlatch.store.protocol import InvalidError
-from nightlatch.store.schema import admitted
 from tests.contract.store_contract import endpoint
 
 

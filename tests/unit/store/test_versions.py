@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightlatch.store.versions import join, split
+from nightlatch.store.kubernetes.versions import join, split
 
 
 @pytest.mark.parametrize("parts", [["7"], ["7", "12"], ["", "0", "18446744073709551615"]])

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from nightlatch.api.names import ANNOTATION_APPLIED
-from nightlatch.workloads.drift import is_as_applied, stamped
+from nightlatch.workloads.kubernetes.drift import is_as_applied, stamped
 
 WANTED = {
     "apiVersion": "networking.k8s.io/v1",

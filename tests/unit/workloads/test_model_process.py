@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from nightlatch.api.endpoint import EnvVar, ModelSource, Runtime
-from nightlatch.api.meta import Key
+from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.workload import Workload
-from nightlatch.workloads.model_process import LONGEST_MESSAGE, cause_of_end, launch
-from nightlatch.workloads.process_files import EndpointFiles
+from nightlatch.workloads.processes.files import EndpointFiles
+from nightlatch.workloads.processes.model_process import LONGEST_MESSAGE, cause_of_end, launch
 
-KEY = Key("search", "minilm")
+KEY = NamespacedName("search", "minilm")
 
 
 def workload(digest=None, **runtime):

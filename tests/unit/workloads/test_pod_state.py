@@ -2,7 +2,7 @@
 
 import pytest
 
-from nightlatch.workloads.pod_state import cause, replica
+from nightlatch.workloads.kubernetes.pod_state import cause, replica
 
 
 def pod(*, conditions=(), containers=(), deleting=False, ip="10.0.0.7") -> dict:

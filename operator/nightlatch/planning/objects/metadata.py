@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from nightlatch.api.meta import INFERENCE_ENDPOINT, Key
+from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName
 from nightlatch.api.names import LABEL_ENDPOINT
 from nightlatch.planning.workload import Workload
 
@@ -10,12 +10,12 @@ MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGER = "nightlatch"
 
 
-def selector(endpoint: Key) -> dict[str, str]:
+def selector(endpoint: NamespacedName) -> dict[str, str]:
     """Labels that every pod of the endpoint carries, and no other pod of its namespace."""
     return {LABEL_ENDPOINT: endpoint.name}
 
 
-def labels(endpoint: Key) -> dict[str, str]:
+def labels(endpoint: NamespacedName) -> dict[str, str]:
     """Labels of every object of the endpoint."""
     return {
         "app.kubernetes.io/name": "model-server",

@@ -1,0 +1,197 @@
+"""The CustomResourceDefinitions, generated from the models.
+
+`python -m nightlatch.api.crd.generate DIR` writes them, `--check DIR` fails where the files say something else.
+"""
+
+import argparse
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from nightlatch.api.client import InferenceClient
+from nightlatch.api.crd.schema import Schema, structural
+from nightlatch.api.endpoint import InferenceEndpoint
+from nightlatch.api.issuer import TokenIssuer
+from nightlatch.api.meta import GROUP, INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, VERSION, Kind, RawObject
+
+HEADER = "# Generated from operator/nightlatch/api by `make generate`. Change the models, not this file.\n"
+
+# A Service takes 63 characters, and `-pods` follows the endpoint's name in one.
+NAME_SCHEMA: Schema = {"type": "string", "maxLength": 58, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What the CRD of one kind holds besides its schema. A column is (name, type, JSONPath, priority)."""
+
+    kind: Kind
+    model: type[BaseModel]
+    short_name: str
+    columns: tuple[tuple[str, str, str, int], ...]
+
+
+_READY = ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0)
+_REASON = ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0)
+_AGE = ("Age", "date", ".metadata.creationTimestamp", 0)
+
+RESOURCES = (
+    Resource(
+        INFERENCE_ENDPOINT,
+        InferenceEndpoint,
+        "ie",
+        (
+            ("URL", "string", ".status.url", 0),
+            _READY,
+            ("State", "string", ".status.state", 0),
+            ("Replicas", "integer", ".status.replicas", 0),
+            _REASON,
+            _AGE,
+            ("Access", "string", ".status.access", 1),
+            ("CertExpiry", "date", ".status.certificates[?(@.role=='server')].notAfter", 1),
+        ),
+    ),
+    Resource(
+        INFERENCE_CLIENT,
+        InferenceClient,
+        "ic",
+        (
+            _READY,
+            _REASON,
+            ("Suspended", "boolean", ".spec.suspended", 0),
+            _AGE,
+            ("CertExpiry", "date", ".status.certificate.notAfter", 1),
+        ),
+    ),
+    Resource(
+        TOKEN_ISSUER,
+        TokenIssuer,
+        "ti",
+        (
+            ("Issuer", "string", ".spec.issuer", 0),
+            _READY,
+            _REASON,
+            _AGE,
+        ),
+    ),
+)
+
+
+@functools.cache
+def schema_of(kind: Kind) -> Schema:
+    """The schema the CRD of `kind` carries. Shared: do not change it. Raises StopIteration for a kind not ours."""
+    return _schema(next(resource for resource in RESOURCES if resource.kind == kind).model)
+
+
+def _schema(model: type[BaseModel]) -> Schema:
+    return {
+        "type": "object",
+        "description": model.__doc__,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object", "properties": {"name": NAME_SCHEMA}},
+            "spec": structural(_model_of(model, "spec")),
+            "status": structural(_model_of(model, "status"), defaults=False),
+        },
+    }
+
+
+def _model_of(model: type[BaseModel], field: str) -> type[BaseModel]:
+    annotation = model.model_fields[field].annotation
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        raise TypeError(f"{model.__name__}.{field} is no model")
+    return annotation
+
+
+def definition(resource: Resource) -> RawObject:
+    """The whole CustomResourceDefinition."""
+    kind = resource.kind
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+                "shortNames": [resource.short_name],
+                "categories": ["nightlatch"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(*column) for column in resource.columns],
+                    "schema": {"openAPIV3Schema": schema_of(kind)},
+                }
+            ],
+        },
+    }
+
+
+def _column(name: str, column_type: str, path: str, priority: int) -> dict[str, Any]:
+    column = {"name": name, "type": column_type, "jsonPath": path}
+    return {**column, "priority": priority} if priority else column
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes shared parts out each time: a reader follows no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
+        return True
+
+
+def rendered() -> dict[str, str]:
+    """YAML text by file name."""
+    return {
+        f"{resource.kind.plural}.yaml": HEADER
+        + yaml.dump(definition(resource), Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
+        for resource in RESOURCES
+    }
+
+
+def drift(directory: Path) -> tuple[str, ...]:
+    """The files under `directory` that differ from what the models say."""
+    return tuple(
+        name
+        for name, text in rendered().items()
+        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
+    )
+
+
+def write(directory: Path) -> None:
+    """Write every CRD into `directory`, made if it is missing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in rendered().items():
+        (directory / name).write_text(text, encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """The command line in the module's docstring. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m nightlatch.api.crd.generate", description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    options = parser.parse_args(arguments)
+    if not options.check:
+        write(options.directory)
+        return 0
+    stale = drift(options.directory)
+    for name in stale:
+        sys.stderr.write(f"{options.directory / name} is not what the models say: run `make generate` and commit it\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

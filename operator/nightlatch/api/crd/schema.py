@@ -1,0 +1,118 @@
+"""A pydantic model as a structural OpenAPI v3 schema, the only form an API server takes for a CRD.
+
+No `$ref`, no `anyOf` with null, no `title`, no `additionalProperties: false` (the API server refuses unknown
+fields by itself), `exclusiveMinimum` as v3.0 has it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from nightlatch.api.crd.attribute_docs import docs_of
+from nightlatch.api.meta import Shape
+from nightlatch.api.rules import KEYWORD
+
+Schema = dict[str, Any]
+
+
+def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
+    """The schema of `model`, without defaults for a status: only its owner writes that."""
+    document = model.model_json_schema(by_alias=True)
+    for name, definition in document.get("$defs", {}).items():
+        _describe_fields(definition, _class_named(name))
+    _describe_fields(document, model)
+    return _convert(document, document.get("$defs", {}), defaults=defaults)
+
+
+def _class_named(name: str) -> type[BaseModel] | None:
+    return next((found for found in _descendants(Shape) if found.__name__ == name), None)
+
+
+def _descendants(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for child in model.__subclasses__():
+        yield child
+        yield from _descendants(child)
+
+
+def _describe_fields(definition: Schema, model: type[BaseModel] | None) -> None:
+    if model is None:
+        return
+    aliases = {name: field.alias or name for name, field in model.model_fields.items()}
+    for attribute, text in docs_of(model).items():
+        definition["properties"][aliases[attribute]]["description"] = text
+
+
+# What stays as it is, in the order in which it is written.
+_KEPT = (
+    *("type", "description", "enum", "pattern", "format", "anyOf"),
+    *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
+    *("x-kubernetes-int-or-string", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", KEYWORD, "required"),
+)
+
+
+def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
+    node = _inlined(_without_null(_inlined(node, definitions)), definitions)
+    kept = {key: node[key] for key in _KEPT if key in node}
+    if defaults and "default" in node:
+        kept |= _default(node["default"])
+    if node.get("properties"):
+        kept["properties"] = {
+            name: _convert(child, definitions, defaults=defaults) for name, child in node["properties"].items()
+        }
+    if "items" in node:
+        kept["items"] = _convert(node["items"], definitions, defaults=defaults)
+    kept |= _additional(node, definitions, defaults=defaults)
+    if kept.get("default") == {}:
+        kept["default"] = _defaults_within(kept)
+    return _exclusive_bounds(_pattern_as_rule(kept), node)
+
+
+def _inlined(node: Schema, definitions: Schema) -> Schema:
+    if "$ref" not in node:
+        return node
+    target = _inlined(definitions[node["$ref"].rsplit("/", 1)[-1]], definitions)
+    return {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+
+
+def _without_null(node: Schema) -> Schema:
+    """`anyOf: [X, null]` is X, optional."""
+    branches = [branch for branch in node.get("anyOf", ()) if branch.get("type") != "null"]
+    if len(branches) != 1:
+        return node
+    return {**branches[0], **{key: value for key, value in node.items() if key != "anyOf"}}
+
+
+def _default(value: Any) -> Schema:
+    """An object's default is made of those of its fields. An absent list is an empty one already."""
+    if value is None or value in ([], ""):
+        return {}
+    return {"default": {} if isinstance(value, dict) else value}
+
+
+def _defaults_within(node: Schema) -> Schema:
+    """Written out: an API server applies CEL rules to an object's default before it fills in those of its fields."""
+    fields = node.get("properties", {})
+    return {name: field["default"] for name, field in fields.items() if "default" in field}
+
+
+def _additional(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
+    """A map's values; any value at all (`dict[str, Any]`) is kept as it is."""
+    values = node.get("additionalProperties")
+    if values is True:
+        return {"x-kubernetes-preserve-unknown-fields": True}
+    return {"additionalProperties": _convert(values, definitions, defaults=defaults)} if values else {}
+
+
+def _pattern_as_rule(node: Schema) -> Schema:
+    """Where a rule says in words what the pattern demands, the rule alone stays: one refusal, fit for people."""
+    says_so = any(".matches(" in rule["rule"] for rule in node.get(KEYWORD, ()))
+    return {key: value for key, value in node.items() if key != "pattern"} if says_so else node
+
+
+def _exclusive_bounds(kept: Schema, node: Schema) -> Schema:
+    """JSON Schema's numeric `exclusiveMinimum` is a boolean beside `minimum` in OpenAPI v3.0."""
+    for exclusive, plain in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if exclusive in node:
+            kept |= {plain: node[exclusive], exclusive: True}
+    return kept

@@ -1,0 +1,88 @@
+"""What a spec must hold beyond the CRD's schema: durations compared, and references once defaults are known."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from nightlatch.api.client import ClientSpec
+from nightlatch.api.duration import parse_duration
+from nightlatch.api.endpoint import EndpointSpec
+from nightlatch.api.issuer import IssuerSpec
+from nightlatch.api.scalars import RateLimit
+from nightlatch.api.validation.causes import Cause
+
+# Envoy refills a token bucket no faster than this, in seconds.
+SHORTEST_REFILL = 0.05
+LONGEST_REFILL = 86400.0
+
+
+def endpoint(spec: EndpointSpec) -> tuple[Cause, ...]:
+    """Why the endpoint cannot be; empty when it can."""
+    return (
+        *_positive("spec.requestTimeout", spec.request_timeout),
+        *_positive("spec.scaling.idleAfter", spec.scaling.idle_after),
+        *_positive("spec.scaling.hold.timeout", spec.scaling.hold.timeout),
+        *_renewal("spec.tls", spec.tls.duration, spec.tls.renew_before),
+        *_rate("spec.rateLimit", spec.rate_limit),
+    )
+
+
+def client(spec: ClientSpec, namespace: str) -> tuple[Cause, ...]:
+    """Why the client, which lives in `namespace`, cannot be; empty when it can."""
+    return (
+        *_named_once(spec, namespace),
+        *_rotation(spec),
+        *(
+            _renewal("spec.certificate", spec.certificate.duration, spec.certificate.renew_before)
+            if spec.certificate
+            else ()
+        ),
+        *_rate("spec.rateLimit", spec.rate_limit),
+    )
+
+
+def issuer(spec: IssuerSpec) -> tuple[Cause, ...]:
+    """Why the issuer cannot be; empty when it can."""
+    return (
+        *_positive("spec.refresh", spec.refresh),
+        *_positive("spec.maxLifetime", spec.max_lifetime),
+        *_shorter("spec.refresh", spec.refresh, "spec.maxStale", spec.max_stale),
+        *_shorter("spec.clockSkew", spec.clock_skew, "spec.maxLifetime", spec.max_lifetime),
+    )
+
+
+def _positive(path: str, text: str) -> Iterator[Cause]:
+    if parse_duration(text) <= 0:
+        yield path, "must be longer than nothing: write a duration such as 30s"
+
+
+def _shorter(path: str, text: str, other_path: str, other: str) -> Iterator[Cause]:
+    if parse_duration(text) >= parse_duration(other):
+        yield path, f"{text} is not shorter than {other_path} ({other}): write a shorter one"
+
+
+def _renewal(path: str, duration: str, renew_before: str) -> Iterator[Cause]:
+    yield from _positive(f"{path}.duration", duration)
+    yield from _shorter(f"{path}.renewBefore", renew_before, f"{path}.duration", duration)
+
+
+def _rotation(spec: ClientSpec) -> Iterator[Cause]:
+    if spec.api_key is not None and spec.api_key.rotate_every is not None:
+        yield from _shorter(
+            "spec.apiKey.overlap", spec.api_key.overlap, "spec.apiKey.rotateEvery", spec.api_key.rotate_every
+        )
+
+
+def _rate(path: str, limit: RateLimit | None) -> Iterator[Cause]:
+    if limit is not None and not SHORTEST_REFILL <= parse_duration(limit.per) <= LONGEST_REFILL:
+        yield f"{path}.per", f"{limit.per} is out of range: write a duration from 50ms to 24h"
+
+
+def _named_once(spec: ClientSpec, namespace: str) -> Iterator[Cause]:
+    """The CRD's rule cannot know the client's own namespace, which is the default."""
+    counts = Counter((grant.namespace or namespace, grant.name) for grant in spec.endpoints)
+    for (endpoint_namespace, name), count in counts.items():
+        if count > 1:
+            yield (
+                "spec.endpoints",
+                f"{endpoint_namespace}/{name} is named twice: write it once, with all its permissions",
+            )

@@ -1,0 +1,202 @@
+"""The only writer of replicas: reports and workloads come in, replicas, directives and the board go out.
+
+Every endpoint has a task of its own that sleeps until something concerns it: a report that says something new, a change
+of its workload or its spec, a gateway that came or went, or a moment that the pure part (`scaling/`) named. So demand
+is acted upon at once, and one endpoint's trouble is nobody else's.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from nightlatch.api.endpoint import InferenceEndpoint
+from nightlatch.api.meta import NamespacedName
+from nightlatch.controller.autoscaling.gateways import GatewayDirectory
+from nightlatch.controller.autoscaling.report_client import ReportClient
+from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.scaling.endpoint_scaling import EndpointScaling, Wanted, initial, next_check_at, runtime, update
+from nightlatch.scaling.fleet import Fleet, LastReport, changed_endpoints
+from nightlatch.scaling.lifecycle import Replicas
+from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
+from nightlatch.workloads.protocol import WorkloadError, Workloads, WorkloadState
+
+# After a platform's refusal, and after a mistake of ours.
+RETRY_SECONDS = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One endpoint under our care."""
+
+    wanted: Wanted
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+    state: EndpointScaling | None = None
+    directive: Directive | None = None
+    last_wake: WakeReport | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Autoscaler:
+    """See the module. Run it on the leader only.
+
+    directory: the gateways to dial. material: the operator's client certificate, asked for at each dial.
+    clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        workloads: Workloads,
+        runtime_status: RuntimeStatus,
+        directory: GatewayDirectory,
+        material: Callable[[], Awaitable[TlsMaterial]],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._workloads = workloads
+        self._board = runtime_status
+        self._clock = clock
+        self._client = ReportClient(directory, material, self)
+        self._fleet = Fleet()
+        self._entries: dict[NamespacedName, _Entry] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def declare(self, endpoint: InferenceEndpoint) -> None:
+        """Care for an accepted endpoint from now on, or for its new spec. Idempotent and cheap."""
+        key, wanted = endpoint.metadata.key, Wanted.of(endpoint)
+        entry = self._entries.get(key)
+        if entry is None:
+            self._entries[key] = entry = _Entry(wanted)
+            self._start(key, entry)
+        elif entry.wanted != wanted:
+            entry.wanted = wanted
+            entry.bell.set()
+
+    def forget(self, endpoint: NamespacedName) -> None:
+        """The endpoint is gone. Its workload is the reconciler's to remove."""
+        entry = self._entries.pop(endpoint, None)
+        if entry and entry.task:
+            entry.task.cancel()
+        self._board.forget(endpoint)
+
+    async def run(self) -> None:
+        """Until cancelled. Leaves replicas as they are."""
+        async with asyncio.TaskGroup() as self._group:
+            for key, entry in self._entries.items():
+                self._start(key, entry)
+            self._group.create_task(self._client.run())
+            self._group.create_task(self._watch_workloads())
+
+    # What the report client tells (ReportSink).
+
+    def members(self, gateways: frozenset[str]) -> None:
+        """See ReportSink."""
+        self._fleet = self._fleet.with_members(gateways)
+        self._ring(self._entries)
+
+    def reported(self, gateway: str, report: GatewayReport | None) -> None:
+        """See ReportSink."""
+        if gateway not in self._fleet.members:
+            return
+        before, after = self._fleet.members[gateway], LastReport.of(report) if report else None
+        self._fleet = self._fleet.with_report(gateway, after)
+        woken = self._note_wakes(report.wakes if report else ())
+        came_or_went = (before is None) != (after is None)
+        self._ring(self._entries if came_or_went else changed_endpoints(before, after) | woken)
+
+    def directives(self) -> Directives:
+        """See ReportSink."""
+        known = (entry.directive for entry in self._entries.values())
+        return Directives(complete=True, directives=tuple(directive for directive in known if directive))
+
+    # Inside.
+
+    def _start(self, key: NamespacedName, entry: _Entry) -> None:
+        if self._group:
+            entry.task = self._group.create_task(self._care_for(key, entry))
+
+    def _ring(self, endpoints: "set[NamespacedName] | dict[NamespacedName, _Entry]") -> None:
+        for key in endpoints:
+            if entry := self._entries.get(key):
+                entry.bell.set()
+
+    def _note_wakes(self, wakes: tuple[WakeReport, ...]) -> set[NamespacedName]:
+        """Keep each endpoint's newest; returns those that got one."""
+        woken = set()
+        for wake in wakes:
+            entry = self._entries.get(wake.endpoint)
+            if entry and (entry.last_wake is None or wake.at > entry.last_wake.at):
+                entry.last_wake = wake
+                woken.add(wake.endpoint)
+        return woken
+
+    async def _watch_workloads(self) -> None:
+        while True:
+            try:
+                async for key in self._workloads.changes():
+                    self._ring({key})
+            except (WorkloadError, OSError) as error:
+                _log.warning("cannot watch the workloads: %s", error)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _care_for(self, key: NamespacedName, entry: _Entry) -> None:
+        while True:
+            entry.bell.clear()
+            try:
+                again = await self._step(key, entry)
+            except WorkloadError as error:
+                _log.warning("cannot scale %s: %s", key, error)
+                again = self._clock() + RETRY_SECONDS
+            except Exception:  # noqa: BLE001 - a mistake in one endpoint's care must not end that of the others
+                _log.exception("caring for %s failed", key)
+                again = self._clock() + RETRY_SECONDS
+            await _rung(entry.bell, again - self._clock())
+
+    async def _step(self, key: NamespacedName, entry: _Entry) -> float:
+        """See, decide, act. Returns when to look again (Unix seconds)."""
+        running = _running(await self._workloads.observe(key))
+        now = self._clock()
+        before = entry.state or initial(now, running, entry.wanted)
+        after = update(before, now, entry.wanted, running, self._fleet, key)
+        self._board.put(key, runtime(after, running, self._fleet, key, entry.last_wake))
+        if running is None and entry.state is None:
+            # Nothing seen yet is not "nothing there": whatever turns up is adopted as it is.
+            return float("inf")
+        entry.state = after
+        self._direct(key, entry, after)
+        if running and running.desired != after.lifecycle.replicas:
+            _log.info("scaling %s from %d to %d", key, running.desired, after.lifecycle.replicas)
+            await self._workloads.scale(key, after.lifecycle.replicas)
+        return next_check_at(after, entry.wanted)
+
+    def _direct(self, key: NamespacedName, entry: _Entry, state: EndpointScaling) -> None:
+        directive = state.lifecycle.directive(key)
+        if directive != entry.directive:
+            entry.directive = directive
+            self._client.publish(directive)
+
+
+def _running(state: WorkloadState | None) -> Replicas | None:
+    if state is None:
+        return None
+    failure = state.failure
+    return Replicas(
+        desired=state.desired,
+        live=sum(not replica.terminating for replica in state.replicas),
+        ready=sum(replica.ready and not replica.terminating for replica in state.replicas),
+        failed_starts=failure.attempt if failure else 0,
+        reason=failure.reason if failure else "",
+        message=failure.message if failure else "",
+    )
+
+
+async def _rung(bell: asyncio.Event, seconds: float) -> None:
+    """Until the bell rings or so much time has passed (infinity: no bound)."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(None if seconds == float("inf") else max(seconds, 0)):
+            await bell.wait()

@@ -1,0 +1,33 @@
+"""Which endpoints the autoscaler cares for: those in the store whose newest spec is one we act on."""
+
+import logging
+
+from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName, RawObject
+from nightlatch.api.validation.parse import ParseError, parse_endpoint
+from nightlatch.api.validation.unsupported import Platform, message, unsupported_in_endpoint
+from nightlatch.controller.autoscaling.autoscaler import Autoscaler
+from nightlatch.store.follow import follow
+from nightlatch.store.protocol import Store
+
+_log = logging.getLogger(__name__)
+
+
+async def declare_endpoints(store: Store, autoscaler: Autoscaler, platform: Platform) -> None:
+    """Without end. An endpoint whose new spec is not accepted keeps being cared for by the last good one."""
+    async for key, raw in follow(store, INFERENCE_ENDPOINT):
+        _declare(autoscaler, platform, key, raw)
+
+
+def _declare(autoscaler: Autoscaler, platform: Platform, key: NamespacedName, raw: RawObject | None) -> None:
+    if raw is None:
+        autoscaler.forget(key)
+        return
+    try:
+        endpoint = parse_endpoint(raw)
+    except ParseError as error:
+        _log.info("%s keeps its last good scaling: %s", key, error)
+        return
+    if refused := unsupported_in_endpoint(endpoint, platform):
+        _log.info("%s keeps its last good scaling: %s", key, message(refused))
+        return
+    autoscaler.declare(endpoint)

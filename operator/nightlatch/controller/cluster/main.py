@@ -1,0 +1,94 @@
+"""The operator in a cluster, put together: the same controller and autoscaler as embedded, over the Kubernetes API.
+
+Everything that acts runs inside the leader's term. Losing the Lease ends the process; Kubernetes starts a fresh one.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName
+from nightlatch.controller.autoscaling.autoscaler import Autoscaler
+from nightlatch.controller.autoscaling.caring import declare_endpoints
+from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.cluster import probes
+from nightlatch.controller.cluster.config import ClusterConfig
+from nightlatch.controller.cluster.election import Election
+from nightlatch.controller.cluster.event_recorder import EventRecorder
+from nightlatch.controller.cluster.gateway_slices import SliceGatewayDirectory
+from nightlatch.controller.cluster.kopf_watch import KopfEvents
+from nightlatch.controller.controller import Controller
+from nightlatch.controller.lookups import operator_material
+from nightlatch.kube.client import ApiServer, connect
+from nightlatch.store.kubernetes.store import KubernetesStore
+from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
+
+
+async def run(config: ClusterConfig, identity: str, *, kubeconfig: str | None = None) -> None:
+    """Until cancelled. `identity`: the pod's name. Raises ApiServerError, LeadershipLostError."""
+    async with await connect(kubeconfig) as api:
+        election = Election(api, config.operator_namespace, identity)
+        operator = _Operator(api, config, identity)
+        async with probes.serve(lambda: operator.figures(leading=election.leading), config.metrics_port):
+            await election.lead(operator.run)
+
+
+class _Operator:
+    """What one leader runs."""
+
+    def __init__(self, api: ApiServer, config: ClusterConfig, identity: str) -> None:
+        own = (config.operator_namespace, config.gateway_namespace)
+        self._config = config
+        self._board = RuntimeStatus()
+        self._store = KubernetesStore(api, namespaces=config.watch_namespaces, own=own)
+        self._workloads = KubernetesWorkloads(api, config.cluster(), config.watch_namespaces)
+        self._kopf = KopfEvents(api, identity, config.watch_namespaces)
+        self._recorder = EventRecorder(api, identity)
+        self._controller = Controller(
+            self._store, self._workloads, config.settings(), runtime_status=self._board, watch_ours=self._kopf.watch
+        )
+        self._board.on_change = self._told(self._board.on_change)
+        self._autoscaler = Autoscaler(
+            workloads=self._workloads,
+            runtime_status=self._board,
+            directory=SliceGatewayDirectory(api, config.gateway_namespace, config.gateway_report_service),
+            material=lambda: operator_material(self._store, config.operator_namespace),
+        )
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._controller.heartbeat = time.monotonic()
+        await self._controller.prepare()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._kopf.run(), name="kopf")
+            group.create_task(self._controller.run(), name="controller")
+            group.create_task(self._autoscaler.run(), name="autoscaler")
+            group.create_task(declare_endpoints(self._store, self._autoscaler, "Cluster"), name="endpoints")
+            group.create_task(self._recorder.run(), name="events")
+            group.create_task(self._restore(), name="restore")
+
+    async def _restore(self) -> None:
+        """What somebody deleted or changed of an endpoint's objects is put right at once."""
+        async for key in self._workloads.disturbed():
+            self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
+
+    def figures(self, *, leading: bool) -> probes.OperatorStats:
+        """For probes and metrics."""
+        controller = self._controller
+        states = Counter(self._board.get(key).state for key in controller.index.endpoints)
+        return probes.OperatorStats(
+            leading=leading,
+            heartbeat_age=time.monotonic() - controller.heartbeat if leading else None,
+            waiting=len(controller.queue),
+            reconciles=controller.reconciles,
+            failures=controller.failures,
+            states={state: states.get(state, 0) for state in ("Asleep", "Waking", "Awake", "Draining")},
+        )
+
+    def _told(self, first: Callable[[NamespacedName], None]) -> Callable[[NamespacedName], None]:
+        def changed(key: NamespacedName) -> None:
+            first(key)
+            self._recorder.changed(key, self._board.get(key))
+
+        return changed

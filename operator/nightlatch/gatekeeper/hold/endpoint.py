@@ -1,0 +1,262 @@
+"""One endpoint on this gateway: carries out what its gate (the pure state machine) decides.
+
+Feeds events into the gate, and on each difference programs Envoy, lets held calls go or sends them away, starts probes,
+and rings for a report. Everything runs on one event loop; nothing between an event and its consequences awaits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.hold.hold_state import (
+    Address,
+    AddressesApplied,
+    Directed,
+    Event,
+    Held,
+    HoldState,
+    Probed,
+    RouteApplied,
+    new_hold_state,
+    serving_addresses,
+    step,
+)
+from nightlatch.gatekeeper.hold.probe import Identity, IdentityError, until_ready
+from nightlatch.gatekeeper.hold.revocation import takes_away
+from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
+from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
+from nightlatch.gatekeeper.xds.program import Parts
+from nightlatch.gatekeeper.xds.resources import ResourceId
+from nightlatch.gatekeeper.xds.server import RefusedError
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.wire.report import EndpointReport, WakeFailure, WakeReport
+from nightlatch.wire.route_document import RouteDocument
+from nightlatch.workloads.protocol import Replica
+
+_log = logging.getLogger(__name__)
+
+REFUSED_POLICY = "PolicyRefused"
+REMOVED = Refused(503, "EndpointRemoved", "this endpoint was removed", 5)
+RETRY_AFTER_FAILURE = 10
+IDENTITY_PAUSE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Programmed:
+    """What was handed to Envoy for one endpoint, and the version to wait for."""
+
+    version: int
+    parts: Parts
+
+
+class EndpointHost(Protocol):
+    """What an endpoint needs of the gateway it is on."""
+
+    def clock(self) -> float:
+        """Monotonic seconds."""
+
+    def wall(self) -> float:
+        """Unix seconds."""
+
+    def program(self, document: RouteDocument, holding: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
+        """Hand an endpoint's resources to Envoy."""
+
+    def applied(self, resources: Iterable[ResourceId], version: int) -> Awaitable[None]:
+        """Wait for Envoy's ACK. Raises RefusedError."""
+
+    def client_tls(self) -> TlsMaterial | None:
+        """The gateway's client certificate."""
+
+    def changed(self) -> None:
+        """There is something new to report."""
+
+    def woke(self, wake: WakeReport) -> None:
+        """A wake is finished."""
+
+
+class GatewayEndpoint:
+    """See the module. `document` is what Envoy is to enforce."""
+
+    def __init__(self, document: RouteDocument, replicas: tuple[Replica, ...], gateway: EndpointHost) -> None:
+        self.key: NamespacedName = document.endpoint
+        self.document = document
+        self.hold: HoldState = new_hold_state(replicas, request_timeout=document.request_timeout)
+        self.accepted: RouteDocument | None = None
+        self.nacked: str | None = None
+        self._stand_in_for: str | None = None
+        self._gateway = gateway
+        self._room = WaitingRoom(_bounds(document), self._held, gateway.clock)
+        self._timer = WakeTimer()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._probes: dict[tuple[str, Address], asyncio.Task[None]] = {}
+        self._part_versions: dict[str, int] = {}
+        self._program()
+        self._probe()
+
+    @property
+    def held(self) -> int:
+        """Calls held now."""
+        return len(self._room)
+
+    def report(self, *, issued: int) -> EndpointReport:
+        """As the leader is to see it."""
+        return EndpointReport(
+            endpoint=self.key,
+            applied=self.accepted.sequence if self.accepted else 0,
+            phase=self.hold.phase,
+            in_flight=self.hold.reported_load,
+            issued=issued,
+            held=self.held,
+            epoch=self.hold.epoch,
+            refused_epoch=self.hold.refused_epoch,
+            nacked=self.nacked,
+        )
+
+    async def admit(self, client: str, timeout: float | None) -> Outcome:
+        """A call asks to go on: at once through an open gate, else when the gate opens."""
+        if self.hold.open:
+            return Admitted(0.0)
+        return await self._room.hold(client, timeout=timeout)
+
+    def feed(self, event: Event) -> None:
+        """Something happened."""
+        before = self.hold
+        self.hold = step(before, event, self._gateway.clock())
+        if self.hold == before:
+            return
+        self._time(before)
+        if self.hold.open and not before.open:
+            self._room.release()
+        if (self.hold.holding, self.hold.addresses) != (before.holding, before.addresses):
+            self._program()
+        if isinstance(event, Directed) and event.fresh and self.hold.failure != before.failure:
+            self._fail(self.hold.failure)
+        self._probe()
+        self._gateway.changed()
+
+    def replace_document(self, document: RouteDocument, *, stand_in_for: str | None = None) -> None:
+        """Enforce another document from now on. `stand_in_for`: why Envoy refused the one that this stands in for."""
+        self.document = document
+        self._stand_in_for = stand_in_for
+        self._room.bounds = _bounds(document)
+        self._program()
+        self._gateway.changed()
+
+    def reprogram(self) -> None:
+        """The gateway enforces the same document in another way now."""
+        self._program()
+
+    def close(self) -> None:
+        """The endpoint is gone: nobody waits any more."""
+        self._room.fail(REMOVED)
+        for task in (*self._tasks, *self._probes.values()):
+            task.cancel()
+
+    def _held(self, count: int) -> None:
+        self.feed(Held(count))
+
+    def _fail(self, failure: WakeFailure | None) -> None:
+        if failure and not self.hold.open:
+            self._timer.reset()
+            self._room.fail(Refused(503, failure.reason, failure.message, RETRY_AFTER_FAILURE))
+
+    def _program(self) -> None:
+        """Envoy is to have the document with the gate as it is now; its ACKs come back as events."""
+        document, holding, addresses = self.document, self.hold.holding, self.hold.addresses
+        done = self._gateway.program(document, holding, addresses)
+        self._await("endpoints", done.parts.endpoints, done.version, lambda: self.feed(AddressesApplied(addresses)))
+        self._await("routes", done.parts.routes, done.version, lambda: self._route_applied(holding=holding))
+        self._await("document", done.parts.everything, done.version, lambda: self._document_applied(document))
+
+    def _route_applied(self, *, holding: bool) -> None:
+        self.feed(RouteApplied(holding))
+        if not holding:
+            self._finish_wake()
+
+    def _document_applied(self, document: RouteDocument) -> None:
+        self.nacked = self._stand_in_for
+        if not self._stand_in_for:
+            self.accepted = document
+        self._gateway.changed()
+
+    def _await(self, part: str, resources: Iterable[ResourceId], version: int, then: Callable[[], None]) -> None:
+        """Do something when Envoy has that version, unless a newer one of the same part was handed to it meanwhile."""
+        self._part_versions[part] = version
+        self._spawn(self._when_applied(part, resources, version, then))
+
+    async def _when_applied(
+        self, part: str, resources: Iterable[ResourceId], version: int, then: Callable[[], None]
+    ) -> None:
+        try:
+            await self._gateway.applied(resources, version)
+        except RefusedError as error:
+            if part == "document" and self._part_versions[part] == version:
+                self._refused(str(error))
+            return
+        if self._part_versions[part] == version:
+            then()
+
+    def _refused(self, error: str) -> None:
+        """The last good document stays; but what a refused one takes away is taken away, by denying every call."""
+        self.nacked = error
+        refused = self.document
+        if self.accepted and not self._stand_in_for and takes_away(self.accepted, refused):
+            _log.error("Envoy refused a revocation, so every call is denied", extra={"endpoint": str(self.key)})
+            self.replace_document(replace(refused, denied=REFUSED_POLICY), stand_in_for=error)
+        self._gateway.changed()
+
+    def _probe(self) -> None:
+        """Probe exactly those whom the gate wants probed."""
+        wanted = set(self.hold.probing)
+        for member in set(self._probes) - wanted:
+            self._probes.pop(member).cancel()
+        for member in wanted - set(self._probes):
+            self._probes[member] = asyncio.create_task(self._probe_member(*member))
+
+    async def _probe_member(self, replica: str, address: Address) -> None:
+        while True:
+            client = self._gateway.client_tls()
+            try:
+                if client:
+                    identity = Identity(client, self.document.upstream_ca, self.document.upstream_identity)
+                    await until_ready(address, identity)
+                    break
+            except (IdentityError, OSError, ValueError) as error:
+                _log.warning("probe failed", extra={"endpoint": str(self.key), "error": str(error)})
+            await asyncio.sleep(IDENTITY_PAUSE)
+        self.feed(Probed(replica, address))
+
+    def _time(self, before: HoldState) -> None:
+        """Mark the moments of a wake."""
+        hold, now = self.hold, self._gateway.clock()
+        waking = hold.directive is not None and hold.directive.state == "Waking"
+        if not hold.open and not hold.drain and (hold.held or waking):
+            self._timer.begin(now)
+        marks = {
+            "directed": waking,
+            "addressed": bool(hold.probing or serving_addresses(hold)),
+            "answered": bool(serving_addresses(hold)),
+            "applied": hold.open and not before.open,
+        }
+        for moment in (moment for moment, reached in marks.items() if reached):
+            self._timer.mark(moment, now)
+        if hold.phase == "Cold" and not hold.held and not waking:
+            self._timer.reset()
+
+    def _finish_wake(self) -> None:
+        now = self._gateway.clock()
+        self._timer.mark("released", now)
+        if phases := self._timer.finish():
+            self._gateway.woke(WakeReport(self.key, self._gateway.wall(), phases))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _bounds(document: RouteDocument) -> Bounds:
+    return Bounds(document.hold_max_requests, document.hold_timeout)

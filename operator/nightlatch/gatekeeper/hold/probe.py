@@ -1,0 +1,85 @@
+"""Is a model server ready? Asked over mTLS as a call would reach it: our certificate, its SPIFFE identity checked.
+
+It sees a fresh server before the platform's own probe does.
+"""
+
+import asyncio
+import ssl
+import tempfile
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from nightlatch.gatekeeper.hold.hold_state import Address
+from nightlatch.pki.material import TlsMaterial
+
+READY_PATH = "/v2/health/ready"
+TIMEOUT = 2.0
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 0.05
+
+
+class IdentityError(Exception):
+    """Something answers at that address that is not the endpoint's model server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Our client certificate, whom we trust (PEM), and the SPIFFE id that must answer."""
+
+    client: TlsMaterial
+    trust: str = field(repr=False)
+    expected: str
+
+
+async def until_ready(address: Address, identity: Identity) -> None:
+    """Probe until the server is ready. Never raises for what the server does; cancel it to stop.
+
+    Raises IdentityError when another identity answers, ssl.SSLError or ValueError for unusable material.
+    """
+    pause = FIRST_PAUSE
+    while not await ready(address, identity):
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+async def ready(address: Address, identity: Identity) -> bool:
+    """One probe: True on HTTP 200, False when nothing answers or it says no. Raises IdentityError."""
+    context = _context(identity.client, identity.trust)
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            return await _ask(address, context, identity.expected)
+    except (OSError, asyncio.IncompleteReadError, TimeoutError):
+        # ssl.SSLError is an OSError: a server that closes in mid-handshake is one that starts or stops.
+        return False
+
+
+async def _ask(address: Address, context: ssl.SSLContext, expected: str) -> bool:
+    reader, writer = await asyncio.open_connection(*address, ssl=context, server_hostname="")
+    try:
+        _check_identity(writer.get_extra_info("peercert"), expected)
+        writer.write(f"GET {READY_PATH} HTTP/1.1\r\nhost: {expected}\r\nconnection: close\r\n\r\n".encode())
+        status = await reader.readline()
+        return status.split(b" ")[1:2] == [b"200"]
+    finally:
+        writer.transport.abort()
+
+
+def _check_identity(certificate: dict[str, object] | None, expected: str) -> None:
+    names = (certificate or {}).get("subjectAltName", ())
+    uris = [value for kind, value in names if kind == "URI"] if isinstance(names, tuple) else []
+    if uris != [expected]:
+        raise IdentityError(f"the server at the replica's address is {uris or 'nameless'}, not {expected}")
+
+
+@lru_cache(maxsize=64)
+def _context(client: TlsMaterial, trust: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # The identity is the URI, checked after the handshake; there is no host name.
+    context.check_hostname = False
+    context.load_verify_locations(cadata=trust)
+    # The standard library loads keys from files only; this one is 0600 and gone at once.
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        Path(file.name).write_bytes(client.certificate + b"\n" + client.private_key)
+        context.load_cert_chain(file.name)
+    return context

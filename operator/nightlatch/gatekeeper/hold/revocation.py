@@ -1,0 +1,18 @@
+"""Does a new document take something away that the old one granted?"""
+
+from nightlatch.wire.route_document import KeyGrant, RouteDocument
+
+
+def takes_away(before: RouteDocument, after: RouteDocument) -> bool:
+    """True when a key is gone, may do less or ends earlier, or when the endpoint is denied from now on."""
+    if after.denied and not before.denied:
+        return True
+    left = {grant.sha256: grant for grant in after.keys}
+    return any(_less(grant, left.get(grant.sha256)) for grant in before.keys)
+
+
+def _less(before: KeyGrant, after: KeyGrant | None) -> bool:
+    if after is None or not set(before.permissions) <= set(after.permissions):
+        return True
+    end = float("inf")
+    return (after.not_after or end) < (before.not_after or end)

@@ -1,0 +1,170 @@
+"""The gatekeeper process: opens the sockets around a Gatekeeper, and closes them in order on SIGTERM."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import orjson
+from aiohttp import web
+from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServicer_to_server
+from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServiceServicer_to_server
+from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceServicer_to_server
+
+from nightlatch.api import names
+from nightlatch.gatekeeper.gatekeeper import Gatekeeper
+from nightlatch.gatekeeper.process import metrics
+from nightlatch.gatekeeper.process.backends import open_backends
+from nightlatch.gatekeeper.process.config import Config, Listen
+from nightlatch.gatekeeper.process.fallback import fallback_certificate
+from nightlatch.gatekeeper.report_stream import credentials
+from nightlatch.gatekeeper.xds.program import Program
+from nightlatch.pki.material import TlsMaterial
+
+_log = logging.getLogger(__name__)
+
+# A held call is a stream of its own on Envoy's connection to us.
+_LOCAL_OPTIONS = (("grpc.max_concurrent_streams", 100_000),)
+_TLS_POLL = 0.2
+_STOP_SECONDS = 10.0
+
+
+async def serve(config: Config) -> None:
+    """Run until SIGTERM or SIGINT. Raises ConfigError, OSError (a port or the socket is not to be had)."""
+    async with open_backends(config) as backends:
+        gatekeeper = Gatekeeper(
+            name=config.gateway,
+            store=backends.store,
+            gateway_namespace=config.gateway_namespace,
+            workloads=backends.workloads,
+            operator_identity=names.operator_identity(config.trust_domain),
+            program=Program(config.listen.host, config.listen.port, fallback_certificate()),
+            max_staleness=config.max_staleness,
+        )
+        await run(gatekeeper, config, _stop_signal())
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> None:
+    """Everything, until `stop` is set."""
+    async with _metrics(gatekeeper, config.metrics) as metrics_port:
+        work = asyncio.create_task(_work(gatekeeper, config, metrics_port))
+        halt = asyncio.create_task(stop.wait())
+        await asyncio.wait({work, halt}, return_when=asyncio.FIRST_COMPLETED)
+        halt.cancel()
+        if work.done():
+            return work.result()
+        _log.info("stopping")
+        gatekeeper.close()
+        work.cancel()
+        # Bounded: not every library below passes a cancellation on.
+        await asyncio.wait({work}, timeout=_STOP_SECONDS)
+    return None
+
+
+async def _work(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
+    current = asyncio.create_task(gatekeeper.become_current())
+    try:
+        await _current_or_stale(current, config.max_staleness)
+        async with _local(gatekeeper, config.socket):
+            await current
+            await _serve_current(gatekeeper, config, metrics_port)
+    finally:
+        current.cancel()
+
+
+async def _current_or_stale(current: "asyncio.Task[None]", max_staleness: float) -> None:
+    """Until there is something to give to Envoy, which goes on with what it has; no longer than a store may be silent.
+
+    After that it is given nothing, and so denies.
+    """
+    await asyncio.wait({current}, timeout=max_staleness)
+    if not current.done():
+        _log.error("denying all calls: nothing was heard from the store since the start")
+
+
+async def _serve_current(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        _log.info("current", extra={"endpoints": len(gatekeeper.endpoints), "socket": str(config.socket)})
+        tasks.create_task(gatekeeper.follow())
+        tasks.create_task(_report(gatekeeper, config, metrics_port))
+
+
+@contextlib.asynccontextmanager
+async def _local(gatekeeper: Gatekeeper, socket: Path) -> AsyncIterator[None]:
+    """ADS, ext_authz and LRS on the Unix socket that Envoy dials."""
+    server = grpc.aio.server(options=_LOCAL_OPTIONS)
+    add_AggregatedDiscoveryServiceServicer_to_server(gatekeeper.ads, server)
+    add_AuthorizationServicer_to_server(gatekeeper.authorization, server)
+    add_LoadReportingServiceServicer_to_server(gatekeeper.load, server)
+    # Left behind by a predecessor that was killed.
+    await asyncio.to_thread(socket.unlink, missing_ok=True)
+    _bind_local(server, socket)
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(grace=1.0)
+
+
+def _bind_local(server: grpc.aio.Server, socket: Path) -> None:
+    """Only we may connect: the socket is made 0600."""
+    mask = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix:{socket}")
+    finally:
+        os.umask(mask)
+
+
+async def _report(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
+    """The report stream, as soon as there is a certificate for it; then say where we listen."""
+    material = await _server_material(gatekeeper)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((gatekeeper.reports.handler(),))
+
+    def newest() -> TlsMaterial:
+        return gatekeeper.documents.server_tls or material
+
+    port = server.add_secure_port(f"{config.report.host}:{config.report.port}", credentials(newest))
+    await server.start()
+    announce(config.announce, Listen(config.report.host, port), Listen(config.metrics.host, metrics_port))
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(grace=None)
+
+
+async def _server_material(gatekeeper: Gatekeeper) -> TlsMaterial:
+    while (material := gatekeeper.documents.server_tls) is None:
+        await asyncio.sleep(_TLS_POLL)
+    return material
+
+
+def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
+    """Write, in one step, where we listen: `{"report": {"host", "port"}, "metrics": {"host", "port"}, "pid"}`."""
+    content = {"report": report, "metrics": metrics_listen, "pid": os.getpid()}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(orjson.dumps(content))
+    temporary.replace(path)
+
+
+@contextlib.asynccontextmanager
+async def _metrics(gatekeeper: Gatekeeper, listen: Listen) -> AsyncIterator[int]:
+    runner = web.AppRunner(metrics.application(gatekeeper.figures), access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, listen.host, listen.port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

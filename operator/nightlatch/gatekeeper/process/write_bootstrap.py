@@ -1,0 +1,34 @@
+"""`python -m nightlatch.gatekeeper.process.write_bootstrap`: the file that a pod's Envoy is started with."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import orjson
+
+from nightlatch.gatekeeper.process.config import ConfigError, read_config
+from nightlatch.logs import log_to_stderr
+from nightlatch.routing.bootstrap import bootstrap
+
+
+def main() -> int:
+    """Exit status 0, or 2 for an unusable configuration."""
+    parser = argparse.ArgumentParser(prog="python -m nightlatch.gatekeeper.process.write_bootstrap")
+    parser.add_argument("--config", type=Path, required=True, help="the gatekeeper's configuration file")
+    parser.add_argument("--admin-socket", type=Path, required=True, help="where Envoy's own admin interface goes")
+    parser.add_argument("--output", type=Path, required=True, help="the file to write, for envoy --config-path")
+    arguments = parser.parse_args()
+    log_to_stderr()
+    try:
+        config = read_config(arguments.config)
+    except ConfigError as error:
+        logging.getLogger("nightlatch.gatekeeper").error("cannot write the bootstrap: %s", error)  # noqa: TRY400
+        return 2
+    content = bootstrap(config.gateway, config.socket, arguments.admin_socket)
+    arguments.output.write_bytes(orjson.dumps(content))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""The report stream: the leader dials this gateway over mTLS; reports go up, directives come down.
+
+Only the operator's SPIFFE identity is admitted. The newest stream is the leader's; an older one is ended. Certificates
+are taken anew at each handshake, so that they rotate without a restart.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.wire.report import Directives, GatewayReport
+from nightlatch.wire.report_codec import ReportError, decode_directives, encode_report
+
+_log = logging.getLogger(__name__)
+
+SERVICE = "nightlatch.v1.Reports"
+METHOD = "Stream"
+INTERVAL = 1.0
+# Changes come in bursts (a hundred calls held at once): one report for all of them.
+DEBOUNCE = 0.02
+
+
+class ReportStream:
+    """The service. `report()` gives the newest report; `changed()` says that it is worth sending now."""
+
+    def __init__(
+        self, admits: str, report: Callable[[], GatewayReport], on_directives: Callable[[Directives], None]
+    ) -> None:
+        self._admits = admits
+        self._report = report
+        self._on_directives = on_directives
+        self._bell = asyncio.Event()
+        self._current: asyncio.Task[Any] | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether a leader listens."""
+        return self._current is not None
+
+    def changed(self) -> None:
+        """There is something to tell at once."""
+        self._bell.set()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """For `grpc.aio.Server.add_generic_rpc_handlers`: frames are bytes here, JSON inside."""
+        method = grpc.stream_stream_rpc_method_handler(self._stream)
+        return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
+
+    async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+        if peer_identity(context) != self._admits:
+            _log.warning("refused a peer on the report stream", extra={"identity": peer_identity(context)})
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "only the operator may connect here")
+        task = asyncio.current_task()
+        self._replace(task)
+        reader = asyncio.create_task(self._read(requests))
+        try:
+            while not reader.done():
+                yield encode_report(self._report())
+                await self._next(reader)
+        finally:
+            reader.cancel()
+            if self._current is task:
+                self._current = None
+
+    def _replace(self, task: asyncio.Task[Any] | None) -> None:
+        if self._current:
+            self._current.cancel()
+        self._current = task
+
+    async def _next(self, reader: asyncio.Task[None]) -> None:
+        """Until something changed, a second passed or the leader went."""
+        bell = asyncio.create_task(self._bell.wait())
+        try:
+            done, _ = await asyncio.wait({bell, reader}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            bell.cancel()
+        if bell in done:
+            await asyncio.sleep(DEBOUNCE)
+            self._bell.clear()
+
+    async def _read(self, requests: AsyncIterator[bytes]) -> None:
+        async for frame in requests:
+            try:
+                self._on_directives(decode_directives(frame))
+            except ReportError as error:
+                _log.error("the leader sent something else than directives", extra={"error": str(error)})
+                return
+
+
+def peer_identity(context: Any) -> str:
+    """The SPIFFE id in the peer's verified certificate; empty when it has not exactly one."""
+    ids = context.auth_context().get("peer_spiffe_id", ())
+    return ids[0].decode() if len(ids) == 1 else ""
+
+
+def credentials(material: Callable[[], TlsMaterial]) -> Any:
+    """Server credentials that read the newest material at each handshake and require a client certificate."""
+
+    def configuration() -> Any:
+        tls = material()
+        return grpc.ssl_server_certificate_configuration([(tls.private_key, tls.certificate)], tls.ca)
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)

@@ -1,0 +1,149 @@
+"""From the endpoints' documents and gates to the resources that Envoy is to have, and what changed since."""
+
+from dataclasses import dataclass
+
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, ResourceId
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving
+from nightlatch.routing.translate import translate, translate_endpoint
+from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
+from nightlatch.routing.xds import Resources as XdsResources
+from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
+from nightlatch.routing.xds_types import pack, trust_secret
+from nightlatch.wire.route_document import RouteDocument
+
+Changes = dict[ResourceId, AnyMessage | None]
+
+# Above so many changed endpoints, compiling everything is as quick.
+_MANY = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The resources of one endpoint: addresses, route, and everything its document needs."""
+
+    endpoints: frozenset[ResourceId]
+    routes: frozenset[ResourceId]
+    everything: frozenset[ResourceId]
+
+
+class Program:
+    """See the module. `fallback` is shown to callers of host names that are nobody's."""
+
+    def __init__(self, host: str, port: int, fallback: CertificateIR) -> None:
+        self._listen = (host, port)
+        self._fallback = fallback
+        self._client: CertificateIR | None = None
+        self._documents: dict[NamespacedName, RouteDocument] = {}
+        self._serving: dict[NamespacedName, Serving] = {}
+        # What was compiled last.
+        self._settings: GatewaySettings | None = None
+        self._endpoints: dict[NamespacedName, EndpointResources] = {}
+        self._resources: dict[str, dict[str, AnyMessage]] = {}
+        self._dirty: set[NamespacedName] = set()
+        # Whether more than the dirty endpoints' own resources may differ: who has which host, what all share.
+        self._reshaped = True
+
+    def put_client(self, material: TlsMaterial) -> None:
+        """The gateway's identity towards model servers."""
+        self._reshaped = True
+        self._client = CertificateIR(material.certificate.decode(), material.private_key.decode())
+
+    def put(self, document: RouteDocument, serving: Serving) -> None:
+        """An endpoint is to be so."""
+        self._dirty.add(document.endpoint)
+        self._reshaped |= not self._keeps_hosts(document)
+        self._documents[document.endpoint] = document
+        self._serving[document.endpoint] = serving
+
+    def remove(self, key: NamespacedName) -> None:
+        """An endpoint is gone."""
+        self._reshaped = True
+        self._documents.pop(key, None)
+        self._serving.pop(key, None)
+
+    def changes(self) -> Changes:
+        """Compile, and give what differs from the last time; None for what is gone. Nothing before `put_client`."""
+        if self._client is None:
+            return {}
+        settings = GatewaySettings(*self._listen, client=self._client, fallback=self._fallback)
+        few = self._settings is not None and not self._reshaped and len(self._dirty) <= _MANY
+        changed = self._compile_dirty(settings) if few else self._compile_all(settings)
+        self._settings, self._dirty, self._reshaped = settings, set(), False
+        return changed
+
+    def _keeps_hosts(self, document: RouteDocument) -> bool:
+        """Whether it has the hosts it had, all of them, and stands where it stood in a dispute over one."""
+        known = self._documents.get(document.endpoint)
+        built = self._endpoints.get(document.endpoint)
+        return (
+            known is not None
+            and built is not None
+            and built.ir.hosts == document.hosts == known.hosts
+            and document.created == known.created
+        )
+
+    def _compile_all(self, settings: GatewaySettings) -> Changes:
+        before = self._snapshot()
+        ir = translate(tuple(self._documents.values()), self._serving, settings, before.ir if before else None)
+        now = snapshot(ir, before)
+        changed = _changes(before, now)
+        self._endpoints = dict(now.endpoints)
+        self._resources = {kind: dict(named) for kind, named in now.resources.items()}
+        return changed
+
+    def _compile_dirty(self, settings: GatewaySettings) -> Changes:
+        """The same, at the price of those alone: what a wake or a revocation among a thousand takes."""
+        changed: Changes = {}
+        for key in self._dirty & self._documents.keys():
+            before = self._endpoints[key]
+            ir = translate_endpoint(self._documents[key], before.ir.hosts, self._serving[key], before.ir)
+            self._endpoints[key] = now = build_endpoint(ir, settings, before)
+            changed |= _changes(before.resources, now.resources)
+        for (kind, name), resource in changed.items():
+            if resource is None:
+                self._resources[kind].pop(name, None)
+            else:
+                self._resources[kind][name] = resource
+        return changed
+
+    def _snapshot(self) -> Snapshot | None:
+        """What was compiled last, as one."""
+        if self._settings is None:
+            return None
+        ir = GatewayIR(self._settings, tuple(each.ir for each in self._endpoints.values()))
+        return Snapshot(self._resources, self._endpoints, ir)
+
+    def parts(self, key: NamespacedName) -> Parts:
+        """Which resources are the endpoint's, by name. Those that there are not need not be waited for."""
+        name = cluster_name(key)
+        document = self._documents.get(key)
+        by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in (document.hosts if document else ())}
+        endpoints, routes = (ENDPOINTS, name), (ROUTES, name)
+        rest = {(CLUSTER, name), (SECRET, trust_secret(key)), (LISTENER, LISTENER_NAME)}
+        return Parts(frozenset({endpoints}), frozenset({routes}), frozenset({endpoints, routes, *rest, *by_host}))
+
+    def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
+        """What to send for a name that no resource has: a certificate that ends the handshake, trusted or not."""
+        known = self._snapshot() if type_url == SECRET else None
+        return (known.find(type_url, name) or self._unknown_host(name)) if known else None
+
+    def _unknown_host(self, name: str) -> AnyMessage:
+        secret = Secret(name=name)
+        secret.tls_certificate.certificate_chain.inline_string = self._fallback.chain
+        secret.tls_certificate.private_key.inline_string = self._fallback.private_key
+        return pack(secret)
+
+
+def _changes(before: XdsResources | None, now: XdsResources) -> Changes:
+    named = changes(before, now)
+    return {(kind, name): now.get(kind, {}).get(name) for kind, names in named.items() for name in names}
+
+
+def cluster_name(key: NamespacedName) -> str:
+    """The name of the endpoint's cluster, addresses and route, also in load reports."""
+    return str(key)

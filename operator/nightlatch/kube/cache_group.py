@@ -1,0 +1,36 @@
+"""Live copies of one kind in several namespaces, read as one."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.kube.cache import Listener, ObjectCache
+
+
+class CacheGroup:
+    """The same as an ObjectCache, over all of `caches`."""
+
+    def __init__(self, caches: Sequence[ObjectCache]) -> None:
+        self._caches = tuple(caches)
+
+    def add_listener(self, listener: Listener) -> None:
+        """See ObjectCache."""
+        for cache in self._caches:
+            cache.add_listener(listener)
+
+    async def synced(self) -> None:
+        """See ObjectCache."""
+        await asyncio.gather(*(cache.synced() for cache in self._caches))
+
+    async def close(self) -> None:
+        """See ObjectCache."""
+        await asyncio.gather(*(cache.close() for cache in self._caches))
+
+    def get(self, key: NamespacedName) -> dict[str, Any] | None:
+        """See ObjectCache."""
+        return next((found for cache in self._caches if (found := cache.get(key))), None)
+
+    def values(self) -> list[dict[str, Any]]:
+        """See ObjectCache."""
+        return [obj for cache in self._caches for obj in cache.values()]

@@ -1,0 +1,75 @@
+"""Which client may use which endpoint: a chain of named predicates, read from both ends of the grant."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nightlatch.api.client import EndpointGrant
+from nightlatch.api.conditions import Reason
+from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, Rejection
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRequest:
+    """A client asks for an endpoint; `endpoint` is None when there is no such object."""
+
+    client: ParsedClient
+    named: NamespacedName
+    endpoint: ParsedEndpoint | None
+
+
+def not_found(request: GrantRequest) -> Rejection | None:
+    """Nothing of that name."""
+    if request.endpoint is not None:
+        return None
+    return Rejection(
+        Reason.ENDPOINT_NOT_FOUND, f"no InferenceEndpoint {request.named}: create it, or correct spec.endpoints"
+    )
+
+
+def not_allowed(request: GrantRequest) -> Rejection | None:
+    """Another namespace, and the endpoint does not let it in."""
+    endpoint, namespace = request.endpoint, request.client.key.namespace
+    if endpoint is None or endpoint.key.namespace == namespace:
+        return None
+    selector = endpoint.spec.access.allowed_namespaces if endpoint.spec else None
+    if selector is not None and namespace in selector.names:
+        return None
+    message = (
+        f"{request.named} does not let namespace {namespace} in: add it to its spec.access.allowedNamespaces.names"
+    )
+    return Rejection(Reason.NOT_ALLOWED, message)
+
+
+def unfit_name(request: GrantRequest) -> Rejection | None:
+    """A name that no route document can carry."""
+    if LABEL.fullmatch(request.client.key.name):
+        return None
+    return Rejection("NameNotALabel", "the client's name must be one DNS label (a-z, 0-9, -; at most 63): rename it")
+
+
+def takes_no_keys(request: GrantRequest) -> Rejection | None:
+    """The endpoint does not accept API keys."""
+    endpoint = request.endpoint
+    if endpoint is None or endpoint.spec is None or endpoint.spec.access.api_key is not None:
+        return None
+    return Rejection("ApiKeysNotAccepted", f"{request.named} takes no API keys: set its spec.access.apiKey")
+
+
+CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (unfit_name, not_found, not_allowed, takes_no_keys)
+
+
+def refusal(request: GrantRequest) -> Rejection | None:
+    """Why the client does not get what it asks for; None when it does."""
+    return next((found for predicate in CHAIN if (found := predicate(request))), None)
+
+
+def requested_grants(client: ParsedClient) -> tuple[tuple[NamespacedName, EndpointGrant], ...]:
+    """The endpoints that a client names, in the order of its spec; none when it is suspended or unreadable."""
+    if client.spec is None or client.spec.suspended:
+        return ()
+    own = client.key.namespace
+    return tuple((NamespacedName(grant.namespace or own, grant.name), grant) for grant in client.spec.endpoints)

@@ -1,0 +1,95 @@
+"""The client's Secret: its API key, where to call, whom to trust. Minted once; never over somebody else's Secret."""
+
+from dataclasses import dataclass
+
+from nightlatch import api_keys
+from nightlatch.api import names
+from nightlatch.api.meta import NamespacedName
+from nightlatch.api_keys import MalformedKeyError
+from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.inputs import LiveKey, ObservedClient
+from nightlatch.planning.parsed import ParsedClient
+from nightlatch.planning.plan import DeleteSecret, MergeSecret, MintKey, OwnedSecret, Owner
+from nightlatch.planning.secrets import SecretView
+from nightlatch.planning.settings import url
+
+API_KEY = "api-key"
+URL = "url"
+CA_CRT = "ca.crt"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDecision:
+    """What to do about the key Secret. `live`: the key in it. `taken`: not ours. `broken`: ours, without a key."""
+
+    key: NamespacedName
+    live: LiveKey | None = None
+    action: MintKey | MergeSecret | None = None
+    delete: tuple[DeleteSecret, ...] = ()
+    taken: bool = False
+    broken: bool = False
+
+
+def decide_key(client: ParsedClient, observed: ObservedClient, owner: Owner) -> KeyDecision:
+    """Without an authority, or for a spec that is not accepted, no key is minted; one that is there stays."""
+    key = key_secret_name(client)
+    found = observed.secret
+    if found is not None and not found.is_of(owner, names.ROLE_API_KEY):
+        if found.is_orphan_of(owner, names.ROLE_API_KEY):
+            return KeyDecision(key, delete=(DeleteSecret(key, found.revision),))
+        return KeyDecision(key, taken=True)
+    if found is None:
+        return KeyDecision(key, action=_mint(client, observed, owner, key))
+    live = live_key(found)
+    # The Secret of an earlier `secretName` goes once the new one has its key.
+    others = tuple(DeleteSecret(other.key, other.revision) for other in observed.others) if live else ()
+    return KeyDecision(key, live, _refresh(client, observed, owner, found), others, broken=live is None)
+
+
+def key_secret_name(client: ParsedClient) -> NamespacedName:
+    """Where the client's key lies."""
+    spec = client.spec
+    chosen = spec.api_key.secret_name if spec and spec.api_key else None
+    return NamespacedName(client.key.namespace, chosen or names.api_key(client.key))
+
+
+def live_key(secret: SecretView) -> LiveKey | None:
+    """The key in a Secret of ours, as id and digest; None when what is there is no key."""
+    try:
+        parsed = api_keys.parse(secret.data.get(API_KEY, b"").decode("ascii", "replace"))
+    except MalformedKeyError:
+        return None
+    return LiveKey(parsed.key_id, parsed.sha256, secret.created_at)
+
+
+def _mint(client: ParsedClient, observed: ObservedClient, owner: Owner, key: NamespacedName) -> MintKey | None:
+    spec = client.spec
+    if spec is None or spec.api_key is None or client.rejection is not None or observed.issuing_ca is None:
+        return None
+    return MintKey(_child(client, owner, key), _public_data(client, observed))
+
+
+def _refresh(client: ParsedClient, observed: ObservedClient, owner: Owner, found: SecretView) -> MergeSecret | None:
+    wanted = _public_data(client, observed)
+    if observed.issuing_ca is None or all(found.data.get(entry) == value for entry, value in wanted.items()):
+        return None
+    return MergeSecret(_child(client, owner, found.key), wanted, found.revision)
+
+
+def _child(client: ParsedClient, owner: Owner, key: NamespacedName) -> OwnedSecret:
+    # A label holds 63 characters at most; the owner annotation has the whole name.
+    labels = {names.LABEL_CLIENT: client.key.name} if len(client.key.name) <= 63 else {}
+    return OwnedSecret(key, names.ROLE_API_KEY, owner, labels=labels)
+
+
+def _public_data(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes]:
+    trust = observed.issuing_ca.trust_pem if observed.issuing_ca else b""
+    return {URL: _first_url(client, observed).encode(), CA_CRT: trust}
+
+
+def _first_url(client: ParsedClient, observed: ObservedClient) -> str:
+    """The URL of the first endpoint that the client may use; else of the first that it names."""
+    named = [key for key, _ in requested_grants(client)]
+    usable = (key for key in named if refusal(GrantRequest(client, key, observed.endpoints.get(key))) is None)
+    first = next(usable, named[0] if named else None)
+    return url(observed.settings, first) if first else ""

@@ -1,0 +1,135 @@
+"""The route document: what is wanted of it, and whether what lies there has to be replaced.
+
+A spec that is not accepted changes nothing but takes away: the last good document stays, its keys narrowed to those
+still granted. Private material comes from the Secrets as found, never from here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from nightlatch.api import names
+from nightlatch.api.duration import parse_duration
+from nightlatch.api.meta import NamespacedName
+from nightlatch.api.operations import operations_for
+from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
+from nightlatch.planning.inputs import Observed
+from nightlatch.planning.parsed import ParsedEndpoint
+from nightlatch.planning.plan import OwnedSecret, Owner, PutSecret
+from nightlatch.planning.secrets import SecretView
+from nightlatch.planning.settings import hosts
+from nightlatch.wire import route_document as routing
+from nightlatch.wire.route_document import DocumentError, KeyGrant, RouteDocument
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentDecision:
+    """`current`: the document in force once `put` is done (None: none can be made yet). `keys`: as granted.
+
+    problem: why the spec makes no document that gateways would take; the last one then stays, narrowed.
+    """
+
+    current: RouteDocument | None
+    keys: tuple[KeyGrant, ...]
+    put: PutSecret | None = None
+    problem: str = ""
+
+
+def decide_document(
+    endpoint: ParsedEndpoint, observed: Observed, owner: Owner, server_tls: SecretView | None, now: datetime
+) -> DocumentDecision:
+    """`server_tls`: the callers' certificate where it serves; without it the document's own stays."""
+    before = read_document(observed.document)
+    keys = key_grants(endpoint, observed.clients)
+    last_good = _narrowed(before, keys) if before else None
+    wanted = _from_spec(endpoint, observed, keys) or last_good
+    wanted = _with_material(wanted, before, server_tls, observed) if wanted else None
+    problem = _unfit(wanted) if wanted else ""
+    current = last_good if problem else wanted
+    if current is None or _is_same(before, current):
+        return DocumentDecision(before if current else None, keys, problem=problem)
+    current = replace(current, sequence=next_sequence(before, now))
+    return DocumentDecision(current, keys, _put(current, observed, owner), problem)
+
+
+def read_document(found: SecretView | None) -> RouteDocument | None:
+    """The document in a Secret; None when there is none or it is damaged (it is then written anew)."""
+    if found is None:
+        return None
+    try:
+        return routing.decode(found.data)
+    except DocumentError:
+        return None
+
+
+def next_sequence(before: RouteDocument | None, now: datetime) -> int:
+    """Grows with every change, also over a deletion of the document: the time in milliseconds is its floor."""
+    return max(int(now.timestamp() * 1000), before.sequence + 1 if before else 0)
+
+
+def _put(document: RouteDocument, observed: Observed, owner: Owner) -> PutSecret:
+    key = NamespacedName(observed.settings.gateway_namespace, names.route_document(document.endpoint))
+    target = OwnedSecret(key, names.ROLE_ROUTE_DOCUMENT, owner)
+    return PutSecret(target, routing.encode(document), observed.document.revision if observed.document else None)
+
+
+def _is_same(before: RouteDocument | None, wanted: RouteDocument) -> bool:
+    return before is not None and routing.content_hash(before) == routing.content_hash(wanted)
+
+
+def _unfit(document: RouteDocument) -> str:
+    """What a gateway would say to it: they decode strictly, and would refuse the whole of it."""
+    try:
+        routing.decode(routing.encode(document))
+    except DocumentError as error:
+        return str(error)
+    return ""
+
+
+def _narrowed(before: RouteDocument, keys: tuple[KeyGrant, ...]) -> RouteDocument:
+    granted = {key.sha256: key for key in keys}
+    return replace(before, keys=tuple(_at_most(key, granted) for key in before.keys if key.sha256 in granted))
+
+
+def _at_most(key: KeyGrant, granted: Mapping[str, KeyGrant]) -> KeyGrant:
+    allowed = granted[key.sha256].permissions
+    return replace(key, permissions=tuple(one for one in key.permissions if one in allowed))
+
+
+def _from_spec(endpoint: ParsedEndpoint, observed: Observed, keys: tuple[KeyGrant, ...]) -> RouteDocument | None:
+    spec = endpoint.spec
+    if spec is None or endpoint.rejection is not None:
+        return None
+    carried = keys[:MAX_KEYS]
+    used = {grant.tier for grant in carried}
+    return RouteDocument(
+        endpoint=endpoint.key,
+        uid=endpoint.metadata.uid,
+        sequence=0,
+        hosts=hosts(observed.settings, endpoint.key),
+        operations=operations_for(spec.runtime.protocol, spec.model.name or endpoint.key.name),
+        upstream_identity=names.endpoint_identity(observed.settings.trust_domain, endpoint.key),
+        keys=carried,
+        rate_tiers={name: tier for name, tier in rate_tiers(endpoint, observed.clients).items() if name in used},
+        request_timeout=parse_duration(spec.request_timeout),
+        hold_timeout=parse_duration(spec.scaling.hold.timeout),
+        hold_max_requests=spec.scaling.hold.max_requests,
+        created=unix_seconds(endpoint.metadata.creation_timestamp),
+    )
+
+
+def _with_material(
+    wanted: RouteDocument, before: RouteDocument | None, server_tls: SecretView | None, observed: Observed
+) -> RouteDocument | None:
+    trust = observed.issuing_ca.trust_pem.decode() if observed.issuing_ca else before.upstream_ca if before else ""
+    if server_tls is not None:
+        certificate, private_key = (server_tls.data[entry].decode() for entry in ("tls.crt", "tls.key"))
+    elif before is not None:
+        certificate, private_key = before.server_certificate, before.server_private_key
+    else:
+        return None
+    return (
+        replace(wanted, server_certificate=certificate, server_private_key=private_key, upstream_ca=trust)
+        if trust
+        else None
+    )

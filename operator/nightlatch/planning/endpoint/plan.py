@@ -1,0 +1,98 @@
+"""`plan()`: from an endpoint and what is observed to everything that shall be. Pure: time and observations go in."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from nightlatch.api import names
+from nightlatch.api.endpoint import Tls
+from nightlatch.api.meta import API_VERSION
+from nightlatch.planning.endpoint.certificates import server_leaf, upstream_leaf
+from nightlatch.planning.endpoint.conditions import ConditionInput
+from nightlatch.planning.endpoint.document import decide_document
+from nightlatch.planning.endpoint.hosts import host_conflict
+from nightlatch.planning.endpoint.status import endpoint_status
+from nightlatch.planning.endpoint.workload import model_server
+from nightlatch.planning.inputs import Observed
+from nightlatch.planning.leaves import LeafDecision, decide_leaf
+from nightlatch.planning.parsed import ParsedEndpoint
+from nightlatch.planning.plan import Action, DeleteSecret, EnsureWorkload, Owner, Plan
+from nightlatch.planning.secrets import SecretView
+from nightlatch.planning.trust import publish_trust
+
+
+def plan(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
+    """The route document goes first, since it is what revokes; then certificates; then the workload."""
+    conflict = endpoint.rejection or host_conflict(endpoint, observed)
+    endpoint = replace(endpoint, rejection=conflict)
+    owner = owner_of(endpoint)
+    server, upstream = _leaves(endpoint, observed, owner, now)
+    orphan = _orphaned_document(observed.document, owner)
+    taken = _document_taken(observed.document, owner)
+    usable = replace(observed, document=None) if orphan or taken else observed
+    document = decide_document(endpoint, usable, owner, observed.server_tls if server.usable else None, now)
+    inputs = ConditionInput(endpoint, observed, (server, upstream), document, taken)
+    status = endpoint_status(inputs, now)
+    return Plan(
+        apply=_actions(inputs, upstream, blocked=taken or orphan is not None),
+        delete=tuple(found for found in (orphan, server.delete, upstream.delete) if found),
+        status=status if status != endpoint.status else None,
+        requeue_after=None if _never_accepted(inputs) else _next_renewal((server, upstream), now),
+    )
+
+
+def owner_of(endpoint: ParsedEndpoint) -> Owner:
+    """The endpoint as the owner of its children."""
+    return Owner(endpoint.ref, endpoint.metadata.uid, API_VERSION)
+
+
+def _leaves(
+    endpoint: ParsedEndpoint, observed: Observed, owner: Owner, now: datetime
+) -> tuple[LeafDecision, LeafDecision]:
+    # While the spec is not accepted, what is there is renewed by the defaults.
+    tls = endpoint.spec.tls if endpoint.spec and endpoint.rejection is None else Tls()
+    server = server_leaf(observed.settings, endpoint.key, owner, tls)
+    upstream = upstream_leaf(observed.settings, endpoint.key, owner)
+    return (
+        decide_leaf(server, observed.server_tls, observed.issuing_ca, now),
+        decide_leaf(upstream, observed.upstream_tls, observed.issuing_ca, now),
+    )
+
+
+def _orphaned_document(found: SecretView | None, owner: Owner) -> DeleteSecret | None:
+    if found is None or not found.is_orphan_of(owner, names.ROLE_ROUTE_DOCUMENT):
+        return None
+    return DeleteSecret(found.key, found.revision)
+
+
+def _document_taken(found: SecretView | None, owner: Owner) -> bool:
+    role = names.ROLE_ROUTE_DOCUMENT
+    return found is not None and not found.is_of(owner, role) and not found.is_orphan_of(owner, role)
+
+
+def _actions(inputs: ConditionInput, upstream: LeafDecision, *, blocked: bool) -> tuple[Action, ...]:
+    put = None if blocked else inputs.document.put
+    never_accepted = _never_accepted(inputs)
+    issues = () if never_accepted else tuple(leaf.issue for leaf in inputs.leaves if leaf.issue)
+    observed, namespace = inputs.observed, inputs.endpoint.key.namespace
+    trust = () if never_accepted else publish_trust(observed.settings, observed.issuing_ca, namespace)
+    return (*((put,) if put else ()), *issues, *trust, *_workload(inputs, upstream))
+
+
+def _never_accepted(inputs: ConditionInput) -> bool:
+    """Nothing is issued for it, so nothing is due: only another spec calls for work."""
+    return inputs.endpoint.rejection is not None and inputs.document.current is None
+
+
+def _workload(inputs: ConditionInput, upstream: LeafDecision) -> tuple[EnsureWorkload, ...]:
+    endpoint = inputs.endpoint
+    if endpoint.spec is None or endpoint.rejection is not None or not upstream.usable:
+        return ()
+    return (EnsureWorkload(model_server(inputs.observed.settings, endpoint.metadata, endpoint.spec)),)
+
+
+def _next_renewal(leaves: tuple[LeafDecision, ...], now: datetime) -> float | None:
+    if any(leaf.issue for leaf in leaves):
+        # At once: the document copies what is being issued.
+        return 0.0
+    waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at]
+    return max(0.0, min(waits)) if waits else None

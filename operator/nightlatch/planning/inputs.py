@@ -1,0 +1,81 @@
+"""What the plans decide from: everything observed, as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
+from nightlatch.planning.secrets import SecretView
+from nightlatch.planning.settings import Settings
+from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKey:
+    """An API key that exists: its id and digest, and since when (RFC 3339)."""
+
+    key_id: str
+    sha256: str
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """A client and its keys, as an endpoint's plan sees it."""
+
+    client: ParsedClient
+    keys: tuple[LiveKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostClaim:
+    """Another endpoint that claims hosts of its own."""
+
+    endpoint: NamespacedName
+    created_at: str
+    uid: str
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CAView:
+    """The issuing authority in force: its key id, and the trust bundle (PEM)."""
+
+    key_id: str
+    trust_pem: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that an endpoint's plan depends on beside its own spec and the time.
+
+    authority: None until the PKI reconciler made one. workload_error: what the platform said to the last `ensure`.
+    """
+
+    settings: Settings
+    issuing_ca: CAView | None = None
+    document: SecretView | None = None
+    server_tls: SecretView | None = None
+    upstream_tls: SecretView | None = None
+    clients: tuple[ClientView, ...] = ()
+    host_claims: tuple[HostClaim, ...] = ()
+    runtime: EndpointRuntime = UNKNOWN_RUNTIME
+    workload_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedClient:
+    """Everything that a client's plan depends on. `secret`: what lies under the wanted name, whoever owns it.
+
+    others: Secrets of this client's under other names. endpoints: those that it names and that exist.
+    missing: endpoints that let it in and whose document lacks its key. behind: those whose document has the key, and
+    not every gateway that document.
+    """
+
+    settings: Settings
+    issuing_ca: CAView | None = None
+    secret: SecretView | None = None
+    others: tuple[SecretView, ...] = ()
+    endpoints: Mapping[NamespacedName, ParsedEndpoint] = field(default_factory=dict)
+    missing: tuple[NamespacedName, ...] = ()
+    behind: tuple[NamespacedName, ...] = ()

@@ -1,0 +1,70 @@
+"""The installation's own PKI: which authorities and leaves there shall be. Pure."""
+
+from datetime import datetime
+
+from nightlatch.api import names
+from nightlatch.api.meta import NamespacedName, ObjectRef
+from nightlatch.pki import CertificateAuthority, LeafRequest
+from nightlatch.planning.leaves import WantedLeaf
+from nightlatch.planning.plan import Owner
+from nightlatch.planning.settings import Settings
+
+# What owns the Secrets that belong to no object of ours: the installation itself, which has no uid of its own.
+INSTALLATION = "Installation"
+INSTALLATION_UID = "nightlatch-installation"
+
+
+def installation_ref(settings: Settings) -> ObjectRef:
+    """The key under which the installation's PKI is reconciled."""
+    return ObjectRef(INSTALLATION, NamespacedName(settings.operator_namespace, "pki"))
+
+
+def installation_owner(settings: Settings) -> Owner:
+    """The owner of CA, gateway and operator Secrets. No owner reference comes of it."""
+    return Owner(installation_ref(settings), INSTALLATION_UID, api_version="")
+
+
+def root_secret(settings: Settings) -> NamespacedName:
+    """The root's own Secret: in the operator's namespace, where no gateway reads."""
+    return NamespacedName(settings.operator_namespace, names.ROOT_CA_SECRET)
+
+
+def issuing_secret(settings: Settings) -> NamespacedName:
+    """The issuing authority's Secret, beside the root's."""
+    return NamespacedName(settings.operator_namespace, names.ISSUING_CA_SECRET)
+
+
+def installation_leaves(settings: Settings) -> tuple[WantedLeaf, ...]:
+    """The operator's client leaf; the gateways' client leaf (to model servers) and server leaf (report stream)."""
+    gateway = names.gateway_identity(settings.trust_domain)
+    operator = LeafRequest(names.operator_identity(settings.trust_domain), "client", (), settings.leaf_duration)
+    to_models = LeafRequest(gateway, "client", (), settings.leaf_duration)
+    reports = LeafRequest(gateway, "server", (names.GATEWAY_REPORT_NAME,), settings.leaf_duration)
+    owner = installation_owner(settings)
+    return (
+        WantedLeaf(
+            NamespacedName(settings.operator_namespace, names.OPERATOR_TLS_SECRET),
+            names.ROLE_OPERATOR_TLS,
+            owner,
+            operator,
+        ),
+        WantedLeaf(
+            NamespacedName(settings.gateway_namespace, names.GATEWAY_CLIENT_TLS_SECRET),
+            names.ROLE_GATEWAY_TLS,
+            owner,
+            to_models,
+        ),
+        WantedLeaf(
+            NamespacedName(settings.gateway_namespace, names.GATEWAY_SERVER_TLS_SECRET),
+            names.ROLE_GATEWAY_TLS,
+            owner,
+            reports,
+        ),
+    )
+
+
+def is_issuing_due(issuing: CertificateAuthority, root: CertificateAuthority, now: datetime) -> bool:
+    """At half its life, so that leaves are never cut short; or when it is not the present root's."""
+    certificate = issuing.certificate
+    lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return issuing.trust != root.trust or now >= certificate.not_valid_before_utc + lifetime / 2

@@ -1,0 +1,103 @@
+"""Our objects after reading: the parsed spec, or the reason why the spec is rejected."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from nightlatch.api.client import ClientSpec, ClientStatus
+from nightlatch.api.conditions import Reason
+from nightlatch.api.endpoint import EndpointSpec, EndpointStatus
+from nightlatch.api.issuer import IssuerSpec, IssuerStatus
+from nightlatch.api.meta import NamespacedName, ObjectMeta, ObjectRef, RawObject
+from nightlatch.api.validation import unsupported
+from nightlatch.api.validation.parse import ParseError, parse_client, parse_endpoint, parse_issuer
+from nightlatch.api.validation.unsupported import Unsupported
+from nightlatch.planning.settings import Settings
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+SpecT = TypeVar("SpecT", EndpointSpec, ClientSpec, IssuerSpec)
+StatusT = TypeVar("StatusT", EndpointStatus, ClientStatus, IssuerStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a spec is not acted on: CamelCase reason, and a message that says what to do."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)  # no slots: Python 3.11 cannot make a parametrised generic that is frozen and slotted
+class Parsed(Generic[SpecT, StatusT]):
+    """One of our objects as read. `spec` is None when it could not be parsed; `rejection` then says why."""
+
+    kind: str
+    metadata: ObjectMeta
+    spec: SpecT | None
+    status: StatusT
+    rejection: Rejection | None = None
+
+    @property
+    def key(self) -> NamespacedName:
+        """Namespace and name."""
+        return self.metadata.key
+
+    @property
+    def ref(self) -> ObjectRef:
+        """Kind, namespace and name."""
+        return ObjectRef(self.kind, self.key)
+
+
+ParsedEndpoint = Parsed[EndpointSpec, EndpointStatus]
+ParsedClient = Parsed[ClientSpec, ClientStatus]
+ParsedIssuer = Parsed[IssuerSpec, IssuerStatus]
+
+
+def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
+    """Never raises for a bad spec: `rejection` says what is wrong with it."""
+    try:
+        parsed = parse_endpoint(raw)
+    except ParseError as error:
+        return ParsedEndpoint(raw["kind"], _metadata(raw), None, _status(EndpointStatus, raw), _invalid(error))
+    rejection = _unsupported(unsupported.unsupported_in_endpoint(parsed, settings.platform))
+    return ParsedEndpoint(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
+
+
+def read_client(raw: RawObject) -> ParsedClient:
+    """As `read_endpoint`."""
+    try:
+        parsed = parse_client(raw)
+    except ParseError as error:
+        return ParsedClient(raw["kind"], _metadata(raw), None, _status(ClientStatus, raw), _invalid(error))
+    rejection = _unsupported(unsupported.unsupported_in_client(parsed))
+    return ParsedClient(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
+
+
+def read_issuer(raw: RawObject) -> ParsedIssuer:
+    """As `read_endpoint`."""
+    try:
+        parsed = parse_issuer(raw)
+    except ParseError as error:
+        return ParsedIssuer(raw["kind"], _metadata(raw), None, _status(IssuerStatus, raw), _invalid(error))
+    rejection = _unsupported(unsupported.unsupported_in_issuer(parsed))
+    return ParsedIssuer(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
+
+
+def _metadata(raw: RawObject) -> ObjectMeta:
+    return ObjectMeta.model_validate(raw["metadata"])
+
+
+def _status(model: type[ModelT], raw: dict[str, Any]) -> ModelT:
+    try:
+        return model.model_validate(raw.get("status") or {})
+    except ValidationError:
+        return model()
+
+
+def _invalid(error: ParseError) -> Rejection:
+    return Rejection(Reason.INVALID, str(error))
+
+
+def _unsupported(found: tuple[Unsupported, ...]) -> Rejection | None:
+    return Rejection(found[0].reason, unsupported.message(found)) if found else None

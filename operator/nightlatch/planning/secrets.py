@@ -1,0 +1,65 @@
+"""A Secret as planning sees it: decoded, with the owner and role that our labels claim."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nightlatch.api import names
+from nightlatch.api.meta import NamespacedName, ObjectRef, RawObject
+from nightlatch.planning.plan import Owner, Revision
+
+
+@dataclass(frozen=True, slots=True)
+class SecretView:
+    """A Secret as found. `owner_uid` and `owner` are what our label and annotation say, empty on a Secret not ours."""
+
+    key: NamespacedName
+    revision: Revision
+    role: str
+    owner_uid: str
+    owner: str
+    created_at: str
+    data: Mapping[str, bytes] = field(repr=False)
+
+    def is_of(self, owner: Owner, role: str) -> bool:
+        """Whether it is this owner's child of that role: then, and only then, it may be replaced."""
+        return bool(owner.uid) and (self.owner_uid, self.role) == (owner.uid, role)
+
+    def is_orphan_of(self, owner: Owner, role: str) -> bool:
+        """Whether it is the child of an earlier object of the owner's name."""
+        return self.role == role and self.owner == owner_text(owner.ref) and self.owner_uid != owner.uid
+
+
+def owner_text(ref: ObjectRef) -> str:
+    """The value of names.ANNOTATION_OWNER: `Kind/namespace/name`."""
+    return f"{ref.kind}/{ref.key}"
+
+
+def parse_owner(text: str) -> ObjectRef | None:
+    """The inverse of `owner_text`; None when the text is something else."""
+    kind, _, rest = text.partition("/")
+    namespace, slash, name = rest.partition("/")
+    return ObjectRef(kind, NamespacedName(namespace, name)) if slash and kind else None
+
+
+def view_secret(raw: RawObject) -> SecretView:
+    """The Secret as data. An entry that is no base64 reads as empty."""
+    metadata = raw["metadata"]
+    labels = metadata.get("labels") or {}
+    return SecretView(
+        key=NamespacedName.of(raw),
+        revision=Revision(metadata.get("uid", ""), metadata.get("resourceVersion", "")),
+        role=labels.get(names.LABEL_ROLE, ""),
+        owner_uid=labels.get(names.LABEL_OWNER_UID, ""),
+        owner=(metadata.get("annotations") or {}).get(names.ANNOTATION_OWNER, ""),
+        created_at=metadata.get("creationTimestamp") or "",
+        data={entry: _decode(value) for entry, value in (raw.get("data") or {}).items()},
+    )
+
+
+def _decode(value: str) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,101 @@
+"""One endpoint as the leader sees it: its load window and its cycle, settled together. Pure."""
+
+from dataclasses import dataclass, replace
+
+from nightlatch.api.duration import parse_duration
+from nightlatch.api.endpoint import InferenceEndpoint
+from nightlatch.api.meta import NamespacedName
+from nightlatch.scaling.decide import ScalingSpec, Window, decide, idle_at
+from nightlatch.scaling.fleet import Fleet, load_of
+from nightlatch.scaling.lifecycle import Inputs, Lifecycle, Replicas, advance, take_over
+from nightlatch.scaling.lifecycle import next_check_at as lifecycle_checks_at
+from nightlatch.scaling.runtime import EndpointRuntime
+from nightlatch.wire.report import WakeReport
+from nightlatch.wire.report_service import DRAIN_GRACE
+
+# Asleep, Starting, Awake, Gating, Emptying, Asleep: no input makes more of it at once.
+MAX_TRANSITIONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the endpoint's owner wants. `drain_limit`: seconds that a drain may take."""
+
+    scaling: ScalingSpec
+    drain_limit: float
+    generation: int
+
+    @classmethod
+    def of(cls, endpoint: InferenceEndpoint) -> "Wanted":
+        """From an endpoint that parse() accepted."""
+        spec = endpoint.spec
+        return cls(
+            scaling=ScalingSpec.of(spec.scaling),
+            drain_limit=DRAIN_GRACE + parse_duration(spec.request_timeout),
+            generation=endpoint.metadata.generation,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointScaling:
+    """See the module."""
+
+    window: Window
+    lifecycle: Lifecycle
+
+
+def initial(now: float, running: Replicas | None, wanted: Wanted) -> EndpointScaling:
+    """Where a new leader begins."""
+    return EndpointScaling(Window.opened(now), take_over(now, running, wanted.generation))
+
+
+def update(
+    state: EndpointScaling, now: float, wanted: Wanted, running: Replicas | None, fleet: Fleet, endpoint: NamespacedName
+) -> EndpointScaling:
+    """All that follows from what is seen now."""
+    views = fleet.views(endpoint)
+    state = replace(state, window=state.window.observe(now, load_of(views)))
+    for _ in range(MAX_TRANSITIONS):
+        count = decide(now, state.window, wanted.scaling, replicas=state.lifecycle.replicas)
+        inputs = Inputs(now, count, running, views, wanted.drain_limit, wanted.generation)
+        lifecycle = advance(state.lifecycle, inputs)
+        if lifecycle == state.lifecycle:
+            break
+        state = _moved(state, lifecycle, now)
+    return state
+
+
+def next_check_at(state: EndpointScaling, wanted: Wanted) -> float:
+    """When time alone changes something, in Unix seconds; infinity when it does not."""
+    by_cycle = lifecycle_checks_at(state.lifecycle, wanted.drain_limit)
+    if state.lifecycle.phase in ("Starting", "Awake") and not wanted.scaling.min_replicas:
+        return min(by_cycle, idle_at(state.window, wanted.scaling))
+    return by_cycle
+
+
+def runtime(
+    state: EndpointScaling,
+    running: Replicas | None,
+    fleet: Fleet,
+    endpoint: NamespacedName,
+    last_wake: WakeReport | None,
+) -> EndpointRuntime:
+    """The snapshot for the board."""
+    reports = {view.gateway: view.report for view in fleet.views(endpoint) if view.report}
+    return EndpointRuntime(
+        state=state.lifecycle.state,
+        desired=state.lifecycle.replicas,
+        replicas=running.live if running else 0,
+        failure=state.lifecycle.failure,
+        last_wake=last_wake,
+        applied={gateway: report.applied for gateway, report in reports.items()},
+        nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
+        disconnected=fleet.disconnected,
+    )
+
+
+def _moved(state: EndpointScaling, lifecycle: Lifecycle, now: float) -> EndpointScaling:
+    """Becoming awake, also by an abort, opens a new idle window: no endpoint is drained in a tight loop."""
+    became_awake = lifecycle.phase == "Awake" != state.lifecycle.phase
+    window = replace(state.window, busy_at=now) if became_awake else state.window
+    return EndpointScaling(window, lifecycle)

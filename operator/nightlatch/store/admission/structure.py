@@ -1,0 +1,94 @@
+"""What a structural schema does to a value: nulls dropped, defaults filled in, what it does not know found."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nightlatch.api.crd.schema import Schema
+from nightlatch.api.validation.causes import Cause, path_text
+from nightlatch.api.validation.suggest import did_you_mean
+
+Path = tuple[str | int, ...]
+
+
+def completed(schema: Schema, value: Any) -> Any:
+    """A copy without nulls and with every default, as the API server stores it."""
+    if isinstance(value, Mapping):
+        return _completed_object(schema, value)
+    if isinstance(value, list):
+        items = schema.get("items", {})
+        return [completed(items, item) for item in value]
+    return value
+
+
+def _completed_object(schema: Schema, value: Mapping[str, Any]) -> dict[str, Any]:
+    properties: dict[str, Schema] = schema.get("properties", {})
+    known = {
+        key: completed(_child(schema, key), item)
+        for key, item in value.items()
+        if item is not None or _keeps_unknown(schema)
+    }
+    missing = {
+        key: completed(child, child["default"])
+        for key, child in properties.items()
+        if "default" in child and key not in known
+    }
+    return known | missing
+
+
+def walk(schema: Schema, value: Any, path: Path = ()) -> Iterator[tuple[str, Schema, Any]]:
+    """Every part of `value` that the schema describes, with its path, outermost first."""
+    yield path_text(path), schema, value
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            child = _child(schema, key)
+            if child:
+                yield from walk(child, item, (*path, key))
+    elif isinstance(value, list) and "items" in schema:
+        for index, item in enumerate(value):
+            yield from walk(schema["items"], item, (*path, index))
+
+
+def unknown_fields(schema: Schema, value: Any, path: Path = ()) -> Iterator[Cause]:
+    """A cause for each field that the schema does not know."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from unknown_fields(schema.get("items", {}), item, (*path, index))
+    elif isinstance(value, Mapping) and schema.get("type") == "object" and not _keeps_unknown(schema):
+        for key, item in value.items():
+            child = _child(schema, key)
+            if child:
+                yield from unknown_fields(child, item, (*path, key))
+            elif not _opaque(schema, path):
+                yield path_text((*path, key)), f"unknown field{did_you_mean(key, schema.get('properties', ()))}"
+
+
+def duplicate_keys(schema: Schema, value: Any) -> Iterator[Cause]:
+    """A cause for each item of a keyed list whose key was there before."""
+    for path, node, part in walk(schema, value):
+        keys = node.get("x-kubernetes-list-map-keys")
+        if keys and isinstance(part, list):
+            yield from _repeated(path, keys, part)
+
+
+def _repeated(path: str, keys: list[str], items: list[Any]) -> Iterator[Cause]:
+    seen = set()
+    for index, item in enumerate(items):
+        identity = json.dumps({key: item.get(key) for key in keys}) if isinstance(item, Mapping) else ""
+        if identity and identity in seen:
+            yield f"{path}[{index}]", f"duplicate value: {identity} is in the list already"
+        seen.add(identity)
+
+
+def _child(schema: Schema, key: str) -> Schema:
+    found: Schema = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or {}
+    return found
+
+
+def _keeps_unknown(schema: Schema) -> bool:
+    return bool(schema.get("x-kubernetes-preserve-unknown-fields"))
+
+
+def _opaque(schema: Schema, path: Path) -> bool:
+    """`metadata` is checked elsewhere (store/metadata.py): the schema names only what it restricts."""
+    return path == ("metadata",) or "additionalProperties" in schema

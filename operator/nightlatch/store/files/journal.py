@@ -1,0 +1,178 @@
+"""The order of all changes, one JSON line each, identities and labels only: what a watch follows and resumes from.
+
+A change is three steps under the writers' lock: the intent into `pending.json`, the object into its file, the line into
+the journal. Whoever takes the lock next finds what a killed writer left: with the object in place the line is added,
+without it the intent is dropped. So a resourceVersion is given out once, and no change that a reader can see misses its
+line.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from nightlatch.store.files.object_files import write_atomically
+
+ChangeType = Literal["Added", "Modified", "Deleted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line.
+
+    labels: those after the change; of a deleted object, its last. before: those it had, where they differ.
+    """
+
+    rv: int
+    type: ChangeType
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    labels: dict[str, str]
+    before: dict[str, str] | None = None
+
+
+class Position:
+    """How far a reader got: in which file (known by its first line), to which byte, and to which resourceVersion."""
+
+    def __init__(self, rv: int) -> None:
+        self.rv = rv
+        self.header = b""
+        self.offset = 0
+
+
+class CompactedError(Exception):
+    """The lines after the position are gone."""
+
+
+class Journal:
+    """The journal file of one directory. Writers call everything but `last` and `read` under the store's lock."""
+
+    def __init__(self, directory: Path, *, limit: int = 1024 * 1024) -> None:
+        self.path = directory / "journal.jsonl"
+        self._pending = directory / "pending.json"
+        self._limit = limit
+
+    def start(self, highest: int) -> None:
+        """Make sure of a journal that no object is ahead of, whatever happened to the file.
+
+        highest: the highest resourceVersion of all objects.
+        """
+        if not self.is_readable() or self.last() < highest:
+            write_atomically(self.path, _header(highest))
+            self.drop()
+
+    def is_readable(self) -> bool:
+        """Whether there is a journal, and its end makes sense."""
+        try:
+            return self.last() >= 0
+        except (FileNotFoundError, ValueError, KeyError, TypeError, IndexError):
+            return False
+
+    def last(self) -> int:
+        """The newest resourceVersion. Raises ValueError, KeyError or IndexError when the file is damaged."""
+        entry = json.loads(self._last_line())
+        return int(entry["rv"] if "rv" in entry else entry["compacted"])
+
+    def intend(self, change: Change) -> None:
+        """First step."""
+        write_atomically(self._pending, json.dumps(asdict(change)), durable=False)
+
+    def commit(self, change: Change) -> None:
+        """Last step."""
+        with self.path.open("ab") as file:
+            file.write(_line(asdict(change)))
+        self._pending.unlink(missing_ok=True)
+        if self.path.stat().st_size > self._limit:
+            self.compact(self._limit // 2)
+
+    def abandoned(self) -> Change | None:
+        """The change that a killed writer began and did not finish. Its torn line, if any, is cut off."""
+        try:
+            change = Change(**json.loads(self._pending.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):  # a power cut: `start` puts the journal right when the store is opened
+            self.drop()
+            return None
+        self._cut_torn_line()
+        if change.rv > self.last():
+            return change
+        self.drop()
+        return None
+
+    def drop(self) -> None:
+        """Forget an intent that was never carried out."""
+        self._pending.unlink(missing_ok=True)
+
+    def compact(self, limit: int = 0) -> None:
+        """Leave the newest lines, at most `limit` bytes of them. Watches from before them get ExpiredError."""
+        newest, lines = self.last(), self.path.read_bytes().splitlines(keepends=True)[1:]
+        sizes = itertools.accumulate(len(line) for line in reversed(lines))
+        kept = lines[len(lines) - sum(1 for size in sizes if size <= limit) :]
+        gone = json.loads(kept[0])["rv"] - 1 if kept else newest
+        write_atomically(self.path, _header(gone) + b"".join(kept).decode())
+
+    def read(self, position: Position) -> list[Change]:
+        """The changes after `position`, which moves on. Raises CompactedError."""
+        text = self._unread(position)
+        whole = text[: text.rfind(b"\n") + 1]
+        position.offset += len(whole)
+        changes = [change for line in whole.splitlines() if (change := _change(line)).rv > position.rv]
+        position.rv = changes[-1].rv if changes else position.rv
+        return changes
+
+    def _unread(self, position: Position) -> bytes:
+        with self.path.open("rb") as file:
+            header = file.readline()
+            if header != position.header:
+                _check_not_gone(header, position.rv)
+                position.header, position.offset = header, len(header)
+            file.seek(position.offset)
+            return file.read()
+
+    def _last_line(self) -> bytes:
+        """Without reading all of the file: the last whole line of its last 64 KiB, or of all of it."""
+        with self.path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for start in (max(0, size - 65536), 0):
+                file.seek(start)
+                text = file.read()
+                lines = text[: text.rfind(b"\n") + 1].splitlines()
+                if len(lines) > 1 or start == 0:
+                    break
+        return lines[-1]
+
+    def _cut_torn_line(self) -> None:
+        text = self.path.read_bytes()
+        if not text.endswith(b"\n"):
+            os.truncate(self.path, text.rfind(b"\n") + 1)
+
+
+def _header(compacted: int) -> str:
+    return _line({"compacted": compacted}).decode()
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, separators=(",", ":")).encode() + b"\n"
+
+
+def _change(line: bytes) -> Change:
+    try:
+        return Change(**json.loads(line))
+    except (ValueError, TypeError):
+        raise CompactedError from None
+
+
+def _check_not_gone(header: bytes, rv: int) -> None:
+    """Raises CompactedError when lines after `rv` were dropped, or the file is damaged."""
+    try:
+        compacted = int(json.loads(header)["compacted"])
+    except (ValueError, KeyError, TypeError):
+        raise CompactedError from None
+    if compacted > rv:
+        raise CompactedError

@@ -1,0 +1,124 @@
+"""One YAML file for each object: `objects/PLURAL/NAMESPACE/NAME.yaml`. A reader sees a whole file or none."""
+
+import copy
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nightlatch.api.meta import Kind, NamespacedName, RawObject
+from nightlatch.store.protocol import StoreError
+
+_SUFFIX = ".yaml"
+
+
+class DamagedObjectError(StoreError):
+    """A file of the store is not an object. The message names the file, and nothing of what it holds."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML as an API server reads it: a time is text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+_Signature = tuple[int, int, int]
+
+
+class ObjectFiles:
+    """The files under one directory. Keeps what it parsed until the file is another one."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._parsed: dict[Path, tuple[_Signature, RawObject]] = {}
+
+    def path(self, kind: Kind, key: NamespacedName) -> Path:
+        """Where the object lies. Names are validated before anything is written, and hold no slash."""
+        return self._directory / kind.plural / key.namespace / f"{key.name}{_SUFFIX}"
+
+    def read(self, kind: Kind, key: NamespacedName) -> RawObject | None:
+        """A copy of the object, or None. Raises DamagedObjectError."""
+        path = self.path(kind, key)
+        try:
+            signature = _signature(path)
+            known = self._parsed.get(path)
+            if known is None or known[0] != signature:
+                known = self._parsed[path] = (signature, _parse(path, kind, key))
+        except (FileNotFoundError, NotADirectoryError):
+            self._parsed.pop(path, None)
+            return None
+        return copy.deepcopy(known[1])
+
+    def keys(self, kind: Kind, namespace: str | None) -> Iterator[NamespacedName]:
+        """The objects of a kind, sorted."""
+        root = self._directory / kind.plural
+        for path in sorted(root.glob(f"{namespace or '*'}/*{_SUFFIX}")):
+            if not path.name.startswith("."):
+                yield NamespacedName(path.parent.name, path.name.removesuffix(_SUFFIX))
+
+    def write(self, kind: Kind, key: NamespacedName, obj: RawObject) -> None:
+        """Put the object in its place at once, on disk."""
+        path = self.path(kind, key)
+        for folder in (path.parent.parent, path.parent):  # `parents=True` would leave the upper one open to others
+            folder.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(path, yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True))
+
+    def remove(self, kind: Kind, key: NamespacedName) -> None:
+        """Remove the file; none there is fine."""
+        self.path(kind, key).unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace `path` (0600) by `text`: a reader, or a killed writer, finds the old content or the new.
+
+    durable: on the disk before the call ends, so that a power cut leaves no empty file.
+    """
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _signature(path: Path) -> _Signature:
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _parse(path: Path, kind: Kind, key: NamespacedName) -> RawObject:
+    try:
+        found: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise DamagedObjectError(f"{path} is no YAML (line {line}: {error.problem}): {_ADVICE}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise DamagedObjectError(f"{path} is no YAML: {_ADVICE}") from None
+    except PermissionError:
+        raise DamagedObjectError(f"{path} cannot be read: give it back to its owner, mode 0600") from None
+    if not _is(found, kind, key):
+        raise DamagedObjectError(f"{path} does not hold {kind.kind} {key}: {_ADVICE}")
+    return found  # type: ignore[no-any-return]
+
+
+_ADVICE = "put it right, or remove the file"
+
+
+def _is(found: Any, kind: Kind, key: NamespacedName) -> bool:
+    try:
+        identity = (found["kind"], found["metadata"]["namespace"], found["metadata"]["name"])
+        versions = (found["metadata"]["uid"], int(found["metadata"]["resourceVersion"]))
+    except (KeyError, TypeError, ValueError):
+        return False
+    return identity == (kind.kind, key.namespace, key.name) and all(versions)

@@ -1,0 +1,116 @@
+"""What is not there yet is named, field by field; a default that the schema filled in never is."""
+
+from typing import Any
+
+import pytest
+
+from nightlatch.api.conditions import Reason
+from nightlatch.api.crd.generate import schema_of
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT
+from nightlatch.api.validation.parse import parse_client, parse_endpoint, parse_issuer
+from nightlatch.api.validation.unsupported import (
+    Platform,
+    message,
+    replicas_cap,
+    unsupported_in_client,
+    unsupported_in_endpoint,
+    unsupported_in_issuer,
+)
+from nightlatch.store.admission.structure import completed
+from tests.unit.api.test_parse import client, endpoint, issuer
+
+CLUSTER_ONLY = Reason.NOT_ON_THIS_PLATFORM
+LATER = Reason.NOT_YET_SUPPORTED
+PVC = {"source": {"pvc": {"claimName": "models"}}}
+
+
+@pytest.mark.parametrize(
+    ("platform", "spec"),
+    [
+        ("Embedded", {}),
+        ("Cluster", {"model": PVC}),
+        ("Cluster", {"model": PVC, "runtime": {"protocol": "OpenAI", "nodeSelector": {"a": "b"}}}),
+        ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"]], "allowedNamespaces": {"names": ["a"]}}}),
+        ("Embedded", {"scaling": {"minReplicas": 1, "maxReplicas": 4}, "rateLimit": {"requests": 5}}),
+        ("Embedded", {"tls": {"duration": "2h", "renewBefore": "1h"}, "runtime": {"env": [{"name": "A"}]}}),
+    ],
+)
+def test_what_is_there_is_named_by_nobody(platform: Platform, spec: dict[str, Any]) -> None:
+    assert unsupported_in_endpoint(parse_endpoint(endpoint(**spec)), platform) == ()
+
+
+def test_defaults_of_the_schema_ask_for_nothing() -> None:
+    stored = completed(schema_of(INFERENCE_ENDPOINT), endpoint(runtime={"resources": {}}, model=PVC))
+    assert unsupported_in_endpoint(parse_endpoint(stored), "Cluster") == ()
+    stored = completed(schema_of(INFERENCE_CLIENT), client())
+    assert stored["spec"]["apiKey"] == {"overlap": "24h"}
+    assert unsupported_in_client(parse_client(stored)) == ()
+
+
+@pytest.mark.parametrize(
+    ("platform", "spec", "field", "reason"),
+    [
+        ("Embedded", {"model": PVC}, "spec.model.source.pvc", CLUSTER_ONLY),
+        ("Cluster", {}, "spec.model.source.path", CLUSTER_ONLY),
+        ("Cluster", {"model": PVC, "runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", LATER),
+        ("Cluster", {"model": {"source": {"uri": "https://x.example/m"}}}, "spec.model.source.uri", LATER),
+        (
+            "Cluster",
+            {"model": {"source": {"image": {"reference": f"r.example/m@sha256:{'0' * 64}"}}}},
+            "spec.model.source.image",
+            LATER,
+        ),
+        ("Embedded", {"runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", CLUSTER_ONLY),
+        ("Embedded", {"runtime": {"resources": {"limits": {"cpu": 1}}}}, "spec.runtime.resources", CLUSTER_ONLY),
+        ("Embedded", {"runtime": {"nodeSelector": {"a": "b"}}}, "spec.runtime.nodeSelector", CLUSTER_ONLY),
+        ("Embedded", {"runtime": {"tolerations": [{}]}}, "spec.runtime.tolerations", CLUSTER_ONLY),
+        ("Embedded", {"runtime": {"imagePullSecrets": [{"name": "a"}]}}, "spec.runtime.imagePullSecrets", CLUSTER_ONLY),
+        ("Embedded", {"runtime": {"runtimeClassName": "a"}}, "spec.runtime.runtimeClassName", CLUSTER_ONLY),
+        ("Embedded", {"runtime": {"sharedMemory": "1Gi"}}, "spec.runtime.sharedMemory", CLUSTER_ONLY),
+        ("Embedded", {"scaling": {"idle": "Standby"}}, "spec.scaling.idle", LATER),
+        ("Embedded", {"scaling": {"mode": "External"}}, "spec.scaling.mode", LATER),
+        ("Embedded", {"access": {"jwt": {"issuers": [{"name": "a"}]}}}, "spec.access.jwt", LATER),
+        ("Embedded", {"access": {"oauth2": {"issuers": [{"name": "a"}]}}}, "spec.access.oauth2", LATER),
+        ("Embedded", {"access": {"apiKey": {}, "mtls": {}}}, "spec.access.mtls", LATER),
+        ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey", "apiKey"]]}}, "spec.access.accept", LATER),
+        ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules", LATER),
+        ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),
+        ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", LATER),
+    ],
+)
+def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], field: str, reason: Reason) -> None:
+    found = unsupported_in_endpoint(parse_endpoint(endpoint(**spec)), platform)
+    assert [(each.field, each.reason) for each in found] == [(field, reason)]
+    assert field in message(found)
+    assert any(word in found[0].advice for word in ("write", "remove"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"apiKey": {"rotateEvery": "30d"}}, "spec.apiKey.rotateEvery"),
+        ({"apiKey": {"overlap": "1h"}}, "spec.apiKey.overlap"),
+        ({"apiKey": {"expiresAt": "2030-01-01T00:00:00Z"}}, "spec.apiKey.expiresAt"),
+        ({"apiKey": {"revokedKeyIds": ["a"]}}, "spec.apiKey.revokedKeyIds"),
+        ({"certificate": {}}, "spec.certificate"),
+    ],
+)
+def test_what_a_client_asks_for_too_early_is_named(spec: dict[str, Any], field: str) -> None:
+    found = unsupported_in_client(parse_client(client(**spec)))
+    assert [(each.field, each.reason) for each in found] == [(field, LATER)]
+
+
+def test_suspension_and_a_secret_name_are_there() -> None:
+    parsed = parse_client(client(suspended=True, apiKey={"secretName": "mine"}, rateLimit={"requests": 1}))
+    assert unsupported_in_client(parsed) == ()
+
+
+def test_a_token_issuer_has_no_effect_yet_and_says_so() -> None:
+    assert [each.reason for each in unsupported_in_issuer(parse_issuer(issuer()))] == [LATER]
+
+
+def test_more_than_one_replica_is_capped_and_said() -> None:
+    assert replicas_cap(parse_endpoint(endpoint())) is None
+    said = replicas_cap(parse_endpoint(endpoint(scaling={"maxReplicas": 4})))
+    assert said is not None
+    assert "maxReplicas is 4" in said

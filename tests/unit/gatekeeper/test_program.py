@@ -1,0 +1,74 @@
+"""Compiling a few changed endpoints gives what compiling everything gives."""
+
+import os
+from dataclasses import replace
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.api.operations import operations_for
+from nightlatch.gatekeeper.process.fallback import fallback_certificate
+from nightlatch.gatekeeper.xds.program import Program
+from nightlatch.gatekeeper.xds.resources import ENDPOINTS, ROUTES, Resources
+from nightlatch.pki.material import TlsMaterial
+from nightlatch.routing.ir import Serving
+from nightlatch.wire.route_document import RouteDocument
+from tests.embedded.envoy_fixture import Caller
+from tests.unit.gatekeeper.test_documents import DOCUMENT
+
+FALLBACK = fallback_certificate()
+OPEN = Serving(hold=False, addresses=(("127.0.0.1", 9000),))
+SHUT = Serving(hold=True)
+
+
+def document(name: str, *hosts: str) -> RouteDocument:
+    key = NamespacedName("search", name)
+    hosts = hosts or (f"{name}.search.localhost",)
+    return replace(DOCUMENT, endpoint=key, hosts=hosts, operations=operations_for(None, name))
+
+
+class Compiled:
+    """A program and what Envoy was given by it."""
+
+    def __init__(self) -> None:
+        self.program = Program("127.0.0.1", 8443, FALLBACK)
+        self.program.put_client(TlsMaterial(b"c", b"k", b"a"))
+        self.resources = Resources()
+
+    def put(self, document: RouteDocument, serving: Serving) -> "Compiled":
+        self.program.put(document, serving)
+        return self
+
+    def push(self) -> set[tuple[str, str]]:
+        changes = self.program.changes()
+        self.resources.update(changes)
+        return set(changes)
+
+    def everything(self) -> dict[tuple[str, str], bytes]:
+        return {
+            (kind, name): each.message.SerializeToString(deterministic=True)
+            for kind in self.resources._current
+            for name, each in self.resources.of_type(kind).items()
+        }
+
+
+def test_a_flipped_gate_changes_that_endpoints_route_and_addresses_alone() -> None:
+    compiled = Compiled().put(document("a"), SHUT).put(document("b"), SHUT)
+    compiled.push()
+    compiled.put(document("b"), OPEN)
+    assert compiled.push() == {(ENDPOINTS, "search/b"), (ROUTES, "search/b")}
+
+
+def test_any_order_of_changes_ends_at_the_same_resources() -> None:
+    caller = Caller("bot", os.urandom, "infer")
+    steps = Compiled().put(document("a"), SHUT).put(document("b"), SHUT)
+    steps.push()
+    steps.put(replace(document("a"), keys=(caller.grant,)), SHUT).push()
+    steps.put(document("b"), OPEN)
+    steps.push()
+    steps.put(document("c", "c.search.localhost", "b.search.localhost"), OPEN).push()
+    steps.program.remove(NamespacedName("search", "a"))
+    steps.push()
+    steps.put(replace(document("b"), denied="Broken"), SHUT).push()
+    at_once = Compiled()
+    at_once.put(replace(document("b"), denied="Broken"), SHUT)
+    at_once.put(document("c", "c.search.localhost", "b.search.localhost"), OPEN).push()
+    assert steps.everything() == at_once.everything()

@@ -1,0 +1,95 @@
+"""The waiting room: bounded in number, by client and in time."""
+
+import asyncio
+import time
+
+import pytest
+
+from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
+
+FAILURE = Refused(503, "ImagePullFailed", "the image cannot be pulled", 10)
+
+
+class Counts:
+    """What the room said of itself."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def room(self, places: int = 8, timeout: float = 30.0) -> WaitingRoom:
+        return WaitingRoom(Bounds(places, timeout), self.seen.append, time.monotonic)
+
+
+async def enter(room: WaitingRoom, client: str, number: int) -> list[asyncio.Task[Outcome]]:
+    tasks = [asyncio.create_task(room.hold(client)) for _ in range(number)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_release_lets_everyone_go_on_and_says_how_long_they_waited() -> None:
+    room = Counts().room()
+    tasks = await enter(room, "a", 2)
+    assert len(room) == 2
+    room.release()
+    outcomes = await asyncio.gather(*tasks)
+    assert all(isinstance(outcome, Admitted) and outcome.waited > 0 for outcome in outcomes)
+    assert len(room) == 0
+
+
+async def test_failure_sends_everyone_away_with_the_reason() -> None:
+    room = Counts().room()
+    tasks = await enter(room, "a", 2)
+    room.fail(FAILURE)
+    assert await asyncio.gather(*tasks) == [FAILURE, FAILURE]
+
+
+async def test_one_client_gets_a_quarter_of_the_places() -> None:
+    room = Counts().room(places=8)
+    await enter(room, "a", 2)
+    refused = await room.hold("a")
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.code) == (429, "TooManyHeld")
+    await enter(room, "b", 1)
+    assert len(room) == 3
+    room.release()
+
+
+async def test_no_more_calls_than_places() -> None:
+    room = Counts().room(places=4)
+    for client in "abcd":
+        await enter(room, client, 1)
+    refused = await room.hold("e")
+    assert isinstance(refused, Refused)
+    assert refused.status == 429
+    room.release()
+
+
+async def test_a_small_room_still_takes_one_call_of_a_client() -> None:
+    room = Counts().room(places=1)
+    tasks = await enter(room, "a", 1)
+    room.release()
+    assert isinstance(await tasks[0], Admitted)
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "shown"), [(0.02, None, "0.02"), (60.0, 0.03, "0.03"), (0.02, 60.0, "0.02")]
+)
+async def test_time_out_is_the_shorter_of_bound_and_wish(bound: float, asked: float | None, shown: str) -> None:
+    counts = Counts()
+    refused = await counts.room(timeout=bound).hold("a", timeout=asked)
+    assert isinstance(refused, Refused)
+    assert (refused.status, refused.code) == (503, "WakeTimeout")
+    assert shown in refused.message
+    assert counts.seen == [1, 0]
+
+
+async def test_a_caller_that_hangs_up_gives_its_place_back() -> None:
+    counts = Counts()
+    room = counts.room(places=1)
+    (task,) = await enter(room, "a", 1)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert counts.seen == [1, 0]
+    (again,) = await enter(room, "a", 1)
+    room.release()
+    assert isinstance(await again, Admitted)
