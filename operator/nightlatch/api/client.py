@@ -121,9 +121,3 @@ class InferenceClient(Shape):
     def key(self) -> NamespacedName:
         """Namespace and name."""
         return self.metadata.key
-
-    def endpoint_keys(self) -> tuple[NamespacedName, ...]:
-        """The endpoints it names, in the order of the spec."""
-        return tuple(
-            NamespacedName(grant.namespace or self.metadata.namespace, grant.name) for grant in self.spec.endpoints
-        )

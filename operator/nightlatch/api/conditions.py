@@ -1,67 +1,323 @@
-"""Condition types and reasons, and how a list of conditions changes. Every message says what to do next."""
+"""Every condition type and every reason, each with one sentence that explains it and says what to do.
+
+This is the only list: no other module writes a condition type or a reason as text, and a unit test reads the code to
+hold us to it. `docs/reference/conditions.md` is generated from here. How a list of conditions changes is at the end.
+"""
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Self
 
-from nightlatch.api.meta import Condition, ConditionStatus
+from nightlatch.api.meta import Condition
 
 
-class ConditionType(StrEnum):
-    """What a condition is about. `READY` sums up the others, never the replicas: a sleeping endpoint is Ready."""
+class _ConditionType(StrEnum):
+    """A condition type, with the question that it answers."""
 
-    ACCEPTED = "Accepted"  # the spec is valid and all of it is supported
-    CREDENTIALS_READY = "CredentialsReady"  # what the enabled mechanisms need is there
-    CERTIFICATES_READY = "CertificatesReady"  # leaves issued and far from their end
-    PROGRAMMED = "Programmed"  # every connected gateway serves this generation
-    WORKLOAD_AVAILABLE = "WorkloadAvailable"  # the last start did not fail
-    KEYS_READY = "KeysReady"  # of a TokenIssuer: its keys are here and fresh
-    READY = "Ready"
+    def __new__(cls, value: str, explanation: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.explanation = explanation
+        return member
+
+    explanation: str
+
+
+class EndpointCondition(_ConditionType):
+    """Condition types of an InferenceEndpoint, in the order of its status."""
+
+    ACCEPTED = "Accepted", "The spec is valid, everything in it is supported here, and no older endpoint has the host."
+    CREDENTIALS_READY = "CredentialsReady", "The gateways can be given the API keys of all clients that may call."
+    CERTIFICATES_READY = "CertificatesReady", "The certificates for callers and for the model server are valid."
+    PROGRAMMED = "Programmed", "Every connected gateway enforces the newest configuration of this endpoint."
+    WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
+    READY = (
+        "Ready",
+        "Authorized calls are answered, also while the endpoint is asleep. Otherwise it has another condition's reason.",
+    )
+
+
+class ClientCondition(_ConditionType):
+    """Condition types of an InferenceClient, in the order of its status."""
+
+    ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
+    CREDENTIALS_READY = "CredentialsReady", "The client's Secret holds a valid API key."
+    ENDPOINTS_GRANTED = "EndpointsGranted", "Every endpoint that the client names exists and lets this client in."
+    PROGRAMMED = "Programmed", "Every connected gateway of those endpoints knows the key."
+    READY = "Ready", "The client can call. Otherwise it has another condition's reason."
+
+
+class IssuerCondition(_ConditionType):
+    """Condition types of a TokenIssuer, in the order of its status."""
+
+    ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
+    READY = "Ready", "Tokens of this issuer are checked."
+
+
+class Topic(StrEnum):
+    """What a group of reasons is about: the headings of the reference page."""
+
+    SUMMARY = "Ready"
+    SPEC = "The spec"
+    CREDENTIALS = "API keys"
+    GRANTS = "Clients and endpoints"
+    CERTIFICATES = "Certificates"
+    GATEWAYS = "Gateways"
+    STATE = "Asleep and awake"
+    WORKLOAD = "The model server"
+    DENIED = "Calls denied by a gateway"
+
+
+_SPEC, _CREDENTIALS, _GRANTS, _CERTIFICATES = Topic.SPEC, Topic.CREDENTIALS, Topic.GRANTS, Topic.CERTIFICATES
+_GATEWAYS, _STATE, _WORKLOAD, _DENIED = Topic.GATEWAYS, Topic.STATE, Topic.WORKLOAD, Topic.DENIED
 
 
 class Reason(StrEnum):
-    """Why a condition is what it is, in CamelCase, for machines. The message is for people."""
+    """A reason for machines, in CamelCase. The message beside it is for people and names the object or field.
 
-    # of a condition that is True
-    ACCEPTED = "Accepted"
-    ISSUED = "Issued"
-    PROGRAMMED = "Programmed"
-    AVAILABLE = "Available"
-    ASLEEP = "Asleep"
-    READY = "Ready"
-    MAX_REPLICAS_CAPPED = "MaxReplicasCapped"  # Accepted=True, and one replica serves until autoscaling comes
-    # of one that is False
-    INVALID = "Invalid"
-    NOT_YET_SUPPORTED = "NotYetSupported"
-    NOT_ON_THIS_PLATFORM = "NotOnThisPlatform"
-    SECRET_CONFLICT = "SecretConflict"  # a Secret of that name is there and not ours  # noqa: S105
-    SECRET_MISSING = "SecretMissing"  # noqa: S105
-    NO_CLIENTS = "NoClients"
-    ENDPOINT_NOT_FOUND = "EndpointNotFound"
-    NOT_ALLOWED = "NotAllowed"  # the endpoint does not admit clients of that namespace
-    SUSPENDED = "Suspended"
-    TOO_MANY_KEYS = "TooManyKeys"
-    MODEL_NOT_FOUND = "ModelNotFound"
-    START_FAILED = "StartFailed"
-    WAKE_TIMEOUT = "WakeTimeout"
-    IMAGE_PULL_FAILED = "ImagePullFailed"
-    CRASH_LOOP = "CrashLoop"
-    GATEWAY_REFUSED = "GatewayRefused"  # Envoy did not take the configuration
-    NO_GATEWAY = "NoGateway"
-    # of one that is Unknown
-    PENDING = "Pending"
+    Reasons stand in conditions, in Kubernetes Events, and in the answer to a call whose endpoint could not wake.
+    """
 
+    def __new__(cls, value: str, topic: Topic, explanation: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.topic = topic
+        member.explanation = explanation
+        return member
 
-def condition(
-    kind: ConditionType, status: ConditionStatus, reason: Reason | str, message: str, generation: int
-) -> Condition:
-    """A condition about `generation`, without a transition time yet: `set_condition` gives it."""
-    return Condition(type=kind, status=status, reason=reason, message=message, observed_generation=generation)
+    topic: Topic
+    explanation: str
+
+    READY = "Ready", Topic.SUMMARY, "Every other condition holds: calls are answered. Nothing to do."
+
+    ACCEPTED = "Accepted", _SPEC, "The spec is valid and in use. Nothing to do."
+    MAX_REPLICAS_CAPPED = (
+        "MaxReplicasCapped",
+        _SPEC,
+        "The spec is in use, but one replica serves whatever `maxReplicas` says, until autoscaling is supported.",
+    )
+    INVALID = "Invalid", _SPEC, "The spec breaks a rule of the API: correct the field that the message names."
+    NOT_YET_SUPPORTED = (
+        "NotYetSupported",
+        _SPEC,
+        "The spec uses a field whose feature comes with a later version: write what the message suggests instead.",
+    )
+    NOT_ON_THIS_PLATFORM = (
+        "NotOnThisPlatform",
+        _SPEC,
+        "The field works only in a cluster, or only without one: write what the message suggests instead.",
+    )
+    HOST_CONFLICT = (
+        "HostConflict",
+        _SPEC,
+        "An older endpoint has the same host name: give this endpoint another name, or delete the other one.",
+    )
+
+    ISSUED = "Issued", _CREDENTIALS, "The keys, or the certificates, exist and are valid. Nothing to do."
+    NO_CLIENTS = (
+        "NoClients",
+        _CREDENTIALS,
+        "No client with a key names the endpoint, so nobody can call it: create an InferenceClient.",
+    )
+    TOO_MANY_KEYS = (
+        "TooManyKeys",
+        _CREDENTIALS,
+        "The endpoint has more keys than a gateway can take; the rest is refused: spread the clients over endpoints.",
+    )
+    SECRET_CONFLICT = (
+        "SecretConflict",
+        _CREDENTIALS,
+        "A Secret of the name that we need exists and is not ours: rename or delete it, or choose another name.",
+    )
+    KEY_PENDING = "KeyPending", _CREDENTIALS, "The operator is creating the client's API key: wait a moment."
+    KEY_UNREADABLE = (
+        "KeyUnreadable",
+        _CREDENTIALS,
+        "The client's Secret holds no valid API key: delete the Secret, and the operator creates a new key.",
+    )
+    KEY_REVOKED = (
+        "KeyRevoked",
+        _CREDENTIALS,
+        "The client's only key is in `revokedKeyIds`: delete its Secret, and the operator creates a new key.",
+    )
+    SUSPENDED = (
+        "Suspended",
+        _CREDENTIALS,
+        "Every credential of the client is refused, as asked: set `spec.suspended` to false to let it in again.",
+    )
+
+    GRANTED = "Granted", _GRANTS, "Every endpoint that the client names lets it in. Nothing to do."
+    NO_ENDPOINTS = "NoEndpoints", _GRANTS, "The client names no endpoint, so it can call none: add one to its spec."
+    ENDPOINT_NOT_FOUND = (
+        "EndpointNotFound",
+        _GRANTS,
+        "The client names an endpoint that does not exist: create it, or correct the client's `spec.endpoints`.",
+    )
+    NAMESPACE_NOT_ALLOWED = (
+        "NamespaceNotAllowed",
+        _GRANTS,
+        "The endpoint does not let clients of this namespace in: add it to the endpoint's `allowedNamespaces`.",
+    )
+    API_KEYS_NOT_ACCEPTED = (
+        "ApiKeysNotAccepted",
+        _GRANTS,
+        "The endpoint does not take API keys: set its `spec.access.apiKey`, or remove it from the client.",
+    )
+    INVALID_CLIENT_NAME = (
+        "InvalidClientName",
+        _GRANTS,
+        "The client's name is not one DNS label of at most 63 characters: create it again under another name.",
+    )
+
+    ISSUING_CA_PENDING = (
+        "IssuingCAPending",
+        _CERTIFICATES,
+        "The operator has not created its issuing CA yet: wait a moment; if it lasts, read the operator's log.",
+    )
+    CERTIFICATE_MISSING = (
+        "CertificateMissing",
+        _CERTIFICATES,
+        "No certificate exists yet; the operator is issuing one: wait a moment.",
+    )
+    CERTIFICATE_UNREADABLE = (
+        "CertificateUnreadable",
+        _CERTIFICATES,
+        "The Secret holds no readable certificate with its key; the operator is issuing a new one: wait a moment.",
+    )
+    CERTIFICATE_KEY_MISMATCH = (
+        "CertificateKeyMismatch",
+        _CERTIFICATES,
+        "The private key is not the certificate's own; the operator is issuing a new one: wait a moment.",
+    )
+    CERTIFICATE_WRONG_IDENTITY = (
+        "CertificateWrongIdentity",
+        _CERTIFICATES,
+        "The certificate is for another identity or use; the operator is issuing a new one: wait a moment.",
+    )
+    CERTIFICATE_EXPIRED = (
+        "CertificateExpired",
+        _CERTIFICATES,
+        "The certificate has expired or is not valid yet; a new one is being issued: if it lasts, check the clocks.",
+    )
+    CERTIFICATE_WRONG_NAMES = (
+        "CertificateWrongNames",
+        _CERTIFICATES,
+        "The certificate lacks a DNS name of the spec or has another: it is replaced while it still works (not shown in a status).",
+    )
+    CERTIFICATE_WRONG_ISSUER = (
+        "CertificateWrongIssuer",
+        _CERTIFICATES,
+        "An earlier issuing CA signed the certificate: it is replaced while it still works (not shown in a status).",
+    )
+    CERTIFICATE_DUE_FOR_RENEWAL = (
+        "CertificateDueForRenewal",
+        _CERTIFICATES,
+        "The certificate ends soon: it is replaced while it still works (not shown in a status).",
+    )
+
+    PROGRAMMED = "Programmed", _GATEWAYS, "Every connected gateway has applied the newest configuration. Nothing to do."
+    CONFIGURATION_PENDING = (
+        "ConfigurationPending",
+        _GATEWAYS,
+        "The operator has given no configuration to the gateways yet: see `Accepted` and `CertificatesReady`.",
+    )
+    INVALID_CONFIGURATION = (
+        "InvalidConfiguration",
+        _GATEWAYS,
+        "The spec is valid, but gateways would refuse what follows from it: change the value that the message names.",
+    )
+    GATEWAY_REFUSED = (
+        "GatewayRefused",
+        _GATEWAYS,
+        "A gateway's Envoy refused the configuration and keeps the one before: please report this as a bug.",
+    )
+    GATEWAY_BEHIND = (
+        "GatewayBehind",
+        _GATEWAYS,
+        "A gateway has not applied the newest configuration yet: wait; if it lasts, read that gateway's log.",
+    )
+    NO_GATEWAY = "NoGateway", _GATEWAYS, "No gateway has reported yet: check that one is running."
+    GATEWAY_DISCONNECTED = (
+        "GatewayDisconnected",
+        _GATEWAYS,
+        "A gateway that should report does not, so revocations may not reach it: read that gateway's log.",
+    )
+    KEY_NOT_PROGRAMMED = (
+        "KeyNotProgrammed",
+        _GATEWAYS,
+        "Not every gateway knows the client's key yet: wait; if it lasts, see the endpoint's conditions.",
+    )
+
+    ASLEEP = "Asleep", _STATE, "No replica runs; the next authorized call wakes the endpoint. Nothing to do."
+    WAKING = "Waking", _STATE, "The model server is starting, and authorized calls are held. Nothing to do."
+    AWAKE = "Awake", _STATE, "The model server answers calls. Nothing to do."
+    DRAINING = "Draining", _STATE, "The endpoint is idle and goes to sleep once every gateway is done. Nothing to do."
+
+    NOT_ACCEPTED = (
+        "NotAccepted",
+        _WORKLOAD,
+        "Nothing is started before the spec has been accepted once: see the condition `Accepted`.",
+    )
+    WORKLOAD_REFUSED = (
+        "WorkloadRefused",
+        _WORKLOAD,
+        "The platform refused the Deployment or another object of the endpoint: do what the message says.",
+    )
+    MODEL_NOT_FOUND = (
+        "ModelNotFound",
+        _WORKLOAD,
+        "The directory in `spec.model.source.path` does not exist: create it, or correct the path.",
+    )
+    IMAGE_PULL_FAILED = (
+        "ImagePullFailed",
+        _WORKLOAD,
+        "The image could not be pulled: check its name and `spec.runtime.imagePullSecrets`.",
+    )
+    UNSCHEDULABLE = "Unschedulable", _WORKLOAD, "No node has room for the pod: lower its requests, or add a node."
+    VOLUME_MISSING = "VolumeMissing", _WORKLOAD, "Create the PersistentVolumeClaim that the message names."
+    QUOTA_EXCEEDED = "QuotaExceeded", _WORKLOAD, "The namespace's quota is used up: raise it, or free some of it."
+    POD_REFUSED = (
+        "PodRefused",
+        _WORKLOAD,
+        "The API server or an admission rule refused the pod: the message is its own, do what it says.",
+    )
+    CONTAINER_NOT_CREATED = (
+        "ContainerNotCreated",
+        _WORKLOAD,
+        "The container could not be created: provide what the message says is missing, such as a Secret.",
+    )
+    MODEL_SERVER_EXITED = (
+        "ModelServerExited",
+        _WORKLOAD,
+        "The model server ended by itself: the message has its last error, such as a digest that does not match.",
+    )
+    WAKE_TIMEOUT = (
+        "WakeTimeout",
+        _WORKLOAD,
+        "The endpoint did not wake within the time that a call may be held: retry, or raise `hold.timeout`.",
+    )
+
+    POLICY_REFUSED = (
+        "PolicyRefused",
+        _DENIED,
+        "Envoy refused a change that takes rights away, so all calls are denied: please report this as a bug.",
+    )
+    POLICY_UNREADABLE = (
+        "PolicyUnreadable",
+        _DENIED,
+        "The gateway cannot read the endpoint's configuration, so all calls are denied: read that gateway's log.",
+    )
+    POLICY_STALE = (
+        "PolicyStale",
+        _DENIED,
+        "The gateway has not reached the API server for too long, so all calls are denied: restore the connection.",
+    )
 
 
 def set_condition(existing: Iterable[Condition], new: Condition, now: str) -> tuple[Condition, ...]:
-    """`existing` with `new` in the place of the one of its type, or last.
+    """`existing` with `new` in the place of the condition of its type, or at the end.
 
-    The transition time is `now` (RFC 3339) where the status changed, else what it was.
+    The transition time becomes `now` (RFC 3339) if the status changed, and otherwise stays as it was.
     """
     conditions = tuple(existing)
     old = find(conditions, new.type)
@@ -73,7 +329,7 @@ def set_condition(existing: Iterable[Condition], new: Condition, now: str) -> tu
 
 
 def set_conditions(existing: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple[Condition, ...]:
-    """`set_condition` for each of `new`."""
+    """`existing` after `set_condition` for each of `new`."""
     conditions = tuple(existing)
     for each in new:
         conditions = set_condition(conditions, each, now)
@@ -81,5 +337,5 @@ def set_conditions(existing: Iterable[Condition], new: Iterable[Condition], now:
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """The condition of a type."""
+    """The condition of this type, if there is one."""
     return next((each for each in conditions if each.type == kind), None)

@@ -363,8 +363,3 @@ class InferenceEndpoint(Shape):
     def model_name(self) -> str:
         """The name callers use: `spec.model.name`, else the object's own."""
         return self.spec.model.name or self.metadata.name
-
-    def admits_clients_of(self, namespace: str) -> bool:
-        """Whether an InferenceClient of `namespace` may name this endpoint."""
-        allowed = self.spec.access.allowed_namespaces
-        return namespace == self.metadata.namespace or (allowed is not None and namespace in allowed.names)

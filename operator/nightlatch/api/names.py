@@ -25,7 +25,10 @@ ISSUING_CA_SECRET = "nightlatch-issuing-ca"  # noqa: S105
 OPERATOR_TLS_SECRET = "nightlatch-operator-tls"  # noqa: S105
 GATEWAY_CLIENT_TLS_SECRET = "nightlatch-gateway-client-tls"  # noqa: S105
 GATEWAY_SERVER_TLS_SECRET = "nightlatch-gateway-server-tls"  # noqa: S105
-GATEWAY_DOCUMENT_SECRET = "nightlatch-gateway"  # noqa: S105
+
+# The ConfigMap where the callers of a namespace find the CA, and the Lease of the acting operator.
+CA_CONFIG_MAP = "nightlatch-ca"
+OPERATOR_LEASE = "nightlatch-operator"
 
 DEFAULT_OPERATOR_NAMESPACE = "nightlatch-system"
 DEFAULT_GATEWAY_NAMESPACE = "nightlatch-gateway"
@@ -38,11 +41,6 @@ GATEWAY_REPORT_NAME = "report.gateway.nightlatch.internal"
 def endpoint_identity(trust_domain: str, key: NamespacedName) -> str:
     """SPIFFE id of the endpoint's model server."""
     return f"spiffe://{trust_domain}/ns/{key.namespace}/ie/{key.name}"
-
-
-def client_identity(trust_domain: str, key: NamespacedName) -> str:
-    """SPIFFE id of a caller."""
-    return f"spiffe://{trust_domain}/ns/{key.namespace}/ic/{key.name}"
 
 
 def gateway_identity(trust_domain: str) -> str:
@@ -73,3 +71,13 @@ def server_tls(endpoint: NamespacedName) -> str:
 def api_key(client: NamespacedName) -> str:
     """Default name of the client's key Secret, in the client's namespace."""
     return f"{client.name}-key"
+
+
+def pods_service(endpoint: NamespacedName) -> str:
+    """Headless Service of the model server's pods. The front Service and all else have the endpoint's own name."""
+    return f"{endpoint.name}-pods"
+
+
+def service_account(endpoint: NamespacedName) -> str:
+    """ServiceAccount of the pods. The suffix keeps it apart from an account that a user made for the endpoint."""
+    return f"{endpoint.name}-model-server"

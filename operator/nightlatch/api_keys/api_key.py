@@ -1,18 +1,17 @@
 """The text of an API key: `nl_<id>_<secret>_<checksum>`, 66 characters of ASCII.
 
-- id: 12 base62 digits, drawn at random; it names the key in status and audit and is no secret.
+- id: 12 random base62 digits; it names the key in status and audit and is not secret.
 - secret: 32 random bytes read as a big-endian number, 43 base62 digits.
 - checksum: zlib's CRC-32 (IEEE 802.3, reflected, polynomial 0xEDB88320) over the ASCII bytes of everything
   before the last underscore, `nl_<id>_<secret>`; the unsigned 32-bit number in 6 base62 digits.
 
 Base62 is big-endian, padded with `0` on the left, with the alphabet `0-9A-Za-z` (see `base62`). The checksum
-lets secret scanners and the gateway refuse a typo without a look-up; it proves nothing about who wrote the key.
-At rest a key is its SHA-256 (`digest`) over the whole 66 characters: with 256 bits of secret a slow hash would
-add only a way to burn the gateway's CPU.
+lets secret scanners and the gateway refuse a typo without a look-up; it does not prove who made the key.
+We store only the SHA-256 (`digest`) of the whole 66 characters. The secret has 256 random bits, so a slow hash would
+not make guessing harder; it would only let callers burn the gateway's CPU.
 """
 
 import hashlib
-import hmac
 import re
 import zlib
 from collections.abc import Callable
@@ -33,12 +32,12 @@ _SHAPE = re.compile(
 
 
 class MalformedKeyError(ValueError):
-    """The text is no Nightlatch API key. The message never repeats it."""
+    """The text is not a Nightlatch API key. The message never repeats it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyText:
-    """A freshly minted key. `text` is the secret itself and stays out of `repr`."""
+    """A new key. `text` is the secret itself and stays out of `repr`."""
 
     text: str = field(repr=False)
     key_id: str
@@ -46,7 +45,7 @@ class ApiKeyText:
 
 @dataclass(frozen=True, slots=True)
 class ParsedKey:
-    """What may be known of a well-formed key: its id, and the digest that stands for it."""
+    """What we keep of a well-formed key: its id and the digest of its text."""
 
     key_id: str
     sha256: str
@@ -54,7 +53,7 @@ class ParsedKey:
 
 def mint(random: Callable[[int], bytes]) -> ApiKeyText:
     """A new key. `random(n)` returns n bytes of cryptographic quality (`secrets.token_bytes`)."""
-    # 16 bytes for 71.5 bits: the bias of the remainder is below 2**-56, and the id is no secret.
+    # 16 bytes for 71.5 bits: the bias of the remainder is below 2**-56, and the id is not secret.
     key_id = base62.encode(int.from_bytes(random(16)) % 62**ID_DIGITS, ID_DIGITS)
     secret = base62.encode(int.from_bytes(random(SECRET_BYTES)), SECRET_DIGITS)
     body = f"{PREFIX}_{key_id}_{secret}"
@@ -62,7 +61,7 @@ def mint(random: Callable[[int], bytes]) -> ApiKeyText:
 
 
 def checksum(body: str) -> str:
-    """The six digits that follow `nl_<id>_<secret>`."""
+    """The six digits after `nl_<id>_<secret>_`."""
     return base62.encode(zlib.crc32(body.encode("ascii")), CHECKSUM_DIGITS)
 
 
@@ -79,8 +78,3 @@ def parse(text: str) -> ParsedKey:
 def digest(text: str) -> str:
     """SHA-256 of the whole key text, lower-case hex: the form in which gateways know a key."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-def matches(text: str, sha256: str) -> bool:
-    """Whether `text` is the key behind the digest, in time that does not depend on either."""
-    return hmac.compare_digest(digest(text), sha256)

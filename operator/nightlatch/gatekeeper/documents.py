@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nightlatch.api import names
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import SECRET, NamespacedName, RawObject
 from nightlatch.pki.material import PkiError, TlsMaterial
 from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
@@ -21,8 +22,6 @@ _log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
 HEARTBEAT = 5.0
-# Reasons for callers, as in RouteDocument.denied.
-UNREADABLE = "PolicyUnreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +153,9 @@ class Documents:
         """What cannot be read may be a revocation, so the endpoint is denied until its document is good again."""
         self.unreadable[name] = error
         key = self._names.get(name)
-        if key is None or self.routes[key].denied == UNREADABLE:
+        if key is None or self.routes[key].denied == Reason.POLICY_UNREADABLE:
             return DocumentChanges()
-        self.routes[key] = replace(self.routes[key], denied=UNREADABLE)
+        self.routes[key] = replace(self.routes[key], denied=Reason.POLICY_UNREADABLE)
         return DocumentChanges(frozenset({key}))
 
     def _take_tls(self, name: str, material: TlsMaterial) -> DocumentChanges:

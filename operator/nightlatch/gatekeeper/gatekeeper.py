@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 from dataclasses import replace
 
 from nightlatch.api import names
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
@@ -37,7 +38,6 @@ TICK = 1.0
 # A wake is repeated in the reports for so long, so that a leader that connects late hears of it.
 WAKES_KEPT = 64
 WAKES_FOR = 30.0
-STALE = "PolicyStale"
 
 
 class Gatekeeper:
@@ -108,7 +108,7 @@ class Gatekeeper:
 
     def program(self, document: RouteDocument, holding: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
         """Hand an endpoint's resources to Envoy: the difference to what it has."""
-        effective = replace(document, denied=STALE) if self.stale else document
+        effective = replace(document, denied=Reason.POLICY_STALE) if self.stale else document
         self._program.put(effective, Serving(holding, addresses))
         return Programmed(self._push(), self._program.parts(document.endpoint))
 

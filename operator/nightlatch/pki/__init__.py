@@ -1,10 +1,11 @@
-"""Certificates: make authorities, issue leaves, check what was issued, say when to renew. The clock is handed in.
+"""Decides what our certificates say, whether one is still the wanted one, and when to renew it; creates CAs and leaves.
+
+No I/O: the clock and the random serial numbers are handed in, and private keys come from the generator of the
+`cryptography` package. Start with `material.py` for the values and `policy.py` for the checks:
 
     root = new_root(now=now)
     issuing = new_issuing(root, now=now)
     material = issue_leaf(issuing, LeafRequest("spiffe://td/gateway", "client"), now=now)
-
-Private keys come from the `cryptography` package's own generator, serial numbers from the `random` handed in.
 """
 
 from nightlatch.pki.ca import new_issuing, new_root
@@ -15,8 +16,8 @@ from nightlatch.pki.material import (
     LeafRequest,
     PkiError,
     TlsMaterial,
-    authority_material,
-    read_authority,
+    ca_material,
+    read_ca,
     read_leaf,
 )
 from nightlatch.pki.policy import PolicyInput, Violation, first_violation
@@ -31,12 +32,12 @@ __all__ = [
     "PolicyInput",
     "TlsMaterial",
     "Violation",
-    "authority_material",
+    "ca_material",
     "first_violation",
     "issue_leaf",
     "new_issuing",
     "new_root",
-    "read_authority",
+    "read_ca",
     "read_leaf",
     "renew_at",
     "verify_issued",

@@ -1,4 +1,4 @@
-"""Root and issuing authority: ECDSA P-256, the root's path length 1, the issuing CA's 0."""
+"""Root and issuing CA: ECDSA P-256; path length 1 for the root, 0 for the issuing CA."""
 
 import secrets
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from nightlatch.pki.material import CertificateAuthority
 
 ROOT_DURATION = timedelta(days=3650)
 ISSUING_DURATION = timedelta(days=365)
-# So that a verifier whose clock is a little behind accepts a certificate at once.
+# A verifier whose clock is a little behind must accept a new certificate.
 BACKDATE = timedelta(minutes=5)
 
 _SIGNS_CERTIFICATES = x509.KeyUsage(
@@ -51,7 +51,7 @@ def new_issuing(
     duration: timedelta = ISSUING_DURATION,
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> CertificateAuthority:
-    """An authority under the root, for leaves only; never valid longer than the root."""
+    """A CA under the root that signs leaves only; never valid longer than the root."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("Nightlatch issuing CA", random)
     builder = _ca_builder(name, root.certificate.subject, key, path_length=0, serial=new_serial(random))
@@ -73,7 +73,7 @@ def issuer_key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
 
 
 def _name(common_name: str, random: Callable[[int], bytes]) -> x509.Name:
-    # A number of its own, so that path building never confuses two generations of a CA.
+    # The random number keeps path building from confusing two generations of a CA.
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{common_name} {random(4).hex()}")])
 
 

@@ -1,4 +1,4 @@
-"""A leaf: ECDSA P-256, a new key each time, one SPIFFE identity, one direction (serverAuth or clientAuth)."""
+"""Issue a leaf: ECDSA P-256, a new key each time, one SPIFFE identity, one use (serverAuth or clientAuth)."""
 
 import secrets
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def issue_leaf(
     now: datetime,
     random: Callable[[int], bytes] = secrets.token_bytes,
 ) -> TlsMaterial:
-    """A leaf and its new key, checked by `verify_issued`. Raises PkiError if the authority is not valid."""
+    """A leaf and its new key, checked by `verify_issued`. Raises PkiError if the CA is not valid."""
     _check_validity(issuing.certificate, now)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _builder(issuing, request, key, now, new_serial(random)).sign(issuing.private_key, hashes.SHA256())
@@ -45,7 +45,7 @@ def issue_leaf(
 
 def _check_validity(issuer: x509.Certificate, now: datetime) -> None:
     if not issuer.not_valid_before_utc <= now < issuer.not_valid_after_utc:
-        raise PkiError("the issuing authority is not valid now: check the clock, or roll the authority over")
+        raise PkiError("the issuing CA is not valid now: check the clock, or replace the CA")
 
 
 def _builder(
@@ -54,7 +54,7 @@ def _builder(
     issuer = issuing.certificate
     return (
         x509.CertificateBuilder()
-        # No subject: an identity is never read from a CN, so there is none to read; the SAN is then critical.
+        # No subject, so that nobody can read an identity from a CN; RFC 5280 then makes the SAN critical.
         .subject_name(x509.Name([]))
         .issuer_name(issuer.subject)
         .public_key(key.public_key())

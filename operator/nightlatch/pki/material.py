@@ -1,4 +1,4 @@
-"""The shapes certificates travel in, and reading them out of a Secret of cert-manager's form.
+"""Certificates and CAs as values, and how to read them from a Secret in cert-manager's format.
 
 A Secret holds `tls.crt` (the leaf, then the issuing CA, PEM), `tls.key` (PKCS #8 PEM) and `ca.crt` (the roots to
 trust).
@@ -31,12 +31,12 @@ _USAGE_OIDS = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CL
 
 
 class PkiError(Exception):
-    """Material that cannot be read, or an issued certificate that is not what was asked for. Holds no key."""
+    """Material that cannot be read, or an issued certificate that differs from its request. Quotes no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeafRequest:
-    """What a leaf shall say. `identity` is its one URI SAN (SPIFFE); `duration` is cut at the issuer's end."""
+    """What a leaf must say. `identity` is its only URI SAN (SPIFFE); `duration` ends at the issuer's own end."""
 
     identity: str
     usage: Usage
@@ -53,12 +53,12 @@ class TlsMaterial:
     ca: bytes
 
     def secret_data(self) -> dict[str, bytes]:
-        """The `data` of the Secret, not yet base64."""
+        """The `data` of the Secret, before base64."""
         return {TLS_CRT: self.certificate, TLS_KEY: self.private_key, CA_CRT: self.ca}
 
     @classmethod
     def of_secret(cls, data: Mapping[str, bytes]) -> Self:
-        """From the decoded `data` of a Secret, without a look at the certificates. Raises PkiError."""
+        """Take the entries from the decoded `data` of a Secret without reading them. Raises PkiError."""
         if missing := [entry for entry in (TLS_CRT, TLS_KEY, CA_CRT) if not data.get(entry)]:
             raise PkiError(f"the Secret lacks {', '.join(missing)}")
         return cls(data[TLS_CRT], data[TLS_KEY], data[CA_CRT])
@@ -66,7 +66,7 @@ class TlsMaterial:
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """A CA that can sign. `trust`: the roots that a verifier of its leaves needs; for a root, itself."""
+    """A CA that can sign. `trust`: the roots that a verifier of its leaves needs; a root holds itself."""
 
     certificate: x509.Certificate
     private_key: ec.EllipticCurvePrivateKey = field(repr=False)
@@ -74,7 +74,7 @@ class CertificateAuthority:
 
     @property
     def key_id(self) -> str:
-        """Its subject key identifier, lower-case hex: what `Leaf.issuer_key_id` of its leaves says."""
+        """Subject key identifier in lower-case hex; its leaves have the same value in `Leaf.issuer_key_id`."""
         return subject_key_id(self.certificate)
 
     @property
@@ -85,7 +85,7 @@ class CertificateAuthority:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """What a Secret's certificate says. `key_matches`: the private key beside it is its own.
+    """What a Secret's certificate says. `key_matches`: the private key in the Secret belongs to it.
 
     serial: lower-case hex. identities: every URI SAN. issuer_key_id: authority key identifier, hex, or empty.
     """
@@ -110,8 +110,8 @@ def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def authority_material(ca: CertificateAuthority) -> TlsMaterial:
-    """The authority in the form in which its own Secret keeps it."""
+def ca_material(ca: CertificateAuthority) -> TlsMaterial:
+    """The CA as its own Secret keeps it."""
     return TlsMaterial(to_pem(ca.certificate), private_key_pem(ca.private_key), ca.trust_pem)
 
 
@@ -132,13 +132,13 @@ def read_leaf(data: Mapping[str, bytes]) -> Leaf:
     )
 
 
-def read_authority(data: Mapping[str, bytes]) -> CertificateAuthority:
-    """The CA in a Secret's decoded data. Raises PkiError if it is unreadable or no CA with its EC key."""
+def read_ca(data: Mapping[str, bytes]) -> CertificateAuthority:
+    """The CA in a Secret's decoded data. Raises PkiError if it is unreadable, not a CA, or lacks its EC key."""
     certificate = _certificates(data, TLS_CRT)[0]
     key = _private_key(data)
     constraints = _extension(certificate, x509.BasicConstraints)
     if constraints is None or not constraints.ca:
-        raise PkiError(f"{TLS_CRT} is not the certificate of an authority")
+        raise PkiError(f"{TLS_CRT} is not the certificate of a CA")
     if not _same_key(key, certificate):
         raise PkiError(f"{TLS_KEY} does not belong to {TLS_CRT}")
     return CertificateAuthority(certificate, key, _certificates(data, CA_CRT))

@@ -1,21 +1,23 @@
-"""Is the certificate in a Secret the one wanted, and fit for use? An ordered chain of small predicates.
+"""Is the certificate in a Secret the wanted one, and can it be used? An ordered chain of small predicates.
 
-As in cert-manager's policies: each is `(holding) -> finding | None`; the first that fires says why to issue anew.
+This follows cert-manager's policies: each predicate is `(inputs) -> violation | None`, and the first violation says
+why a new certificate is issued.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from nightlatch.api.conditions import Reason
 from nightlatch.pki.material import Leaf, LeafRequest
 from nightlatch.pki.renewal import renew_at
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """`reason` is CamelCase. `usable`: the certificate still serves while the new one is made."""
+    """Why the certificate is not the wanted one. `usable`: it still works while the new one is made."""
 
-    reason: str
+    reason: Reason
     message: str
     usable: bool = False
 
@@ -33,59 +35,62 @@ class PolicyInput:
 
 
 def unreadable(inputs: PolicyInput) -> Violation | None:
-    """There is something, but no certificate with its key."""
-    return Violation("Unreadable", inputs.unreadable) if inputs.unreadable else None
+    """The Secret exists, but holds no certificate with its key."""
+    return Violation(Reason.CERTIFICATE_UNREADABLE, inputs.unreadable) if inputs.unreadable else None
 
 
 def missing(inputs: PolicyInput) -> Violation | None:
-    """Nothing was issued yet."""
-    return Violation("Missing", "no certificate was issued yet") if inputs.leaf is None else None
+    return Violation(Reason.CERTIFICATE_MISSING, "no certificate was issued yet") if inputs.leaf is None else None
 
 
 def key_mismatch(inputs: PolicyInput) -> Violation | None:
-    """The private key belongs to another certificate."""
     if inputs.leaf is None or inputs.leaf.key_matches:
         return None
-    return Violation("KeyMismatch", "the private key does not belong to the certificate")
+    return Violation(Reason.CERTIFICATE_KEY_MISMATCH, "the private key does not belong to the certificate")
 
 
 def wrong_identity(inputs: PolicyInput) -> Violation | None:
-    """Another SPIFFE identity than the one wanted, or a usage of the other direction."""
+    """The SPIFFE identity or the usage (server, client) is not the wanted one."""
     leaf, request = inputs.leaf, inputs.request
     if leaf is None or (leaf.identities, leaf.usages) == ((request.identity,), (request.usage,)):
         return None
-    return Violation("WrongIdentity", f"the certificate is not for {request.identity} ({request.usage})")
+    return Violation(
+        Reason.CERTIFICATE_WRONG_IDENTITY, f"the certificate is not for {request.identity} ({request.usage})"
+    )
 
 
 def expired(inputs: PolicyInput) -> Violation | None:
-    """Past its end, or not valid yet."""
+    """The certificate has ended or has not begun."""
     leaf = inputs.leaf
     if leaf is None or leaf.not_before <= inputs.now < leaf.not_after:
         return None
-    return Violation("Expired", "the certificate is outside its validity")
+    return Violation(Reason.CERTIFICATE_EXPIRED, "the certificate has expired or is not valid yet")
 
 
 def wrong_names(inputs: PolicyInput) -> Violation | None:
-    """Other DNS names than wanted."""
     if inputs.leaf is None or inputs.leaf.dns_names == inputs.request.dns_names:
         return None
-    return Violation("WrongNames", "the certificate has other DNS names than the spec", usable=True)
+    return Violation(
+        Reason.CERTIFICATE_WRONG_NAMES, "the certificate has other DNS names than the spec asks for", usable=True
+    )
 
 
-def other_issuer(inputs: PolicyInput) -> Violation | None:
-    """Signed by another authority than the one in force."""
+def wrong_issuer(inputs: PolicyInput) -> Violation | None:
+    """Another CA than the current issuing CA signed the certificate."""
     if inputs.leaf is None or inputs.leaf.issuer_key_id == inputs.issuer_key_id:
         return None
-    return Violation("OtherIssuer", "the certificate is from another authority than the one in force", usable=True)
+    return Violation(
+        Reason.CERTIFICATE_WRONG_ISSUER, "the certificate was not signed by the current issuing CA", usable=True
+    )
 
 
 def due_for_renewal(inputs: PolicyInput) -> Violation | None:
-    """Past its renewal time."""
     if inputs.leaf is None or inputs.now < renew_at(inputs.leaf, inputs.renew_before):
         return None
-    return Violation("DueForRenewal", "the certificate is near its end", usable=True)
+    return Violation(Reason.CERTIFICATE_DUE_FOR_RENEWAL, "the certificate ends soon", usable=True)
 
 
+# First what makes a certificate unusable, so that a usable verdict is never given for a broken one.
 CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
     unreadable,
     missing,
@@ -93,11 +98,11 @@ CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
     wrong_identity,
     expired,
     wrong_names,
-    other_issuer,
+    wrong_issuer,
     due_for_renewal,
 )
 
 
 def first_violation(inputs: PolicyInput) -> Violation | None:
-    """Why a new certificate is wanted; None when the one there is right."""
+    """Why a new certificate is needed; None when the present one is right."""
     return next((violation for predicate in CHAIN if (violation := predicate(inputs))), None)

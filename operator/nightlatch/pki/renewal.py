@@ -1,19 +1,19 @@
-"""When a leaf is renewed: at two thirds of its life or `renew_before` its end, a little earlier by its serial."""
+"""When a leaf is renewed: after two thirds of its life or `renew_before` its end, minus a jitter from its serial."""
 
 import hashlib
 from datetime import datetime, timedelta
 
 from nightlatch.pki.material import Leaf
 
-# At most this part of the time until then earlier, so that leaves issued together are not renewed together.
+# Renew earlier by at most this part of the time, so that leaves issued together are not renewed together.
 JITTER = 0.05
 
 
 def renew_at(leaf: Leaf, renew_before: timedelta | None = None) -> datetime:
-    """A pure function of the leaf: every operator, and the same one after a restart, comes to the same time.
+    """The time depends on the leaf alone, so every operator computes the same one, also after a restart.
 
-    `renew_before` counts where it is shorter than the leaf's life; else a third of it is left. Never before a third
-    of the life has passed, whatever is asked for: a leaf must not be due on the day that it is issued.
+    A `renew_before` that is not shorter than the leaf's life is ignored: the leaf is renewed with a third of its life
+    left. Whatever `renew_before` says, a third of the life passes first, so that no leaf is due when it is issued.
     """
     lifetime = leaf.not_after - leaf.not_before
     if renew_before is None or renew_before >= lifetime:
@@ -23,5 +23,5 @@ def renew_at(leaf: Leaf, renew_before: timedelta | None = None) -> datetime:
 
 
 def _fraction(serial: str) -> float:
-    """Evenly spread over [0, 1)."""
+    """A number in [0, 1), evenly distributed over serials."""
     return int.from_bytes(hashlib.sha256(serial.encode()).digest()[:4]) / 2**32

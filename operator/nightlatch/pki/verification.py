@@ -1,4 +1,4 @@
-"""After issuing: is it what was asked for, and does a verifier accept it?"""
+"""Check a new certificate: does it say what was requested, and does a verifier accept it?"""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from nightlatch.pki.material import Leaf, LeafRequest, PkiError, TlsMaterial, re
 
 
 def verify_issued(material: TlsMaterial, request: LeafRequest, *, now: datetime) -> None:
-    """Key match, names, usage, validity, the path to `material.ca`. Raises PkiError, saying what is wrong."""
+    """Check key, names, usage, validity and the path to `material.ca`. Raises PkiError that says what is wrong."""
     leaf = read_leaf(material.secret_data())
     for wrong, what in _differences(leaf, request, now):
         if wrong:
@@ -27,17 +27,17 @@ def _differences(leaf: Leaf, request: LeafRequest, now: datetime) -> tuple[tuple
     return (
         (not leaf.key_matches, "does not belong to the private key"),
         (leaf.identities != (request.identity,), f"does not have {request.identity} as its only URI"),
-        (leaf.dns_names != request.dns_names, "does not have the DNS names asked for"),
+        (leaf.dns_names != request.dns_names, "does not have the requested DNS names"),
         (leaf.usages != (request.usage,), f"is not for {request.usage} use alone"),
-        (not leaf.not_before <= now < leaf.not_after, "is not valid now: check the authority's own validity"),
+        (not leaf.not_before <= now < leaf.not_after, "is not valid now: check whether the CA is"),
     )
 
 
 def _verify_path(material: TlsMaterial, now: datetime) -> None:
     leaf, *intermediates = read_certificates(material.certificate)
     try:
-        # With our own rules for the leaf a client verifier checks path, constraints and validity of either
-        # direction; the library's server verifier would insist on one DNS name and ignore the identity.
+        # A client verifier with our own rules for the leaf checks path, constraints and validity for both uses.
+        # The library's server verifier would insist on one DNS name and ignore the identity.
         PolicyBuilder().store(Store(list(read_certificates(material.ca)))).time(now).max_chain_depth(
             1
         ).extension_policies(
@@ -50,13 +50,13 @@ def _verify_path(material: TlsMaterial, now: datetime) -> None:
 def _leaf_rules() -> ExtensionPolicy:
     policy = ExtensionPolicy.permit_all()
     policy = policy.require_present(x509.SubjectAlternativeName, Criticality.CRITICAL, None)
-    policy = policy.require_present(x509.BasicConstraints, Criticality.CRITICAL, _is_no_authority)
+    policy = policy.require_present(x509.BasicConstraints, Criticality.CRITICAL, _is_not_a_ca)
     return policy.require_present(x509.KeyUsage, Criticality.CRITICAL, _signs_handshakes_only)
 
 
-def _is_no_authority(_policy: object, _certificate: x509.Certificate, found: x509.BasicConstraints) -> None:
+def _is_not_a_ca(_policy: object, _certificate: x509.Certificate, found: x509.BasicConstraints) -> None:
     if found.ca:
-        raise ValueError("a leaf must not be an authority")
+        raise ValueError("a leaf must not be a CA")
 
 
 def _signs_handshakes_only(_policy: object, _certificate: x509.Certificate, found: x509.KeyUsage) -> None:

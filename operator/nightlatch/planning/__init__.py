@@ -1,5 +1,6 @@
-"""From what is observed to what is wanted: `plan()`, builders for each child, readiness chains. Pure.
+"""Decides, from what was observed, which objects must exist and what each status says.
 
-`plan.plan` (endpoints), `client_plan.plan_client`, `issuer_plan.plan_issuer`; their input is in `observed`, their
-output in `actions`.
+Pure: no I/O, no clock and no randomness of its own; it imports only the layers below it (api, wire, pki, scaling).
+Start with `inputs.py` (what the plans see), `plan.py` (what they return) and `endpoint/plan.py`; the same file names
+mean the same thing in `endpoint/`, `client/` and `issuer/`.
 """

@@ -1,4 +1,4 @@
-"""What the plans decide from: everything observed, as plain data."""
+"""What the plans decide from: everything that was observed, as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 
 @dataclass(frozen=True, slots=True)
 class LiveKey:
-    """An API key that exists: its id and digest, and since when (RFC 3339)."""
+    """An existing API key: its id, its digest and when it was created (RFC 3339)."""
 
     key_id: str
     sha256: str
@@ -29,7 +29,7 @@ class ClientView:
 
 @dataclass(frozen=True, slots=True)
 class HostClaim:
-    """Another endpoint that claims hosts of its own."""
+    """The hosts that another endpoint claims."""
 
     endpoint: NamespacedName
     created_at: str
@@ -39,7 +39,7 @@ class HostClaim:
 
 @dataclass(frozen=True, slots=True)
 class CAView:
-    """The issuing authority in force: its key id, and the trust bundle (PEM)."""
+    """The current issuing CA: its key id and the trust bundle (PEM)."""
 
     key_id: str
     trust_pem: bytes
@@ -47,9 +47,9 @@ class CAView:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that an endpoint's plan depends on beside its own spec and the time.
+    """Everything that an endpoint's plan depends on, besides its own spec and the time.
 
-    authority: None until the PKI reconciler made one. workload_error: what the platform said to the last `ensure`.
+    issuing_ca: None until the operator has created it. workload_error: why the platform refused the last `ensure`.
     """
 
     settings: Settings
@@ -65,11 +65,11 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class ObservedClient:
-    """Everything that a client's plan depends on. `secret`: what lies under the wanted name, whoever owns it.
+    """Everything that a client's plan depends on. `secret`: the Secret of the wanted name, also when it is not ours.
 
-    others: Secrets of this client's under other names. endpoints: those that it names and that exist.
-    missing: endpoints that let it in and whose document lacks its key. behind: those whose document has the key, and
-    not every gateway that document.
+    others: Secrets of this client under other names. endpoints: those that it names and that exist.
+    missing: granted endpoints whose route document does not contain the key yet. behind: endpoints whose document
+    contains it but has not been applied by every gateway.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""A leaf Secret, wanted against found: leave it, issue it anew, or keep away from it."""
+"""Compare a leaf Secret as wanted and as found: keep it, issue a new one, or leave a Secret that is not ours alone."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ TLS_SECRET = "kubernetes.io/tls"  # noqa: S105 - the type of a Secret
 
 @dataclass(frozen=True, slots=True)
 class WantedLeaf:
-    """One leaf: where it goes, what it shall say, when it is renewed (None: at two thirds of its life)."""
+    """One leaf: its Secret, what the certificate must say, when it is renewed (None: after two thirds of its life)."""
 
     key: NamespacedName
     role: str
@@ -26,7 +26,7 @@ class WantedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class LeafDecision:
-    """What to do about it. `leaf`: the one in force, where it serves. `taken`: somebody else's Secret is there."""
+    """What to do about one leaf. `leaf`: the certificate found. `taken`: the Secret found is not ours."""
 
     wanted: WantedLeaf
     leaf: Leaf | None = None
@@ -38,18 +38,18 @@ class LeafDecision:
 
     @property
     def usable(self) -> bool:
-        """Whether the certificate there serves, be it for a short time only."""
+        """Whether the certificate found can still be used, even if only briefly."""
         return self.leaf is not None and (self.violation is None or self.violation.usable)
 
 
 def decide_leaf(wanted: WantedLeaf, found: SecretView | None, issuing_ca: CAView | None, now: datetime) -> LeafDecision:
-    """See LeafDecision. Without an authority nothing is issued, and what is there is judged all the same."""
+    """Without an issuing CA nothing is issued, but the certificate found is checked all the same."""
     if found is not None and not found.is_of(wanted.owner, wanted.role):
         if found.is_orphan_of(wanted.owner, wanted.role):
             return LeafDecision(wanted, delete=DeleteSecret(found.key, found.revision))
         return LeafDecision(wanted, taken=True)
     leaf, unreadable = _read(found)
-    # Without an authority there is none to differ from.
+    # Without an issuing CA the certificate cannot have the wrong issuer.
     issuer = issuing_ca.key_id if issuing_ca else leaf.issuer_key_id if leaf else ""
     inputs = PolicyInput(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before)
     violation = pki.first_violation(inputs)

@@ -1,4 +1,4 @@
-"""Our objects after reading: the parsed spec, or the reason why the spec is rejected."""
+"""Our objects after parsing: the parsed spec, or the reason why the spec is rejected."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -22,15 +22,15 @@ StatusT = TypeVar("StatusT", EndpointStatus, ClientStatus, IssuerStatus)
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a spec is not acted on: CamelCase reason, and a message that says what to do."""
+    """Why a spec or a grant is not acted on, with a message that says what to do."""
 
-    reason: str
+    reason: Reason
     message: str
 
 
 @dataclass(frozen=True)  # no slots: Python 3.11 cannot make a parametrised generic that is frozen and slotted
 class Parsed(Generic[SpecT, StatusT]):
-    """One of our objects as read. `spec` is None when it could not be parsed; `rejection` then says why."""
+    """One of our objects. `spec` is None if it could not be parsed; `rejection` then says why."""
 
     kind: str
     metadata: ObjectMeta
@@ -55,7 +55,7 @@ ParsedIssuer = Parsed[IssuerSpec, IssuerStatus]
 
 
 def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
-    """Never raises for a bad spec: `rejection` says what is wrong with it."""
+    """Never raises for a bad spec; `rejection` says what is wrong with it."""
     try:
         parsed = parse_endpoint(raw)
     except ParseError as error:
@@ -65,7 +65,7 @@ def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
 
 
 def read_client(raw: RawObject) -> ParsedClient:
-    """As `read_endpoint`."""
+    """Never raises for a bad spec; `rejection` says what is wrong with it."""
     try:
         parsed = parse_client(raw)
     except ParseError as error:
@@ -75,7 +75,7 @@ def read_client(raw: RawObject) -> ParsedClient:
 
 
 def read_issuer(raw: RawObject) -> ParsedIssuer:
-    """As `read_endpoint`."""
+    """Never raises for a bad spec; `rejection` says what is wrong with it."""
     try:
         parsed = parse_issuer(raw)
     except ParseError as error:

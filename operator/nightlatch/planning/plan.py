@@ -1,4 +1,4 @@
-"""What a plan asks for. Private material is only asked for here: `controller/apply.py` makes it."""
+"""What a plan asks for. A plan never holds private keys: it asks for them, and `controller/apply.py` creates them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from nightlatch.planning.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose child an object is. `api_version` and `uid` go into the owner reference where the namespace is the same."""
+    """The owner of an object. `api_version` and `uid` form the owner reference if both are in one namespace."""
 
     ref: ObjectRef
     uid: str
@@ -22,7 +22,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class OwnedSecret:
-    """A Secret of ours: where it lies, what it is for, whose it is, `labels` beside those of role and owner."""
+    """A Secret of ours: its name, what it is for and who owns it. `labels` come in addition to those of role and owner."""
 
     key: NamespacedName
     role: str
@@ -33,7 +33,7 @@ class OwnedSecret:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """The object that a replacement expects to find; anything else there is a conflict, never overwritten."""
+    """The object that a replacement expects to find. Any other object is a conflict and is never overwritten."""
 
     uid: str
     resource_version: str
@@ -41,7 +41,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class PutSecret:
-    """Create, or replace exactly `replaces`. For content that the plan may know (route documents)."""
+    """Create the Secret, or replace exactly `replaces`. For content that a plan may know (route documents)."""
 
     target: OwnedSecret
     data: Mapping[str, bytes] = field(repr=False)
@@ -67,7 +67,7 @@ class MintKey:
 
 @dataclass(frozen=True, slots=True)
 class MergeSecret:
-    """Replace these entries of exactly `replaces`; every other entry, the key among them, stays as it is."""
+    """Replace these entries of exactly `replaces`; all other entries, such as the key, stay as they are."""
 
     target: OwnedSecret
     data: Mapping[str, bytes]
@@ -76,14 +76,14 @@ class MergeSecret:
 
 @dataclass(frozen=True, slots=True)
 class EnsureWorkload:
-    """Create or update the model server; never its number of replicas."""
+    """Create or update the model server, but never its number of replicas."""
 
     workload: Workload
 
 
 @dataclass(frozen=True, slots=True)
 class PublishTrust:
-    """Let the callers of a namespace find the CA to trust (PEM)."""
+    """Publish the CA (PEM) to the callers of a namespace."""
 
     namespace: str
     bundle: bytes
@@ -103,9 +103,9 @@ Status = EndpointStatus | ClientStatus | IssuerStatus
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Apply in order, then delete, then write the status (None: it is as it should be).
+    """Apply in order, then delete, then write the status (None: it is already right).
 
-    requeue_after: seconds until time alone makes another plan necessary; None when only an event can.
+    requeue_after: seconds until the passing of time alone requires a new plan; None if only an event can.
     """
 
     apply: tuple[Action, ...] = ()

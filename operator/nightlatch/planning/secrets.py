@@ -1,4 +1,4 @@
-"""A Secret as planning sees it: decoded, with the owner and role that our labels claim."""
+"""A Secret as planning sees it: decoded, with the owner and role that our labels name."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from nightlatch.planning.plan import Owner, Revision
 
 @dataclass(frozen=True, slots=True)
 class SecretView:
-    """A Secret as found. `owner_uid` and `owner` are what our label and annotation say, empty on a Secret not ours."""
+    """A Secret as found. `owner_uid` and `owner` come from our label and annotation; a foreign Secret has neither."""
 
     key: NamespacedName
     revision: Revision
@@ -23,11 +23,11 @@ class SecretView:
     data: Mapping[str, bytes] = field(repr=False)
 
     def is_of(self, owner: Owner, role: str) -> bool:
-        """Whether it is this owner's child of that role: then, and only then, it may be replaced."""
+        """Whether this owner made the Secret for this role. Only then may it be replaced."""
         return bool(owner.uid) and (self.owner_uid, self.role) == (owner.uid, role)
 
     def is_orphan_of(self, owner: Owner, role: str) -> bool:
-        """Whether it is the child of an earlier object of the owner's name."""
+        """Whether an earlier object of the same name as the owner made the Secret."""
         return self.role == role and self.owner == owner_text(owner.ref) and self.owner_uid != owner.uid
 
 
@@ -37,14 +37,14 @@ def owner_text(ref: ObjectRef) -> str:
 
 
 def parse_owner(text: str) -> ObjectRef | None:
-    """The inverse of `owner_text`; None when the text is something else."""
+    """The inverse of `owner_text`; None for any other text."""
     kind, _, rest = text.partition("/")
     namespace, slash, name = rest.partition("/")
     return ObjectRef(kind, NamespacedName(namespace, name)) if slash and kind else None
 
 
 def view_secret(raw: RawObject) -> SecretView:
-    """The Secret as data. An entry that is no base64 reads as empty."""
+    """Decode a Secret. An entry that is not base64 becomes empty."""
     metadata = raw["metadata"]
     labels = metadata.get("labels") or {}
     return SecretView(

@@ -1,4 +1,4 @@
-"""What the administrator decides once for an installation, and the names an endpoint gets by it."""
+"""What the administrator decides once for an installation, and the host names that follow for an endpoint."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,7 +10,7 @@ from nightlatch.api.meta import NamespacedName
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """See the module. `port`: where callers reach the gateway, part of every endpoint's URL when it is not 443."""
+    """`port`: where callers reach the gateway; part of every endpoint's URL unless it is 443."""
 
     platform: Literal["Embedded", "Cluster"]
     port: int = 443
@@ -25,7 +25,7 @@ class Settings:
 
 
 def hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:
-    """The endpoint's own host names; the first is the one in its URL."""
+    """The endpoint's host names; the first one is in its URL."""
     short = f"{endpoint.name}.{endpoint.namespace}"
     if settings.platform == "Embedded":
         return (f"{short}.localhost",)
@@ -33,13 +33,13 @@ def hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:
 
 
 def pod_hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:
-    """The DNS names of the model server's own certificate; the gateway checks the SPIFFE identity beside them."""
+    """The DNS names in the model server's certificate. The gateway checks its SPIFFE identity, not these names."""
     if settings.platform == "Embedded":
-        return (f"{endpoint.name}-pods.{endpoint.namespace}.localhost",)
-    return (f"{endpoint.name}-pods.{endpoint.namespace}.svc",)
+        return (f"{names.pods_service(endpoint)}.{endpoint.namespace}.localhost",)
+    return (f"{names.pods_service(endpoint)}.{endpoint.namespace}.svc",)
 
 
 def url(settings: Settings, endpoint: NamespacedName) -> str:
-    """Where callers go."""
+    """The URL that callers use."""
     port = "" if settings.port == 443 else f":{settings.port}"
     return f"https://{hosts(settings, endpoint)[0]}{port}"

@@ -1,4 +1,4 @@
-"""Where callers find the CA: ConfigMap `nightlatch-ca` in the namespace of each endpoint and client of a cluster."""
+"""Where callers find the CA: a ConfigMap in each namespace that has an endpoint or a client (in a cluster)."""
 
 from nightlatch.planning.inputs import CAView
 from nightlatch.planning.plan import PublishTrust
@@ -6,7 +6,7 @@ from nightlatch.planning.settings import Settings
 
 
 def publish_trust(settings: Settings, issuing_ca: CAView | None, namespace: str) -> tuple[PublishTrust, ...]:
-    """Nothing before there is a CA; nothing on a laptop, where it lies beside each client's key."""
+    """Nothing until there is a CA, and nothing on a laptop, where each client's Secret directory has the CA."""
     if issuing_ca is None or settings.platform != "Cluster":
         return ()
     return (PublishTrust(namespace, issuing_ca.trust_pem),)

@@ -1,4 +1,4 @@
-"""The desired model server of one endpoint, in terms of no platform."""
+"""The desired model server of one endpoint, independent of the platform."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from nightlatch.api.meta import NamespacedName
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """See the module.
+    """The model server of `endpoint`.
 
     tls_secret: a `kubernetes.io/tls` Secret with ca.crt in the endpoint's namespace, for the serving port.
-    admit: the SPIFFE identity (the gateway's) that alone may call the serving port.
-    max_replicas: decides on a disruption budget; how many there are now is the autoscaler's business.
+    admit: the only SPIFFE identity that may call the serving port (the gateway's).
+    max_replicas: decides whether there is a disruption budget; the autoscaler decides how many replicas run now.
     """
 
     endpoint: NamespacedName

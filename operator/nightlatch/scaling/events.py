@@ -1,14 +1,15 @@
-"""What a change of run-time state is worth telling an endpoint's owner: Events, in terms of no API. Pure."""
+"""Which changes of an endpoint's run-time state become Kubernetes Events. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from nightlatch.api.conditions import Reason
 from nightlatch.scaling.runtime import EndpointRuntime
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointEvent:
-    """As in an Event: `reason` is CamelCase, `message` a sentence."""
+    """The part of a Kubernetes Event that we decide. `reason` is one of those in `api/conditions.py`."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -33,12 +34,12 @@ def _state(before: EndpointRuntime, after: EndpointRuntime) -> EndpointEvent | N
         return None
     match after.state:
         case "Waking":
-            return EndpointEvent("Normal", "Waking", "An authorized call is held: starting the model server")
+            return EndpointEvent("Normal", Reason.WAKING, "An authorized call is held: starting the model server")
         case "Awake" if before.state == "Draining":
-            return EndpointEvent("Normal", "Awake", "A call came while it was going to sleep: it stays awake")
+            return EndpointEvent("Normal", Reason.AWAKE, "A call came while it was going to sleep: it stays awake")
         case "Awake":
-            return EndpointEvent("Normal", "Awake", "The model server answers")
+            return EndpointEvent("Normal", Reason.AWAKE, "The model server answers")
         case "Draining":
-            return EndpointEvent("Normal", "Draining", "Idle: going to sleep once every gateway is done")
+            return EndpointEvent("Normal", Reason.DRAINING, "Idle: going to sleep once every gateway is done")
         case "Asleep":
-            return EndpointEvent("Normal", "Asleep", "No replica runs; the next authorized call wakes it")
+            return EndpointEvent("Normal", Reason.ASLEEP, "No replica runs; the next authorized call wakes it")

@@ -32,7 +32,7 @@ class Replica:
 class Failure:
     """Why a start failed, for conditions and held callers.
 
-    reason: CamelCase (`ModelServerExited`, `ImagePullBackOff`, `Unschedulable`, …).
+    reason: one of those in `api/conditions.py` about the model server, as text since it is also read from files.
     attempt: grows with every failed start, and never goes back.
     """
 

@@ -69,22 +69,6 @@ def test_a_whole_number_is_a_quantity() -> None:
     assert parsed.spec.runtime.resources.limits == {"nvidia.com/gpu": "1", "cpu": "500m"}
 
 
-def test_a_client_names_endpoints_of_its_own_namespace_by_default() -> None:
-    parsed = parse_client(client(endpoints=[{"name": "a"}, {"name": "b", "namespace": "other"}]))
-    assert parsed.endpoint_keys() == (NamespacedName("search", "a"), NamespacedName("other", "b"))
-
-
-@pytest.mark.parametrize(
-    ("allowed", "namespace", "admitted"),
-    [(None, "search", True), (None, "other", False), (["other"], "other", True), (["other"], "third", False)],
-)
-def test_an_endpoint_admits_clients_of_the_namespaces_it_names(
-    allowed: list[str] | None, namespace: str, admitted: bool
-) -> None:
-    access = {"apiKey": {}} | ({"allowedNamespaces": {"names": allowed}} if allowed else {})
-    assert parse_endpoint(endpoint(access=access)).admits_clients_of(namespace) is admitted
-
-
 @pytest.mark.parametrize("status", [{"state": "Dozing"}, {"unheardOf": 1}, "text", None])
 def test_a_foreign_status_stops_nothing(status: Any) -> None:
     assert parse_endpoint({**endpoint(), "status": status}).status.state is None

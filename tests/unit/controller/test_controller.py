@@ -136,11 +136,11 @@ async def test_leaves_near_their_end_are_issued_anew_at_start(world):
 async def test_a_new_issuing_authority_comes_at_half_life_and_its_leaves_follow(world):
     async with world.running():
         await until(lambda: _renewed(world, _own_leaves()[0], ""))
-        old = pki.read_authority(await world.secret(_issuing()))
+        old = pki.read_ca(await world.secret(_issuing()))
     world.ahead = timedelta(days=190)
     async with world.running():
         await until(lambda: _issued_by_another(world, _own_leaves()[0], old.key_id))
-        new = pki.read_authority(await world.secret(_issuing()))
+        new = pki.read_ca(await world.secret(_issuing()))
     assert new.trust == old.trust
 
 
@@ -216,12 +216,12 @@ async def test_a_client_is_ready_once_every_gateway_knows_its_key_and_stays_so(w
     async with world.running() as controller:
         await granted(world)
         sequence = (await world.document()).sequence
-        await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotInForce"))
+        await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotProgrammed"))
         controller.runtime_status.put(
             ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence - 1})
         )
         controller.enqueue(INFERENCE_CLIENT.kind, CLIENT)
-        assert await _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotInForce")
+        assert await _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "False", "KeyNotProgrammed")
         controller.runtime_status.put(ENDPOINT, EndpointRuntime(applied={"gateway-0": sequence, "gateway-1": sequence}))
         await until(lambda: _is(world, INFERENCE_CLIENT, CLIENT, "Ready", "True"))
 
@@ -231,7 +231,7 @@ async def test_a_client_of_another_namespace_needs_to_be_let_in(world):
     await world.store.create(endpoint_object())
     await world.store.create(client_object(stranger, ENDPOINT))
     async with world.running():
-        await until(lambda: _is(world, INFERENCE_CLIENT, stranger, "EndpointsGranted", "False", "NotAllowed"))
+        await until(lambda: _is(world, INFERENCE_CLIENT, stranger, "EndpointsGranted", "False", "NamespaceNotAllowed"))
         assert await until(world.document)
         assert await world.digests() == set()
         names_ = {"allowedNamespaces": {"names": ["other"]}}

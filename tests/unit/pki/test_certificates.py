@@ -10,12 +10,12 @@ from nightlatch.pki import (
     LeafRequest,
     PkiError,
     PolicyInput,
-    authority_material,
+    ca_material,
     first_violation,
     issue_leaf,
     new_issuing,
     new_root,
-    read_authority,
+    read_ca,
     read_leaf,
     renew_at,
     verify_issued,
@@ -52,11 +52,11 @@ def test_a_leaf_says_what_was_asked_for(issuing, request_):
     assert leaf.not_after == NOW + timedelta(hours=24)
 
 
-def test_a_leaf_has_no_name_but_its_sans_and_is_no_authority(issuing):
+def test_a_leaf_has_no_name_but_its_sans_and_is_no_ca(issuing):
     certificate = read_certificates(issue_leaf(issuing, SERVER, now=NOW).certificate)[0]
     assert len(certificate.subject) == 0
-    with pytest.raises(PkiError, match="not the certificate of an authority"):
-        read_authority(issue_leaf(issuing, SERVER, now=NOW).secret_data())
+    with pytest.raises(PkiError, match="not the certificate of a CA"):
+        read_ca(issue_leaf(issuing, SERVER, now=NOW).secret_data())
 
 
 def test_each_leaf_has_a_new_key_and_serial(issuing):
@@ -72,12 +72,12 @@ def test_a_leaf_never_outlives_its_issuer_nor_the_issuer_its_root(root, issuing)
     assert other.certificate.not_valid_after_utc == root.certificate.not_valid_after_utc
 
 
-def test_an_expired_authority_issues_nothing(issuing):
+def test_an_expired_ca_issues_nothing(issuing):
     with pytest.raises(PkiError, match="not valid now"):
         issue_leaf(issuing, CLIENT, now=NOW + timedelta(days=366))
 
 
-def test_a_leaf_of_another_authority_does_not_verify(issuing):
+def test_a_leaf_of_another_ca_does_not_verify(issuing):
     stranger = new_issuing(new_root(now=NOW), now=NOW)
     material = replace(issue_leaf(stranger, CLIENT, now=NOW), ca=issuing.trust_pem)
     with pytest.raises(PkiError, match="does not verify"):
@@ -103,8 +103,8 @@ def test_another_leafs_key_is_noticed(issuing):
         verify_issued(replace(one, private_key=other.private_key), CLIENT, now=NOW)
 
 
-def test_an_authority_comes_back_from_its_secret(root, issuing):
-    again = read_authority(authority_material(issuing).secret_data())
+def test_a_ca_comes_back_from_its_secret(root, issuing):
+    again = read_ca(ca_material(issuing).secret_data())
     assert again.key_id == issuing.key_id
     assert leaf_of(issue_leaf(again, CLIENT, now=NOW)).issuer_key_id == issuing.key_id
     assert again.trust_pem == root.trust_pem
@@ -186,14 +186,14 @@ def inputs(issuing, now=NOW, request=SERVER, **changes):
 @pytest.mark.parametrize(
     ("changes", "reason", "usable"),
     [
-        ({"leaf": None}, "Missing", False),
-        ({"leaf": None, "unreadable": "tls.crt is missing"}, "Unreadable", False),
-        ({"request": CLIENT}, "WrongIdentity", False),
-        ({"request": replace(SERVER, usage="client")}, "WrongIdentity", False),
-        ({"now": NOW + timedelta(hours=25)}, "Expired", False),
-        ({"request": replace(SERVER, dns_names=("c",))}, "WrongNames", True),
-        ({"issuer_key_id": "00"}, "OtherIssuer", True),
-        ({"now": NOW + timedelta(hours=16, minutes=10)}, "DueForRenewal", True),
+        ({"leaf": None}, "CertificateMissing", False),
+        ({"leaf": None, "unreadable": "tls.crt is missing"}, "CertificateUnreadable", False),
+        ({"request": CLIENT}, "CertificateWrongIdentity", False),
+        ({"request": replace(SERVER, usage="client")}, "CertificateWrongIdentity", False),
+        ({"now": NOW + timedelta(hours=25)}, "CertificateExpired", False),
+        ({"request": replace(SERVER, dns_names=("c",))}, "CertificateWrongNames", True),
+        ({"issuer_key_id": "00"}, "CertificateWrongIssuer", True),
+        ({"now": NOW + timedelta(hours=16, minutes=10)}, "CertificateDueForRenewal", True),
     ],
 )
 def test_the_first_reason_to_issue_anew_is_found(issuing, changes, reason, usable):
@@ -207,7 +207,7 @@ def test_a_leaf_that_is_right_and_young_is_left_alone(issuing):
 
 def test_a_key_that_is_not_the_leafs_own_is_found(issuing):
     held = inputs(issuing)
-    assert first_violation(replace(held, leaf=replace(held.leaf, key_matches=False))).reason == "KeyMismatch"
+    assert first_violation(replace(held, leaf=replace(held.leaf, key_matches=False))).reason == "CertificateKeyMismatch"
 
 
 @pytest.mark.parametrize("seconds", [10, 20, 120, 600, 86400])

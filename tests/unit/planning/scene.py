@@ -19,7 +19,7 @@ from nightlatch.planning.settings import Settings
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(platform="Embedded", port=8443)
 ISSUING = pki.new_issuing(pki.new_root(now=NOW), now=NOW)
-AUTHORITY = CAView(ISSUING.key_id, ISSUING.trust_pem)
+ISSUING_CA = CAView(ISSUING.key_id, ISSUING.trust_pem)
 KEY = api_keys.mint(lambda size: b"k" * size)
 
 
@@ -73,11 +73,11 @@ def leaf_secret(wanted, *, now=NOW, request: LeafRequest | None = None, owner: O
 
 
 def issued(subject, *, now=NOW, **changes) -> Observed:
-    """Observed, with the authority and both leaves there."""
+    """Observed, with the issuing CA and both leaves there."""
     owner = owner_of(subject)
     observed = Observed(
         settings=SETTINGS,
-        issuing_ca=AUTHORITY,
+        issuing_ca=ISSUING_CA,
         server_tls=leaf_secret(server_leaf(SETTINGS, subject.key, owner, subject.spec.tls), now=now),
         upstream_tls=leaf_secret(upstream_leaf(SETTINGS, subject.key, owner), now=now),
     )
@@ -92,5 +92,5 @@ def key_secret(subject, *, data=None, name=None, role=names.ROLE_API_KEY):
 
 def observed_client(**changes) -> ObservedClient:
     return replace(
-        ObservedClient(SETTINGS, AUTHORITY, endpoints={NamespacedName("search", "minilm"): endpoint()}), **changes
+        ObservedClient(SETTINGS, ISSUING_CA, endpoints={NamespacedName("search", "minilm"): endpoint()}), **changes
     )

@@ -8,12 +8,12 @@ import pytest
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.client.plan import plan_client
 from nightlatch.planning.plan import MergeSecret, MintKey
-from tests.unit.planning.scene import AUTHORITY, KEY, NOW, client, endpoint, foreign, key_secret, observed_client
+from tests.unit.planning.scene import ISSUING_CA, KEY, NOW, client, endpoint, foreign, key_secret, observed_client
 
 COMPLETE = {
     "api-key": KEY.text.encode(),
     "url": b"https://minilm.search.localhost:8443",
-    "ca.crt": AUTHORITY.trust_pem,
+    "ca.crt": ISSUING_CA.trust_pem,
 }
 
 
@@ -59,18 +59,18 @@ def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(ent
     [
         (client(), {"secret": foreign(NamespacedName("search", "bot-key"))}, "CredentialsReady", "SecretConflict"),
         (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})}, "CredentialsReady", "KeyUnreadable"),
-        (client(), {"issuing_ca": None}, "CredentialsReady", "AuthorityPending"),
+        (client(), {"issuing_ca": None}, "CredentialsReady", "IssuingCAPending"),
         (client(), {}, "CredentialsReady", "KeyPending"),
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
         (client(suspended=True), {}, "EndpointsGranted", "Suspended"),
-        (client(name="a.b"), {}, "EndpointsGranted", "NameNotALabel"),
+        (client(name="a.b"), {}, "EndpointsGranted", "InvalidClientName"),
         (client(apiKey={"rotateEvery": "30d"}), {}, "Accepted", "NotYetSupported"),
         (client(rateLimit={"requests": 1, "per": "1ms"}), {}, "Accepted", "Invalid"),
         (
             client(namespace="other", endpoints=({"name": "minilm", "namespace": "search"},)),
             {},
             "EndpointsGranted",
-            "NotAllowed",
+            "NamespaceNotAllowed",
         ),
     ],
 )
@@ -118,7 +118,7 @@ MINILM = NamespacedName("search", "minilm")
 def test_a_key_that_a_gateway_would_refuse_is_not_ready_and_looked_at_again(where):
     subject = client()
     observed = observed_client(secret=key_secret(subject, data=COMPLETE), **{where: (MINILM,)})
-    assert conditions(subject, observed)["Ready"] == ("False", "KeyNotInForce")
+    assert conditions(subject, observed)["Ready"] == ("False", "KeyNotProgrammed")
     first = plan_client(subject, observed, NOW)
     assert first.requeue_after == 0.2
     waiting = replace(subject, status=first.status)
@@ -126,14 +126,14 @@ def test_a_key_that_a_gateway_would_refuse_is_not_ready_and_looked_at_again(wher
     assert plan_client(waiting, observed, NOW + timedelta(hours=1)).requeue_after == 10.0
 
 
-def test_a_key_in_force_stays_so_while_gateways_take_over_a_newer_document_that_has_it():
+def test_a_programmed_key_stays_so_while_gateways_take_over_a_newer_document_that_has_it():
     subject, secret = client(), key_secret(client(), data=COMPLETE)
-    in_force = plan_client(subject, observed_client(secret=secret), NOW)
-    assert in_force.requeue_after is None
-    settled = replace(subject, status=in_force.status)
+    programmed = plan_client(subject, observed_client(secret=secret), NOW)
+    assert programmed.requeue_after is None
+    settled = replace(subject, status=programmed.status)
     assert plan_client(settled, observed_client(secret=secret, behind=(MINILM,)), NOW).status is None
     lost = plan_client(settled, observed_client(secret=secret, missing=(MINILM,)), NOW)
-    assert next(each for each in lost.status.conditions if each.type == "Ready").reason == "KeyNotInForce"
+    assert next(each for each in lost.status.conditions if each.type == "Ready").reason == "KeyNotProgrammed"
 
 
 def test_the_url_is_of_the_first_endpoint_that_lets_the_client_in():

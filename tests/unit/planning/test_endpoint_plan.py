@@ -14,7 +14,7 @@ from nightlatch.scaling.runtime import EndpointRuntime
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.report import WakeFailure, WakeReport
 from tests.unit.planning.scene import (
-    AUTHORITY,
+    ISSUING_CA,
     NOW,
     SETTINGS,
     client,
@@ -217,17 +217,17 @@ def test_an_expired_certificate_shows_and_never_takes_the_document_away():
     assert document_in(plan(subject, replace(observed, clients=()), late)).keys == ()
 
 
-def test_a_new_authority_brings_new_leaves():
+def test_a_new_issuing_ca_brings_new_leaves():
     subject = endpoint()
-    observed = issued(subject, issuing_ca=CAView("00", AUTHORITY.trust_pem))
+    observed = issued(subject, issuing_ca=CAView("00", ISSUING_CA.trust_pem))
     assert kinds(plan(subject, observed, NOW)).count("IssueLeaf") == 2
 
 
-def test_without_an_authority_nothing_is_issued_and_the_condition_says_so():
+def test_without_an_issuing_ca_nothing_is_issued_and_the_condition_says_so():
     subject = endpoint()
     observed = issued(subject, issuing_ca=None, server_tls=None, upstream_tls=None)
     assert plan(subject, observed, NOW).apply == ()
-    assert conditions(subject, observed)["CertificatesReady"][:2] == ("False", "AuthorityPending")
+    assert conditions(subject, observed)["CertificatesReady"][:2] == ("False", "IssuingCAPending")
 
 
 def sequenced(observed, *, ahead=0, **runtime):
@@ -314,7 +314,7 @@ def test_a_document_that_no_gateway_would_take_is_never_written():
     subject = endpoint(scaling={"hold": {"timeout": "30d"}})
     observed = issued(subject)
     assert put_of(plan(subject, observed, NOW)) is None
-    assert conditions(subject, observed)["Programmed"][:2] == ("False", "DocumentUnfit")
+    assert conditions(subject, observed)["Programmed"][:2] == ("False", "InvalidConfiguration")
 
 
 def test_a_copied_key_counts_for_one_client_alone():

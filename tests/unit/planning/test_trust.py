@@ -5,15 +5,15 @@ from nightlatch.planning.plan import PublishTrust
 from nightlatch.planning.settings import Settings
 from nightlatch.planning.trust import publish_trust
 
-AUTHORITY = CAView("key-id", b"PEM")
+ISSUING_CA = CAView("key-id", b"PEM")
 
 
 def test_a_cluster_publishes_the_bundle_in_the_namespace():
-    assert publish_trust(Settings("Cluster"), AUTHORITY, "search") == (PublishTrust("search", b"PEM"),)
+    assert publish_trust(Settings("Cluster"), ISSUING_CA, "search") == (PublishTrust("search", b"PEM"),)
 
 
 def test_a_laptop_publishes_nothing():
-    assert publish_trust(Settings("Embedded"), AUTHORITY, "search") == ()
+    assert publish_trust(Settings("Embedded"), ISSUING_CA, "search") == ()
 
 
 def test_nothing_is_published_before_there_is_a_ca():

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nightlatch.api.meta import Kind
+from nightlatch.api.names import OPERATOR_LEASE
 from nightlatch.controller.cluster import lease as rules
 from nightlatch.kube.client import ApiServer
 from nightlatch.kube.errors import ApiServerError
@@ -16,7 +17,6 @@ from nightlatch.kube.paths import collection, item
 log = logging.getLogger(__name__)
 
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
-NAME = "nightlatch-operator"
 
 
 class LeadershipLostError(Exception):
@@ -67,7 +67,9 @@ class Election:
             if await self._attempt():
                 renewed = time.monotonic()
             elif time.monotonic() - renewed > rules.RENEW_DEADLINE_SECONDS:
-                raise LeadershipLostError(f"{self._identity} could not renew the Lease {self._namespace}/{NAME}")
+                raise LeadershipLostError(
+                    f"{self._identity} could not renew the Lease {self._namespace}/{OPERATOR_LEASE}"
+                )
 
     async def _attempt(self) -> bool:
         """Take or renew the Lease; False when it is another's or the API did not let us."""
@@ -93,7 +95,7 @@ class Election:
 
     async def _read(self) -> dict[str, Any] | None:
         try:
-            return await self._api.request("GET", item(LEASE, self._namespace, NAME))
+            return await self._api.request("GET", item(LEASE, self._namespace, OPERATOR_LEASE))
         except ApiServerError as error:
             if error.code == 404:
                 return None
@@ -104,7 +106,7 @@ class Election:
         if create:
             await self._api.request("POST", collection(LEASE, self._namespace), body=lease)
         else:
-            await self._api.request("PUT", item(LEASE, self._namespace, NAME), body=lease)
+            await self._api.request("PUT", item(LEASE, self._namespace, OPERATOR_LEASE), body=lease)
 
     async def _release(self) -> None:
         try:
@@ -116,4 +118,8 @@ class Election:
 
 
 def _unheld(namespace: str) -> dict[str, Any]:
-    return {"apiVersion": LEASE.api_version, "kind": LEASE.kind, "metadata": {"name": NAME, "namespace": namespace}}
+    return {
+        "apiVersion": LEASE.api_version,
+        "kind": LEASE.kind,
+        "metadata": {"name": OPERATOR_LEASE, "namespace": namespace},
+    }

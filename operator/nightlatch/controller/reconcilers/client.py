@@ -49,7 +49,7 @@ class ClientReconciler:
         named = {key for key, _ in requested_grants(client)}
         wanted = key_secret_name(client)
         secret = await find_secret(self.applier.store, wanted)
-        missing, behind = self._not_in_force(client, live_key(secret) if secret else None)
+        missing, behind = self._not_programmed(client, live_key(secret) if secret else None)
         return ObservedClient(
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
@@ -60,10 +60,10 @@ class ClientReconciler:
             behind=behind,
         )
 
-    def _not_in_force(
+    def _not_programmed(
         self, client: ParsedClient, live: LiveKey | None
     ) -> tuple[tuple[NamespacedName, ...], tuple[NamespacedName, ...]]:
-        """As ObservedClient's `missing` and `behind`."""
+        """`missing` and `behind` of ObservedClient."""
         if live is None or not unrevoked(ClientView(client, (live,))):
             return (), ()
         requests = (GrantRequest(client, key, self.index.endpoints.get(key)) for key, _ in requested_grants(client))

@@ -8,7 +8,7 @@ from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.controller.lookups import find_secret
-from nightlatch.pki import CertificateAuthority, PkiError, authority_material, new_issuing, new_root, read_authority
+from nightlatch.pki import CertificateAuthority, PkiError, ca_material, new_issuing, new_root, read_ca
 from nightlatch.planning.installation.certificates import (
     installation_leaves,
     installation_owner,
@@ -80,7 +80,7 @@ class PkiReconciler:
         if not found.is_of(installation_owner(self.settings), names.ROLE_CA):
             raise PkiError(_not_ours(found.key))
         try:
-            return read_authority(found.data)
+            return read_ca(found.data)
         except PkiError as error:
             ref = ObjectRef(SECRET.kind, found.key)
             message = f"{ref} is damaged ({error}): restore it, or delete it to start a new authority"
@@ -88,7 +88,7 @@ class PkiReconciler:
 
     async def _keep(self, key: NamespacedName, issuing_ca: CertificateAuthority, found: SecretView | None) -> None:
         target = OwnedSecret(key, names.ROLE_CA, installation_owner(self.settings), TLS_SECRET)
-        data = authority_material(issuing_ca).secret_data()
+        data = ca_material(issuing_ca).secret_data()
         await self.applier.act(PutSecret(target, data, found.revision if found else None))
 
 

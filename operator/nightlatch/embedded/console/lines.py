@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
+from nightlatch.api.conditions import EndpointCondition
 from nightlatch.api.meta import NamespacedName, RawObject
 
 Level = Literal["info", "good", "bad"]
@@ -38,7 +39,7 @@ def view(endpoint: RawObject) -> EndpointView:
     status = endpoint.get("status") or {}
     current = endpoint["metadata"].get("generation", 1)
     conditions = [c for c in status.get("conditions", []) if c.get("observedGeneration", current) == current]
-    ready = {c["type"]: c["status"] for c in conditions}.get("Ready")
+    ready = {c["type"]: c["status"] for c in conditions}.get(EndpointCondition.READY)
     wake = status.get("lastWake") or {}
     return EndpointView(
         state=status.get("state"),
@@ -51,7 +52,7 @@ def view(endpoint: RawObject) -> EndpointView:
         troubles=tuple(
             (c["type"], c["reason"], c["message"])
             for c in conditions
-            if c["status"] == "False" and c["type"] != "Ready"
+            if c["status"] == "False" and c["type"] != EndpointCondition.READY
         ),
     )
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from nightlatch.api.conditions import EndpointCondition
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, NamespacedName, RawObject
 from nightlatch.embedded.console import credentials, snippets
 from nightlatch.embedded.console.lines import EndpointView, Line, Trouble, complaints, tell, view
@@ -57,7 +58,7 @@ class Storyteller:
         await asyncio.sleep(patience_s)
         patient = patience_s >= GATEWAY_PATIENCE_S
         seen = self._views.get(key, EndpointView())
-        due = tuple(trouble for trouble in seen.troubles if patient or trouble[0] != "Programmed")
+        due = tuple(trouble for trouble in seen.troubles if patient or trouble[0] != EndpointCondition.PROGRAMMED)
         for line in complaints(key, self._told.get(key, ()), due):
             self._say(line)
         self._told[key] = due

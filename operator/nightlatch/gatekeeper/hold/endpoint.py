@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold.hold_state import (
     Address,
@@ -38,7 +39,6 @@ from nightlatch.workloads.protocol import Replica
 
 _log = logging.getLogger(__name__)
 
-REFUSED_POLICY = "PolicyRefused"
 REMOVED = Refused(503, "EndpointRemoved", "this endpoint was removed", 5)
 RETRY_AFTER_FAILURE = 10
 IDENTITY_PAUSE = 1.0
@@ -205,7 +205,7 @@ class GatewayEndpoint:
         refused = self.document
         if self.accepted and not self._stand_in_for and takes_away(self.accepted, refused):
             _log.error("Envoy refused a revocation, so every call is denied", extra={"endpoint": str(self.key)})
-            self.replace_document(replace(refused, denied=REFUSED_POLICY), stand_in_for=error)
+            self.replace_document(replace(refused, denied=Reason.POLICY_REFUSED), stand_in_for=error)
         self._gateway.changed()
 
     def _probe(self) -> None:

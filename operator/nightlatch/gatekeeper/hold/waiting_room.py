@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nightlatch.api.conditions import Reason
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -79,7 +81,7 @@ class WaitingRoom:
         try:
             refused = await asyncio.wait_for(place, limit)
         except TimeoutError:
-            return Refused(503, "WakeTimeout", f"the endpoint did not wake within {limit:g} s; retry later", 10)
+            return Refused(503, Reason.WAKE_TIMEOUT, f"the endpoint did not wake within {limit:g} s; retry later", 10)
         finally:
             self._leave(client, place)
         return refused or Admitted(self._clock() - entered)

@@ -41,14 +41,15 @@ def not_allowed(request: GrantRequest) -> Rejection | None:
     message = (
         f"{request.named} does not let namespace {namespace} in: add it to its spec.access.allowedNamespaces.names"
     )
-    return Rejection(Reason.NOT_ALLOWED, message)
+    return Rejection(Reason.NAMESPACE_NOT_ALLOWED, message)
 
 
 def unfit_name(request: GrantRequest) -> Rejection | None:
     """A name that no route document can carry."""
     if LABEL.fullmatch(request.client.key.name):
         return None
-    return Rejection("NameNotALabel", "the client's name must be one DNS label (a-z, 0-9, -; at most 63): rename it")
+    message = "the client's name must be one DNS label (a-z, 0-9, -; at most 63): rename it"
+    return Rejection(Reason.INVALID_CLIENT_NAME, message)
 
 
 def takes_no_keys(request: GrantRequest) -> Rejection | None:
@@ -56,7 +57,7 @@ def takes_no_keys(request: GrantRequest) -> Rejection | None:
     endpoint = request.endpoint
     if endpoint is None or endpoint.spec is None or endpoint.spec.access.api_key is not None:
         return None
-    return Rejection("ApiKeysNotAccepted", f"{request.named} takes no API keys: set its spec.access.apiKey")
+    return Rejection(Reason.API_KEYS_NOT_ACCEPTED, f"{request.named} takes no API keys: set its spec.access.apiKey")
 
 
 CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (unfit_name, not_found, not_allowed, takes_no_keys)

@@ -1,4 +1,4 @@
-"""The client's Secret: its API key, where to call, whom to trust. Minted once; never over somebody else's Secret."""
+"""The client's Secret: API key, URL and CA. The key is created once, and never over a Secret that is not ours."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ CA_CRT = "ca.crt"
 
 @dataclass(frozen=True, slots=True)
 class KeyDecision:
-    """What to do about the key Secret. `live`: the key in it. `taken`: not ours. `broken`: ours, without a key."""
+    """What to do about the key Secret. `live`: its key. `taken`: it is not ours. `broken`: ours, but has no key."""
 
     key: NamespacedName
     live: LiveKey | None = None
@@ -31,7 +31,7 @@ class KeyDecision:
 
 
 def decide_key(client: ParsedClient, observed: ObservedClient, owner: Owner) -> KeyDecision:
-    """Without an authority, or for a spec that is not accepted, no key is minted; one that is there stays."""
+    """Without an issuing CA, or while the spec is rejected, no key is created; an existing key stays."""
     key = key_secret_name(client)
     found = observed.secret
     if found is not None and not found.is_of(owner, names.ROLE_API_KEY):
@@ -41,20 +41,20 @@ def decide_key(client: ParsedClient, observed: ObservedClient, owner: Owner) -> 
     if found is None:
         return KeyDecision(key, action=_mint(client, observed, owner, key))
     live = live_key(found)
-    # The Secret of an earlier `secretName` goes once the new one has its key.
+    # The Secret of an earlier `secretName` is deleted once the new one has its key.
     others = tuple(DeleteSecret(other.key, other.revision) for other in observed.others) if live else ()
     return KeyDecision(key, live, _refresh(client, observed, owner, found), others, broken=live is None)
 
 
 def key_secret_name(client: ParsedClient) -> NamespacedName:
-    """Where the client's key lies."""
+    """The Secret for the client's key."""
     spec = client.spec
     chosen = spec.api_key.secret_name if spec and spec.api_key else None
     return NamespacedName(client.key.namespace, chosen or names.api_key(client.key))
 
 
 def live_key(secret: SecretView) -> LiveKey | None:
-    """The key in a Secret of ours, as id and digest; None when what is there is no key."""
+    """The key in a Secret of ours as id and digest; None if the entry is not a key."""
     try:
         parsed = api_keys.parse(secret.data.get(API_KEY, b"").decode("ascii", "replace"))
     except MalformedKeyError:
@@ -77,7 +77,7 @@ def _refresh(client: ParsedClient, observed: ObservedClient, owner: Owner, found
 
 
 def _child(client: ParsedClient, owner: Owner, key: NamespacedName) -> OwnedSecret:
-    # A label holds 63 characters at most; the owner annotation has the whole name.
+    # A label value has at most 63 characters; the owner annotation has the whole name.
     labels = {names.LABEL_CLIENT: client.key.name} if len(client.key.name) <= 63 else {}
     return OwnedSecret(key, names.ROLE_API_KEY, owner, labels=labels)
 
@@ -88,7 +88,7 @@ def _public_data(client: ParsedClient, observed: ObservedClient) -> dict[str, by
 
 
 def _first_url(client: ParsedClient, observed: ObservedClient) -> str:
-    """The URL of the first endpoint that the client may use; else of the first that it names."""
+    """The URL of the first endpoint that the client may use, or else of the first that it names."""
     named = [key for key, _ in requested_grants(client)]
     usable = (key for key in named if refusal(GrantRequest(client, key, observed.endpoints.get(key))) is None)
     first = next(usable, named[0] if named else None)

@@ -1,23 +1,24 @@
-"""`plan_client()`: from a client and what is observed to its Secret and status. Pure."""
+"""`plan_client()`: from a client and what was observed to its Secret and status. Pure."""
 
 from datetime import datetime
 
 from nightlatch.api.client import ClientStatus, KeyStatus
+from nightlatch.api.conditions import ClientCondition, find
 from nightlatch.api.meta import API_VERSION
 from nightlatch.planning.client.api_key import KeyDecision, decide_key
-from nightlatch.planning.client.conditions import PROGRAMMED, ClientConditionInput, client_verdicts
+from nightlatch.planning.client.conditions import ClientConditionInput, client_verdicts
 from nightlatch.planning.conditions import conditions
 from nightlatch.planning.inputs import ObservedClient
 from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.plan import Owner, Plan
 from nightlatch.planning.trust import publish_trust
 
-# Seconds.
+# Seconds until an unprogrammed client is planned again.
 SOONEST, LATEST = 0.2, 10.0
 
 
 def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime) -> Plan:
-    """Which endpoints know the key is decided by their own plans; the reverse index leads there."""
+    """The route documents that contain the key are part of the endpoints' plans; the reverse index requeues those."""
     owner = Owner(client.ref, client.metadata.uid, API_VERSION)
     decision = decide_key(client, observed, owner)
     status = _status(ClientConditionInput(client, observed, decision), now)
@@ -28,16 +29,16 @@ def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime) -
         ),
         delete=decision.delete,
         status=status if status != client.status else None,
-        requeue_after=_look_again(status, now),
+        requeue_after=_requeue_after(status, now),
     )
 
 
-def _look_again(status: ClientStatus, now: datetime) -> float | None:
-    """Gateways tell the endpoint what they applied, so its clients must look: soon at first, then more seldom."""
-    pending = next((each for each in status.conditions if each.type == PROGRAMMED and each.status != "True"), None)
-    if pending is None:
+def _requeue_after(status: ClientStatus, now: datetime) -> float | None:
+    """No event tells a client what gateways applied, so an unprogrammed client is requeued, quickly at first."""
+    programmed = find(status.conditions, ClientCondition.PROGRAMMED)
+    if programmed is None or programmed.status == "True":
         return None
-    waited = (now - datetime.fromisoformat(pending.last_transition_time)).total_seconds()
+    waited = (now - datetime.fromisoformat(programmed.last_transition_time)).total_seconds()
     return min(max(waited, SOONEST), LATEST)
 
 

@@ -1,4 +1,4 @@
-"""The two certificates of an endpoint: the one callers see, and the one its model server shows the gateway."""
+"""The two certificates of an endpoint: one for callers, and one that its model server shows to the gateway."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from nightlatch.planning.settings import Settings, hosts, pod_hosts
 
 
 def server_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls: Tls) -> WantedLeaf:
-    """For callers: kept in the operator's namespace, copied into the route document, valid for `spec.tls.duration`."""
+    """For callers. Kept in the operator's namespace, copied into the route document, valid for `spec.tls.duration`."""
     request = LeafRequest(
         identity=names.endpoint_identity(settings.trust_domain, endpoint),
         usage="server",

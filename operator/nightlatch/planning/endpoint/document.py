@@ -1,7 +1,7 @@
-"""The route document: what is wanted of it, and whether what lies there has to be replaced.
+"""The route document: what it should say, and whether the present one has to be replaced.
 
-A spec that is not accepted changes nothing but takes away: the last good document stays, its keys narrowed to those
-still granted. Private material comes from the Secrets as found, never from here.
+While a spec is rejected, the last good document stays in use and can only shrink: keys that are no longer granted are
+removed. Private keys come from the Secrets as found and are never created here.
 """
 
 from collections.abc import Mapping
@@ -24,9 +24,9 @@ from nightlatch.wire.route_document import DocumentError, KeyGrant, RouteDocumen
 
 @dataclass(frozen=True, slots=True)
 class DocumentDecision:
-    """`current`: the document in force once `put` is done (None: none can be made yet). `keys`: as granted.
+    """`current`: the document that gateways have after `put` (None: none can be made yet). `keys`: as granted.
 
-    problem: why the spec makes no document that gateways would take; the last one then stays, narrowed.
+    problem: why gateways would refuse the document that follows from the spec; the last good one then stays, narrowed.
     """
 
     current: RouteDocument | None
@@ -38,13 +38,13 @@ class DocumentDecision:
 def decide_document(
     endpoint: ParsedEndpoint, observed: Observed, owner: Owner, server_tls: SecretView | None, now: datetime
 ) -> DocumentDecision:
-    """`server_tls`: the callers' certificate where it serves; without it the document's own stays."""
+    """`server_tls`: the certificate for callers if it is usable; without it the document keeps the one that it has."""
     before = read_document(observed.document)
     keys = key_grants(endpoint, observed.clients)
     last_good = _narrowed(before, keys) if before else None
     wanted = _from_spec(endpoint, observed, keys) or last_good
     wanted = _with_material(wanted, before, server_tls, observed) if wanted else None
-    problem = _unfit(wanted) if wanted else ""
+    problem = _refusal_by_gateways(wanted) if wanted else ""
     current = last_good if problem else wanted
     if current is None or _is_same(before, current):
         return DocumentDecision(before if current else None, keys, problem=problem)
@@ -53,7 +53,7 @@ def decide_document(
 
 
 def read_document(found: SecretView | None) -> RouteDocument | None:
-    """The document in a Secret; None when there is none or it is damaged (it is then written anew)."""
+    """The document in a Secret; None if there is none or it is damaged (it is then written again)."""
     if found is None:
         return None
     try:
@@ -63,7 +63,7 @@ def read_document(found: SecretView | None) -> RouteDocument | None:
 
 
 def next_sequence(before: RouteDocument | None, now: datetime) -> int:
-    """Grows with every change, also over a deletion of the document: the time in milliseconds is its floor."""
+    """Grows with every change. It is at least the time in milliseconds, so it grows after a deletion as well."""
     return max(int(now.timestamp() * 1000), before.sequence + 1 if before else 0)
 
 
@@ -77,8 +77,8 @@ def _is_same(before: RouteDocument | None, wanted: RouteDocument) -> bool:
     return before is not None and routing.content_hash(before) == routing.content_hash(wanted)
 
 
-def _unfit(document: RouteDocument) -> str:
-    """What a gateway would say to it: they decode strictly, and would refuse the whole of it."""
+def _refusal_by_gateways(document: RouteDocument) -> str:
+    """Why gateways would refuse the document, or an empty text. They decode strictly, so one bad value is enough."""
     try:
         routing.decode(routing.encode(document))
     except DocumentError as error:

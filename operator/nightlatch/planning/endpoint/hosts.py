@@ -1,5 +1,6 @@
 """Two endpoints that claim one host name: the older one keeps it, the younger one says so."""
 
+from nightlatch.api.conditions import Reason
 from nightlatch.planning.inputs import HostClaim, Observed
 from nightlatch.planning.parsed import ParsedEndpoint, Rejection
 from nightlatch.planning.settings import hosts
@@ -13,7 +14,7 @@ def host_conflict(endpoint: ParsedEndpoint, observed: Observed) -> Rejection | N
         shared = sorted(own & set(claim.hosts))
         if shared and _age(claim) < (metadata.creation_timestamp, metadata.uid):
             message = f"{shared[0]} belongs to the older InferenceEndpoint {claim.endpoint}: choose another name"
-            return Rejection("HostConflict", message)
+            return Rejection(Reason.HOST_CONFLICT, message)
     return None
 
 

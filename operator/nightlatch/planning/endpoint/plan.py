@@ -1,4 +1,4 @@
-"""`plan()`: from an endpoint and what is observed to everything that shall be. Pure: time and observations go in."""
+"""`plan()`: from an endpoint and what was observed to everything that should exist for it. Pure."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -41,14 +41,14 @@ def plan(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
 
 
 def owner_of(endpoint: ParsedEndpoint) -> Owner:
-    """The endpoint as the owner of its children."""
+    """The endpoint as the owner of its objects."""
     return Owner(endpoint.ref, endpoint.metadata.uid, API_VERSION)
 
 
 def _leaves(
     endpoint: ParsedEndpoint, observed: Observed, owner: Owner, now: datetime
 ) -> tuple[LeafDecision, LeafDecision]:
-    # While the spec is not accepted, what is there is renewed by the defaults.
+    # While the spec is rejected, existing certificates are renewed with the default durations.
     tls = endpoint.spec.tls if endpoint.spec and endpoint.rejection is None else Tls()
     server = server_leaf(observed.settings, endpoint.key, owner, tls)
     upstream = upstream_leaf(observed.settings, endpoint.key, owner)
@@ -79,7 +79,7 @@ def _actions(inputs: ConditionInput, upstream: LeafDecision, *, blocked: bool) -
 
 
 def _never_accepted(inputs: ConditionInput) -> bool:
-    """Nothing is issued for it, so nothing is due: only another spec calls for work."""
+    """Nothing was ever issued for the endpoint, so no renewal is due: only a new spec requires work."""
     return inputs.endpoint.rejection is not None and inputs.document.current is None
 
 
@@ -92,7 +92,7 @@ def _workload(inputs: ConditionInput, upstream: LeafDecision) -> tuple[EnsureWor
 
 def _next_renewal(leaves: tuple[LeafDecision, ...], now: datetime) -> float | None:
     if any(leaf.issue for leaf in leaves):
-        # At once: the document copies what is being issued.
+        # Plan again now, because the document copies the certificate that is being issued.
         return 0.0
     waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at]
     return max(0.0, min(waits)) if waits else None

@@ -12,7 +12,7 @@ from nightlatch.wire.report import WakeReport
 
 
 def endpoint_status(inputs: ConditionInput, now: datetime) -> EndpointStatus:
-    """All of it, from what was observed; nothing is carried over but transition times."""
+    """The whole status from what was observed. Only transition times and the last wake are carried over."""
     endpoint, runtime = inputs.endpoint, inputs.observed.runtime
     generation = endpoint.metadata.generation
     verdicts = endpoint_verdicts(inputs)
@@ -26,13 +26,13 @@ def endpoint_status(inputs: ConditionInput, now: datetime) -> EndpointStatus:
         conditions=conditions(verdicts, endpoint.status.conditions, generation, now),
         certificates=tuple(entry for leaf in inputs.leaves if (entry := _certificate(leaf))),
         clients=len({grant.client for grant in inputs.document.keys}),
-        # A wake of before a restart is worth keeping: nobody else remembers it.
+        # After a restart only the status remembers the last wake.
         last_wake=_last_wake(runtime.last_wake) if runtime.last_wake else endpoint.status.last_wake,
     )
 
 
 def _access(access: Access) -> str:
-    """The enabled mechanisms, by the names that they have in the spec."""
+    """The enabled mechanisms by their names in the spec."""
     enabled = {"apiKey": access.api_key, "jwt": access.jwt, "oauth2": access.oauth2, "mtls": access.mtls}
     return ",".join(name for name, mechanism in enabled.items() if mechanism is not None)
 

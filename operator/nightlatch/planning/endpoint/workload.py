@@ -8,7 +8,7 @@ from nightlatch.planning.workload import Workload
 
 
 def model_server(settings: Settings, metadata: ObjectMeta, spec: EndpointSpec) -> Workload:
-    """What `workloads.ensure` is given; how many replicas run is the autoscaler's business."""
+    """The argument of `Workloads.ensure`. It does not say how many replicas run: the autoscaler does."""
     return Workload(
         endpoint=metadata.key,
         uid=metadata.uid,

@@ -1,1 +1,5 @@
-"""TODO."""
+"""Decides the status of one TokenIssuer, which has no other effect yet.
+
+A pure function of the parsed issuer and of the time.
+Start with `plan.py`.
+"""

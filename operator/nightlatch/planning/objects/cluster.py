@@ -1,4 +1,4 @@
-"""What the builders must know about the installation."""
+"""What the builders must know about the installation in a cluster."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The model server's Deployment. `replicas` is not in it: it belongs to the autoscaler."""
+"""The model server's Deployment, without `replicas`, which belongs to the autoscaler."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def deployment(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
 
 
 def _rolling_update(workload: Workload) -> dict[str, int]:
-    """A second GPU for the time of a rollout is rarely there; a second CPU pod nearly always is."""
+    """A rollout rarely finds a second free GPU, but nearly always room for a second CPU pod."""
     if _asks_for_gpu(workload):
         return {"maxSurge": 0, "maxUnavailable": 1}
     return {"maxSurge": 1, "maxUnavailable": 0}

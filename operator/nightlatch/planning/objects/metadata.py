@@ -1,4 +1,4 @@
-"""Names, labels and ownership that all objects of one endpoint share."""
+"""Labels and owner reference that all objects of one endpoint share."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def labels(endpoint: NamespacedName) -> dict[str, str]:
 
 
 def owner(workload: Workload) -> dict[str, Any]:
-    """The ownerReference by which deleting the endpoint deletes the object."""
+    """The ownerReference: when the endpoint is deleted, Kubernetes deletes the object."""
     return {
         "apiVersion": INFERENCE_ENDPOINT.api_version,
         "kind": INFERENCE_ENDPOINT.kind,

@@ -1,7 +1,7 @@
-"""Who may reach the model pods: the gateways alone on the serving port; nothing may leave.
+"""Only the gateways may reach the pods' serving port, and the pods may open no connection.
 
-It needs a CNI that enforces policies, and is never the only control: the serving port also asks for the gateway's
-certificate.
+This needs a CNI that enforces network policies. It is never the only control: the serving port also requires the
+gateway's certificate.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from nightlatch.planning.workload import Workload
 
 
 def network_policy(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
-    """The NetworkPolicy. The admin port (health, metrics) stays open to scrapers inside the cluster."""
+    """The admin port (health, metrics) stays open to scrapers inside the cluster."""
     gateways = {
         "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": cluster.gateway_namespace}},
         "podSelector": {"matchLabels": dict(cluster.gateway_labels)},

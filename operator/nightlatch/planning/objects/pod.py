@@ -2,16 +2,16 @@
 
 from typing import Any
 
+from nightlatch.api import names
 from nightlatch.planning.objects.cluster import ADMIN_PORT, SERVING_PORT, ClusterSettings
 from nightlatch.planning.objects.metadata import selector
-from nightlatch.planning.objects.service_account import service_account_name
 from nightlatch.planning.workload import Workload
 
 MODEL_DIRECTORY = "/model"
 TLS_DIRECTORY = "/tls"
 _USER = 65532
 
-# After SIGTERM the pod serves on until every gateway has dropped its address, then finishes what is in flight.
+# After SIGTERM the pod keeps serving until every gateway has dropped its address, then it finishes open calls.
 DRAIN_DELAY_SECONDS = 2
 _DRAIN_DEADLINE_SECONDS = 60
 
@@ -20,7 +20,7 @@ def pod_spec(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
     """A PodSpec that passes the `restricted` Pod Security Standard."""
     runtime = workload.runtime
     spec: dict[str, Any] = {
-        "serviceAccountName": service_account_name(workload),
+        "serviceAccountName": names.service_account(workload.endpoint),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": DRAIN_DELAY_SECONDS + _DRAIN_DEADLINE_SECONDS + 5,
@@ -65,7 +65,7 @@ def _container(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
         ],
         "resources": resources.model_dump(by_alias=True, exclude_defaults=True) if resources else {},
-        # The server writes there why it could not load its model; status and held callers get it from here.
+        # The server writes its reason for exiting to the termination log; conditions and held callers get it from there.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "readinessProbe": _probe("/readyz", period=1, failures=3),
         "livenessProbe": _probe("/healthz", period=10, failures=6),

@@ -1,4 +1,4 @@
-"""A budget for endpoints with several pods; one pod alone gets none, since that could only block a drain."""
+"""A disruption budget for endpoints with several pods. For one pod it could only block the drain of a node."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from nightlatch.planning.workload import Workload
 
 
 def pod_disruption_budget(workload: Workload) -> dict[str, Any]:
-    """At most one pod away at a time: a drain always goes on."""
+    """At most one pod may be missing at a time, so a node's drain always proceeds."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

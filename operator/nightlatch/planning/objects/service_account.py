@@ -1,21 +1,16 @@
-"""The model pods' ServiceAccount: an identity of their own, with no token and no rights."""
+"""The ServiceAccount of the model server's pods: their own identity, without a token and without rights."""
 
 from typing import Any
 
+from nightlatch.api import names
 from nightlatch.planning.objects.metadata import metadata
 from nightlatch.planning.workload import Workload
 
 
 def service_account(workload: Workload) -> dict[str, Any]:
-    """The ServiceAccount, named after the endpoint with a suffix so that it shadows no account of the user's."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
-        "metadata": metadata(workload, service_account_name(workload)),
+        "metadata": metadata(workload, names.service_account(workload.endpoint)),
         "automountServiceAccountToken": False,
     }
-
-
-def service_account_name(workload: Workload) -> str:
-    """Name of the ServiceAccount."""
-    return f"{workload.endpoint.name}-model-server"

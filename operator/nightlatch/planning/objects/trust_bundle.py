@@ -1,17 +1,16 @@
-"""ConfigMap `nightlatch-ca`: the CA that callers in a namespace should trust."""
+"""The ConfigMap with the CA that the callers of a namespace should trust."""
 
 from typing import Any
 
+from nightlatch.api import names
 from nightlatch.planning.objects.metadata import MANAGED_BY, MANAGER
-
-NAME = "nightlatch-ca"
 
 
 def trust_bundle(namespace: str, bundle: str) -> dict[str, Any]:
-    """`bundle` is PEM. Shared by all endpoints and clients of the namespace, hence owned by none of them."""
+    """`bundle` is PEM. All endpoints and clients of the namespace share the ConfigMap, so none of them owns it."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": NAME, "namespace": namespace, "labels": {MANAGED_BY: MANAGER}},
+        "metadata": {"name": names.CA_CONFIG_MAP, "namespace": namespace, "labels": {MANAGED_BY: MANAGER}},
         "data": {"ca.crt": bundle},
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nightlatch.api.conditions import Reason
 from nightlatch.planning.objects.cluster import SERVING_PORT
 from nightlatch.workloads.protocol import Replica
 
@@ -17,7 +18,7 @@ _CONFIGURATION = {"CreateContainerConfigError", "CreateContainerError", "RunCont
 class Cause:
     """Why a start failed. `occurrence` differs between two failures of the same kind."""
 
-    reason: str
+    reason: Reason
     message: str
     occurrence: str
 
@@ -51,7 +52,7 @@ def _refused(deployment: Mapping[str, Any]) -> Cause | None:
     if failure.get("status") != "True":
         return None
     message = failure.get("message", "")
-    reason = "QuotaExceeded" if "exceeded quota" in message else "PodRefused"
+    reason = Reason.QUOTA_EXCEEDED if "exceeded quota" in message else Reason.POD_REFUSED
     return Cause(reason, message, failure.get("lastUpdateTime", ""))
 
 
@@ -64,7 +65,8 @@ def _unschedulable(pod: Pod) -> Cause | None:
     if scheduled.get("status") != "False":
         return None
     message = scheduled.get("message", "")
-    reason = "VolumeMissing" if "persistentvolumeclaim" in message and "not found" in message else "Unschedulable"
+    claim_missing = "persistentvolumeclaim" in message and "not found" in message
+    reason = Reason.VOLUME_MISSING if claim_missing else Reason.UNSCHEDULABLE
     return Cause(reason, message, pod["metadata"]["uid"])
 
 
@@ -73,12 +75,12 @@ def _container_cause(pod: Pod) -> Cause | None:
         waiting = status.get("state", {}).get("waiting") or {}
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         if reason in _IMAGE:
-            return Cause("ImagePullFailed", f"{status['image']}: {message or reason}", pod["metadata"]["uid"])
+            return Cause(Reason.IMAGE_PULL_FAILED, f"{status['image']}: {message or reason}", pod["metadata"]["uid"])
         if reason in _CONFIGURATION:
-            return Cause("ContainerNotCreated", message or reason, pod["metadata"]["uid"])
+            return Cause(Reason.CONTAINER_NOT_CREATED, message or reason, pod["metadata"]["uid"])
         if ended := _crash(status):
             occurrence = f"{pod['metadata']['uid']}/{ended.get('finishedAt', '')}"
-            return Cause("ModelServerExited", _exit_message(ended), occurrence)
+            return Cause(Reason.MODEL_SERVER_EXITED, _exit_message(ended), occurrence)
     return None
 
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+from nightlatch.api import names
 from nightlatch.api.meta import Kind, NamespacedName
 from nightlatch.kube.client import ApiServer
 from nightlatch.planning.objects.cluster import ClusterSettings
@@ -98,10 +99,10 @@ class KubernetesWorkloads(PodReader):
         for kind, name in (
             (DEPLOYMENT, endpoint.name),
             (SERVICE, endpoint.name),
-            (SERVICE, f"{endpoint.name}-pods"),
+            (SERVICE, names.pods_service(endpoint)),
             (NETWORK_POLICY, endpoint.name),
             (POD_DISRUPTION_BUDGET, endpoint.name),
-            (SERVICE_ACCOUNT, f"{endpoint.name}-model-server"),
+            (SERVICE_ACCOUNT, names.service_account(endpoint)),
         ):
             await objects.delete_ours(self._api, kind, NamespacedName(endpoint.namespace, name))
 

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.files import write_private
 from nightlatch.planning.workload import Workload
@@ -185,22 +186,23 @@ class ProcessWorkloads:
         if replica.wanted:
             cause = await asyncio.to_thread(cause_of_end, replica.files)
             self._fail(
-                served, "ModelServerExited", f"{ended}{': ' + cause if cause else ''} (log: {replica.files.log})"
+                served, Reason.MODEL_SERVER_EXITED, f"{ended}{': ' + cause if cause else ''} (log: {replica.files.log})"
             )
 
     def _check_model(self, served: _Served, *, again: bool = False) -> bool:
         """Whether the model is there; if not, that is a failure, a new one with each start (`again`)."""
         directory = model_directory(served.workload)
-        known = served.scale.failure is not None and served.scale.failure.reason == "ModelNotFound"
+        known = served.scale.failure is not None and served.scale.failure.reason == Reason.MODEL_NOT_FOUND
         if directory.is_dir():
             if known:
                 self._record(served, replace(served.scale, failure=None))
             return True
         if again or not known:
-            self._fail(served, "ModelNotFound", f"there is no directory {directory}: correct spec.model.source.path")
+            message = f"there is no directory {directory}: correct spec.model.source.path"
+            self._fail(served, Reason.MODEL_NOT_FOUND, message)
         return False
 
-    def _fail(self, served: _Served, reason: str, message: str) -> None:
+    def _fail(self, served: _Served, reason: Reason, message: str) -> None:
         _log.warning("%s: %s: %s", served.workload.endpoint, reason, message)
         attempt = served.scale.attempts + 1
         failure = Failure(attempt, reason, message)
