@@ -33,7 +33,7 @@ class EndpointCondition(_ConditionType):
     WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
     READY = (
         "Ready",
-        "Authorized calls are answered, also while the endpoint is asleep. Otherwise it has another condition's reason.",
+        "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition.",
     )
 
 
@@ -44,7 +44,7 @@ class ClientCondition(_ConditionType):
     CREDENTIALS_READY = "CredentialsReady", "The client's Secret holds a valid API key."
     ENDPOINTS_GRANTED = "EndpointsGranted", "Every endpoint that the client names exists and lets this client in."
     PROGRAMMED = "Programmed", "Every connected gateway of those endpoints knows the key."
-    READY = "Ready", "The client can call. Otherwise it has another condition's reason."
+    READY = "Ready", "The client can call. Otherwise Ready has the reason of another condition."
 
 
 class IssuerCondition(_ConditionType):
@@ -202,7 +202,7 @@ class Reason(StrEnum):
     CERTIFICATE_WRONG_NAMES = (
         "CertificateWrongNames",
         _CERTIFICATES,
-        "The certificate lacks a DNS name of the spec or has another: it is replaced while it still works (not shown in a status).",
+        "The certificate has other DNS names than wanted: it is replaced while it still works (not shown in a status).",
     )
     CERTIFICATE_WRONG_ISSUER = (
         "CertificateWrongIssuer",

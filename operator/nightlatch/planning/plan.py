@@ -22,7 +22,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class OwnedSecret:
-    """A Secret of ours: its name, what it is for and who owns it. `labels` come in addition to those of role and owner."""
+    """A Secret of ours: its name, what it is for, who owns it, and labels besides those of role and owner."""
 
     key: NamespacedName
     role: str

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nightlatch.api.conditions import EndpointCondition, Reason
-from nightlatch.api.endpoint import InferenceEndpoint
+from nightlatch.api.endpoint import EndpointState, InferenceEndpoint
 from nightlatch.api.validation.unsupported import replicas_cap
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
@@ -161,9 +161,9 @@ def document_secret_taken(inputs: ConditionInput) -> Verdict | None:
 def configuration_invalid(inputs: ConditionInput) -> Verdict | None:
     """The spec is valid, but makes a route document that gateways would not take."""
     problem = inputs.document.problem
-    return (
-        false(Reason.INVALID_CONFIGURATION, f"gateways would refuse the configuration: {problem}") if problem else None
-    )
+    if not problem:
+        return None
+    return false(Reason.INVALID_CONFIGURATION, f"gateways would refuse the configuration: {problem}")
 
 
 def no_document(inputs: ConditionInput) -> Verdict | None:
@@ -232,8 +232,16 @@ def start_failed(inputs: ConditionInput) -> Verdict | None:
     return false(failure.reason, failure.message) if failure else None
 
 
+_STATES: Mapping[EndpointState, Reason] = {
+    "Asleep": Reason.ASLEEP,
+    "Waking": Reason.WAKING,
+    "Awake": Reason.AWAKE,
+    "Draining": Reason.DRAINING,
+}
+
+
 def available(inputs: ConditionInput) -> Verdict:
     """Asleep counts as available, because a call wakes the endpoint."""
     state = inputs.observed.runtime.state
     message = "the first authorized call wakes it" if state == "Asleep" else f"the endpoint is {state.lower()}"
-    return true(Reason(state), message)
+    return true(_STATES[state], message)

@@ -65,7 +65,7 @@ def _container(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
             {"name": "admin", "containerPort": ADMIN_PORT, "protocol": "TCP"},
         ],
         "resources": resources.model_dump(by_alias=True, exclude_defaults=True) if resources else {},
-        # The server writes its reason for exiting to the termination log; conditions and held callers get it from there.
+        # The server writes why it exits to the termination log; conditions and held callers get it from there.
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "readinessProbe": _probe("/readyz", period=1, failures=3),
         "livenessProbe": _probe("/healthz", period=10, failures=6),
