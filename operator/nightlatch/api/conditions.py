@@ -11,7 +11,7 @@ from typing import Self
 from nightlatch.api.meta import Condition
 
 
-class _ConditionType(StrEnum):
+class ConditionType(StrEnum):
     """A condition type, with the question that it answers."""
 
     def __new__(cls, value: str, explanation: str) -> Self:
@@ -23,7 +23,7 @@ class _ConditionType(StrEnum):
     explanation: str
 
 
-class EndpointCondition(_ConditionType):
+class EndpointCondition(ConditionType):
     """Condition types of an InferenceEndpoint, in the order of its status."""
 
     ACCEPTED = "Accepted", "The spec is valid, everything in it is supported here, and no older endpoint has the host."
@@ -37,7 +37,7 @@ class EndpointCondition(_ConditionType):
     )
 
 
-class ClientCondition(_ConditionType):
+class ClientCondition(ConditionType):
     """Condition types of an InferenceClient, in the order of its status."""
 
     ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
@@ -47,7 +47,7 @@ class ClientCondition(_ConditionType):
     READY = "Ready", "The client can call. Otherwise Ready has the reason of another condition."
 
 
-class IssuerCondition(_ConditionType):
+class IssuerCondition(ConditionType):
     """Condition types of a TokenIssuer, in the order of its status."""
 
     ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
@@ -75,7 +75,7 @@ _GATEWAYS, _STATE, _WORKLOAD, _DENIED = Topic.GATEWAYS, Topic.STATE, Topic.WORKL
 class Reason(StrEnum):
     """A reason for machines, in CamelCase. The message beside it is for people and names the object or field.
 
-    Reasons stand in conditions, in Kubernetes Events, and in the answer to a call whose endpoint could not wake.
+    Conditions, Kubernetes Events and the answer to a call whose endpoint could not wake have a reason.
     """
 
     def __new__(cls, value: str, topic: Topic, explanation: str) -> Self:
@@ -161,7 +161,7 @@ class Reason(StrEnum):
     API_KEYS_NOT_ACCEPTED = (
         "ApiKeysNotAccepted",
         _GRANTS,
-        "The endpoint does not take API keys: set its `spec.access.apiKey`, or remove it from the client.",
+        "The endpoint does not take API keys: set its `spec.access.apiKey`, or do not name it in the client.",
     )
     INVALID_CLIENT_NAME = (
         "InvalidClientName",
@@ -274,7 +274,11 @@ class Reason(StrEnum):
         "The image could not be pulled: check its name and `spec.runtime.imagePullSecrets`.",
     )
     UNSCHEDULABLE = "Unschedulable", _WORKLOAD, "No node has room for the pod: lower its requests, or add a node."
-    VOLUME_MISSING = "VolumeMissing", _WORKLOAD, "Create the PersistentVolumeClaim that the message names."
+    VOLUME_MISSING = (
+        "VolumeMissing",
+        _WORKLOAD,
+        "The volume does not exist: create the PersistentVolumeClaim that the message names.",
+    )
     QUOTA_EXCEEDED = "QuotaExceeded", _WORKLOAD, "The namespace's quota is used up: raise it, or free some of it."
     POD_REFUSED = (
         "PodRefused",
