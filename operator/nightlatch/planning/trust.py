@@ -6,7 +6,7 @@ from nightlatch.planning.settings import Settings
 
 
 def publish_trust(settings: Settings, issuing_ca: CAView | None, namespace: str) -> tuple[PublishTrust, ...]:
-    """Nothing until there is a CA, and nothing on a laptop, where each client's Secret directory has the CA."""
+    """Nothing until there is a CA, and nothing on a laptop, where the Secret of each client has the CA."""
     if issuing_ca is None or settings.platform != "Cluster":
         return ()
     return (PublishTrust(namespace, issuing_ca.trust_pem),)
