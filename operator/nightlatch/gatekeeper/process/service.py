@@ -16,6 +16,7 @@ from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServi
 from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceServicer_to_server
 
 from nightlatch.api import names
+from nightlatch.files import replace_file
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.process import metrics
 from nightlatch.gatekeeper.process.backends import open_backends
@@ -153,9 +154,7 @@ async def _server_material(gatekeeper: Gatekeeper) -> TlsMaterial:
 def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
     """Write, in one step, where we listen: `{"report": {"host", "port"}, "metrics": {"host", "port"}, "pid"}`."""
     content = {"report": report, "metrics": metrics_listen, "pid": os.getpid()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(orjson.dumps(content))
-    temporary.replace(path)
+    replace_file(path, orjson.dumps(content), mode=0o644)
 
 
 @contextlib.asynccontextmanager

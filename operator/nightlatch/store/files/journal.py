@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nightlatch.store.files.object_files import write_atomically
+from nightlatch.files import replace_file
 
 ChangeType = Literal["Added", "Modified", "Deleted"]
 
@@ -63,7 +63,7 @@ class Journal:
         highest: the highest resourceVersion of all objects.
         """
         if not self.is_readable() or self.last() < highest:
-            write_atomically(self.path, _header(highest))
+            replace_file(self.path, _header(highest), durable=True)
             self.drop()
 
     def is_readable(self) -> bool:
@@ -80,7 +80,7 @@ class Journal:
 
     def intend(self, change: Change) -> None:
         """First step."""
-        write_atomically(self._pending, json.dumps(asdict(change)), durable=False)
+        replace_file(self._pending, json.dumps(asdict(change)).encode())
 
     def commit(self, change: Change) -> None:
         """Last step."""
@@ -115,7 +115,7 @@ class Journal:
         sizes = itertools.accumulate(len(line) for line in reversed(lines))
         kept = lines[len(lines) - sum(1 for size in sizes if size <= limit) :]
         gone = json.loads(kept[0])["rv"] - 1 if kept else newest
-        write_atomically(self.path, _header(gone) + b"".join(kept).decode())
+        replace_file(self.path, _header(gone) + b"".join(kept), durable=True)
 
     def read(self, position: Position) -> list[Change]:
         """The changes after `position`, which moves on. Raises CompactedError."""
@@ -153,8 +153,8 @@ class Journal:
             os.truncate(self.path, text.rfind(b"\n") + 1)
 
 
-def _header(compacted: int) -> str:
-    return _line({"compacted": compacted}).decode()
+def _header(compacted: int) -> bytes:
+    return _line({"compacted": compacted})
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

@@ -1,8 +1,6 @@
 """One YAML file for each object: `objects/PLURAL/NAMESPACE/NAME.yaml`. A reader sees a whole file or none."""
 
 import copy
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,8 @@ from typing import Any
 import yaml
 
 from nightlatch.api.meta import Kind, NamespacedName, RawObject
+from nightlatch.files import replace_file
+from nightlatch.store.files.yaml_loader import TimestampsAsText
 from nightlatch.store.protocol import StoreError
 
 _SUFFIX = ".yaml"
@@ -19,14 +19,9 @@ class DamagedObjectError(StoreError):
     """A file of the store is not an object. The message names the file, and nothing of what it holds."""
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML as an API server reads it: a time is text."""
+class _Loader(TimestampsAsText, yaml.CSafeLoader):
+    pass
 
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
 
 _Signature = tuple[int, int, int]
 
@@ -67,29 +62,12 @@ class ObjectFiles:
         path = self.path(kind, key)
         for folder in (path.parent.parent, path.parent):  # `parents=True` would leave the upper one open to others
             folder.mkdir(mode=0o700, exist_ok=True)
-        write_atomically(path, yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True))
+        text = yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+        replace_file(path, text.encode(), durable=True)
 
     def remove(self, kind: Kind, key: NamespacedName) -> None:
         """Remove the file; none there is fine."""
         self.path(kind, key).unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
-    """Replace `path` (0600) by `text`: a reader, or a killed writer, finds the old content or the new.
-
-    durable: on the disk before the call ends, so that a power cut leaves no empty file.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _signature(path: Path) -> _Signature:

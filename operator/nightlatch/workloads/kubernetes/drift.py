@@ -5,9 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from nightlatch.api.names import ANNOTATION_APPLIED
+from nightlatch.kube.quantity import same_quantity
 
 # Fields without defaults of the API server's, and which server-side apply replaces whole.
 _EXACT = {"podSelector", "selector", "labelSelector", "nodeSelector", "ingress", "egress", "policyTypes"}
@@ -36,7 +35,10 @@ def _covers(wanted: Any, found: Any) -> bool:
         return isinstance(found, Mapping) and all(_has(found, name, value) for name, value in wanted.items())
     if isinstance(wanted, list):
         return isinstance(found, list) and _covers_items(wanted, found)
-    return bool(wanted == found) or _same_quantity(wanted, found)
+    if wanted == found:
+        return True
+    # The API server keeps quantities in its own form: `500m` for `0.5`.
+    return isinstance(wanted, str | int | float) and isinstance(found, str) and same_quantity(str(wanted), found)
 
 
 def _covers_items(wanted: list[Any], found: list[Any]) -> bool:
@@ -61,13 +63,3 @@ def _without_empties(value: Any) -> Any:
     elif isinstance(value, list):
         value = [_without_empties(each) for each in value]
     return None if value in _EMPTY else value
-
-
-def _same_quantity(wanted: Any, found: Any) -> bool:
-    """`0.5` and `500m`: the API server keeps quantities in a form of its own."""
-    if not isinstance(wanted, str | int | float) or not isinstance(found, str):
-        return False
-    try:
-        return bool(parse_quantity(str(wanted)) == parse_quantity(found))
-    except ValueError:
-        return False

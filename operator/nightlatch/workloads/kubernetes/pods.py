@@ -44,19 +44,20 @@ class PodReader:
     async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
         """See the protocol."""
         await self._pods.synced()
-        replicas = tuple(replica(pod) for pod in self.pods_of(endpoint))
+        replicas = tuple(replica(pod) for pod in pods_of(self._pods, endpoint))
         alive = sum(not item.terminating for item in replicas)
         return WorkloadState(desired=alive, replicas=replicas) if replicas else None
-
-    def pods_of(self, endpoint: NamespacedName) -> list[dict[str, Any]]:
-        """The endpoint's pods, oldest first, without those that ended."""
-        pods = [pod for pod in self._pods.values() if endpoint_of(pod) == endpoint and not _ended(pod)]
-        return sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
     async def changes(self) -> AsyncIterator[NamespacedName]:
         """See the protocol."""
         async for key in changes_of(self._pods):
             yield key
+
+
+def pods_of(cache: CacheGroup, endpoint: NamespacedName) -> list[dict[str, Any]]:
+    """The endpoint's pods, oldest first, without those that ended."""
+    pods = [pod for pod in cache.values() if endpoint_of(pod) == endpoint and not _ended(pod)]
+    return sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
 
 def _ended(pod: dict[str, Any]) -> bool:

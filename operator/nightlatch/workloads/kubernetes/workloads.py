@@ -23,7 +23,7 @@ from nightlatch.workloads.kubernetes.owned import (
     OwnedObjects,
 )
 from nightlatch.workloads.kubernetes.pod_state import Cause, cause, replica
-from nightlatch.workloads.kubernetes.pods import PodReader, changes_of, endpoint_of
+from nightlatch.workloads.kubernetes.pods import POD, changes_of, endpoint_of, labelled, pods_of
 from nightlatch.workloads.protocol import Failure, WorkloadError, WorkloadState
 
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
@@ -32,13 +32,13 @@ CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 _SCALER = "nightlatch-autoscaler"
 
 
-class KubernetesWorkloads(PodReader):
+class KubernetesWorkloads:
     """See `nightlatch.workloads.protocol.Workloads`."""
 
     def __init__(self, api: ApiServer, cluster: ClusterSettings, namespaces: tuple[str, ...] = ()) -> None:
-        super().__init__(api, namespaces)
         self._api = api
         self._cluster = cluster
+        self._pods = labelled(api, POD, namespaces)
         self._owned = OwnedObjects(api, namespaces)
         self._causes: dict[NamespacedName, tuple[int, Cause]] = {}
 
@@ -54,7 +54,7 @@ class KubernetesWorkloads(PodReader):
         found = self._owned.get(DEPLOYMENT, endpoint)
         if found is None:
             return None
-        pods = self.pods_of(endpoint)
+        pods = pods_of(self._pods, endpoint)
         return WorkloadState(
             desired=found["spec"].get("replicas", 0),
             replicas=tuple(replica(pod) for pod in pods),

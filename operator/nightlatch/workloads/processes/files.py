@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 from nightlatch.workloads.protocol import Failure, Replica, WorkloadState
 
 
@@ -92,7 +92,7 @@ class EndpointFiles:
 
     def write_workload(self, uid: str) -> None:
         """Mark the workload as there."""
-        write_private(self.workload, orjson.dumps({"uid": uid}))
+        replace_file(self.workload, orjson.dumps({"uid": uid}))
 
     def read_scale(self) -> ScaleRecord:
         """What was asked for; the default before anything was."""
@@ -103,7 +103,7 @@ class EndpointFiles:
 
     def write_scale(self, record: ScaleRecord) -> None:
         """Keep what was asked for."""
-        write_private(self.scale, orjson.dumps(asdict(record)))
+        replace_file(self.scale, orjson.dumps(asdict(record)))
 
     def read_replicas(self) -> tuple[ReplicaRecord, ...]:
         """Every model server on record, by name."""
@@ -119,7 +119,7 @@ class EndpointFiles:
 
 def write_replica(files: ReplicaFiles, record: ReplicaRecord) -> None:
     """Keep one replica's state."""
-    write_private(files.record, orjson.dumps(asdict(record)))
+    replace_file(files.record, orjson.dumps(asdict(record)))
 
 
 def read_state(root: Path, endpoint: NamespacedName) -> WorkloadState | None:

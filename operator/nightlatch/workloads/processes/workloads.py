@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 from nightlatch.planning.workload import Workload
 from nightlatch.workloads.processes.files import (
     EndpointFiles,
@@ -233,7 +233,7 @@ def _write_tls(files: EndpointFiles, secret: str, material: Mapping[str, bytes])
     for name in TLS_FILES:
         path = files.tls / name
         if not path.exists() or path.read_bytes() != material[name]:
-            write_private(path, material[name])
+            replace_file(path, material[name])
 
 
 def _how_it_ended(status: int, *, was_ready: bool) -> str:
