@@ -47,7 +47,7 @@ class FilesStore:
         self._directory = existing(directory) if read_only else prepared(directory)
         self._files = ObjectFiles(directory / "objects")
         self._journal = Journal(directory)
-        self._pulse = FileWatcher(self._journal.path)
+        self._watcher = FileWatcher(self._journal.path)
         if not read_only:
             with self._lock(fcntl.LOCK_EX):
                 if self._journal.is_readable():
@@ -72,10 +72,10 @@ class FilesStore:
         unseen: set[NamespacedName] = set()
         await self._read(lambda: self._check_not_ahead(position.rv))
         while True:
-            mark = self._pulse.mark()
+            seen = self._watcher.fingerprint()
             for event in await self._read(lambda: self._events(selection, position, unseen)):
                 yield event
-            await self._pulse.wait(mark)
+            await self._watcher.wait(seen)
 
     async def create(self, obj: RawObject) -> RawObject:
         """As in the protocol."""
@@ -218,7 +218,7 @@ class FilesStore:
         try:
             return await asyncio.to_thread(self._locked, change)
         finally:
-            self._pulse.beat()
+            self._watcher.wake()
 
     def _locked(self, change: Callable[[], RawObject]) -> RawObject:
         try:
