@@ -159,8 +159,8 @@ class Gatekeeper:
             checks=self.authorization.checks,
         )
 
-    def figures(self) -> GatewayStats:
-        """Everything there is to count."""
+    def stats(self) -> GatewayStats:
+        """The numbers for the metrics."""
         return GatewayStats(
             endpoints=self.report().endpoints,
             checks=self.authorization.checks,

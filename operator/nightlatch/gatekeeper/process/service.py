@@ -159,7 +159,7 @@ def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
 
 @contextlib.asynccontextmanager
 async def _metrics(gatekeeper: Gatekeeper, listen: Listen) -> AsyncIterator[int]:
-    runner = web.AppRunner(metrics.application(gatekeeper.figures), access_log=None)
+    runner = web.AppRunner(metrics.application(gatekeeper.stats), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, listen.host, listen.port)
