@@ -167,7 +167,7 @@ class GatewayEndpoint:
         """Envoy is to have the document with the gate as it is now; its ACKs come back as events."""
         document, holding, addresses = self.document, self.hold.holding, self.hold.addresses
         done = self._gateway.program(document, holding, addresses)
-        self._await("endpoints", done.parts.endpoints, done.version, lambda: self.feed(AddressesApplied(addresses)))
+        self._await("addresses", done.parts.addresses, done.version, lambda: self.feed(AddressesApplied(addresses)))
         self._await("routes", done.parts.routes, done.version, lambda: self._route_applied(holding=holding))
         self._await("document", done.parts.everything, done.version, lambda: self._document_applied(document))
 

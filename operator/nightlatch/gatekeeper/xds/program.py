@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass
 
-from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.gatekeeper.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, ResourceId
+from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving
+from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving, resource_name
 from nightlatch.routing.translate import translate, translate_endpoint
 from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
 from nightlatch.routing.xds import Resources as XdsResources
 from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
+from nightlatch.routing.xds_secret import build_certificate
 from nightlatch.routing.xds_types import pack, trust_secret
 from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
 Changes = dict[ResourceId, AnyMessage | None]
 
@@ -26,7 +27,7 @@ _MANY = 64
 class Parts:
     """The resources of one endpoint: addresses, route, and everything its document needs."""
 
-    endpoints: frozenset[ResourceId]
+    addresses: frozenset[ResourceId]
     routes: frozenset[ResourceId]
     everything: frozenset[ResourceId]
 
@@ -120,30 +121,19 @@ class Program:
 
     def parts(self, key: NamespacedName) -> Parts:
         """Which resources are the endpoint's, by name. Those that there are not need not be waited for."""
-        name = cluster_name(key)
+        name = resource_name(key)
         document = self._documents.get(key)
         by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in (document.hosts if document else ())}
-        endpoints, routes = (ENDPOINTS, name), (ROUTES, name)
+        addresses, routes = (ADDRESSES, name), (ROUTES, name)
         rest = {(CLUSTER, name), (SECRET, trust_secret(key)), (LISTENER, LISTENER_NAME)}
-        return Parts(frozenset({endpoints}), frozenset({routes}), frozenset({endpoints, routes, *rest, *by_host}))
+        return Parts(frozenset({addresses}), frozenset({routes}), frozenset({addresses, routes, *rest, *by_host}))
 
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
         """What to send for a name that no resource has: a certificate that ends the handshake, trusted or not."""
         known = self._snapshot() if type_url == SECRET else None
-        return (known.find(type_url, name) or self._unknown_host(name)) if known else None
-
-    def _unknown_host(self, name: str) -> AnyMessage:
-        secret = Secret(name=name)
-        secret.tls_certificate.certificate_chain.inline_string = self._fallback.chain
-        secret.tls_certificate.private_key.inline_string = self._fallback.private_key
-        return pack(secret)
+        return (known.find(type_url, name) or pack(build_certificate(name, self._fallback))) if known else None
 
 
 def _changes(before: XdsResources | None, now: XdsResources) -> Changes:
     named = changes(before, now)
     return {(kind, name): now.get(kind, {}).get(name) for kind, names in named.items() for name in names}
-
-
-def cluster_name(key: NamespacedName) -> str:
-    """The name of the endpoint's cluster, addresses and route, also in load reports."""
-    return str(key)

@@ -11,15 +11,8 @@ from typing import Any
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from nightlatch.gatekeeper.xds.resources import (
-    CLUSTER,
-    ENDPOINTS,
-    ON_DEMAND,
-    WARM_ORDER,
-    WHOLE_SET,
-    ResourceId,
-    Resources,
-)
+from nightlatch.gatekeeper.xds.resources import ON_DEMAND, WHOLE_SET, ResourceId, Resources
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, PUSH_ORDER
 
 # Names that no resource has, of which one Envoy gets a stand-in: callers choose what server name they ask for.
 MAX_UNKNOWN = 512
@@ -58,7 +51,7 @@ class Stream:
 
     def received(self, request: Any) -> Outcome | None:
         """Take a request in. Returns what it says of an earlier response, if anything."""
-        if request.type_url not in WARM_ORDER:
+        if request.type_url not in PUSH_ORDER:
             return None
         outcome = self._outcome(request)
         self._subscribe(request, answers=outcome is not None)
@@ -144,7 +137,7 @@ class Stream:
 
     def _rank(self, type_url: str) -> tuple[bool, int]:
         """Whole sets that only lose something go last, referrers first."""
-        index = WARM_ORDER.index(type_url)
+        index = PUSH_ORDER.index(type_url)
         losing = type_url in WHOLE_SET and not any(self._resources.get(type_url, n) for n in self._dirty[type_url])
         return (True, -index) if losing and self._dirty[type_url] else (False, index)
 
@@ -161,7 +154,7 @@ class Stream:
     def _rewarm(self, type_url: str, names: set[str]) -> None:
         """A changed cluster warms anew and waits for its addresses."""
         if type_url == CLUSTER:
-            self.changed((ENDPOINTS, name) for name in names if self._resources.get(ENDPOINTS, name))
+            self.changed((ADDRESSES, name) for name in names if self._resources.get(ADDRESSES, name))
 
     def _messages(self, type_url: str, names: set[str]) -> dict[str, AnyMessage]:
         found = {n: self._message(type_url, n) for n in sorted(names) if self._wants(type_url, n)}
