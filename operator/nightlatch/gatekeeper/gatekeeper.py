@@ -19,11 +19,11 @@ from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.metrics import GatewayStats
 from nightlatch.gatekeeper.report_stream import ReportStream
-from nightlatch.gatekeeper.xds.program import Program, cluster_name
+from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import Serving
+from nightlatch.routing.ir import Serving, resource_name
 from nightlatch.store.protocol import Store
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.wire.route_document import RouteDocument
@@ -243,13 +243,13 @@ class Gatekeeper:
     def _load_reported(self) -> None:
         with self._batch():
             for key, endpoint in self.endpoints.items():
-                in_flight = self.load.in_flight(cluster_name(key))
+                in_flight = self.load.in_flight(resource_name(key))
                 if endpoint.hold.drain or endpoint.hold.in_flight != in_flight:
                     endpoint.feed(Load(in_flight))
         self.changed()
 
     def _issued(self, key: NamespacedName) -> int:
-        return self.load.issued(cluster_name(key))
+        return self.load.issued(resource_name(key))
 
     async def _tick(self) -> None:
         while True:

@@ -14,11 +14,10 @@ import grpc
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.wire.report import Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_directives, encode_report
+from nightlatch.wire.report_service import METHOD, SERVICE
 
 _log = logging.getLogger(__name__)
 
-SERVICE = "nightlatch.v1.Reports"
-METHOD = "Stream"
 INTERVAL = 1.0
 # Changes come in bursts, for example when a hundred calls are held: one report covers all of them.
 DEBOUNCE = 0.02

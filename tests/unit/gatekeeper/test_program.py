@@ -7,10 +7,11 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.program import Program
-from nightlatch.gatekeeper.xds.resources import ENDPOINTS, ROUTES, Resources
+from nightlatch.gatekeeper.xds.resources import Resources
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving
 from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.xds_types import ADDRESSES, ROUTES
 from tests.embedded.envoy_fixture import Caller
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
@@ -54,7 +55,7 @@ def test_a_flipped_gate_changes_that_endpoints_route_and_addresses_alone() -> No
     compiled = Compiled().put(document("a"), SHUT).put(document("b"), SHUT)
     compiled.push()
     compiled.put(document("b"), OPEN)
-    assert compiled.push() == {(ENDPOINTS, "search/b"), (ROUTES, "search/b")}
+    assert compiled.push() == {(ADDRESSES, "search/b"), (ROUTES, "search/b")}
 
 
 def test_any_order_of_changes_ends_at_the_same_resources() -> None:

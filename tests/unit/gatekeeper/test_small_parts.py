@@ -68,6 +68,8 @@ def test_a_hold_timeout_is_seconds() -> None:
         ("report", {"port": 1}, "host"),
         ("max_staleness_s", "1h", "max_staleness_s"),
         ("store", {"kind": "files"}, "directory"),
+        ("log_level", "loud", "log_level"),
+        ("listens", {}, "unknown members: listens"),
     ],
 )
 def test_bad_configuration_names_the_entry(entry: str, value: object, named: str) -> None:
@@ -78,6 +80,7 @@ def test_bad_configuration_names_the_entry(entry: str, value: object, named: str
 def test_good_configuration_is_read() -> None:
     config = parse_config(CONFIG)
     assert (config.metrics.port, config.listen.port, config.max_staleness) == (0, 8443, 3600.0)
+    assert (config.log_level, parse_config({**CONFIG, "log_level": "debug"}).log_level) == ("info", "debug")
 
 
 def test_wake_phases_add_up_and_a_skipped_one_takes_no_time() -> None:

@@ -2,19 +2,20 @@
 
 from dataclasses import dataclass, replace
 
-from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.gatekeeper.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, ResourceId
+from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving
+from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving, resource_name
 from nightlatch.routing.translate import translate, translate_endpoint
 from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
 from nightlatch.routing.xds import Resources as XdsResources
 from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
+from nightlatch.routing.xds_secret import build_certificate
 from nightlatch.routing.xds_types import pack, trust_secret
 from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
 Changes = dict[ResourceId, AnyMessage | None]
 
@@ -83,7 +84,7 @@ class Program:
         self._serving.pop(key, None)
 
     def changes(self) -> Changes:
-        """Compile. Returns what changed since the last time, None for a removed resource; nothing before `put_client`."""
+        """Compile, and return what changed: None for a removed resource. Returns nothing before `put_client`."""
         if self._client is None:
             return {}
         settings = GatewaySettings(*self._listen, client=self._client, fallback=self._fallback)
@@ -93,7 +94,7 @@ class Program:
         return changed
 
     def _keeps_hosts(self, document: RouteDocument) -> bool:
-        """True if the document keeps its hosts and its rank in host conflicts, so that no other endpoint is affected."""
+        """True if the document keeps its hosts and its rank in host conflicts, so no other endpoint is affected."""
         known = self._documents.get(document.endpoint)
         built = self._endpoints.get(document.endpoint)
         return (
@@ -137,19 +138,13 @@ class Program:
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
         """The resource to send for a name that has none: a certificate, so that the TLS handshake can end at least."""
         known = self._snapshot() if type_url == SECRET else None
-        return (known.find(type_url, name) or self._unknown_host(name)) if known else None
-
-    def _unknown_host(self, name: str) -> AnyMessage:
-        secret = Secret(name=name)
-        secret.tls_certificate.certificate_chain.inline_string = self._fallback.chain
-        secret.tls_certificate.private_key.inline_string = self._fallback.private_key
-        return pack(secret)
+        return (known.find(type_url, name) or pack(build_certificate(name, self._fallback))) if known else None
 
 
 def _parts(document: RouteDocument) -> Parts:
     """A name without a resource does no harm: Envoy counts as up to date with it."""
-    name = cluster_name(document.endpoint)
-    addresses, routes = (ENDPOINTS, name), (ROUTES, name)
+    name = resource_name(document.endpoint)
+    addresses, routes = (ADDRESSES, name), (ROUTES, name)
     rest = {(CLUSTER, name), (SECRET, trust_secret(document.endpoint)), (LISTENER, LISTENER_NAME)}
     by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in document.hosts}
     return Parts(frozenset({addresses}), frozenset({routes}), frozenset({addresses, routes, *rest, *by_host}))
@@ -158,8 +153,3 @@ def _parts(document: RouteDocument) -> Parts:
 def _changes(before: XdsResources | None, now: XdsResources) -> Changes:
     named = changes(before, now)
     return {(kind, name): now.get(kind, {}).get(name) for kind, names in named.items() for name in names}
-
-
-def cluster_name(key: NamespacedName) -> str:
-    """The name of the endpoint's cluster, addresses and route, also in load reports."""
-    return str(key)

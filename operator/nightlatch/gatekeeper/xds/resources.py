@@ -5,16 +5,8 @@ from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-_CONFIG = "type.googleapis.com/envoy.config."
-CLUSTER = f"{_CONFIG}cluster.v3.Cluster"
-ENDPOINTS = f"{_CONFIG}endpoint.v3.ClusterLoadAssignment"
-SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type URL
-LISTENER = f"{_CONFIG}listener.v3.Listener"
-SCOPE = f"{_CONFIG}route.v3.ScopedRouteConfiguration"
-ROUTES = f"{_CONFIG}route.v3.RouteConfiguration"
+from nightlatch.wire.xds_types import CLUSTER, LISTENER, PUSH_ORDER, SCOPE, SECRET
 
-# Make before break: what is referred to goes before what refers to it.
-WARM_ORDER = (CLUSTER, ENDPOINTS, SECRET, LISTENER, SCOPE, ROUTES)
 # State-of-the-world types: each response carries the whole set, and a missing resource is a removed one.
 WHOLE_SET = frozenset({CLUSTER, LISTENER, SCOPE})
 # Envoy asks for these when it needs them. It is up to date with one that it did not ask for.
@@ -36,7 +28,7 @@ class Resources:
 
     def __init__(self) -> None:
         self.version = 0
-        self._current: dict[str, dict[str, Resource]] = {type_url: {} for type_url in WARM_ORDER}
+        self._current: dict[str, dict[str, Resource]] = {type_url: {} for type_url in PUSH_ORDER}
         self._accepted: dict[ResourceId, Resource] = {}
 
     def get(self, type_url: str, name: str) -> Resource | None:
@@ -76,7 +68,7 @@ class Resources:
                 self._accepted[type_url, name] = current
 
     def refuse(self, resource: ResourceId, version: int) -> bool:
-        """Fall back to the last accepted version, or to none. Returns False if this version is no longer the current one."""
+        """Fall back to the last accepted version, or to none. Returns False if this version is not the current one."""
         type_url, name = resource
         current = self.get(type_url, name)
         if current is None or current.version != version:

@@ -12,8 +12,9 @@ from typing import Any
 from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceServicer
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from nightlatch.gatekeeper.xds.resources import LISTENER, SECRET, WHOLE_SET, ResourceId, Resources
+from nightlatch.gatekeeper.xds.resources import WHOLE_SET, ResourceId, Resources
 from nightlatch.gatekeeper.xds.stream import Outcome, StandIn, Stream
+from nightlatch.wire.xds_types import LISTENER, SECRET
 
 _log = logging.getLogger(__name__)
 # Envoy may quote the resource that it refuses, so its message about a Secret is never repeated, and others are cut.

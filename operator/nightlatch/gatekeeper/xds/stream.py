@@ -11,15 +11,8 @@ from typing import Any
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from nightlatch.gatekeeper.xds.resources import (
-    CLUSTER,
-    ENDPOINTS,
-    ON_DEMAND,
-    WARM_ORDER,
-    WHOLE_SET,
-    ResourceId,
-    Resources,
-)
+from nightlatch.gatekeeper.xds.resources import ON_DEMAND, WHOLE_SET, ResourceId, Resources
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, PUSH_ORDER
 
 # How many names without a resource get a stand-in: callers choose the server names, so the number must be limited.
 MAX_UNKNOWN = 512
@@ -58,7 +51,7 @@ class Stream:
 
     def received(self, request: Any) -> Outcome | None:
         """Take a request. Returns what it says about an earlier response, if anything."""
-        if request.type_url not in WARM_ORDER:
+        if request.type_url not in PUSH_ORDER:
             return None
         outcome = self._outcome(request)
         self._subscribe(request, answers=outcome is not None)
@@ -129,7 +122,7 @@ class Stream:
         self._dirty[type_url] = set(self._resources.of_type(type_url) if names is None else names)
 
     def _resubscribe(self, type_url: str, known: _Subscription, names: frozenset[str]) -> None:
-        """Send the names newly asked for. Forget the ACKs of the others that Envoy no longer asks for: it drops them."""
+        """Send the names newly asked for. Envoy drops the names that it no longer asks for, so forget their ACKs."""
         before = known.names or frozenset()
         if added := names - before:
             self._dirty.setdefault(type_url, set()).update(added)
@@ -143,8 +136,8 @@ class Stream:
         return subscription is not None and (subscription.names is None or name in subscription.names)
 
     def _rank(self, type_url: str) -> tuple[bool, int]:
-        """The order of types in a flush. Sets that only lose resources go last, and among them those that refer first."""
-        index = WARM_ORDER.index(type_url)
+        """The order of types in a flush. Sets that only lose resources go last, those that refer before the others."""
+        index = PUSH_ORDER.index(type_url)
         losing = type_url in WHOLE_SET and not any(self._resources.get(type_url, n) for n in self._dirty[type_url])
         return (True, -index) if losing and self._dirty[type_url] else (False, index)
 
@@ -161,7 +154,7 @@ class Stream:
     def _rewarm(self, type_url: str, names: set[str]) -> None:
         """Envoy warms a changed cluster again, and waits for its addresses although they did not change."""
         if type_url == CLUSTER:
-            self.changed((ENDPOINTS, name) for name in names if self._resources.get(ENDPOINTS, name))
+            self.changed((ADDRESSES, name) for name in names if self._resources.get(ADDRESSES, name))
 
     def _messages(self, type_url: str, names: set[str]) -> dict[str, AnyMessage]:
         found = {n: self._message(type_url, n) for n in sorted(names) if self._wants(type_url, n)}
