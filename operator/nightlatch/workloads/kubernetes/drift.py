@@ -1,4 +1,4 @@
-"""Whether an object in the cluster is still what we last applied, so that an apply that changes nothing is not sent."""
+"""Tells whether an object in the cluster is still as we applied it, so that no apply without effect is sent."""
 
 import hashlib
 import json
@@ -8,13 +8,13 @@ from typing import Any
 from nightlatch.api.names import ANNOTATION_APPLIED
 from nightlatch.kube.quantity import same_quantity
 
-# Fields without defaults of the API server's, and which server-side apply replaces whole.
+# Fields that the API server does not default and that server-side apply replaces as a whole.
 _EXACT = {"podSelector", "selector", "labelSelector", "nodeSelector", "ingress", "egress", "policyTypes"}
 _EMPTY: tuple[Any, ...] = ([], {}, "")
 
 
 def stamped(wanted: dict[str, Any]) -> dict[str, Any]:
-    """The object with a digest of itself: a field that we stop asking for leaves no other trace."""
+    """The object with its digest as an annotation: nothing else shows that we no longer ask for a field."""
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     metadata = wanted["metadata"]
     annotations = {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest[:16]}
@@ -22,10 +22,10 @@ def stamped(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_as_applied(wanted: dict[str, Any], found: Mapping[str, Any]) -> bool:
-    """Tell whether `found` has all that the stamped `wanted` says.
+    """True if `found` has everything that the stamped `wanted` contains.
 
-    What others or defaults added is theirs, but not in what selects pods or lets traffic through: there a key more is a
-    pod less or a door more.
+    Fields added by other managers or by API-server defaults are ignored, except in selectors and policy rules, which
+    must match exactly: an extra key there would deselect pods or open traffic.
     """
     return _covers(wanted, found)
 
@@ -57,7 +57,7 @@ def _has(found: Mapping[str, Any], name: str, value: Any) -> bool:
 
 
 def _without_empties(value: Any) -> Any:
-    """The same with None for what is empty: the API server leaves that out of a map."""
+    """The value with None in place of anything empty: the API server drops empty values from a map."""
     if isinstance(value, Mapping):
         value = {name: kept for name, each in value.items() if (kept := _without_empties(each)) is not None}
     elif isinstance(value, list):
