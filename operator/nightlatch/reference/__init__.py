@@ -1,5 +1,5 @@
-"""The reference pages under docs/reference, generated from the code that they describe.
+"""Writes the pages of `docs/reference` from the sources that they document: one module for each page.
 
-Each page is one module with a function `page()` that returns Markdown. The package imports what it describes and writes
-only the pages. Start with `__main__.py`, which lists them.
+It may import every other package, and nothing imports it. Only `__main__.py` reads and writes files.
+Start with `__main__.py`, which has the list of pages; a new page is a module with a `render()` and a line in that list.
 """

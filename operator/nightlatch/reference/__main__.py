@@ -1,32 +1,57 @@
-"""`python -m nightlatch.reference docs/reference [--check]`: write the reference pages, or fail if one differs."""
+"""The pages of `docs/reference`, generated from the code.
+
+`python -m nightlatch.reference DIR` writes them; with `--check` it writes nothing and fails if a page differs.
+"""
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nightlatch.reference import metrics
 
-PAGES: dict[str, Callable[[], str]] = {"metrics.md": metrics.page}
+HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "metrics.md": metrics.render,
+}
 
 
-def main() -> int:
-    """Exit status 0, or 1 if `--check` found a page that differs."""
-    parser = argparse.ArgumentParser(prog="python -m nightlatch.reference", description="Write the reference pages.")
+def rendered() -> dict[str, str]:
+    """The text of every page by file name."""
+    return {name: HEADER + render() for name, render in PAGES.items()}
+
+
+def outdated(directory: Path) -> tuple[str, ...]:
+    """The pages in `directory` that are missing or differ from what the code says."""
+    return tuple(
+        name
+        for name, text in rendered().items()
+        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
+    )
+
+
+def write(directory: Path) -> None:
+    """Write every page into `directory`, which is created if it is missing."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in rendered().items():
+        (directory / name).write_text(text, encoding="utf-8")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line in the module's docstring. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m nightlatch.reference", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page differs")
-    arguments = parser.parse_args()
-    differing = []
-    for name, page in PAGES.items():
-        path = arguments.directory / name
-        if arguments.check:
-            differing += [path] if not path.is_file() or path.read_text(encoding="utf-8") != page() else []
-        else:
-            path.write_text(page(), encoding="utf-8")
-    for path in differing:
-        sys.stderr.write(f"{path} is out of date: run `make generate` and commit it\n")
-    return 1 if differing else 0
+    options = parser.parse_args(arguments)
+    if not options.check:
+        write(options.directory)
+        return 0
+    found = outdated(options.directory)
+    for name in found:
+        sys.stderr.write(f"{options.directory / name} differs from the code: run `make generate` and commit it\n")
+    return 1 if found else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

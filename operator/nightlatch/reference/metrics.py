@@ -1,4 +1,4 @@
-"""The page of Prometheus metrics, from the definitions that the collectors are built from."""
+"""`docs/reference/metrics.md`: the Prometheus metrics, from the definitions that the collectors are built from."""
 
 from collections.abc import Iterable
 
@@ -15,8 +15,8 @@ ports.
 """
 
 
-def page() -> str:
-    """The Markdown of docs/reference/metrics.md."""
+def render() -> str:
+    """The page as Markdown."""
     return "\n".join(
         (
             _INTRODUCTION,

@@ -8,7 +8,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.cluster import probes
 from nightlatch.gatekeeper.process import metrics
 from nightlatch.metrics import MetricDefinition
-from nightlatch.reference.metrics import page
+from nightlatch.reference.metrics import render
 from nightlatch.wire.report import EndpointReport
 
 ENDPOINT = EndpointReport(NamespacedName("search", "minilm"), applied=1, phase="Warm", in_flight=2, issued=3, held=4)
@@ -70,6 +70,6 @@ def test_an_unknown_load_has_no_sample() -> None:
 
 
 def test_the_page_lists_every_metric() -> None:
-    text = page()
+    text = render()
     for each in (*metrics.METRICS, *probes.METRICS):
         assert f"| `{each.name}` | {each.type} |" in text
