@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error."""
+"""Structured logs: each line on standard error is one JSON object."""
 
 import logging
 from datetime import UTC, datetime
@@ -9,10 +9,9 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 class JsonLines(logging.Formatter):
-    """Time, level, logger, message and whatever was given as `extra`."""
+    """Formats time, level, logger, message and the fields given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

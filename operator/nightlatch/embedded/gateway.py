@@ -9,7 +9,7 @@ from pathlib import Path
 from nightlatch.embedded.layout import GatewayLayout, Layout
 from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 from nightlatch.planning.settings import Settings
 from nightlatch.routing.bootstrap import bootstrap
 
@@ -41,8 +41,8 @@ class Gateway:
         files = self.files
         for left in (files.announce, files.socket, files.admin):
             left.unlink(missing_ok=True)
-        write_private(files.config, json.dumps(gatekeeper_config(self, settings), indent=1).encode())
-        write_private(
+        replace_file(files.config, json.dumps(gatekeeper_config(self, settings), indent=1).encode())
+        replace_file(
             files.bootstrap, json.dumps(bootstrap(self.name, str(files.socket), str(files.admin)), indent=1).encode()
         )
         return self._gatekeeper(), self._envoy()

@@ -11,7 +11,7 @@ from typing import IO
 
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.layout import Layout
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 
 ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.025
 
@@ -57,7 +57,7 @@ def _held_by(layout: Layout) -> str:
 
 def announce(layout: Layout, ports: tuple[int, ...]) -> None:
     """Say to other commands that we run."""
-    write_private(layout.running, json.dumps({"pid": os.getpid(), "port": ports[0], "ports": ports}).encode())
+    replace_file(layout.running, json.dumps({"pid": os.getpid(), "port": ports[0], "ports": ports}).encode())
 
 
 def running(layout: Layout) -> Running | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
@@ -128,7 +128,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 def write_record(path: Path, pid: int) -> None:
     """Note a process so that it can be told from a later one with the same id."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        write_private(path, json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}).encode())
+        replace_file(path, json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}).encode())
 
 
 def recorded(path: Path) -> psutil.Process | None:

@@ -19,7 +19,9 @@ def main() -> int:
     parser.add_argument("--config", type=Path, required=True, help="JSON configuration file")
     log_to_stderr()
     try:
-        asyncio.run(serve(read_config(parser.parse_args().config)))
+        config = read_config(parser.parse_args().config)
+        logging.getLogger().setLevel(config.log_level.upper())
+        asyncio.run(serve(config))
     except (ConfigError, OSError) as error:
         logging.getLogger("nightlatch.gatekeeper").error("cannot start", extra={"error": str(error)})  # noqa: TRY400
         return 2

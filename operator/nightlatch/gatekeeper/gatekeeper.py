@@ -1,6 +1,6 @@
-"""The gatekeeper of one gateway: brings news of store, platform, leader and Envoy to the endpoints' gates.
+"""The gatekeeper of one gateway: passes events from store, platform, leader and Envoy to the endpoints.
 
-In memory, on one event loop. `service.py` opens its sockets.
+All state is in memory, on one event loop. `process/service.py` opens the sockets.
 """
 
 import asyncio
@@ -9,23 +9,21 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator
-from dataclasses import replace
 
 from nightlatch.api import names
-from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.hold_service import HoldService
-from nightlatch.gatekeeper.hold.hold_state import Address, Directed, Load, Replicas, Tick
+from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.metrics import GatewayStats
 from nightlatch.gatekeeper.report_stream import ReportStream
-from nightlatch.gatekeeper.xds.program import Program, cluster_name
+from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import Serving
+from nightlatch.routing.ir import Serving, resource_name
 from nightlatch.store.protocol import Store
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.wire.route_document import RouteDocument
@@ -35,13 +33,13 @@ _log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
 TICK = 1.0
-# A wake is repeated in the reports for so long, so that a leader that connects late hears of it.
+# How many wakes, and for how many seconds, the reports repeat, so that a leader that connects late learns of them.
 WAKES_KEPT = 64
 WAKES_FOR = 30.0
 
 
 class Gatekeeper:
-    """See the module. It is the `Gateway` that its endpoints talk to."""
+    """One gateway's state and the services over it. It is the EndpointHost of its endpoints."""
 
     def __init__(
         self,
@@ -58,7 +56,7 @@ class Gatekeeper:
         self.endpoints: dict[NamespacedName, GatewayEndpoint] = {}
         self.ads = Ads(program.stand_in, lambda _: self.changed())
         self.load = LoadReports(self._load_reported)
-        self.authorization = HoldService(self.endpoints.get)
+        self.hold_service = HoldService(self.endpoints.get)
         self.reports = ReportStream(operator_identity, self.report, self._directed)
         self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
         self.stale = False
@@ -73,7 +71,7 @@ class Gatekeeper:
         self._batches = 0
 
     async def become_current(self) -> None:
-        """Learn documents and replicas before anything is handed to Envoy, so that a restart flips nothing."""
+        """Read documents and replicas before anything is handed to Envoy, so that a restart changes nothing there."""
         await self.documents.load()
         for key in self.documents.routes:
             await self._observe(key)
@@ -85,18 +83,18 @@ class Gatekeeper:
         self._documents_changed(DocumentChanges(frozenset(self.documents.routes), tls=True))
 
     async def follow(self) -> None:
-        """Keep up with store, platform and time, without end."""
+        """Follow the store, the platform and the clock, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.documents.follow())
             tasks.create_task(self._follow_workloads())
             tasks.create_task(self._tick())
 
     def close(self) -> None:
-        """Send everyone held away."""
+        """Refuse the held calls."""
         for endpoint in self.endpoints.values():
             endpoint.close()
 
-    # What the endpoints ask for.
+    # EndpointHost, for the endpoints.
 
     def clock(self) -> float:
         """Monotonic seconds."""
@@ -106,21 +104,20 @@ class Gatekeeper:
         """Unix seconds."""
         return time.time()
 
-    def program(self, document: RouteDocument, holding: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
-        """Hand an endpoint's resources to Envoy: the difference to what it has."""
-        effective = replace(document, denied=Reason.POLICY_STALE) if self.stale else document
-        self._program.put(effective, Serving(holding, addresses))
-        return Programmed(self._push(), self._program.parts(document.endpoint))
+    def program(self, document: RouteDocument, serving: Serving) -> Programmed:
+        """Hand Envoy what differs in the endpoint's resources."""
+        parts = self._program.put(document, serving)
+        return Programmed(self._push(), parts)
 
     def _push(self) -> int:
-        """Hand Envoy what changed; within a batch, at its end. Returns the version that has it."""
+        """Hand Envoy what changed, or do so at the end of the current batch. Returns the version that contains it."""
         if self._batches:
             return self.ads.resources.version + 1
         return self.ads.update(self._program.changes())
 
     @contextlib.contextmanager
     def _batch(self) -> Iterator[None]:
-        """Changes to many endpoints are compiled and pushed once. Nothing may be awaited within."""
+        """Compile and push the changes to many endpoints once, at the end. The block must not await anything."""
         self._batches += 1
         try:
             yield
@@ -129,7 +126,7 @@ class Gatekeeper:
             self._push()
 
     def applied(self, resources: Iterable[ResourceId], version: int) -> Awaitable[None]:
-        """Wait for Envoy's ACK. Raises RefusedError."""
+        """Wait for Envoy's ACK. Raises RefusedError if Envoy refuses a resource."""
         return self.ads.applied(resources, version)
 
     def client_tls(self) -> TlsMaterial | None:
@@ -137,33 +134,33 @@ class Gatekeeper:
         return self.documents.client_tls
 
     def changed(self) -> None:
-        """There is something new to report."""
+        """Send a report soon."""
         self.reports.changed()
 
     def woke(self, wake: WakeReport) -> None:
-        """A wake is finished."""
-        _log.info("woke", extra={"endpoint": str(wake.endpoint), "phases_ms": wake.phases})
+        """Report a finished wake."""
+        _log.info("endpoint woke", extra={"endpoint": str(wake.endpoint), "phases_ms": wake.phases})
         self._wakes.append((self.clock(), wake))
         self.changed()
 
-    # What is asked from outside.
+    # Reports and metrics.
 
     def report(self) -> GatewayReport:
-        """Everything there is to tell the leader."""
+        """The report to the leader."""
         horizon = self.clock() - WAKES_FOR
         return GatewayReport(
             gateway=self.name,
             serving=self.ads.serving,
             endpoints=tuple(e.report(issued=self._issued(e.key)) for e in self.endpoints.values()),
             wakes=tuple(wake for at, wake in self._wakes if at > horizon),
-            checks=self.authorization.checks,
+            checks=self.hold_service.checks,
         )
 
-    def figures(self) -> GatewayStats:
-        """Everything there is to count."""
+    def stats(self) -> GatewayStats:
+        """The numbers for the metrics."""
         return GatewayStats(
             endpoints=self.report().endpoints,
-            checks=self.authorization.checks,
+            checks=self.hold_service.checks,
             acks=self.ads.acks,
             nacks=self.ads.nacks,
             streams=self.ads.streams,
@@ -173,7 +170,7 @@ class Gatekeeper:
             serving=self.ads.serving,
         )
 
-    # News.
+    # Events.
 
     def _documents_changed(self, changed: DocumentChanges) -> None:
         if not self._current:
@@ -185,13 +182,13 @@ class Gatekeeper:
                 self._refresh(key)
 
     def _refresh(self, key: NamespacedName) -> None:
-        """Bring an endpoint in line with its document; trouble with one stays with that one."""
+        """Apply an endpoint's document. An error concerns this endpoint only."""
         try:
-            self._bring_in_line(key)
-        except Exception:  # noqa: BLE001 - whatever is wrong with one document, the others go on
-            _log.exception("cannot translate a document, the last good one stays", extra={"endpoint": str(key)})
+            self._apply_document(key)
+        except Exception:  # noqa: BLE001 - one bad document must not stop the other endpoints
+            _log.exception("cannot translate a document; the last good one stays", extra={"endpoint": str(key)})
 
-    def _bring_in_line(self, key: NamespacedName) -> None:
+    def _apply_document(self, key: NamespacedName) -> None:
         document = self.documents.routes.get(key)
         endpoint = self.endpoints.get(key)
         if document is None:
@@ -220,7 +217,7 @@ class Gatekeeper:
             try:
                 async for key in self._workloads.changes():
                     await self._observe(key)
-            except Exception:  # noqa: BLE001 - the platform's trouble must not end the gateway
+            except Exception:  # noqa: BLE001 - an error of the platform must not end the gateway
                 _log.exception("cannot follow the workloads")
             await asyncio.sleep(RETRY_PAUSE)
 
@@ -231,7 +228,7 @@ class Gatekeeper:
             endpoint.feed(Replicas(self._replicas[key]))
 
     def _directed(self, directives: Directives) -> None:
-        # What failed before we started was told to those who waited then.
+        # The first directives may carry a failure from before we started. The calls held then were told about it.
         fresh = self._led
         if directives.complete:
             self._directives.clear()
@@ -245,13 +242,13 @@ class Gatekeeper:
     def _load_reported(self) -> None:
         with self._batch():
             for key, endpoint in self.endpoints.items():
-                in_flight = self.load.in_flight(cluster_name(key))
+                in_flight = self.load.in_flight(resource_name(key))
                 if endpoint.hold.drain or endpoint.hold.in_flight != in_flight:
                     endpoint.feed(Load(in_flight))
         self.changed()
 
     def _issued(self, key: NamespacedName) -> int:
-        return self.load.issued(cluster_name(key))
+        return self.load.issued(resource_name(key))
 
     async def _tick(self) -> None:
         while True:
@@ -264,7 +261,11 @@ class Gatekeeper:
         stale = self.documents.age > self._max_staleness
         if stale != self.stale:
             self.stale = stale
-            _log.error("staleness changed", extra={"stale": stale, "age_s": round(self.documents.age)})
+            if stale:
+                _log.error("denying all calls: the store does not answer", extra={"age_s": round(self.documents.age)})
+            else:
+                _log.warning("the store answers again; calls are no longer denied")
             with self._batch():
+                self._program.deny_all(Reason.POLICY_STALE if stale else None)
                 for endpoint in self.endpoints.values():
                     endpoint.reprogram()

@@ -1,6 +1,6 @@
-"""Load as Envoy reports it (LRS, about once a second): calls in progress and issued, by cluster.
+"""Load reports from Envoy (LRS, about once a second): calls in progress and calls sent, for each cluster.
 
-Unknown is not zero: before the first report of a connected Envoy, and after it went, there is no number.
+Unknown is not zero: before the first report of a connected Envoy, and after it disconnects, there is no number.
 """
 
 from collections import Counter
@@ -15,16 +15,16 @@ INTERVAL = timedelta(seconds=1)
 
 
 class LoadReports(LoadReportingServiceServicer):  # type: ignore[misc]
-    """See the module. `on_report` is called after every report, and when an Envoy came or went."""
+    """The LRS service. `on_report` is called after every report, and when an Envoy connects or disconnects."""
 
     def __init__(self, on_report: Callable[[], None]) -> None:
         self._on_report = on_report
-        # By stream: calls in progress by cluster, None before that Envoy's first report.
+        # For each stream: calls in progress by cluster, or None before the first report.
         self._in_progress: dict[object, dict[str, int] | None] = {}
         self._issued: Counter[str] = Counter()
 
     def in_flight(self, cluster: str) -> int | None:
-        """Calls in progress over all connected Envoys; None when one of them has not said, or none is there."""
+        """Calls in progress at all connected Envoys; None if one has not reported yet, or if none is connected."""
         reports = list(self._in_progress.values())
         if not reports or None in reports:
             return None

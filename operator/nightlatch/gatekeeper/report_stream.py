@@ -1,7 +1,7 @@
-"""The report stream: the leader dials this gateway over mTLS; reports go up, directives come down.
+"""The report stream: the leader connects to this gateway over mTLS, receives reports and sends directives.
 
-Only the operator's SPIFFE identity is admitted. The newest stream is the leader's; an older one is ended. Certificates
-are taken anew at each handshake, so that they rotate without a restart.
+Only the operator's SPIFFE identity is admitted. The newest stream is the leader's, so an older one is closed. The
+certificates are read at each handshake, so they can be rotated without a restart.
 """
 
 import asyncio
@@ -14,18 +14,17 @@ import grpc
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.wire.report import Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_directives, encode_report
+from nightlatch.wire.report_service import METHOD, SERVICE
 
 _log = logging.getLogger(__name__)
 
-SERVICE = "nightlatch.v1.Reports"
-METHOD = "Stream"
 INTERVAL = 1.0
-# Changes come in bursts (a hundred calls held at once): one report for all of them.
+# Changes come in bursts, for example when a hundred calls are held: one report covers all of them.
 DEBOUNCE = 0.02
 
 
 class ReportStream:
-    """The service. `report()` gives the newest report; `changed()` says that it is worth sending now."""
+    """The gRPC service. `report()` gives the newest report; `changed()` has it sent soon."""
 
     def __init__(
         self, admits: str, report: Callable[[], GatewayReport], on_directives: Callable[[Directives], None]
@@ -33,20 +32,20 @@ class ReportStream:
         self._admits = admits
         self._report = report
         self._on_directives = on_directives
-        self._bell = asyncio.Event()
+        self._wake = asyncio.Event()
         self._current: asyncio.Task[Any] | None = None
 
     @property
     def connected(self) -> bool:
-        """Whether a leader listens."""
+        """True while a leader receives the reports."""
         return self._current is not None
 
     def changed(self) -> None:
-        """There is something to tell at once."""
-        self._bell.set()
+        """Send a report soon."""
+        self._wake.set()
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """For `grpc.aio.Server.add_generic_rpc_handlers`: frames are bytes here, JSON inside."""
+        """For `grpc.aio.Server.add_generic_rpc_handlers`. The frames are bytes that contain JSON."""
         method = grpc.stream_stream_rpc_method_handler(self._stream)
         return grpc.method_handlers_generic_handler(SERVICE, {METHOD: method})
 
@@ -72,33 +71,33 @@ class ReportStream:
         self._current = task
 
     async def _next(self, reader: asyncio.Task[None]) -> None:
-        """Until something changed, a second passed or the leader went."""
-        bell = asyncio.create_task(self._bell.wait())
+        """Wait until something changed, a second passed or the leader disconnected."""
+        changed = asyncio.create_task(self._wake.wait())
         try:
-            done, _ = await asyncio.wait({bell, reader}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({changed, reader}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            bell.cancel()
-        if bell in done:
+            changed.cancel()
+        if changed in done:
             await asyncio.sleep(DEBOUNCE)
-            self._bell.clear()
+            self._wake.clear()
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
         async for frame in requests:
             try:
                 self._on_directives(decode_directives(frame))
             except ReportError as error:
-                _log.error("the leader sent something else than directives", extra={"error": str(error)})
+                _log.error("the leader sent an invalid message", extra={"error": str(error)})
                 return
 
 
 def peer_identity(context: Any) -> str:
-    """The SPIFFE id in the peer's verified certificate; empty when it has not exactly one."""
+    """The SPIFFE ID in the peer's verified certificate; empty unless there is exactly one."""
     ids = context.auth_context().get("peer_spiffe_id", ())
     return ids[0].decode() if len(ids) == 1 else ""
 
 
 def credentials(material: Callable[[], TlsMaterial]) -> Any:
-    """Server credentials that read the newest material at each handshake and require a client certificate."""
+    """Server credentials that read the newest certificate at each handshake and require one from the client."""
 
     def configuration() -> Any:
         tls = material()

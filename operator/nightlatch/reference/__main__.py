@@ -8,12 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nightlatch.reference import conditions
+from nightlatch.reference import conditions, metrics
 
 HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "conditions.md": conditions.render,
+    "metrics.md": metrics.render,
 }
 
 

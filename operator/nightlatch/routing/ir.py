@@ -7,6 +7,11 @@ from nightlatch.api.scalars import Permission
 from nightlatch.wire.route_document import RouteDocument
 
 
+def resource_name(endpoint: NamespacedName) -> str:
+    """The name of an endpoint's cluster, addresses and route configuration, also in load reports."""
+    return str(endpoint)
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateIR:
     """A chain and its key, PEM."""
@@ -121,8 +126,8 @@ class EndpointIR:
 
     @property
     def name(self) -> str:
-        """Of its cluster, route configuration and load assignment."""
-        return str(self.endpoint)
+        """The name of its cluster, addresses and route configuration."""
+        return resource_name(self.endpoint)
 
 
 @dataclass(frozen=True, slots=True)

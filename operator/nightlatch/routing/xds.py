@@ -12,19 +12,8 @@ from nightlatch.routing.xds_cluster import build_assignment, build_cluster
 from nightlatch.routing.xds_listener import NAME, build_listener
 from nightlatch.routing.xds_route import build_routes, build_scope
 from nightlatch.routing.xds_secret import build_certificate, build_trust
-from nightlatch.routing.xds_types import (
-    ASSIGNMENT,
-    CLIENT_SECRET,
-    CLUSTER,
-    FALLBACK_SECRET,
-    LISTENER,
-    ROUTES,
-    SCOPE,
-    SECRET,
-    TYPE_URLS,
-    pack,
-    trust_secret,
-)
+from nightlatch.routing.xds_types import CLIENT_SECRET, FALLBACK_SECRET, pack, trust_secret
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, PUSH_ORDER, ROUTES, SCOPE, SECRET
 
 # By type URL, then by resource name. Packed messages are never changed.
 Resources = Mapping[str, Mapping[str, Packed]]
@@ -77,13 +66,13 @@ def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
     endpoints = {each.endpoint: build_endpoint(each, ir.settings, known.get(each.endpoint)) for each in ir.endpoints}
     shared = _kept(_shared(ir), previous)
     parts = [shared, *(each.resources for each in endpoints.values())]
-    return Snapshot({url: _merged(url, parts) for url in TYPE_URLS}, endpoints, ir)
+    return Snapshot({url: _merged(url, parts) for url in PUSH_ORDER}, endpoints, ir)
 
 
 def changes(previous: Resources | None, current: Resources) -> dict[str, set[str]]:
     """Names by type that were added, removed or changed."""
     before: Resources = previous if previous is not None else {}
-    return {url: found for url in TYPE_URLS if (found := _differing(before.get(url, {}), current.get(url, {})))}
+    return {url: found for url in PUSH_ORDER if (found := _differing(before.get(url, {}), current.get(url, {})))}
 
 
 def _differing(before: Mapping[str, Packed], after: Mapping[str, Packed]) -> set[str]:
@@ -127,7 +116,7 @@ def _built(ir: EndpointIR, settings: GatewaySettings, access: AccessConfig) -> R
         trust = trust_secret(ir.endpoint)
         secrets[trust] = pack(build_trust(trust, ir.upstream.trust))
         resources[CLUSTER] = {ir.name: pack(build_cluster(ir, ir.upstream))}
-        resources[ASSIGNMENT] = {ir.name: pack(build_assignment(ir))}
+        resources[ADDRESSES] = {ir.name: pack(build_assignment(ir))}
     return resources
 
 

@@ -1,4 +1,7 @@
-"""Reading JSON that must be of one exact shape: what is missing, unknown or ill-typed is a DocumentError naming it."""
+"""A strict reader for JSON objects of one exact shape.
+
+A missing, unknown or ill-typed member is an error that names the member.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,52 +9,100 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-
-class DocumentError(ValueError):
-    """The data is not a route document. The message names the member and never repeats its value."""
+# What our member names look like, and no key, token or certificate does.
+_PLAIN = re.compile(r"[a-z_]{1,40}")
 
 
 class Fields:
-    """The members of one JSON object, each taken once; `close` refuses what nobody took."""
+    """The members of one JSON object, each taken once; `close` refuses members that were not taken.
 
-    def __init__(self, members: Any, where: str) -> None:
+    `error` is the exception to raise. Its message names the member and never repeats a value, which may be a secret.
+    """
+
+    def __init__(self, members: Any, where: str, error: type[ValueError]) -> None:
         if not isinstance(members, Mapping):
-            raise DocumentError(f"{where} must be an object")
+            raise error(f"{where} must be an object")
         self._members = dict(members)
         self._where = where
+        self._error = error
+
+    def default(self, name: str, value: Any) -> None:
+        """Read a missing member as this value."""
+        self._members.setdefault(name, value)
 
     def _take(self, name: str) -> tuple[Any, str]:
         where = f"{self._where}.{name}"
         if name not in self._members:
-            raise DocumentError(f"{where} is missing")
+            raise self._error(f"{where} is missing")
         return self._members.pop(name), where
+
+    def plain(self, name: str, kind: type[T]) -> T:
+        """A value of exactly this JSON type: `true` is not a number."""
+        value, where = self._take(name)
+        if type(value) is not kind:
+            raise self._error(f"{where} must be {kind.__name__}")
+        return value
+
+    def take_if(self, name: str, value: Any) -> bool:
+        """Take the member if it has exactly this value. Returns whether it had."""
+        taken = bool(self._members.get(name, ...) == value)
+        if taken:
+            del self._members[name]
+        return taken
 
     def text(self, name: str, pattern: re.Pattern[str], expected: str) -> str:
         """A string that matches the whole pattern."""
         value, where = self._take(name)
-        return _text(value, where, pattern, expected)
+        return self._text(value, where, pattern, expected)
 
     def texts(self, name: str, pattern: re.Pattern[str], expected: str) -> tuple[str, ...]:
         """An array of such strings."""
         value, where = self._take(name)
-        return tuple(_text(entry, f"{where}[{i}]", pattern, expected) for i, entry in enumerate(_array(value, where)))
+        entries = enumerate(self._array(value, where))
+        return tuple(self._text(entry, f"{where}[{i}]", pattern, expected) for i, entry in entries)
+
+    def one_of(self, name: str, allowed: tuple[str, ...]) -> Any:
+        """One of these strings."""
+        value, where = self._take(name)
+        if value not in allowed:
+            raise self._error(f"{where} must be one of {', '.join(allowed)}")
+        return value
 
     def integer(self, name: str, low: int, high: int) -> int:
         """A whole number within bounds, both included."""
         value, where = self._take(name)
         if type(value) is not int or not low <= value <= high:
-            raise DocumentError(f"{where} must be a whole number from {low} to {high}")
+            raise self._error(f"{where} must be a whole number from {low} to {high}")
         return value
+
+    def count(self, name: str) -> int:
+        """A whole number that is not negative."""
+        value = self.plain(name, int)
+        if value < 0:
+            raise self._error(f"{self._where}.{name} must not be negative")
+        return value
+
+    def number(self, name: str) -> float:
+        """Any number."""
+        value, where = self._take(name)
+        return self._number(value, where)
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """An object whose values are numbers."""
+        value, where = self._take(name)
+        if not isinstance(value, dict):
+            raise self._error(f"{where} must be an object")
+        return {key: self._number(entry, f"{where}.{key}") for key, entry in value.items()}
 
     def seconds(self, name: str, high: float) -> float:
         """A number above zero and at most `high`."""
         value, where = self._take(name)
         if type(value) not in (int, float) or not 0 < value <= high:
-            raise DocumentError(f"{where} must be a number of seconds above 0 and at most {high:g}")
+            raise self._error(f"{where} must be a number of seconds above 0 and at most {high:g}")
         return float(value)
 
     def optional(self, name: str, read: Callable[[str], T]) -> T | None:
-        """`null`, or what `read` makes of the member."""
+        """`null`, or what `read` (usually a bound method of this object) makes of the member."""
         if self._members.get(name, ...) is None:
             del self._members[name]
             return None
@@ -60,34 +111,40 @@ class Fields:
     def nested(self, name: str, read: Callable[["Fields"], T]) -> T:
         """An object."""
         value, where = self._take(name)
-        return read(Fields(value, where))
+        return read(Fields(value, where, self._error))
 
     def each(self, name: str, read: Callable[["Fields"], T]) -> tuple[T, ...]:
         """An array of objects."""
         value, where = self._take(name)
-        return tuple(read(Fields(entry, f"{where}[{i}]")) for i, entry in enumerate(_array(value, where)))
+        entries = enumerate(self._array(value, where))
+        return tuple(read(Fields(entry, f"{where}[{i}]", self._error)) for i, entry in entries)
 
     def mapping(self, name: str, read: Callable[["Fields"], T]) -> dict[str, T]:
         """An object whose values are objects. The caller checks the keys."""
         value, where = self._take(name)
         if not isinstance(value, dict):
-            raise DocumentError(f"{where} must be an object")
-        return {key: read(Fields(entry, f"{where}[{i}]")) for i, (key, entry) in enumerate(value.items())}
+            raise self._error(f"{where} must be an object")
+        entries = enumerate(value.items())
+        return {key: read(Fields(entry, f"{where}[{i}]", self._error)) for i, (key, entry) in entries}
 
     def close(self, result: T) -> T:
-        """`result`, provided nothing is left over."""
+        """`result`, provided that every member was taken."""
         if self._members:
-            raise DocumentError(f"{self._where} has {len(self._members)} members that this version does not know")
+            names = (name if _PLAIN.fullmatch(name) else "(a name that is not shown)" for name in sorted(self._members))
+            raise self._error(f"{self._where} has unknown members: {', '.join(names)}")
         return result
 
+    def _array(self, value: Any, where: str) -> list[Any]:
+        if not isinstance(value, list):
+            raise self._error(f"{where} must be an array")
+        return value
 
-def _array(value: Any, where: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise DocumentError(f"{where} must be an array")
-    return value
+    def _text(self, value: Any, where: str, pattern: re.Pattern[str], expected: str) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise self._error(f"{where} must be {expected}")
+        return value
 
-
-def _text(value: Any, where: str, pattern: re.Pattern[str], expected: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise DocumentError(f"{where} must be {expected}")
-    return value
+    def _number(self, value: Any, where: str) -> float:
+        if type(value) not in (int, float):
+            raise self._error(f"{where} must be a number")
+        return float(value)

@@ -1,4 +1,9 @@
-"""What the report stream's two ends must agree on besides its messages."""
+"""What both ends of the report stream must agree on besides its messages."""
 
-# Seconds beyond an endpoint's request timeout that a drain may take. The leader and the gateways count with the same.
+# The gRPC service and its only method: a stream in both directions, whose frames are the JSON of report_codec.
+SERVICE = "nightlatch.v1.Reports"
+METHOD = "Stream"
+METHOD_PATH = f"/{SERVICE}/{METHOD}"
+
+# Seconds that a drain may take beyond the endpoint's request timeout, for the leader and for the gateways.
 DRAIN_GRACE = 30.0

@@ -15,7 +15,7 @@ import orjson
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation, Protocol
 from nightlatch.api.scalars import Permission
-from nightlatch.wire.fields import DocumentError, Fields
+from nightlatch.wire.fields import Fields
 
 __all__ = [
     "DOCUMENT_JSON",
@@ -42,6 +42,10 @@ TLS_KEY = "tls.key"
 UPSTREAM_CA = "upstream-ca.crt"
 MAX_HOLD_SECONDS = 3600.0
 MAX_REQUEST_SECONDS = 86400.0
+
+
+class DocumentError(ValueError):
+    """The data is not a route document. The message names the member and never repeats its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,7 @@ def decode(data: Mapping[str, bytes]) -> RouteDocument:
         raise DocumentError(f"the Secret has no {error.args[0]}") from None
     except ValueError:
         raise DocumentError("the Secret holds something that is neither JSON nor PEM") from None
-    return _document(Fields(members, "document"), pem)
+    return _document(Fields(members, "document", DocumentError), pem)
 
 
 def content_hash(document: RouteDocument) -> str:

@@ -1,4 +1,6 @@
-"""The workloads seam: it owns all that is neither ours nor a Secret (Deployments, Services, …; or processes).
+"""The workloads seam: whatever runs an endpoint and is neither one of our kinds nor a Secret.
+
+In a cluster these are Deployments, Services and what belongs to them; on a laptop, processes.
 
 Every implementation passes tests/contract/workloads_contract.py.
 """
@@ -12,14 +14,15 @@ from nightlatch.planning.workload import Workload
 
 
 class WorkloadError(Exception):
-    """The platform refused or could not do it; the message is fit for a condition."""
+    """The platform refused or failed. The message is written for a condition."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One model server. `address` is `(host, port)` of the serving port once it is known.
+    """One model server.
 
-    `ready`: the platform calls it ready. `terminating` replicas take no new calls.
+    address: host and port of the serving port, once known. ready: the platform says so. terminating: it takes no new
+    calls.
     """
 
     name: str
@@ -43,7 +46,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadState:
-    """What runs. `desired`: replicas asked for by the last `scale` (0 before any). `failure`: of the newest start."""
+    """What runs. `desired`: the replicas that the last `scale` asked for, 0 before. `failure`: of the newest start."""
 
     desired: int
     replicas: tuple[Replica, ...] = ()
@@ -51,31 +54,31 @@ class WorkloadState:
 
 
 class WorkloadReader(Protocol):
-    """The read-only half, all that a gatekeeper is given."""
+    """The read-only half, which is all that a gatekeeper gets."""
 
     async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
-        """What runs for an endpoint; None when there is no workload (or no replica, to one who sees those alone)."""
+        """What runs for an endpoint, or None without a workload. Some readers see only replicas: None without any."""
 
     def changes(self) -> AsyncIterator[NamespacedName]:
-        """Endpoints whose state may have changed, without end; first every endpoint that has a workload."""
+        """Yield endpoints whose state may have changed, forever; first every endpoint that has a workload."""
 
 
 class Workloads(WorkloadReader, Protocol):
     """The whole seam, for the operator."""
 
     async def ensure(self, workload: Workload) -> None:
-        """Create or update what belongs to the endpoint; never touches the number of replicas. Idempotent.
+        """Create or update what belongs to the endpoint, but not the number of replicas. Idempotent.
         Raises WorkloadError."""
 
     async def scale(self, endpoint: NamespacedName, replicas: int) -> None:
-        """Ask for so many replicas, starting again what failed. Returns at once; `observe` tells.
-        Raises WorkloadError when there is no workload."""
+        """Ask for this number of replicas, and start failed ones again. Does not wait for them; see `observe`.
+        Raises WorkloadError if there is no workload."""
 
     async def remove(self, endpoint: NamespacedName) -> None:
         """Stop and delete everything of the endpoint. Idempotent."""
 
     async def publish_trust(self, namespace: str, bundle: str) -> None:
-        """Let callers of a namespace find the CA (PEM). Raises WorkloadError when something foreign stands there."""
+        """Publish the CA (PEM) to the callers in a namespace. Raises WorkloadError if a foreign object has its name."""
 
     async def listed(self) -> tuple[NamespacedName, ...]:
-        """Endpoints that have a workload, for the orphan sweep."""
+        """The endpoints that have a workload, for the orphan sweep."""

@@ -1,4 +1,4 @@
-"""The gate's state machine, as tables of events. Two gates side by side where the promise is about several gateways."""
+"""The state machine of the hold, as tables of events. Some promises are about several gateways side by side."""
 
 from dataclasses import replace
 
@@ -51,17 +51,17 @@ def warm() -> HoldState:
 
 
 def holding(epoch: int = 7) -> HoldState:
-    """A gate that shut for a drain epoch and has proven that nothing is in flight."""
+    """A hold that went on for a drain epoch and has proven that nothing is in flight."""
     return after(warm(), told("Draining", epoch), RouteApplied(holding=True), Load(0), Load(0))
 
 
-def test_restart_over_a_ready_replica_starts_open() -> None:
+def test_restart_over_a_ready_replica_starts_with_the_hold_off() -> None:
     hold = new_hold_state((READY,), request_timeout=60)
     assert (hold.open, hold.addresses, hold.phase) == (True, (ADDRESS,), "Warm")
 
 
 @pytest.mark.parametrize("replicas", [(), (STARTING,), (TERMINATING,)])
-def test_start_without_a_ready_replica_is_shut(replicas: tuple[Replica, ...]) -> None:
+def test_start_without_a_ready_replica_holds(replicas: tuple[Replica, ...]) -> None:
     hold = new_hold_state(replicas, request_timeout=60)
     assert (hold.open, hold.addresses) == (False, ())
 
@@ -100,7 +100,7 @@ def test_a_probe_counts_until_the_platform_says_ready_and_no_longer() -> None:
     assert not hold.open
 
 
-def test_the_last_address_stays_until_the_gate_is_acknowledged() -> None:
+def test_the_last_address_stays_until_the_hold_is_acknowledged() -> None:
     hold = after(warm(), Replicas((TERMINATING,)))
     assert (hold.open, hold.addresses) == (False, (ADDRESS,))
     assert after(hold, RouteApplied(holding=True)).addresses == ()
@@ -122,7 +122,7 @@ def test_a_terminating_replica_leaves_at_once_while_another_serves() -> None:
         ((Load(0), RouteApplied(holding=True), Load(2), Load(0), Load(0)), True),
     ],
 )
-def test_drained_takes_two_quiet_reports_after_the_acknowledged_gate(events: tuple[Event, ...], drained: bool) -> None:
+def test_drained_takes_two_quiet_reports_after_the_acknowledged_hold(events: tuple[Event, ...], drained: bool) -> None:
     hold = after(warm(), told("Draining", 7), *events)
     assert hold.drained is drained
     assert hold.holding
@@ -130,7 +130,7 @@ def test_drained_takes_two_quiet_reports_after_the_acknowledged_gate(events: tup
     assert hold.addresses == (ADDRESS,)
 
 
-def test_a_drain_is_reported_gated_only_when_envoy_has_the_gate() -> None:
+def test_a_drain_is_reported_as_holding_only_when_envoy_has_acknowledged_the_hold() -> None:
     hold = after(warm(), told("Draining", 7))
     assert (hold.phase, hold.epoch) == ("Warm", 7)
     assert after(hold, RouteApplied(holding=True)).phase == "Holding"
@@ -160,7 +160,7 @@ def test_a_drain_that_takes_too_long_is_given_up() -> None:
     assert (late.open, late.refused_epoch) == (True, 7)
 
 
-def test_awake_with_the_next_epoch_opens_a_gated_endpoint() -> None:
+def test_awake_with_the_next_epoch_opens_a_holding_endpoint() -> None:
     hold = after(holding(7), told("Awake", 8))
     assert (hold.open, hold.drain) == (True, None)
 

@@ -7,10 +7,11 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.program import Program
-from nightlatch.gatekeeper.xds.resources import ENDPOINTS, ROUTES, Resources
+from nightlatch.gatekeeper.xds.resources import Resources
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving
 from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.xds_types import ADDRESSES, ROUTES
 from tests.embedded.envoy_fixture import Caller
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
@@ -50,11 +51,11 @@ class Compiled:
         }
 
 
-def test_a_flipped_gate_changes_that_endpoints_route_and_addresses_alone() -> None:
+def test_a_flipped_hold_changes_that_endpoints_route_and_addresses_alone() -> None:
     compiled = Compiled().put(document("a"), SHUT).put(document("b"), SHUT)
     compiled.push()
     compiled.put(document("b"), OPEN)
-    assert compiled.push() == {(ENDPOINTS, "search/b"), (ROUTES, "search/b")}
+    assert compiled.push() == {(ADDRESSES, "search/b"), (ROUTES, "search/b")}
 
 
 def test_any_order_of_changes_ends_at_the_same_resources() -> None:
@@ -72,3 +73,21 @@ def test_any_order_of_changes_ends_at_the_same_resources() -> None:
     at_once.put(replace(document("b"), denied="Broken"), SHUT)
     at_once.put(document("c", "c.search.localhost", "b.search.localhost"), OPEN).push()
     assert steps.everything() == at_once.everything()
+
+
+def test_denying_all_calls_changes_every_route_and_ends_without_a_trace() -> None:
+    compiled = Compiled().put(document("a"), OPEN).put(document("b"), SHUT)
+    compiled.push()
+    before = compiled.everything()
+    compiled.program.deny_all("Stale")
+    assert {(ROUTES, "search/a"), (ROUTES, "search/b")} <= compiled.push()
+    compiled.put(document("b"), SHUT).put(document("c"), SHUT).push()
+    denied = Compiled()
+    for name, serving in (("a", OPEN), ("b", SHUT), ("c", SHUT)):
+        denied.put(replace(document(name), denied="Stale"), serving)
+    denied.push()
+    assert compiled.everything() == denied.everything()
+    compiled.program.remove(NamespacedName("search", "c"))
+    compiled.program.deny_all(None)
+    compiled.push()
+    assert compiled.everything() == before

@@ -4,8 +4,9 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryRequest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.wrappers_pb2 import StringValue
 
-from nightlatch.gatekeeper.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, Resources
+from nightlatch.gatekeeper.xds.resources import Resources
 from nightlatch.gatekeeper.xds.stream import MAX_UNKNOWN, Stream
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
 
 def packed(text: str) -> AnyMessage:
@@ -60,24 +61,24 @@ def test_what_is_referred_to_goes_first_and_leaves_last() -> None:
     envoy = Envoy()
     for kind in (LISTENER, SCOPE, CLUSTER):
         envoy.ask(kind)
-    envoy.ask(ENDPOINTS, "a")
+    envoy.ask(ADDRESSES, "a")
     envoy.ask(ROUTES, "a")
     envoy.receive()
-    everything = (ROUTES, SCOPE, LISTENER, ENDPOINTS, CLUSTER)
+    everything = (ROUTES, SCOPE, LISTENER, ADDRESSES, CLUSTER)
     envoy.put(*((kind, "a", "x") for kind in everything))
-    assert [kind for kind, _, _ in envoy.receive()] == [CLUSTER, ENDPOINTS, LISTENER, SCOPE, ROUTES]
+    assert [kind for kind, _, _ in envoy.receive()] == [CLUSTER, ADDRESSES, LISTENER, SCOPE, ROUTES]
     envoy.put(*((kind, "a", None) for kind in everything))
     assert [kind for kind, _, _ in envoy.receive()] == [SCOPE, LISTENER, CLUSTER]
 
 
 def test_a_changed_cluster_gets_its_addresses_again() -> None:
     envoy = Envoy()
-    envoy.put((CLUSTER, "a", "ca"), (ENDPOINTS, "a", "ea"))
+    envoy.put((CLUSTER, "a", "ca"), (ADDRESSES, "a", "ea"))
     envoy.ask(CLUSTER)
-    envoy.ask(ENDPOINTS, "a")
+    envoy.ask(ADDRESSES, "a")
     envoy.receive()
     envoy.put((CLUSTER, "a", "ca2"))
-    assert [kind for kind, _, _ in envoy.receive()] == [CLUSTER, ENDPOINTS]
+    assert [kind for kind, _, _ in envoy.receive()] == [CLUSTER, ADDRESSES]
 
 
 def test_a_version_is_applied_once_acknowledged() -> None:
@@ -126,12 +127,12 @@ def test_a_refused_resource_falls_back_to_the_accepted_one() -> None:
 
 def test_a_repeated_request_is_answered_again_but_an_acknowledgement_is_not() -> None:
     envoy = Envoy()
-    envoy.put((ENDPOINTS, "a", "e"))
-    envoy.ask(ENDPOINTS, "a")
+    envoy.put((ADDRESSES, "a", "e"))
+    envoy.ask(ADDRESSES, "a")
     ((_, _, nonce),) = envoy.receive()
-    envoy.ask(ENDPOINTS, "a", nonce=nonce)
+    envoy.ask(ADDRESSES, "a", nonce=nonce)
     assert envoy.receive() == []
-    envoy.ask(ENDPOINTS, "a", nonce=nonce)
+    envoy.ask(ADDRESSES, "a", nonce=nonce)
     assert [texts for _, texts, _ in envoy.receive()] == [["e"]]
 
 

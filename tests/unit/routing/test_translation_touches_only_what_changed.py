@@ -8,8 +8,8 @@ from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings
 from nightlatch.routing.translate import host_conflicts, translate
 from nightlatch.routing.xds import changes, snapshot
 from nightlatch.routing.xds_filters import http_filters
-from nightlatch.routing.xds_types import ASSIGNMENT, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
 SETTINGS = GatewaySettings("127.0.0.1", 1, CertificateIR("c", "k"), CertificateIR("c", "k"))
 
@@ -61,7 +61,7 @@ def test_the_gate_is_in_the_route_configuration_and_the_addresses_in_the_assignm
     gated = replace(WARM, hold=True)
     assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: gated})) == {ROUTES: {"search/a"}}
     moved = replace(WARM, addresses=(("127.0.0.1", 4001),))
-    assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: moved})) == {ASSIGNMENT: {"search/a"}}
+    assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: moved})) == {ADDRESSES: {"search/a"}}
 
 
 def test_a_flip_does_not_build_the_key_lookup_again():
@@ -85,7 +85,7 @@ def test_trust_changes_its_secret_and_no_cluster():
 def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
     assert changed_between(([A], {}), ([A, B], {})) == {
         CLUSTER: {"search/b"},
-        ASSIGNMENT: {"search/b"},
+        ADDRESSES: {"search/b"},
         ROUTES: {"search/b"},
         SCOPE: {"b.search.localhost"},
         SECRET: {"b.search.localhost", "trust:search/b"},

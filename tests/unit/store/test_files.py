@@ -182,7 +182,7 @@ async def test_a_reader_sees_the_writer_s_changes_and_makes_none(tmp_path: Path)
     created = await writer.create(secret("ns"))
     assert (await follower.next())[0].object == created
     await follower.stop()
-    with pytest.raises(StoreError, match="reading only"):
+    with pytest.raises(StoreError, match="read-only"):
         await reader.delete(ObjectRef.of(created))
 
 

@@ -36,7 +36,7 @@ from tests.contract.store_contract import endpoint
         ),
         (
             {"runtime": {"env": [{"name": "A"}, {"name": "A"}]}},
-            'spec.runtime.env[1]: duplicate value: {"name": "A"} is in the list already',
+            'spec.runtime.env[1]: duplicate value: {"name": "A"} is already in the list',
         ),
     ],
 )

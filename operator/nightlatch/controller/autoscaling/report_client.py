@@ -20,8 +20,8 @@ from nightlatch.pki.material import PkiError, TlsMaterial
 from nightlatch.store.protocol import StoreError
 from nightlatch.wire.report import Directive, Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_report, encode_directives
+from nightlatch.wire.report_service import METHOD_PATH
 
-METHOD = "/nightlatch.v1.Reports/Stream"
 # Reports come once a second.
 SILENCE = 5.0
 # Everything is said again so often, should a gateway have missed something.
@@ -170,7 +170,7 @@ class _Link:
         host, port = self.address
         channel = grpc.aio.secure_channel(f"{host}:{port}", _credentials(material), options=_OPTIONS)
         try:
-            yield channel.stream_stream(METHOD)()
+            yield channel.stream_stream(METHOD_PATH)()
         finally:
             await channel.close()
 

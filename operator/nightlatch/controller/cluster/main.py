@@ -30,7 +30,7 @@ async def run(config: ClusterConfig, identity: str, *, kubeconfig: str | None = 
     async with await connect(kubeconfig) as api:
         election = Election(api, config.operator_namespace, identity)
         operator = _Operator(api, config, identity)
-        async with probes.serve(lambda: operator.figures(leading=election.leading), config.metrics_port):
+        async with probes.serve(lambda: operator.stats(leading=election.leading), config.metrics_port):
             await election.lead(operator.run)
 
 
@@ -73,8 +73,8 @@ class _Operator:
         async for key in self._workloads.disturbed():
             self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
 
-    def figures(self, *, leading: bool) -> probes.OperatorStats:
-        """For probes and metrics."""
+    def stats(self, *, leading: bool) -> probes.OperatorStats:
+        """The numbers for the probes and the metrics."""
         controller = self._controller
         states = Counter(self._board.get(key).state for key in controller.index.endpoints)
         return probes.OperatorStats(

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from nightlatch.metrics import MetricDefinition
+
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# A leader reconciles its own installation at least at every resync: longer silence means that it hangs.
+# The leader reconciles the installation at least once in every resync period; longer silence means that it hangs.
 STUCK_SECONDS = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorStats:
-    """What there is to count. `heartbeat_age`: seconds since a reconcile ended, None for a replica that does not lead.
+    """The numbers behind the metrics. `heartbeat_age`: seconds since a reconcile finished, None if this is no leader.
 
-    states: number of endpoints by state. waiting: keys in the queue.
+    states: number of endpoints by state. waiting: objects in the work queue.
     """
 
     leading: bool
@@ -30,44 +32,54 @@ class OperatorStats:
 
     @property
     def alive(self) -> bool:
-        """Whether the process does what it should."""
+        """False if this replica is the leader and has not finished a reconcile for too long."""
         return self.heartbeat_age is None or self.heartbeat_age < STUCK_SECONDS
 
 
-class OperatorCollector(Collector):
-    """Figures as Prometheus metrics, read at each scrape."""
+LEADER = MetricDefinition("nightlatch_operator_leader", "gauge", "1 if this replica is the leader.")
+WORKQUEUE_DEPTH = MetricDefinition("nightlatch_operator_workqueue_depth", "gauge", "Objects that wait for a reconcile.")
+RECONCILES = MetricDefinition("nightlatch_operator_reconciles_total", "counter", "Reconciles that succeeded.")
+RECONCILE_ERRORS = MetricDefinition(
+    "nightlatch_operator_reconcile_errors_total", "counter", "Reconciles that failed. Each is retried."
+)
+ENDPOINTS = MetricDefinition(
+    "nightlatch_endpoints", "gauge", "InferenceEndpoints in each state: Asleep, Waking, Awake, Draining.", ("state",)
+)
+METRICS = (LEADER, WORKQUEUE_DEPTH, RECONCILES, RECONCILE_ERRORS, ENDPOINTS)
 
-    def __init__(self, figures: Callable[[], OperatorStats]) -> None:
-        self._figures = figures
+
+class OperatorCollector(Collector):
+    """The metrics in METRICS, computed at each scrape."""
+
+    def __init__(self, stats: Callable[[], OperatorStats]) -> None:
+        self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
-        now = self._figures()
-        yield GaugeMetricFamily("nightlatch_operator_leading", "1 on the replica that acts.", value=now.leading)
-        yield GaugeMetricFamily("nightlatch_operator_queue", "Keys waiting for a reconcile.", value=now.waiting)
-        yield CounterMetricFamily("nightlatch_operator_reconciles", "Reconciles that ended.", value=now.reconciles)
-        yield CounterMetricFamily("nightlatch_operator_failures", "Reconciles that failed.", value=now.failures)
-        states = GaugeMetricFamily("nightlatch_endpoints", "Endpoints by state.", labels=["state"])
-        for state, number in now.states.items():
-            states.add_metric([state], number)
-        yield states
+        stats = self._stats()
+        yield LEADER.value(stats.leading)
+        yield WORKQUEUE_DEPTH.value(stats.waiting)
+        yield RECONCILES.value(stats.reconciles)
+        yield RECONCILE_ERRORS.value(stats.failures)
+        yield ENDPOINTS.values(((state,), number) for state, number in stats.states.items())
 
 
 @asynccontextmanager
-async def serve(figures: Callable[[], OperatorStats], port: int) -> AsyncIterator[int]:
+async def serve(stats: Callable[[], OperatorStats], port: int) -> AsyncIterator[int]:
     """Serve `/healthz`, `/readyz` and `/metrics` on all addresses; gives the port."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(OperatorCollector(figures))
+    registry.register(OperatorCollector(stats))
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"content-type": _CONTENT_TYPE})
 
     async def healthy(_: web.Request) -> web.Response:
-        alive = figures().alive
-        return web.Response(status=200 if alive else 503, text="ok\n" if alive else "no reconcile ended for long\n")
+        alive = stats().alive
+        trouble = f"no reconcile finished in the last {STUCK_SECONDS:.0f} s\n"
+        return web.Response(status=200 if alive else 503, text="ok\n" if alive else trouble)
 
     async def ready(_: web.Request) -> web.Response:
-        return web.Response(text="leading\n" if figures().leading else "standing by\n")
+        return web.Response(text="leading\n" if stats().leading else "standing by\n")
 
     app = web.Application()
     app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthy), web.get("/readyz", ready)])

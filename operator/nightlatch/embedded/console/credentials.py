@@ -7,7 +7,7 @@ from pathlib import Path
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName, RawObject
 from nightlatch.embedded.layout import Layout
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 from nightlatch.store.protocol import NotFoundError, Store
 
 FILES = ("api-key", "ca.crt", "url")
@@ -42,4 +42,4 @@ def _write(directory: Path, secret: RawObject) -> None:
         content = base64.b64decode(secret["data"][name])
         path = directory / name
         if not path.exists() or path.read_bytes() != content:
-            write_private(path, content)
+            replace_file(path, content)

@@ -11,6 +11,7 @@ import yaml
 
 from nightlatch.api.meta import API_VERSION, GROUP, OUR_KINDS, STORED_KINDS, Kind, ObjectRef, RawObject
 from nightlatch.embedded.errors import UserError
+from nightlatch.store.files.yaml_loader import TimestampsAsText
 
 DEFAULT_NAMESPACE = "default"
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -57,14 +58,8 @@ class Manifests:
     files: frozenset[Path] = field(default_factory=frozenset)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(TimestampsAsText, yaml.SafeLoader):
     """As the API server reads YAML: a key given twice is an error, and a timestamp stays a string."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:

@@ -1,7 +1,8 @@
-"""One endpoint on this gateway: carries out what its gate (the pure state machine) decides.
+"""One endpoint on this gateway: carries out what its HoldState decides.
 
-Feeds events into the gate, and on each difference programs Envoy, lets held calls go or sends them away, starts probes,
-and rings for a report. Everything runs on one event loop; nothing between an event and its consequences awaits.
+It feeds events into the state machine. When the state changes, it programs Envoy, releases or refuses held calls,
+starts probes and asks for a report. Everything runs on one event loop, and nothing awaits between an event and what
+follows from it.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from nightlatch.gatekeeper.xds.program import Parts
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import RefusedError
 from nightlatch.pki.material import TlsMaterial
+from nightlatch.routing.ir import Serving
 from nightlatch.wire.report import EndpointReport, WakeFailure, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica
@@ -46,14 +48,14 @@ IDENTITY_PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Programmed:
-    """What was handed to Envoy for one endpoint, and the version to wait for."""
+    """The resources of one endpoint that were handed to Envoy, and the version to wait for."""
 
     version: int
     parts: Parts
 
 
 class EndpointHost(Protocol):
-    """What an endpoint needs of the gateway it is on."""
+    """What an endpoint needs from the gateway that it runs on."""
 
     def clock(self) -> float:
         """Monotonic seconds."""
@@ -61,24 +63,24 @@ class EndpointHost(Protocol):
     def wall(self) -> float:
         """Unix seconds."""
 
-    def program(self, document: RouteDocument, holding: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
+    def program(self, document: RouteDocument, serving: Serving) -> Programmed:
         """Hand an endpoint's resources to Envoy."""
 
     def applied(self, resources: Iterable[ResourceId], version: int) -> Awaitable[None]:
-        """Wait for Envoy's ACK. Raises RefusedError."""
+        """Wait for Envoy's ACK. Raises RefusedError if Envoy refuses a resource."""
 
     def client_tls(self) -> TlsMaterial | None:
         """The gateway's client certificate."""
 
     def changed(self) -> None:
-        """There is something new to report."""
+        """Send a report soon."""
 
     def woke(self, wake: WakeReport) -> None:
-        """A wake is finished."""
+        """Report a finished wake."""
 
 
 class GatewayEndpoint:
-    """See the module. `document` is what Envoy is to enforce."""
+    """One endpoint. `document` is the route document that Envoy should enforce; `accepted`, the last that it took."""
 
     def __init__(self, document: RouteDocument, replicas: tuple[Replica, ...], gateway: EndpointHost) -> None:
         self.key: NamespacedName = document.endpoint
@@ -98,11 +100,11 @@ class GatewayEndpoint:
 
     @property
     def held(self) -> int:
-        """Calls held now."""
+        """The number of calls held now."""
         return len(self._room)
 
     def report(self, *, issued: int) -> EndpointReport:
-        """As the leader is to see it."""
+        """The endpoint's part of the report to the leader."""
         return EndpointReport(
             endpoint=self.key,
             applied=self.accepted.sequence if self.accepted else 0,
@@ -116,13 +118,13 @@ class GatewayEndpoint:
         )
 
     async def admit(self, client: str, timeout: float | None) -> Outcome:
-        """A call asks to go on: at once through an open gate, else when the gate opens."""
+        """Decide about one call: it passes at once if the hold is off, and is held until then otherwise."""
         if self.hold.open:
             return Admitted(0.0)
         return await self._room.hold(client, timeout=timeout)
 
     def feed(self, event: Event) -> None:
-        """Something happened."""
+        """Take an event, and carry out what follows from it."""
         before = self.hold
         self.hold = step(before, event, self._gateway.clock())
         if self.hold == before:
@@ -130,7 +132,7 @@ class GatewayEndpoint:
         self._time(before)
         if self.hold.open and not before.open:
             self._room.release()
-        if (self.hold.holding, self.hold.addresses) != (before.holding, before.addresses):
+        if self.hold.serving != before.serving:
             self._program()
         if isinstance(event, Directed) and event.fresh and self.hold.failure != before.failure:
             self._fail(self.hold.failure)
@@ -138,7 +140,7 @@ class GatewayEndpoint:
         self._gateway.changed()
 
     def replace_document(self, document: RouteDocument, *, stand_in_for: str | None = None) -> None:
-        """Enforce another document from now on. `stand_in_for`: why Envoy refused the one that this stands in for."""
+        """Enforce another document. `stand_in_for`: why Envoy cannot enforce the document that this one replaces."""
         self.document = document
         self._stand_in_for = stand_in_for
         self._room.bounds = _bounds(document)
@@ -146,11 +148,11 @@ class GatewayEndpoint:
         self._gateway.changed()
 
     def reprogram(self) -> None:
-        """The gateway enforces the same document in another way now."""
+        """Hand the document to Envoy again, because the gateway now enforces all documents differently."""
         self._program()
 
     def close(self) -> None:
-        """The endpoint is gone: nobody waits any more."""
+        """The endpoint was removed: refuse the held calls, and stop."""
         self._room.fail(REMOVED)
         for task in (*self._tasks, *self._probes.values()):
             task.cancel()
@@ -164,11 +166,12 @@ class GatewayEndpoint:
             self._room.fail(Refused(503, failure.reason, failure.message, RETRY_AFTER_FAILURE))
 
     def _program(self) -> None:
-        """Envoy is to have the document with the gate as it is now; its ACKs come back as events."""
-        document, holding, addresses = self.document, self.hold.holding, self.hold.addresses
-        done = self._gateway.program(document, holding, addresses)
-        self._await("endpoints", done.parts.endpoints, done.version, lambda: self.feed(AddressesApplied(addresses)))
-        self._await("routes", done.parts.routes, done.version, lambda: self._route_applied(holding=holding))
+        """Hand Envoy the document with the hold and the addresses as they are now. Its ACKs come back as events."""
+        document, serving = self.document, self.hold.serving
+        done = self._gateway.program(document, serving)
+        addresses = serving.addresses
+        self._await("addresses", done.parts.addresses, done.version, lambda: self.feed(AddressesApplied(addresses)))
+        self._await("routes", done.parts.routes, done.version, lambda: self._route_applied(holding=serving.hold))
         self._await("document", done.parts.everything, done.version, lambda: self._document_applied(document))
 
     def _route_applied(self, *, holding: bool) -> None:
@@ -183,7 +186,7 @@ class GatewayEndpoint:
         self._gateway.changed()
 
     def _await(self, part: str, resources: Iterable[ResourceId], version: int, then: Callable[[], None]) -> None:
-        """Do something when Envoy has that version, unless a newer one of the same part was handed to it meanwhile."""
+        """Call `then` once Envoy has this version, unless a newer version of the same part is handed over meanwhile."""
         self._part_versions[part] = version
         self._spawn(self._when_applied(part, resources, version, then))
 
@@ -200,7 +203,7 @@ class GatewayEndpoint:
             then()
 
     def _refused(self, error: str) -> None:
-        """The last good document stays; but what a refused one takes away is taken away, by denying every call."""
+        """Envoy keeps the last good document. If the refused one revokes something, every call is denied instead."""
         self.nacked = error
         refused = self.document
         if self.accepted and not self._stand_in_for and takes_away(self.accepted, refused):
@@ -209,7 +212,7 @@ class GatewayEndpoint:
         self._gateway.changed()
 
     def _probe(self) -> None:
-        """Probe exactly those whom the gate wants probed."""
+        """Start and stop probes, so that exactly the replicas in `hold.probing` are probed."""
         wanted = set(self.hold.probing)
         for member in set(self._probes) - wanted:
             self._probes.pop(member).cancel()
@@ -230,7 +233,7 @@ class GatewayEndpoint:
         self.feed(Probed(replica, address))
 
     def _time(self, before: HoldState) -> None:
-        """Mark the moments of a wake."""
+        """Tell the wake timer which moments of a wake are reached."""
         hold, now = self.hold, self._gateway.clock()
         waking = hold.directive is not None and hold.directive.state == "Waking"
         if not hold.open and not hold.drain and (hold.held or waking):

@@ -1,33 +1,36 @@
-"""The gate of one endpoint on this gateway: a pure state machine, `step(gate, event, now) -> Gate`.
+"""The hold of one endpoint on this gateway: a pure state machine, `step(hold, event, now) -> HoldState`.
 
-No I/O. The driver compares the gate before and after an event: `gated` and `addresses` are what Envoy is to have,
-`open` decides whether a check is answered at once, `probing` is whom to probe. Times are seconds of a monotonic clock.
+While the hold is on, Envoy asks about every call, and the gatekeeper holds the call. While the hold is off (`open`),
+calls pass. GatewayEndpoint compares the state before and after an event: `serving` is what Envoy should have, `open`
+decides whether a call passes at once, and `probing` lists the replicas to probe. Times are monotonic seconds.
 
-Invariants: the gate opens only over addresses that Envoy acknowledged; it shuts before the last address goes; a held
-call aborts a drain; a drain that takes too long is given up.
+Invariants: the hold goes off only when Envoy has acknowledged an address; the hold is on before the last address is
+removed; a held call aborts a drain; a drain that takes too long is given up.
 """
 
 from dataclasses import dataclass, replace
 
+from nightlatch.routing.ir import Serving
 from nightlatch.wire.report import Directive, HoldPhase, WakeFailure
 from nightlatch.wire.report_service import DRAIN_GRACE
 from nightlatch.workloads.protocol import Replica
 
 Address = tuple[str, int]
-# Two load reports without a call after Envoy acknowledged the gate: the first may have been under way.
+# Load reports without a call that prove a drain, counted from when Envoy acknowledged the hold. The first of two may
+# describe the time before.
 FRESH_REPORTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """So many calls are held now."""
+    """The number of calls held has changed."""
 
     count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Directed:
-    """The leader's word on this endpoint. `fresh`: its failure, if any, is news; not so in what is found at a start."""
+    """A directive of the leader. `fresh`: it was issued while this process ran, so held calls hear of its failure."""
 
     directive: Directive
     fresh: bool = True
@@ -35,14 +38,14 @@ class Directed:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """What the platform runs now."""
+    """The replicas that the platform runs now."""
 
     replicas: tuple[Replica, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """A replica answered that it is ready, with the identity it must have."""
+    """A replica answered a probe that it is ready, and proved its identity."""
 
     replica: str
     address: Address
@@ -57,7 +60,7 @@ class AddressesApplied:
 
 @dataclass(frozen=True, slots=True)
 class RouteApplied:
-    """Envoy acknowledged the route with the gate on or off (RDS)."""
+    """Envoy acknowledged the route with the hold on or off (RDS)."""
 
     holding: bool
 
@@ -71,7 +74,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Nothing but time passed."""
+    """Time passed."""
 
 
 Event = Held | Directed | Replicas | Probed | AddressesApplied | RouteApplied | Load | Tick
@@ -79,7 +82,7 @@ Event = Held | Directed | Replicas | Probed | AddressesApplied | RouteApplied | 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """A drain epoch under way. `quiet`: load reports without a call in a row since the gate was acknowledged."""
+    """A drain epoch in progress. `quiet`: consecutive load reports without a call since Envoy acknowledged the hold."""
 
     epoch: int
     since: float
@@ -88,10 +91,11 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class HoldState:
-    """See the module.
+    """One endpoint's hold.
 
-    drain_limit: seconds after which a drain is given up. endpoints_acked, route_acked: what Envoy has; None before the
-    first ACK. emptied: the leader's Asleep was carried out, addresses stay away until it says otherwise.
+    open: the hold is off. addresses: what Envoy should have. addresses_acked, route_acked: what Envoy has acknowledged,
+    None before the first ACK. drain_limit: seconds after which a drain is given up. emptied: the leader's Asleep was
+    carried out, so no address returns until the leader's next directive. refused_epoch: the last drain given up.
     """
 
     drain_limit: float
@@ -111,12 +115,17 @@ class HoldState:
 
     @property
     def holding(self) -> bool:
-        """Whether the route is to ask the gatekeeper about each call."""
+        """True if the hold is on: Envoy asks the gatekeeper about each call."""
         return not self.open
 
     @property
+    def serving(self) -> Serving:
+        """What Envoy should have."""
+        return Serving(hold=self.holding, addresses=self.addresses)
+
+    @property
     def probing(self) -> tuple[tuple[str, Address], ...]:
-        """Replicas to probe, in order of name."""
+        """Name and address of each replica to probe, sorted."""
         if self.open or self.drain or self.emptied:
             return ()
         waiting = ((r.name, r.address) for r in self.replicas if r.address and not r.terminating and not r.ready)
@@ -124,7 +133,7 @@ class HoldState:
 
     @property
     def drained(self) -> bool:
-        """Whether nothing is under way behind a gate that Envoy acknowledged."""
+        """True if nothing can be in flight any more: the drain is quiet, and Envoy has acknowledged the hold."""
         quiet = self.drain is not None and self.drain.quiet >= FRESH_REPORTS
         return quiet and self.route_acked is True and not self.held
 
@@ -140,27 +149,27 @@ class HoldState:
 
     @property
     def epoch(self) -> int:
-        """The drain epoch that `phase` belongs to; 0 when it belongs to none."""
+        """The drain epoch that `phase` belongs to; 0 if it belongs to none."""
         if self.drain:
             return self.drain.epoch
         return self.directive.epoch if self.emptied and self.directive else 0
 
     @property
     def reported_load(self) -> int | None:
-        """Calls in flight as the leader may read them: in a drain, zero counts only once it is proven."""
+        """Calls in flight, for the leader. During a drain, zero is reported only once it is proven, and None before."""
         unproven_zero = self.drain and not self.drained and not self.in_flight
         return None if unproven_zero else self.in_flight
 
 
 def new_hold_state(replicas: tuple[Replica, ...], *, request_timeout: float) -> HoldState:
-    """The gate of an endpoint first seen, also after a restart: over ready replicas it is open."""
+    """The state of an endpoint first seen, also after a restart: the hold is off if a replica is ready."""
     hold = HoldState(drain_limit=DRAIN_GRACE + request_timeout, replicas=replicas)
     serving = serving_addresses(hold)
     return replace(hold, open=bool(serving), addresses=serving)
 
 
 def serving_addresses(hold: HoldState) -> tuple[Address, ...]:
-    """Addresses that may take calls: ready or probed, and not terminating."""
+    """Addresses of the replicas that can take calls: ready or probed, and not terminating."""
     return tuple(
         sorted(
             r.address
@@ -171,12 +180,12 @@ def serving_addresses(hold: HoldState) -> tuple[Address, ...]:
 
 
 def step(hold: HoldState, event: Event, now: float) -> HoldState:
-    """The gate after an event."""
+    """The state after an event."""
     return _settle(_record(hold, event), now)
 
 
 def _record(hold: HoldState, event: Event) -> HoldState:
-    """Take the event in, without drawing conclusions."""
+    """Store what the event says, without drawing conclusions."""
     match event:
         case Held(count):
             return replace(hold, held=count)
@@ -199,7 +208,7 @@ def _record(hold: HoldState, event: Event) -> HoldState:
 def _still_unready(
     probed: frozenset[tuple[str, Address]], replicas: tuple[Replica, ...]
 ) -> frozenset[tuple[str, Address]]:
-    """A probe counts until the platform's own word takes over, or the replica is gone."""
+    """A probe counts until the platform calls the replica ready itself, or the replica is gone."""
     unready = {(r.name, r.address) for r in replicas if not r.ready and not r.terminating}
     return probed & unready
 
@@ -216,7 +225,7 @@ def _settle(hold: HoldState, now: float) -> HoldState:
 
 
 def _settle_drain(hold: HoldState, now: float) -> HoldState:
-    """Begin, finish or give up what the leader wants drained."""
+    """Begin, finish or give up the drain that the leader wants."""
     directive = hold.directive
     if directive is None or not _wants_sleep(hold, directive):
         return replace(hold, drain=None, emptied=False)
@@ -251,7 +260,7 @@ def _must_give_up(hold: HoldState, now: float) -> bool:
 
 
 def _settle_opening(hold: HoldState) -> HoldState:
-    """Open over acknowledged addresses; shut when none is left."""
+    """Turn the hold off once an address is acknowledged, and on when no replica can take calls."""
     if hold.drain or hold.emptied:
         return hold
     serving = serving_addresses(hold)
@@ -261,7 +270,7 @@ def _settle_opening(hold: HoldState) -> HoldState:
 
 
 def _settle_addresses(hold: HoldState) -> HoldState:
-    """The last address leaves only behind a gate that Envoy acknowledged."""
+    """Remove the last address only after Envoy acknowledged the hold, so that no call meets an empty cluster."""
     serving = () if hold.emptied else serving_addresses(hold)
     if serving or hold.route_acked is True:
         return replace(hold, addresses=serving)

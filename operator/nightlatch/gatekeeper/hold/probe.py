@@ -1,6 +1,6 @@
-"""Is a model server ready? Asked over mTLS as a call would reach it: our certificate, its SPIFFE identity checked.
+"""Asks a model server whether it is ready, over mTLS as a call would reach it: both sides prove their identity.
 
-It sees a fresh server before the platform's own probe does.
+This finds out about a started server earlier than the platform's own probe.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ LONGEST_PAUSE = 0.05
 
 
 class IdentityError(Exception):
-    """Something answers at that address that is not the endpoint's model server."""
+    """The server at that address is not the endpoint's model server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Our client certificate, whom we trust (PEM), and the SPIFFE id that must answer."""
+    """The gateway's client certificate, the trusted CA (PEM), and the SPIFFE ID that the server must have."""
 
     client: TlsMaterial
     trust: str = field(repr=False)
@@ -33,9 +33,9 @@ class Identity:
 
 
 async def until_ready(address: Address, identity: Identity) -> None:
-    """Probe until the server is ready. Never raises for what the server does; cancel it to stop.
+    """Probe until the server is ready. A server that does not answer is asked again, until this is cancelled.
 
-    Raises IdentityError when another identity answers, ssl.SSLError or ValueError for unusable material.
+    Raises IdentityError if the server has another identity, ssl.SSLError or ValueError if a certificate is unusable.
     """
     pause = FIRST_PAUSE
     while not await ready(address, identity):
@@ -44,13 +44,13 @@ async def until_ready(address: Address, identity: Identity) -> None:
 
 
 async def ready(address: Address, identity: Identity) -> bool:
-    """One probe: True on HTTP 200, False when nothing answers or it says no. Raises IdentityError."""
+    """Probe once: True for HTTP 200, False for any other answer or none. Raises IdentityError."""
     context = _context(identity.client, identity.trust)
     try:
         async with asyncio.timeout(TIMEOUT):
             return await _ask(address, context, identity.expected)
     except (OSError, asyncio.IncompleteReadError, TimeoutError):
-        # ssl.SSLError is an OSError: a server that closes in mid-handshake is one that starts or stops.
+        # ssl.SSLError is an OSError: a server that closes during the handshake is starting or stopping.
         return False
 
 
@@ -69,7 +69,7 @@ def _check_identity(certificate: dict[str, object] | None, expected: str) -> Non
     names = (certificate or {}).get("subjectAltName", ())
     uris = [value for kind, value in names if kind == "URI"] if isinstance(names, tuple) else []
     if uris != [expected]:
-        raise IdentityError(f"the server at the replica's address is {uris or 'nameless'}, not {expected}")
+        raise IdentityError(f"the server at the replica's address is {uris or 'without a name'}, not {expected}")
 
 
 @lru_cache(maxsize=64)
@@ -78,7 +78,7 @@ def _context(client: TlsMaterial, trust: str) -> ssl.SSLContext:
     # The identity is the URI, checked after the handshake; there is no host name.
     context.check_hostname = False
     context.load_verify_locations(cadata=trust)
-    # The standard library loads keys from files only; this one is 0600 and gone at once.
+    # The standard library loads keys from files only. This file has mode 0600 and is deleted right away.
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         Path(file.name).write_bytes(client.certificate + b"\n" + client.private_key)
         context.load_cert_chain(file.name)

@@ -1,10 +1,10 @@
-"""Does a new document take something away that the old one granted?"""
+"""Tells whether a new route document revokes something that the old one granted."""
 
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 
 def takes_away(before: RouteDocument, after: RouteDocument) -> bool:
-    """True when a key is gone, may do less or ends earlier, or when the endpoint is denied from now on."""
+    """True if a key is gone, has fewer permissions or expires earlier, or if the endpoint denies every call now."""
     if after.denied and not before.denied:
         return True
     left = {grant.sha256: grant for grant in after.keys}

@@ -1,40 +1,41 @@
-"""How long each phase of a wake took."""
+"""Measures how long each phase of a wake takes."""
 
 from dataclasses import dataclass, field
 
 PHASES = ("demand", "start", "probe", "eds", "release")
-# The moment that ends each phase, in order; `begun` begins the first.
+# The moment that ends each phase, in the same order. The first phase begins with `begin`.
 MOMENTS = ("directed", "addressed", "answered", "applied", "released")
 
 
 @dataclass(slots=True)
 class WakeTimer:
-    """Marks the moments of the wake under way, each once. `now`: seconds of any steady clock.
+    """Keeps the moments of the current wake, each once. `now`: seconds of any steady clock.
 
-    demand: first held call to the leader's word; start: to the replica's address; probe: to its first good answer;
-    eds: to Envoy's ACK; release: to the ACK of the route without the gate. A phase that was skipped takes no time.
+    demand: from the first held call to the leader's directive. start: until the replica has an address. probe: until
+    its first good answer. eds: until Envoy acknowledged the address. release: until Envoy acknowledged the route with
+    the hold off. A phase that was skipped takes no time.
     """
 
     begun: float | None = None
     marks: dict[str, float] = field(default_factory=dict)
 
     def begin(self, now: float) -> None:
-        """A wake begins, unless one is under way."""
+        """Begin a wake, unless there is one."""
         if self.begun is None:
             self.begun = now
 
     def mark(self, moment: str, now: float) -> None:
-        """The moment came, unless it came before or no wake is under way."""
+        """Keep the moment, unless the current wake has it already or there is no wake."""
         if self.begun is not None:
             self.marks.setdefault(moment, now)
 
     def reset(self) -> None:
-        """No wake is under way."""
+        """Forget the current wake."""
         self.begun = None
         self.marks.clear()
 
     def finish(self) -> dict[str, float] | None:
-        """Milliseconds by phase, and ready for the next wake; None when none was under way."""
+        """End the current wake. Returns its milliseconds by phase, or None if there is no wake."""
         if self.begun is None:
             return None
         phases: dict[str, float] = {}

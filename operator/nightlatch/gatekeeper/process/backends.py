@@ -1,6 +1,7 @@
-"""Which implementation of the two seams the configuration asks for; each brings its own dependencies."""
+"""Opens the store and the workload reader that the configuration names."""
 
-# ruff: noqa: PLC0415 - an embedded gatekeeper needs no Kubernetes client, one in a cluster no file watcher
+# ruff: noqa: PLC0415 - imported where used: an embedded gatekeeper has no Kubernetes client, one in a cluster has no
+# file watcher
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What a gatekeeper reads from."""
+    """The two sources that a gatekeeper reads."""
 
     store: Store
     workloads: WorkloadReader
@@ -25,7 +26,7 @@ class Backends:
 
 @asynccontextmanager
 async def open_backends(config: Config) -> AsyncIterator[Backends]:
-    """Both seams, read-only. Raises ConfigError, ApiServerError."""
+    """Open both, read-only. Raises ConfigError, ApiServerError."""
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(await _connect()) if _needs_api(config) else None
         yield Backends(_store(config.store, api), _workloads(config.workloads, api))
@@ -50,7 +51,7 @@ def _store(source: Source, api: "ApiServer | None") -> Store:
         from nightlatch.store.kubernetes.store import KubernetesStore
 
         return KubernetesStore(api)
-    raise ConfigError(f"store.kind {source.kind!r} is not known; it must be files or kubernetes")
+    raise ConfigError(f"store.kind {source.kind!r} is unknown: write files or kubernetes")
 
 
 def _workloads(source: Source, api: "ApiServer | None") -> WorkloadReader:
@@ -62,4 +63,4 @@ def _workloads(source: Source, api: "ApiServer | None") -> WorkloadReader:
         from nightlatch.workloads.kubernetes.pods import PodReader
 
         return PodReader(api, source.namespaces)
-    raise ConfigError(f"workloads.kind {source.kind!r} is not known; it must be processes or kubernetes")
+    raise ConfigError(f"workloads.kind {source.kind!r} is unknown: write processes or kubernetes")

@@ -1,13 +1,19 @@
 """The configuration file of one gatekeeper process."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from nightlatch.wire.fields import Fields
+
 GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"
+_NOT_EMPTY = re.compile(r"(?s).+")
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+_LONGEST_STALENESS = 366 * 86400.0
 
 
 class ConfigError(ValueError):
@@ -20,6 +26,10 @@ class Listen:
 
     host: str
     port: int
+
+
+# A port that the system chooses and that nobody scrapes.
+NO_METRICS = Listen("127.0.0.1", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """See the module. `listen` is Envoy's; `socket` is what Envoy dials; `max_staleness` is in seconds."""
+    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds."""
 
     gateway: str
     gateway_namespace: str
@@ -49,69 +59,56 @@ class Config:
     announce: Path
     max_staleness: float
     metrics: Listen
+    log_level: str = "info"
 
 
 def read_config(path: Path) -> Config:
     """Read the file; a name that is not in it comes from the environment, as in a pod. Raises ConfigError."""
     try:
-        return parse_config({"gateway": os.environ.get(GATEWAY_VARIABLE)} | orjson.loads(path.read_bytes()))
+        members = orjson.loads(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
+    if isinstance(members, dict):
+        members.setdefault("gateway", os.environ.get(GATEWAY_VARIABLE))
+    return parse_config(members)
 
 
 def parse_config(raw: Any) -> Config:
     """The configuration in a decoded file. Raises ConfigError."""
-    metrics = _entry(raw, "metrics")
-    return Config(
-        gateway=_text(raw, "gateway"),
-        gateway_namespace=_text(raw, "gateway_namespace"),
-        trust_domain=_text(raw, "trust_domain"),
-        store=_source(raw, "store"),
-        workloads=_source(raw, "workloads"),
-        socket=Path(_text(raw, "socket")),
-        listen=_listen(_entry(raw, "listen"), "listen"),
-        report=_listen(_entry(raw, "report"), "report"),
-        announce=Path(_text(raw, "announce")),
-        max_staleness=_number(raw, "max_staleness_s"),
-        metrics=Listen("127.0.0.1", 0) if metrics == 0 else _listen(metrics, "metrics"),
+    fields = Fields(raw, "configuration", ConfigError)
+    fields.default("log_level", "info")
+    return fields.close(
+        Config(
+            gateway=_text(fields, "gateway"),
+            gateway_namespace=_text(fields, "gateway_namespace"),
+            trust_domain=_text(fields, "trust_domain"),
+            store=fields.nested("store", _source),
+            workloads=fields.nested("workloads", _source),
+            socket=Path(_text(fields, "socket")),
+            listen=fields.nested("listen", _listen),
+            report=fields.nested("report", _listen),
+            announce=Path(_text(fields, "announce")),
+            max_staleness=fields.seconds("max_staleness_s", _LONGEST_STALENESS),
+            metrics=NO_METRICS if fields.take_if("metrics", 0) else fields.nested("metrics", _listen),
+            log_level=fields.one_of("log_level", _LOG_LEVELS),
+        )
     )
 
 
-def _entry(raw: Any, name: str) -> Any:
-    if not isinstance(raw, dict) or name not in raw:
-        raise ConfigError(f"{name} is missing from the configuration")
-    return raw[name]
+def _text(fields: Fields, name: str) -> str:
+    return fields.text(name, _NOT_EMPTY, "a text that is not empty")
 
 
-def _text(raw: Any, name: str, where: str = "") -> str:
-    value = _entry(raw, name)
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"{where}{name} must be a text that is not empty")
-    return value
+def _listen(fields: Fields) -> Listen:
+    return fields.close(Listen(_text(fields, "host"), fields.integer("port", 0, 65535)))
 
 
-def _number(raw: Any, name: str) -> float:
-    value = _entry(raw, name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise ConfigError(f"{name} must be a number above zero")
-    return float(value)
-
-
-def _listen(raw: Any, where: str) -> Listen:
-    port = _entry(raw, "port")
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
-        raise ConfigError(f"{where}.port must be a port number")
-    return Listen(_text(raw, "host", f"{where}."), port)
-
-
-def _source(raw: Any, name: str) -> Source:
-    source = _entry(raw, name)
-    kind = _text(source, "kind", f"{name}.")
+def _source(fields: Fields) -> Source:
+    kind = _text(fields, "kind")
     if kind != "kubernetes":
-        return Source(kind, Path(_text(source, "directory", f"{name}.")))
-    namespaces = source.get("namespaces") or []
-    if not all(isinstance(namespace, str) for namespace in namespaces):
-        raise ConfigError(f"{name}.namespaces must be a list of names")
-    return Source(kind, namespaces=tuple(namespaces))
+        return fields.close(Source(kind, Path(_text(fields, "directory"))))
+    fields.default("namespaces", None)
+    namespaces = fields.optional("namespaces", lambda name: fields.texts(name, _NOT_EMPTY, "a namespace"))
+    return fields.close(Source(kind, namespaces=namespaces or ()))

@@ -1,4 +1,4 @@
-"""The certificate for host names that are nobody's: self-signed, made anew at each start, trusted by no one."""
+"""The self-signed certificate for host names that no endpoint has. It is created at each start; nobody trusts it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,6 @@ _LIFE = timedelta(days=3650)
 
 
 def fallback_certificate() -> CertificateIR:
-    """A fresh one."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "unknown host")])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Health and metrics over plain HTTP, GET only, for the platform and Prometheus; never routed to callers."""
+"""Health and metrics over plain HTTP, GET only, for the kubelet and Prometheus. Callers cannot reach this port."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -6,9 +6,10 @@ from typing import get_args
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from nightlatch.metrics import MetricDefinition
 from nightlatch.wire.report import EndpointReport, HoldPhase
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -16,7 +17,7 @@ _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class GatewayStats:
-    """What there is to count, at one moment. `store_age`: seconds since the store last answered."""
+    """The numbers behind the metrics, at one moment. `store_age`: seconds since the store last answered."""
 
     endpoints: tuple[EndpointReport, ...]
     checks: int
@@ -29,55 +30,102 @@ class GatewayStats:
     serving: bool
 
 
-class GatewayCollector(Collector):
-    """Figures as Prometheus metrics, read at each scrape."""
+_ENDPOINT = ("namespace", "name")
+CHECKS = MetricDefinition(
+    "nightlatch_gateway_checks_total",
+    "counter",
+    "Requests about which Envoy asked the gatekeeper, because the hold of their endpoint was on.",
+)
+XDS_ACKS = MetricDefinition(
+    "nightlatch_gateway_xds_acks_total", "counter", "Configuration updates that Envoy accepted."
+)
+XDS_NACKS = MetricDefinition(
+    "nightlatch_gateway_xds_nacks_total", "counter", "Configuration updates that Envoy rejected."
+)
+XDS_STREAMS = MetricDefinition(
+    "nightlatch_gateway_xds_streams", "gauge", "Envoy processes connected to this gatekeeper."
+)
+LEADER_CONNECTED = MetricDefinition(
+    "nightlatch_gateway_leader_connected", "gauge", "1 while the operator's leader receives this gateway's reports."
+)
+STORE_AGE = MetricDefinition("nightlatch_gateway_store_age_seconds", "gauge", "Seconds since the store last answered.")
+STALE = MetricDefinition(
+    "nightlatch_gateway_stale",
+    "gauge",
+    "1 while every request is denied because the store has not answered for longer than the configured limit.",
+)
+SERVING = MetricDefinition("nightlatch_gateway_serving", "gauge", "1 while Envoy has all of its listeners.")
+HELD = MetricDefinition(
+    "nightlatch_gateway_held_requests", "gauge", "Requests held now until the endpoint is awake.", _ENDPOINT
+)
+IN_FLIGHT = MetricDefinition(
+    "nightlatch_gateway_in_flight_requests",
+    "gauge",
+    "Requests in progress at the model servers. Missing while Envoy's load report is missing.",
+    _ENDPOINT,
+)
+UPSTREAM_REQUESTS = MetricDefinition(
+    "nightlatch_gateway_upstream_requests_total",
+    "counter",
+    "Requests sent to the model servers.",
+    _ENDPOINT,
+)
+PHASE = MetricDefinition(
+    "nightlatch_gateway_phase",
+    "gauge",
+    f"1 for the phase that the endpoint's hold is in, 0 for the others: {', '.join(get_args(HoldPhase))}.",
+    (*_ENDPOINT, "phase"),
+)
+METRICS = (
+    CHECKS,
+    HELD,
+    IN_FLIGHT,
+    UPSTREAM_REQUESTS,
+    PHASE,
+    SERVING,
+    STALE,
+    STORE_AGE,
+    LEADER_CONNECTED,
+    XDS_STREAMS,
+    XDS_ACKS,
+    XDS_NACKS,
+)
 
-    def __init__(self, figures: Callable[[], GatewayStats]) -> None:
-        self._figures = figures
+
+class GatewayCollector(Collector):
+    """The metrics in METRICS, computed at each scrape."""
+
+    def __init__(self, stats: Callable[[], GatewayStats]) -> None:
+        self._stats = stats
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
-        figures = self._figures()
-        yield _counter("checks", "Calls that asked the gate.", figures.checks)
-        yield _counter("xds_acks", "Responses that Envoy accepted.", figures.acks)
-        yield _counter("xds_nacks", "Responses that Envoy refused.", figures.nacks)
-        yield _gauge("xds_streams", "Envoys connected.", figures.streams)
-        yield _gauge("leader_connected", "Whether the leader listens to the reports.", figures.leader_connected)
-        yield _gauge("store_age_seconds", "Time since the store last answered.", figures.store_age)
-        yield _gauge("stale", "Whether calls are denied because the store was silent for too long.", figures.stale)
-        yield _gauge("serving", "Whether Envoy has all listeners.", figures.serving)
-        yield from _by_endpoint(figures.endpoints)
+        stats = self._stats()
+        yield CHECKS.value(stats.checks)
+        yield from _of_endpoints(stats.endpoints)
+        yield SERVING.value(stats.serving)
+        yield STALE.value(stats.stale)
+        yield STORE_AGE.value(stats.store_age)
+        yield LEADER_CONNECTED.value(stats.leader_connected)
+        yield XDS_STREAMS.value(stats.streams)
+        yield XDS_ACKS.value(stats.acks)
+        yield XDS_NACKS.value(stats.nacks)
 
 
-def _by_endpoint(endpoints: Iterable[EndpointReport]) -> Iterator[Metric]:
-    labels = ["namespace", "name"]
-    held = GaugeMetricFamily("nightlatch_gateway_held", "Calls held now.", labels=labels)
-    in_flight = GaugeMetricFamily("nightlatch_gateway_in_flight", "Calls in progress, if known.", labels=labels)
-    issued = CounterMetricFamily("nightlatch_gateway_issued", "Calls sent to the model server.", labels=labels)
-    phase = GaugeMetricFamily("nightlatch_gateway_phase", "1 for the phase it is in.", labels=[*labels, "phase"])
-    for each in endpoints:
-        key = [each.endpoint.namespace, each.endpoint.name]
-        held.add_metric(key, each.held)
-        issued.add_metric(key, each.issued)
-        if each.in_flight is not None:
-            in_flight.add_metric(key, each.in_flight)
-        for name in get_args(HoldPhase):
-            phase.add_metric([*key, name], each.phase == name)
-    yield from (held, in_flight, issued, phase)
+def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
+    by_name = {(each.endpoint.namespace, each.endpoint.name): each for each in reports}
+    yield HELD.values((name, each.held) for name, each in by_name.items())
+    yield IN_FLIGHT.values((name, each.in_flight) for name, each in by_name.items() if each.in_flight is not None)
+    yield UPSTREAM_REQUESTS.values((name, each.issued) for name, each in by_name.items())
+    yield PHASE.values(
+        ((*name, phase), each.phase == phase) for name, each in by_name.items() for phase in get_args(HoldPhase)
+    )
 
 
-def _counter(name: str, text: str, value: float) -> Metric:
-    return CounterMetricFamily(f"nightlatch_gateway_{name}", text, value=value)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"nightlatch_gateway_{name}", text, value=value)
-
-
-def application(figures: Callable[[], GatewayStats]) -> web.Application:
+def application(stats: Callable[[], GatewayStats]) -> web.Application:
     """`/metrics`, `/healthz` (the process answers) and `/readyz` (Envoy has all listeners, the store is not stale)."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(GatewayCollector(figures))
+    registry.register(GatewayCollector(stats))
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"content-type": _CONTENT_TYPE})
@@ -86,7 +134,7 @@ def application(figures: Callable[[], GatewayStats]) -> web.Application:
         return web.Response(text="ok\n")
 
     async def ready(_: web.Request) -> web.Response:
-        now = figures()
+        now = stats()
         fine = now.serving and not now.stale
         return web.Response(status=200 if fine else 503, text="ok\n" if fine else "not serving\n")
 

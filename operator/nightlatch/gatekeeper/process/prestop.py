@@ -1,8 +1,8 @@
 """`python -m nightlatch.gatekeeper.process.prestop`: a gateway pod's preStop hook, so that no call in flight is lost.
 
-First the pod leaves the Service (Kubernetes does that while this waits), then Envoy stops taking new connections and
-tells those it has to close, then the calls in flight finish. The gatekeeper waits beside (`--wait-only`): held calls
-need it.
+First Kubernetes removes the pod from the Service, while the hook waits. Then Envoy accepts no new connections and asks
+the clients of the others to close them. Then the calls in flight finish. The gatekeeper's container runs the hook with
+`--wait-only`, because held calls need the gatekeeper until the end.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import aiohttp
 
-# For the change of endpoints to reach every kube-proxy.
+# Time for the changed EndpointSlice to reach every kube-proxy.
 LEAVE_SECONDS = 5.0
 POLL_SECONDS = 0.5
 
 
 async def drain(admin: Path, deadline: float, *, wait_only: bool) -> None:
-    """Return once Envoy has nothing in flight, is gone, or at `deadline` (monotonic seconds)."""
+    """Wait until Envoy has no call in flight or has ended, at most until `deadline` (monotonic seconds)."""
     await asyncio.sleep(LEAVE_SECONDS)
     connector = aiohttp.UnixConnector(path=str(admin))
     async with aiohttp.ClientSession(connector=connector, base_url="http://envoy") as session:
@@ -30,7 +30,7 @@ async def drain(admin: Path, deadline: float, *, wait_only: bool) -> None:
 
 
 async def _in_flight(session: aiohttp.ClientSession) -> int:
-    """Requests in progress; none when Envoy is gone."""
+    """The number of requests in progress; 0 if Envoy does not answer."""
     answer = await _ask(session, "GET", "/stats?filter=^http\\.[^.]*\\.downstream_rq_active$")
     lines = [line for line in (answer or "").splitlines() if ": " in line and not line.startswith("http.admin.")]
     return sum(int(line.rpartition(": ")[2]) for line in lines)

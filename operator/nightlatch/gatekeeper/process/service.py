@@ -1,4 +1,4 @@
-"""The gatekeeper process: opens the sockets around a Gatekeeper, and closes them in order on SIGTERM."""
+"""The gatekeeper process: opens the sockets of a Gatekeeper, and closes them in order on SIGTERM."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServi
 from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceServicer_to_server
 
 from nightlatch.api import names
+from nightlatch.files import replace_file
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.process import metrics
 from nightlatch.gatekeeper.process.backends import open_backends
@@ -27,14 +28,14 @@ from nightlatch.pki.material import TlsMaterial
 
 _log = logging.getLogger(__name__)
 
-# A held call is a stream of its own on Envoy's connection to us.
+# Each held call is one stream on Envoy's connection to the gatekeeper.
 _LOCAL_OPTIONS = (("grpc.max_concurrent_streams", 100_000),)
 _TLS_POLL = 0.2
 _STOP_SECONDS = 10.0
 
 
 async def serve(config: Config) -> None:
-    """Run until SIGTERM or SIGINT. Raises ConfigError, OSError (a port or the socket is not to be had)."""
+    """Run until SIGTERM or SIGINT. Raises ConfigError, and OSError if a port or the socket cannot be opened."""
     async with open_backends(config) as backends:
         gatekeeper = Gatekeeper(
             name=config.gateway,
@@ -56,7 +57,7 @@ def _stop_signal() -> asyncio.Event:
 
 
 async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> None:
-    """Everything, until `stop` is set."""
+    """Serve until `stop` is set."""
     async with _metrics(gatekeeper, config.metrics) as metrics_port:
         work = asyncio.create_task(_work(gatekeeper, config, metrics_port))
         halt = asyncio.create_task(stop.wait())
@@ -67,7 +68,7 @@ async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> No
         _log.info("stopping")
         gatekeeper.close()
         work.cancel()
-        # Bounded: not every library below passes a cancellation on.
+        # The wait is bounded, because not every library passes a cancellation on.
         await asyncio.wait({work}, timeout=_STOP_SECONDS)
     return None
 
@@ -84,18 +85,18 @@ async def _work(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> No
 
 
 async def _current_or_stale(current: "asyncio.Task[None]", max_staleness: float) -> None:
-    """Until there is something to give to Envoy, which goes on with what it has; no longer than a store may be silent.
+    """Wait for the first complete state, at most `max_staleness` seconds.
 
-    After that it is given nothing, and so denies.
+    Until then Envoy keeps its last configuration; afterwards Envoy is served an empty one and denies every call.
     """
     await asyncio.wait({current}, timeout=max_staleness)
     if not current.done():
-        _log.error("denying all calls: nothing was heard from the store since the start")
+        _log.error("denying all calls: the store has not answered since the start")
 
 
 async def _serve_current(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
     async with asyncio.TaskGroup() as tasks:
-        _log.info("current", extra={"endpoints": len(gatekeeper.endpoints), "socket": str(config.socket)})
+        _log.info("state loaded", extra={"endpoints": len(gatekeeper.endpoints), "socket": str(config.socket)})
         tasks.create_task(gatekeeper.follow())
         tasks.create_task(_report(gatekeeper, config, metrics_port))
 
@@ -105,9 +106,9 @@ async def _local(gatekeeper: Gatekeeper, socket: Path) -> AsyncIterator[None]:
     """ADS, ext_authz and LRS on the Unix socket that Envoy dials."""
     server = grpc.aio.server(options=_LOCAL_OPTIONS)
     add_AggregatedDiscoveryServiceServicer_to_server(gatekeeper.ads, server)
-    add_AuthorizationServicer_to_server(gatekeeper.authorization, server)
+    add_AuthorizationServicer_to_server(gatekeeper.hold_service, server)
     add_LoadReportingServiceServicer_to_server(gatekeeper.load, server)
-    # Left behind by a predecessor that was killed.
+    # A predecessor that was killed leaves its socket behind.
     await asyncio.to_thread(socket.unlink, missing_ok=True)
     _bind_local(server, socket)
     await server.start()
@@ -118,7 +119,7 @@ async def _local(gatekeeper: Gatekeeper, socket: Path) -> AsyncIterator[None]:
 
 
 def _bind_local(server: grpc.aio.Server, socket: Path) -> None:
-    """Only we may connect: the socket is made 0600."""
+    """Create the socket with mode 0600, so that only our own user may connect."""
     mask = os.umask(0o177)
     try:
         server.add_insecure_port(f"unix:{socket}")
@@ -127,7 +128,7 @@ def _bind_local(server: grpc.aio.Server, socket: Path) -> None:
 
 
 async def _report(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
-    """The report stream, as soon as there is a certificate for it; then say where we listen."""
+    """Serve the report stream as soon as there is a certificate for it, and announce the address."""
     material = await _server_material(gatekeeper)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((gatekeeper.reports.handler(),))
@@ -151,16 +152,14 @@ async def _server_material(gatekeeper: Gatekeeper) -> TlsMaterial:
 
 
 def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
-    """Write, in one step, where we listen: `{"report": {"host", "port"}, "metrics": {"host", "port"}, "pid"}`."""
+    """Write the addresses to a file: `{"report": {"host", "port"}, "metrics": {"host", "port"}, "pid"}`."""
     content = {"report": report, "metrics": metrics_listen, "pid": os.getpid()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(orjson.dumps(content))
-    temporary.replace(path)
+    replace_file(path, orjson.dumps(content), mode=0o644)
 
 
 @contextlib.asynccontextmanager
 async def _metrics(gatekeeper: Gatekeeper, listen: Listen) -> AsyncIterator[int]:
-    runner = web.AppRunner(metrics.application(gatekeeper.figures), access_log=None)
+    runner = web.AppRunner(metrics.application(gatekeeper.stats), access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, listen.host, listen.port)

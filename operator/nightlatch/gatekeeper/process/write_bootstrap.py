@@ -1,4 +1,4 @@
-"""`python -m nightlatch.gatekeeper.process.write_bootstrap`: the file that a pod's Envoy is started with."""
+"""`python -m nightlatch.gatekeeper.process.write_bootstrap`: writes the configuration of a pod's Envoy."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ from nightlatch.routing.bootstrap import bootstrap
 
 
 def main() -> int:
-    """Exit status 0, or 2 for an unusable configuration."""
+    """Exit status 0, or 2 if the configuration cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m nightlatch.gatekeeper.process.write_bootstrap")
     parser.add_argument("--config", type=Path, required=True, help="the gatekeeper's configuration file")
     parser.add_argument("--admin-socket", type=Path, required=True, help="where Envoy's own admin interface goes")
@@ -23,7 +23,7 @@ def main() -> int:
     try:
         config = read_config(arguments.config)
     except ConfigError as error:
-        logging.getLogger("nightlatch.gatekeeper").error("cannot write the bootstrap: %s", error)  # noqa: TRY400
+        logging.getLogger("nightlatch.gatekeeper").error("cannot write the bootstrap", extra={"error": str(error)})  # noqa: TRY400
         return 2
     content = bootstrap(config.gateway, config.socket, arguments.admin_socket)
     arguments.output.write_bytes(orjson.dumps(content))

@@ -1,73 +1,90 @@
-"""From the endpoints' documents and gates to the resources that Envoy is to have, and what changed since."""
+"""Compiles route documents and holds into the resources that Envoy should have, and finds what changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.gatekeeper.xds.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SCOPE, SECRET, ResourceId
+from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving
+from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving, resource_name
 from nightlatch.routing.translate import translate, translate_endpoint
 from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
 from nightlatch.routing.xds import Resources as XdsResources
 from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
+from nightlatch.routing.xds_secret import build_certificate
 from nightlatch.routing.xds_types import pack, trust_secret
 from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
 Changes = dict[ResourceId, AnyMessage | None]
 
-# Above so many changed endpoints, compiling everything is as quick.
+# Above this number of changed endpoints, compiling everything is as fast.
 _MANY = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The resources of one endpoint: addresses, route, and everything its document needs."""
+    """The names of one endpoint's resources: its addresses, its route, and everything that its document needs."""
 
-    endpoints: frozenset[ResourceId]
+    addresses: frozenset[ResourceId]
     routes: frozenset[ResourceId]
     everything: frozenset[ResourceId]
 
 
 class Program:
-    """See the module. `fallback` is shown to callers of host names that are nobody's."""
+    """The resources of all endpoints. `fallback` is the certificate for host names that no endpoint has."""
 
     def __init__(self, host: str, port: int, fallback: CertificateIR) -> None:
         self._listen = (host, port)
         self._fallback = fallback
         self._client: CertificateIR | None = None
+        self._denied: str | None = None
         self._documents: dict[NamespacedName, RouteDocument] = {}
+        # The same documents as they are enforced: every call denied while `_denied` is set.
+        self._enforced: dict[NamespacedName, RouteDocument] = {}
         self._serving: dict[NamespacedName, Serving] = {}
         # What was compiled last.
         self._settings: GatewaySettings | None = None
         self._endpoints: dict[NamespacedName, EndpointResources] = {}
         self._resources: dict[str, dict[str, AnyMessage]] = {}
         self._dirty: set[NamespacedName] = set()
-        # Whether more than the dirty endpoints' own resources may differ: who has which host, what all share.
+        # True if other resources than the dirty endpoints' own may differ: who has which host, what all share.
         self._reshaped = True
 
     def put_client(self, material: TlsMaterial) -> None:
-        """The gateway's identity towards model servers."""
+        """Set the client certificate that the gateway shows to model servers."""
         self._reshaped = True
         self._client = CertificateIR(material.certificate.decode(), material.private_key.decode())
 
-    def put(self, document: RouteDocument, serving: Serving) -> None:
-        """An endpoint is to be so."""
-        self._dirty.add(document.endpoint)
+    def put(self, document: RouteDocument, serving: Serving) -> Parts:
+        """Set an endpoint's document, hold and addresses. Returns the names of its resources."""
         self._reshaped |= not self._keeps_hosts(document)
         self._documents[document.endpoint] = document
         self._serving[document.endpoint] = serving
+        self._enforce(document)
+        return _parts(document)
+
+    def deny_all(self, reason: str | None) -> None:
+        """Deny every call with this reason, whatever the documents grant; None goes back to the documents."""
+        self._denied = reason
+        for document in self._documents.values():
+            self._enforce(document)
+
+    def _enforce(self, document: RouteDocument) -> None:
+        enforced = replace(document, denied=self._denied) if self._denied else document
+        self._enforced[document.endpoint] = enforced
+        self._dirty.add(document.endpoint)
 
     def remove(self, key: NamespacedName) -> None:
-        """An endpoint is gone."""
+        """Remove an endpoint."""
         self._reshaped = True
         self._documents.pop(key, None)
+        self._enforced.pop(key, None)
         self._serving.pop(key, None)
 
     def changes(self) -> Changes:
-        """Compile, and give what differs from the last time; None for what is gone. Nothing before `put_client`."""
+        """Compile, and return what changed: None for a removed resource. Returns nothing before `put_client`."""
         if self._client is None:
             return {}
         settings = GatewaySettings(*self._listen, client=self._client, fallback=self._fallback)
@@ -77,7 +94,7 @@ class Program:
         return changed
 
     def _keeps_hosts(self, document: RouteDocument) -> bool:
-        """Whether it has the hosts it had, all of them, and stands where it stood in a dispute over one."""
+        """True if the document keeps its hosts and its rank in host conflicts, so no other endpoint is affected."""
         known = self._documents.get(document.endpoint)
         built = self._endpoints.get(document.endpoint)
         return (
@@ -89,7 +106,7 @@ class Program:
 
     def _compile_all(self, settings: GatewaySettings) -> Changes:
         before = self._snapshot()
-        ir = translate(tuple(self._documents.values()), self._serving, settings, before.ir if before else None)
+        ir = translate(tuple(self._enforced.values()), self._serving, settings, before.ir if before else None)
         now = snapshot(ir, before)
         changed = _changes(before, now)
         self._endpoints = dict(now.endpoints)
@@ -97,11 +114,11 @@ class Program:
         return changed
 
     def _compile_dirty(self, settings: GatewaySettings) -> Changes:
-        """The same, at the price of those alone: what a wake or a revocation among a thousand takes."""
+        """Compile the dirty endpoints only, so that a wake among a thousand endpoints costs no more than among two."""
         changed: Changes = {}
-        for key in self._dirty & self._documents.keys():
+        for key in self._dirty & self._enforced.keys():
             before = self._endpoints[key]
-            ir = translate_endpoint(self._documents[key], before.ir.hosts, self._serving[key], before.ir)
+            ir = translate_endpoint(self._enforced[key], before.ir.hosts, self._serving[key], before.ir)
             self._endpoints[key] = now = build_endpoint(ir, settings, before)
             changed |= _changes(before.resources, now.resources)
         for (kind, name), resource in changed.items():
@@ -112,38 +129,27 @@ class Program:
         return changed
 
     def _snapshot(self) -> Snapshot | None:
-        """What was compiled last, as one."""
+        """What was compiled last."""
         if self._settings is None:
             return None
         ir = GatewayIR(self._settings, tuple(each.ir for each in self._endpoints.values()))
         return Snapshot(self._resources, self._endpoints, ir)
 
-    def parts(self, key: NamespacedName) -> Parts:
-        """Which resources are the endpoint's, by name. Those that there are not need not be waited for."""
-        name = cluster_name(key)
-        document = self._documents.get(key)
-        by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in (document.hosts if document else ())}
-        endpoints, routes = (ENDPOINTS, name), (ROUTES, name)
-        rest = {(CLUSTER, name), (SECRET, trust_secret(key)), (LISTENER, LISTENER_NAME)}
-        return Parts(frozenset({endpoints}), frozenset({routes}), frozenset({endpoints, routes, *rest, *by_host}))
-
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
-        """What to send for a name that no resource has: a certificate that ends the handshake, trusted or not."""
+        """The resource to send for a name that has none: a certificate, so that the TLS handshake can end at least."""
         known = self._snapshot() if type_url == SECRET else None
-        return (known.find(type_url, name) or self._unknown_host(name)) if known else None
+        return (known.find(type_url, name) or pack(build_certificate(name, self._fallback))) if known else None
 
-    def _unknown_host(self, name: str) -> AnyMessage:
-        secret = Secret(name=name)
-        secret.tls_certificate.certificate_chain.inline_string = self._fallback.chain
-        secret.tls_certificate.private_key.inline_string = self._fallback.private_key
-        return pack(secret)
+
+def _parts(document: RouteDocument) -> Parts:
+    """A name without a resource does no harm: Envoy counts as up to date with it."""
+    name = resource_name(document.endpoint)
+    addresses, routes = (ADDRESSES, name), (ROUTES, name)
+    rest = {(CLUSTER, name), (SECRET, trust_secret(document.endpoint)), (LISTENER, LISTENER_NAME)}
+    by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in document.hosts}
+    return Parts(frozenset({addresses}), frozenset({routes}), frozenset({addresses, routes, *rest, *by_host}))
 
 
 def _changes(before: XdsResources | None, now: XdsResources) -> Changes:
     named = changes(before, now)
     return {(kind, name): now.get(kind, {}).get(name) for kind, names in named.items() for name in names}
-
-
-def cluster_name(key: NamespacedName) -> str:
-    """The name of the endpoint's cluster, addresses and route, also in load reports."""
-    return str(key)

@@ -1,23 +1,15 @@
-"""What Envoy is to have: every xDS resource, the version at which it last changed, and the last one accepted."""
+"""The xDS resources that Envoy should have: each with the version that changed it last, and the last one accepted."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-_CONFIG = "type.googleapis.com/envoy.config."
-CLUSTER = f"{_CONFIG}cluster.v3.Cluster"
-ENDPOINTS = f"{_CONFIG}endpoint.v3.ClusterLoadAssignment"
-SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"  # noqa: S105 - a type URL
-LISTENER = f"{_CONFIG}listener.v3.Listener"
-SCOPE = f"{_CONFIG}route.v3.ScopedRouteConfiguration"
-ROUTES = f"{_CONFIG}route.v3.RouteConfiguration"
+from nightlatch.wire.xds_types import CLUSTER, LISTENER, PUSH_ORDER, SCOPE, SECRET
 
-# Make before break: what is referred to goes before what refers to it.
-WARM_ORDER = (CLUSTER, ENDPOINTS, SECRET, LISTENER, SCOPE, ROUTES)
-# State-of-the-world types: each response carries the whole set, absence means removal.
+# State-of-the-world types: each response carries the whole set, and a missing resource is a removed one.
 WHOLE_SET = frozenset({CLUSTER, LISTENER, SCOPE})
-# Envoy asks for these when it needs them; one that it did not ask for is in force by not being there.
+# Envoy asks for these when it needs them. It is up to date with one that it did not ask for.
 ON_DEMAND = frozenset({SECRET})
 
 ResourceId = tuple[str, str]
@@ -25,30 +17,30 @@ ResourceId = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource, packed, and the version at which it became so."""
+    """One packed resource, and the version that changed it last."""
 
     version: int
     message: AnyMessage
 
 
 class Resources:
-    """See the module. Versions grow by one with every update that changes anything."""
+    """All resources. The version grows by one with every update that changes anything."""
 
     def __init__(self) -> None:
         self.version = 0
-        self._current: dict[str, dict[str, Resource]] = {type_url: {} for type_url in WARM_ORDER}
+        self._current: dict[str, dict[str, Resource]] = {type_url: {} for type_url in PUSH_ORDER}
         self._accepted: dict[ResourceId, Resource] = {}
 
     def get(self, type_url: str, name: str) -> Resource | None:
-        """The resource, None when there is none."""
+        """The resource, or None."""
         return self._current[type_url].get(name)
 
     def of_type(self, type_url: str) -> Mapping[str, Resource]:
-        """All of a type by name."""
+        """The resources of a type, by name."""
         return self._current[type_url]
 
     def update(self, changes: Mapping[ResourceId, AnyMessage | None]) -> frozenset[ResourceId]:
-        """Put (or, with None, remove) resources. Returns those that really changed."""
+        """Set resources, or remove those given as None. Returns the resources that differ from before."""
         changed = frozenset(self._differing(changes))
         self.version += bool(changed)
         for type_url, name in changed:
@@ -69,14 +61,14 @@ class Resources:
             self._current[type_url][name] = Resource(self.version, message)
 
     def accept(self, versions: Iterable[tuple[ResourceId, int]]) -> None:
-        """Envoy accepted these; each is the one to fall back to."""
+        """Note that Envoy accepted these versions. `refuse` falls back to them."""
         for (type_url, name), version in versions:
             current = self.get(type_url, name)
             if current and current.version == version:
                 self._accepted[type_url, name] = current
 
     def refuse(self, resource: ResourceId, version: int) -> bool:
-        """Envoy refused that version: go back to the last accepted one, or to none. Returns whether that changed it."""
+        """Fall back to the last accepted version, or to none. Returns False if this version is not the current one."""
         type_url, name = resource
         current = self.get(type_url, name)
         if current is None or current.version != version:

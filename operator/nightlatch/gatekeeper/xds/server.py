@@ -1,6 +1,6 @@
-"""The ADS server: keeps every connected Envoy at the current resources and tells who accepted what.
+"""The ADS server: keeps every connected Envoy at the current resources, and knows which of them it has accepted.
 
-One Envoy is the rule; one that was killed and came back is a new stream that gets everything again.
+Normally one Envoy is connected. An Envoy that restarts opens a new stream and gets every resource again.
 """
 
 import asyncio
@@ -12,16 +12,17 @@ from typing import Any
 from envoy.service.discovery.v3.ads_pb2_grpc import AggregatedDiscoveryServiceServicer
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from nightlatch.gatekeeper.xds.resources import LISTENER, SECRET, WHOLE_SET, ResourceId, Resources
+from nightlatch.gatekeeper.xds.resources import WHOLE_SET, ResourceId, Resources
 from nightlatch.gatekeeper.xds.stream import Outcome, StandIn, Stream
+from nightlatch.wire.xds_types import LISTENER, SECRET
 
 _log = logging.getLogger(__name__)
-# Envoy may quote what it refuses: of a Secret nothing is repeated, of the rest the beginning.
+# Envoy may quote the resource that it refuses, so its message about a Secret is never repeated, and others are cut.
 _ERROR_LENGTH = 400
 
 
 class RefusedError(Exception):
-    """Envoy refused a resource; the message is Envoy's, without the resource's content."""
+    """Envoy refused a resource. The message is Envoy's, without the content of a Secret."""
 
     def __init__(self, resource: ResourceId, error: str) -> None:
         self.resource = resource
@@ -29,7 +30,7 @@ class RefusedError(Exception):
 
 
 class _Wait:
-    """Someone waits until every Envoy has these resources at that version or a newer one."""
+    """A wait until every Envoy has these resources at this version or a newer one."""
 
     def __init__(self, resources: Iterable[ResourceId], version: int) -> None:
         self.resources = frozenset(resources)
@@ -38,15 +39,15 @@ class _Wait:
 
 
 class Connection:
-    """A stream and the bell that says it has something to send."""
+    """A stream, and the event that is set when it has something to send."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.bell = asyncio.Event()
+        self.wake = asyncio.Event()
 
 
 class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
-    """See the module. `on_streams` is told the number of connected Envoys at each change."""
+    """The ADS service. `on_streams` is called with the number of connected Envoys when it changes."""
 
     def __init__(self, stand_in: StandIn, on_streams: Callable[[int], None] = lambda _: None) -> None:
         self.resources = Resources()
@@ -59,24 +60,24 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
 
     @property
     def streams(self) -> int:
-        """How many Envoys are connected."""
+        """The number of connected Envoys."""
         return len(self._connections)
 
     @property
     def serving(self) -> bool:
-        """Whether an Envoy has all listeners there are."""
+        """True if an Envoy has accepted every listener, and there is one."""
         listeners = self.resources.of_type(LISTENER)
         have = (c.stream.applied((LISTENER, n), r.version) for c in self._connections for n, r in listeners.items())
         return bool(self._connections) and bool(listeners) and all(have)
 
     def update(self, changes: Mapping[ResourceId, AnyMessage | None]) -> int:
-        """Put or (None) remove resources and push what changed. Returns the version to wait for."""
+        """Set resources, or remove those given as None, and push what changed. Returns the version to wait for."""
         changed = self.resources.update(changes)
         self._push(changed)
         return self.resources.version
 
     async def applied(self, resources: Iterable[ResourceId], version: int) -> None:
-        """Wait until at least one Envoy is there and every one has these. Raises RefusedError."""
+        """Wait until an Envoy is connected and every Envoy has accepted these. Raises RefusedError."""
         wait = _Wait(resources, version)
         self._settle([wait])
         for resource in wait.resources:
@@ -102,8 +103,8 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             while not reader.done():
                 for response in connection.stream.flush():
                     yield response
-                await connection.bell.wait()
-                connection.bell.clear()
+                await connection.wake.wait()
+                connection.wake.clear()
         finally:
             reader.cancel()
             self._connections.discard(connection)
@@ -115,9 +116,9 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
             async for request in requests:
                 if outcome := connection.stream.received(request):
                     self._conclude(request.type_url, outcome)
-                connection.bell.set()
+                connection.wake.set()
         finally:
-            connection.bell.set()
+            connection.wake.set()
 
     def _conclude(self, type_url: str, outcome: Outcome) -> None:
         if outcome.error is None:
@@ -132,7 +133,7 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         return {wait for resource in resources for wait in self._waits.get(resource, ())}
 
     def _refuse(self, type_url: str, outcome: Outcome, error: str) -> None:
-        """Fall back, so that one bad resource does not block the whole set that its neighbours are in."""
+        """Fall back, so that one bad resource does not block the others of its response."""
         error = "Envoy refused the certificate or its key" if type_url == SECRET else error[:_ERROR_LENGTH]
         names = sorted(name for _, name in outcome.versions)
         _log.error("Envoy refused a resource", extra={"type_url": type_url, "names": names, "error": error})
@@ -150,7 +151,7 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         changed = list(changed)
         for connection in self._connections:
             connection.stream.changed(changed)
-            connection.bell.set()
+            connection.wake.set()
 
     def _settle(self, waits: Iterable[_Wait]) -> None:
         for wait in waits:
@@ -165,6 +166,6 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         )
 
     def _needed(self, resource: ResourceId, version: int) -> int:
-        """A resource that did not change with that version is needed at the version it has."""
+        """A resource that did not change in this version is needed at the version that it has."""
         current = self.resources.get(*resource)
         return min(version, current.version) if current else 0

@@ -1,7 +1,7 @@
-"""One Envoy's ADS stream, state of the world: what it asked for, what was sent, what it accepted.
+"""One Envoy's ADS stream, in xDS's state-of-the-world variant: what Envoy asked for, what was sent, what it accepted.
 
-No I/O: requests go in by `received`, responses come out of `flush`. Changes made between two flushes are sent once, as
-they are at that time. A response carries the changed resources only, but the whole set for the types that need it.
+It does no I/O: `received` takes requests, and `flush` gives the responses. What changed several times between two
+flushes is sent once. A response carries the changed resources only, or the whole set for the types that require it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,17 +11,10 @@ from typing import Any
 from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from nightlatch.gatekeeper.xds.resources import (
-    CLUSTER,
-    ENDPOINTS,
-    ON_DEMAND,
-    WARM_ORDER,
-    WHOLE_SET,
-    ResourceId,
-    Resources,
-)
+from nightlatch.gatekeeper.xds.resources import ON_DEMAND, WHOLE_SET, ResourceId, Resources
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, PUSH_ORDER
 
-# Names that no resource has, of which one Envoy gets a stand-in: callers choose what server name they ask for.
+# How many names without a resource get a stand-in: callers choose the server names, so the number must be limited.
 MAX_UNKNOWN = 512
 
 StandIn = Callable[[str, str], AnyMessage | None]
@@ -29,7 +22,7 @@ StandIn = Callable[[str, str], AnyMessage | None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What Envoy said of one response: the versions it carried, and the error when Envoy refused it."""
+    """Envoy's answer to one response: the versions that the response carried, and the error if Envoy refused it."""
 
     versions: Mapping[ResourceId, int]
     error: str | None = None
@@ -37,7 +30,7 @@ class Outcome:
 
 @dataclass(slots=True)
 class _Subscription:
-    """Of one type: the names asked for (None: all), the nonce of the newest response, the names nobody knows."""
+    """One type: the names asked for (None: all), the newest response's nonce, the names that have no resource."""
 
     names: frozenset[str] | None
     nonce: str = ""
@@ -45,7 +38,7 @@ class _Subscription:
 
 
 class Stream:
-    """See the module. `stand_in(type, name)` gives what to send for an on-demand name that no resource has."""
+    """One stream. `stand_in(type, name)` gives the resource to send for an on-demand name that has none."""
 
     def __init__(self, resources: Resources, stand_in: StandIn) -> None:
         self._resources = resources
@@ -57,15 +50,15 @@ class Stream:
         self._nonce = 0
 
     def received(self, request: Any) -> Outcome | None:
-        """Take a request in. Returns what it says of an earlier response, if anything."""
-        if request.type_url not in WARM_ORDER:
+        """Take a request. Returns what it says about an earlier response, if anything."""
+        if request.type_url not in PUSH_ORDER:
             return None
         outcome = self._outcome(request)
         self._subscribe(request, answers=outcome is not None)
         return outcome
 
     def changed(self, resources: Iterable[ResourceId]) -> None:
-        """These changed; send them at the next flush."""
+        """Send these changed resources at the next flush."""
         for type_url, name in resources:
             wanted = self._stood_in(type_url, name)
             if self._wants(type_url, name):
@@ -74,12 +67,12 @@ class Stream:
                 self._dirty.setdefault(type_url, set()).update(wanted)
 
     def _stood_in(self, type_url: str, name: str) -> set[str]:
-        """Names that got a stand-in made of this resource: a caller may write a host name in upper case."""
+        """Names that got a stand-in made from this resource: a caller may write a host name in upper case."""
         subscription = self._subscriptions.get(type_url)
         return {each for each in subscription.unknown if each.lower() == name} if subscription else set()
 
     def applied(self, resource: ResourceId, version: int) -> bool:
-        """Whether Envoy has that version (or a newer one) of a resource, or has no use for it."""
+        """True if Envoy has this version of a resource or a newer one, or does not need the resource."""
         type_url, name = resource
         if self._resources.get(type_url, name) is None:
             return True
@@ -88,7 +81,7 @@ class Stream:
         return self._acked.get(resource, 0) >= version
 
     def flush(self) -> list[Any]:
-        """The responses due now, what is referred to before what refers to it."""
+        """The responses due now. A resource comes before the resources that refer to it."""
         responses = []
         while self._dirty:
             type_url = min(self._dirty, key=self._rank)
@@ -106,7 +99,7 @@ class Stream:
         return Outcome(versions)
 
     def _blamed(self, versions: Mapping[ResourceId, int], error: str) -> Mapping[ResourceId, int]:
-        """Of a refused response: the new resources named in the error, else all that were new."""
+        """The resources that a refusal is about: the new ones that the error names, or else all new ones."""
         new = {r: v for r, v in versions.items() if self._acked.get(r, 0) < v}
         named = {r: v for r, v in new.items() if r[1] in error}
         return named or new
@@ -121,7 +114,7 @@ class Stream:
         elif names is not None and names != known.names:
             self._resubscribe(type_url, known, names)
         elif not answers and request.response_nonce == known.nonce:
-            # Envoy made a new watch for what it has already, and waits for it.
+            # Envoy opened a new subscription to resources that it has already, and waits for them.
             self._send_all(type_url)
 
     def _send_all(self, type_url: str) -> None:
@@ -129,7 +122,7 @@ class Stream:
         self._dirty[type_url] = set(self._resources.of_type(type_url) if names is None else names)
 
     def _resubscribe(self, type_url: str, known: _Subscription, names: frozenset[str]) -> None:
-        """Send what is newly asked for; what is no longer asked for, Envoy does not have."""
+        """Send the names newly asked for. Envoy drops the names that it no longer asks for, so forget their ACKs."""
         before = known.names or frozenset()
         if added := names - before:
             self._dirty.setdefault(type_url, set()).update(added)
@@ -143,8 +136,8 @@ class Stream:
         return subscription is not None and (subscription.names is None or name in subscription.names)
 
     def _rank(self, type_url: str) -> tuple[bool, int]:
-        """Whole sets that only lose something go last, referrers first."""
-        index = WARM_ORDER.index(type_url)
+        """The order of types in a flush. Sets that only lose resources go last, those that refer before the others."""
+        index = PUSH_ORDER.index(type_url)
         losing = type_url in WHOLE_SET and not any(self._resources.get(type_url, n) for n in self._dirty[type_url])
         return (True, -index) if losing and self._dirty[type_url] else (False, index)
 
@@ -159,9 +152,9 @@ class Stream:
         return self._stamp(type_url, messages)
 
     def _rewarm(self, type_url: str, names: set[str]) -> None:
-        """A changed cluster warms anew and waits for its addresses."""
+        """Envoy warms a changed cluster again, and waits for its addresses although they did not change."""
         if type_url == CLUSTER:
-            self.changed((ENDPOINTS, name) for name in names if self._resources.get(ENDPOINTS, name))
+            self.changed((ADDRESSES, name) for name in names if self._resources.get(ADDRESSES, name))
 
     def _messages(self, type_url: str, names: set[str]) -> dict[str, AnyMessage]:
         found = {n: self._message(type_url, n) for n in sorted(names) if self._wants(type_url, n)}

@@ -1,7 +1,7 @@
-"""The CRD's CEL rules, evaluated here as the API server would.
+"""Evaluates the CRD's CEL rules as the API server does.
 
-Rules are core CEL over `self` (see api/rules.py), so a plain engine suffices.
-Measured: 0.25 ms to compile one, 15 µs to evaluate.
+The rules use core CEL over `self` only (see api/rules.py), so a plain CEL engine suffices. Measured: a rule takes
+0.25 ms to compile and 15 µs to evaluate.
 """
 
 import functools
@@ -15,7 +15,7 @@ from nightlatch.api.rules import KEYWORD
 from nightlatch.api.validation.causes import Cause
 from nightlatch.store.admission.structure import walk
 
-# As in the API server: a field named as one of CEL's reserved words is written __word__ in a rule.
+# As in the API server: a field whose name is reserved in CEL is written __word__ in a rule.
 _RESERVED = frozenset(
     {
         *("true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function"),
@@ -25,7 +25,7 @@ _RESERVED = frozenset(
 
 
 def violations(schema: Schema, value: Any) -> Iterator[Cause]:
-    """A cause for each rule in the schema that `value`, valid and with its defaults, breaks."""
+    """A cause for each rule that `value` breaks. The value is structurally valid and has its defaults."""
     for path, node, part in walk(schema, value):
         for rule in node.get(KEYWORD, ()):
             if not holds(rule["rule"], part):
@@ -33,9 +33,9 @@ def violations(schema: Schema, value: Any) -> Iterator[Cause]:
 
 
 def holds(expression: str, value: Any) -> bool:
-    """Whether the rule is true of `value`. An error in evaluation is a violation, as in the API server.
+    """True if `value` satisfies the rule. An evaluation error is a violation, as in the API server.
 
-    Raises RuntimeError when the expression does not compile.
+    Raises RuntimeError if the expression does not compile.
     """
     return _compiled(expression).eval(data={"self": _escaped(value)}).value() is True
 

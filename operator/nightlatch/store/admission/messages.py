@@ -1,4 +1,4 @@
-"""Structural violations as `(field path, message)` that say what to write."""
+"""Structural violations as `(field path, message)`, with messages that say what to write."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -20,7 +20,7 @@ _TYPE_NAMES = {
 
 
 def structural_violations(schema: Schema, value: Any) -> Iterator[Cause]:
-    """A cause for each place where `value` is not what the schema demands, in the order of their paths."""
+    """A cause for each place where `value` violates the schema, ordered by path."""
     validator = Draft202012Validator(schema)
     errors: Iterator[ValidationError] = validator.iter_errors(value)
     for error in sorted(errors, key=lambda each: [str(part) for part in each.absolute_path]):

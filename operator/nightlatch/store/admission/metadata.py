@@ -1,4 +1,4 @@
-"""Kubernetes' rules for names, labels and the rest of `metadata`, for a store that has no API server to ask."""
+"""Kubernetes' rules for names, labels and the rest of `metadata`, for a store without an API server."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from nightlatch.api.validation.suggest import did_you_mean
 
 _SERVER_OWNED = ("uid", "resourceVersion", "generation", "creationTimestamp")
 _FIELDS = ("name", "namespace", "labels", "annotations", "ownerReferences", *_SERVER_OWNED)
-# Bookkeeping of a real API server that `kubectl get -o yaml` prints: dropped, for it means nothing here.
+# Fields of a real API server that `kubectl get -o yaml` prints. They mean nothing here and are dropped.
 FOREIGN = ("managedFields", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -38,7 +38,7 @@ def _name(metadata: Mapping[str, Any], field: str, pattern: re.Pattern[str], lon
         yield f"metadata.{field}", "required value: write it"
     elif len(value) > longest or not pattern.fullmatch(value):
         rule = f"write at most {longest} lower-case letters, digits and '-', a letter or digit first and last"
-        yield f"metadata.{field}", f"{value[:80]!r} is no name: {rule}"
+        yield f"metadata.{field}", f"{value[:80]!r} is not a valid name: {rule}"
 
 
 def _labels(labels: Any) -> Iterator[Cause]:
@@ -47,7 +47,7 @@ def _labels(labels: Any) -> Iterator[Cause]:
         return
     for key, value in labels.items():
         if not _is_qualified(key):
-            yield "metadata.labels", f"{key!r} is no label key: write NAME or PREFIX/NAME"
+            yield "metadata.labels", f"{key!r} is not a valid label key: write NAME or PREFIX/NAME"
         if not isinstance(value, str) or len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
             yield f"metadata.labels.{key}", "must be text of at most 63 letters, digits, '-', '_' and '.'"
 
@@ -71,6 +71,6 @@ def _annotations(annotations: Any) -> Iterator[Cause]:
 def _unknown(metadata: Mapping[str, Any]) -> Iterator[Cause]:
     for key in metadata:
         if key in ("finalizers", "generateName"):
-            yield f"metadata.{key}", "needs a cluster: remove it"
+            yield f"metadata.{key}", "is supported in a cluster only: remove it"
         elif key not in _FIELDS and key not in FOREIGN:
             yield f"metadata.{key}", f"unknown field{did_you_mean(key, _FIELDS)}"

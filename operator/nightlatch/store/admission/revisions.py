@@ -1,4 +1,4 @@
-"""How an object becomes its next version: what the store owns, what a writer may change, preconditions. Pure."""
+"""Makes the next version of an object: what the store owns, what a writer may change, preconditions. Pure."""
 
 import copy
 from datetime import UTC, datetime
@@ -21,9 +21,9 @@ def first(admitted: RawObject, *, uid: str, now: datetime) -> RawObject:
 
 
 def replaced(old: RawObject, admitted: RawObject) -> RawObject:
-    """`old` with what a user owns from `admitted`: all but status and what the store owns.
+    """`old` with everything from `admitted` but the status and the metadata that the store owns.
 
-    `old` itself when nothing changed. Raises InvalidError.
+    Returns `old` itself if nothing changed. Raises InvalidError.
     """
     kept = {key: old["metadata"][key] for key in (*_KEPT, "resourceVersion") if key in old["metadata"]}
     body = {key: value for key, value in admitted.items() if key not in ("metadata", "status")}
@@ -36,7 +36,7 @@ def replaced(old: RawObject, admitted: RawObject) -> RawObject:
 
 
 def with_status(old: RawObject, status: RawObject) -> RawObject:
-    """`old` with another status. `old` itself when it is the same."""
+    """`old` with another status, or `old` itself if the status is the same."""
     return old if old.get("status", {}) == status else {**old, "status": status}
 
 
@@ -46,10 +46,10 @@ def at(obj: RawObject, resource_version: int) -> RawObject:
 
 
 def check(ref: ObjectRef, old: RawObject, *, uid: str | None, resource_version: str | None) -> None:
-    """Raises ConflictError unless `old` is the object, and the version, that the writer knows (None: any)."""
+    """Raises ConflictError unless `old` has the uid and version that the writer expects (None: any)."""
     if uid and uid != old["metadata"]["uid"]:
         raise ConflictError(
-            f"{ref} is another object than the one that was read (deleted and made anew): read it again"
+            f"{ref} is not the object that was read, which was deleted and created again: read it again"
         )
     if resource_version and resource_version != old["metadata"]["resourceVersion"]:
         raise ConflictError(f"{ref} has changed since it was read: read it again and repeat the change")
@@ -67,6 +67,6 @@ def _refuse_changed_type(old: RawObject, new: RawObject) -> None:
 
 
 def _ordered(obj: RawObject) -> RawObject:
-    """In the order in which people read it."""
+    """The object with its parts in the usual order."""
     order = ("apiVersion", "kind", "metadata", "type", "spec", "data", "immutable", "status")
     return {key: obj[key] for key in order if key in obj}

@@ -1,6 +1,6 @@
-"""Admission without an API server: the same defaults, the same refusals, from the same generated schema.
+"""Admission without an API server: the same defaults and the same refusals, from the same generated schema.
 
-A cause is `(field path, message)`; rules in CEL are checked only once the structure is right, as the API server does.
+A cause is `(field path, message)`. As in the API server, CEL rules are checked only if the structure is valid.
 """
 
 from collections.abc import Iterator
@@ -17,18 +17,19 @@ from nightlatch.store.protocol import InvalidError
 
 
 def kind_of(obj: RawObject) -> Kind:
-    """The kind of an object. Raises InvalidError when it is none that we keep."""
+    """The kind of an object. Raises InvalidError if this store does not keep that kind."""
     for kind in STORED_KINDS:
         if (obj.get("apiVersion"), obj.get("kind")) == (kind.api_version, kind.kind):
             return kind
     known = ", ".join(f"{kind.api_version} {kind.kind}" for kind in STORED_KINDS)
     raise InvalidError(
-        reference(obj), (("kind", f"{obj.get('apiVersion')} {obj.get('kind')} is not kept here: write one of {known}"),)
+        reference(obj),
+        (("kind", f"{obj.get('apiVersion')} {obj.get('kind')} is not supported here: write one of {known}"),),
     )
 
 
 def reference(obj: RawObject) -> ObjectRef:
-    """Which object it is, as far as it says so: for messages about one that may be wrong everywhere."""
+    """The reference to an object that may be invalid, for messages about it."""
     metadata_part = obj.get("metadata")
     known = metadata_part if isinstance(metadata_part, dict) else {}
     key = NamespacedName(str(known.get("namespace") or "-"), str(known.get("name") or "-"))
@@ -36,7 +37,7 @@ def reference(obj: RawObject) -> ObjectRef:
 
 
 def admitted(obj: RawObject) -> RawObject:
-    """A copy with its defaults. Raises InvalidError with every cause found."""
+    """A copy with defaults. Raises InvalidError with every cause found."""
     kind = kind_of(obj)
     ours = {key: value for key, value in obj.items() if key != "metadata"}
     checked = secrets.completed(ours) if kind == SECRET else completed(schema_of(kind), ours)
@@ -50,7 +51,7 @@ def admitted(obj: RawObject) -> RawObject:
 
 
 def admitted_status(obj: RawObject) -> dict[str, Any]:
-    """The status of an object of ours, without nulls. Raises InvalidError. The rest of the object is not looked at."""
+    """The status of an object, without nulls; the rest is not checked. Raises InvalidError."""
     schema = {"type": "object", "properties": {"status": schema_of(kind_of(obj))["properties"]["status"]}}
     checked: dict[str, Any] = completed(schema, {"status": obj.get("status") or {}})
     causes = tuple(_structural_violations(schema, checked))
@@ -75,7 +76,7 @@ def _structural_violations(schema: Schema, value: Any) -> Iterator[Cause]:
 
 
 def _distinct(causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
-    """One cause for each path of metadata, which two checks look at."""
+    """The causes with one for each path of metadata, because two checks look at metadata."""
     seen: dict[Any, Cause] = {}
     for cause in causes:
         seen.setdefault(cause[0] if cause[0].startswith("metadata.") else cause, cause)

@@ -1,4 +1,4 @@
-"""What a Secret must be. Messages name keys, never what they hold."""
+"""Validation of Secrets. Messages name keys, never values."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ _LARGEST = 1024 * 1024
 
 
 def completed(secret: RawObject) -> RawObject:
-    """With `stringData` folded into `data`, and a type."""
+    """The Secret with `stringData` merged into `data`, and with a type."""
     plain = secret.get("stringData")
     folded = (
         {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
@@ -31,7 +31,7 @@ def completed(secret: RawObject) -> RawObject:
 
 
 def violations(secret: RawObject) -> Iterator[Cause]:
-    """A cause for each reason for which a cluster would refuse the (completed) Secret."""
+    """A cause for each reason why a cluster would refuse the completed Secret."""
     for key in secret:
         if key not in _FIELDS:
             yield key, f"unknown field{did_you_mean(key, _FIELDS)}"
@@ -49,7 +49,7 @@ def violations(secret: RawObject) -> Iterator[Cause]:
 
 def _entry(key: str, value: Any) -> Iterator[Cause]:
     if not _KEY.fullmatch(key):
-        yield f"data.{key[:80]}", "a key holds letters, digits, '-', '_' and '.' only"
+        yield f"data.{key[:80]}", "a key can contain only letters, digits, '-', '_' and '.'"
     try:
         base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError, TypeError):
@@ -57,6 +57,6 @@ def _entry(key: str, value: Any) -> Iterator[Cause]:
 
 
 def changed_type(old: RawObject, new: RawObject) -> Iterator[Cause]:
-    """A Secret keeps its type."""
+    """A cause if the type would change."""
     if old.get("type") != new.get("type"):
-        yield "type", "field is immutable: delete the Secret and create it anew"
+        yield "type", "field is immutable: delete the Secret and create it again"

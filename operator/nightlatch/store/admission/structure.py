@@ -1,4 +1,4 @@
-"""What a structural schema does to a value: nulls dropped, defaults filled in, what it does not know found."""
+"""What a structural schema does to a value: it drops nulls, adds defaults and finds unknown fields."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ def _completed_object(schema: Schema, value: Mapping[str, Any]) -> dict[str, Any
 
 
 def walk(schema: Schema, value: Any, path: Path = ()) -> Iterator[tuple[str, Schema, Any]]:
-    """Every part of `value` that the schema describes, with its path, outermost first."""
+    """Every part of `value` that the schema describes, with its path; the outermost first."""
     yield path_text(path), schema, value
     if isinstance(value, Mapping):
         for key, item in value.items():
@@ -50,7 +50,7 @@ def walk(schema: Schema, value: Any, path: Path = ()) -> Iterator[tuple[str, Sch
 
 
 def unknown_fields(schema: Schema, value: Any, path: Path = ()) -> Iterator[Cause]:
-    """A cause for each field that the schema does not know."""
+    """A cause for each unknown field."""
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from unknown_fields(schema.get("items", {}), item, (*path, index))
@@ -64,7 +64,7 @@ def unknown_fields(schema: Schema, value: Any, path: Path = ()) -> Iterator[Caus
 
 
 def duplicate_keys(schema: Schema, value: Any) -> Iterator[Cause]:
-    """A cause for each item of a keyed list whose key was there before."""
+    """A cause for each item of a keyed list whose key occurs twice."""
     for path, node, part in walk(schema, value):
         keys = node.get("x-kubernetes-list-map-keys")
         if keys and isinstance(part, list):
@@ -76,7 +76,7 @@ def _repeated(path: str, keys: list[str], items: list[Any]) -> Iterator[Cause]:
     for index, item in enumerate(items):
         identity = json.dumps({key: item.get(key) for key in keys}) if isinstance(item, Mapping) else ""
         if identity and identity in seen:
-            yield f"{path}[{index}]", f"duplicate value: {identity} is in the list already"
+            yield f"{path}[{index}]", f"duplicate value: {identity} is already in the list"
         seen.add(identity)
 
 
@@ -90,5 +90,5 @@ def _keeps_unknown(schema: Schema) -> bool:
 
 
 def _opaque(schema: Schema, path: Path) -> bool:
-    """`metadata` is checked elsewhere (store/metadata.py): the schema names only what it restricts."""
+    """True where the schema does not list all fields. metadata.py checks `metadata`; the schema only restricts it."""
     return path == ("metadata",) or "additionalProperties" in schema

@@ -1,7 +1,7 @@
-"""Wakes those who wait for a file to change, whoever changed it.
+"""Wakes the tasks that wait for a file to change, in whichever process it is changed.
 
-It looks at the file every 50 ms while somebody waits: no inotify limits, and the same on every file system. A writer in
-this process need not wait for the next look: it calls `beat`.
+It looks at the file every 50 ms while a task waits: polling needs no inotify watches and behaves the same on every file
+system. A writer in this process calls `wake`, so that nobody waits for the next look.
 """
 
 import asyncio
@@ -9,11 +9,12 @@ from pathlib import Path
 
 INTERVAL = 0.05
 
-Mark = tuple[int, int]
+# Inode and size; (0, 0) when there is no file.
+Fingerprint = tuple[int, int]
 
 
 class FileWatcher:
-    """One for a file, shared by all who wait in an event loop."""
+    """One for each file, shared by all tasks of an event loop that wait for it."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
@@ -21,21 +22,21 @@ class FileWatcher:
         self._task: asyncio.Task[None] | None = None
         self._nap: asyncio.Future[None] | None = None
 
-    def mark(self) -> Mark:
-        """What the file looks like now. Take it before reading, and `wait` misses nothing."""
+    def fingerprint(self) -> Fingerprint:
+        """What the file looks like now. Take it before reading, and `wait` misses no change."""
         try:
             found = Path(self._path).stat()
         except OSError:
             return (0, 0)
         return found.st_ino, found.st_size
 
-    async def wait(self, mark: Mark) -> None:
-        """Until the file is not as it was at `mark`."""
+    async def wait(self, seen: Fingerprint) -> None:
+        """Wait until the file differs from the fingerprint `seen`."""
         self._waiting += 1
         try:
-            while self.mark() == mark:
+            while self.fingerprint() == seen:
                 if self._task is None or self._task.done():
-                    self._task = asyncio.create_task(self._look(mark))
+                    self._task = asyncio.create_task(self._poll(seen))
                 await asyncio.wait((self._task,))
         finally:
             self._waiting -= 1
@@ -43,16 +44,16 @@ class FileWatcher:
                 self._task.cancel()
                 self._task = None
 
-    def beat(self) -> None:
-        """Look now."""
+    def wake(self) -> None:
+        """Look at the file now."""
         if self._nap is not None and not self._nap.done():
             self._nap.set_result(None)
 
-    async def _look(self, mark: Mark) -> None:
+    async def _poll(self, seen: Fingerprint) -> None:
         loop = asyncio.get_running_loop()
-        while self.mark() == mark:
+        while self.fingerprint() == seen:
             self._nap = loop.create_future()
-            timer = loop.call_later(INTERVAL, self.beat)
+            timer = loop.call_later(INTERVAL, self.wake)
             try:
                 await self._nap
             finally:

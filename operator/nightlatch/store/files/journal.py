@@ -1,9 +1,8 @@
-"""The order of all changes, one JSON line each, identities and labels only: what a watch follows and resumes from.
+"""The journal of all changes, in order: one JSON line each, with identities and labels only. Watches follow it.
 
-A change is three steps under the writers' lock: the intent into `pending.json`, the object into its file, the line into
-the journal. Whoever takes the lock next finds what a killed writer left: with the object in place the line is added,
-without it the intent is dropped. So a resourceVersion is given out once, and no change that a reader can see misses its
-line.
+A writer makes a change in three steps under the lock: it writes the intent to `pending.json`, the object to its file,
+and the line to the journal. The next writer finishes what a killed one left: if the object is in place, it adds the
+line, otherwise it drops the intent. So each resourceVersion is used once, and every visible change has its line.
 """
 
 import itertools
@@ -14,16 +13,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nightlatch.store.files.object_files import write_atomically
+from nightlatch.files import replace_file
 
 ChangeType = Literal["Added", "Modified", "Deleted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line.
+    """One line of the journal.
 
-    labels: those after the change; of a deleted object, its last. before: those it had, where they differ.
+    labels: the labels after the change, or the last ones of a deleted object. before: the labels before, if different.
     """
 
     rv: int
@@ -37,7 +36,7 @@ class Change:
 
 
 class Position:
-    """How far a reader got: in which file (known by its first line), to which byte, and to which resourceVersion."""
+    """How far a reader has read: in which file (known by its first line), to which byte and resourceVersion."""
 
     def __init__(self, rv: int) -> None:
         self.rv = rv
@@ -46,11 +45,11 @@ class Position:
 
 
 class CompactedError(Exception):
-    """The lines after the position are gone."""
+    """The lines after the position have been dropped."""
 
 
 class Journal:
-    """The journal file of one directory. Writers call everything but `last` and `read` under the store's lock."""
+    """The journal of one directory. Everything but `last` and `read` needs the store's lock."""
 
     def __init__(self, directory: Path, *, limit: int = 1024 * 1024) -> None:
         self.path = directory / "journal.jsonl"
@@ -58,32 +57,32 @@ class Journal:
         self._limit = limit
 
     def start(self, highest: int) -> None:
-        """Make sure of a journal that no object is ahead of, whatever happened to the file.
+        """Begin a new journal if the file is missing, damaged or behind an object.
 
         highest: the highest resourceVersion of all objects.
         """
         if not self.is_readable() or self.last() < highest:
-            write_atomically(self.path, _header(highest))
+            replace_file(self.path, _header(highest), durable=True)
             self.drop()
 
     def is_readable(self) -> bool:
-        """Whether there is a journal, and its end makes sense."""
+        """True if there is a journal whose last line can be read."""
         try:
             return self.last() >= 0
         except (FileNotFoundError, ValueError, KeyError, TypeError, IndexError):
             return False
 
     def last(self) -> int:
-        """The newest resourceVersion. Raises ValueError, KeyError or IndexError when the file is damaged."""
+        """The newest resourceVersion. Raises ValueError, KeyError or IndexError if the file is damaged."""
         entry = json.loads(self._last_line())
         return int(entry["rv"] if "rv" in entry else entry["compacted"])
 
     def intend(self, change: Change) -> None:
-        """First step."""
-        write_atomically(self._pending, json.dumps(asdict(change)), durable=False)
+        """Write the intent: the first step of a change."""
+        replace_file(self._pending, json.dumps(asdict(change)).encode())
 
     def commit(self, change: Change) -> None:
-        """Last step."""
+        """Add the line and remove the intent: the last step of a change."""
         with self.path.open("ab") as file:
             file.write(_line(asdict(change)))
         self._pending.unlink(missing_ok=True)
@@ -91,12 +90,12 @@ class Journal:
             self.compact(self._limit // 2)
 
     def abandoned(self) -> Change | None:
-        """The change that a killed writer began and did not finish. Its torn line, if any, is cut off."""
+        """The change that a killed writer did not finish, if any. An incomplete last line is cut off."""
         try:
             change = Change(**json.loads(self._pending.read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):  # a power cut: `start` puts the journal right when the store is opened
+        except (ValueError, TypeError):  # a power cut: `start` repairs the journal when the store is opened
             self.drop()
             return None
         self._cut_torn_line()
@@ -106,19 +105,19 @@ class Journal:
         return None
 
     def drop(self) -> None:
-        """Forget an intent that was never carried out."""
+        """Remove an intent that was not carried out."""
         self._pending.unlink(missing_ok=True)
 
     def compact(self, limit: int = 0) -> None:
-        """Leave the newest lines, at most `limit` bytes of them. Watches from before them get ExpiredError."""
+        """Keep only the newest lines, at most `limit` bytes. Watches from before them get ExpiredError."""
         newest, lines = self.last(), self.path.read_bytes().splitlines(keepends=True)[1:]
         sizes = itertools.accumulate(len(line) for line in reversed(lines))
         kept = lines[len(lines) - sum(1 for size in sizes if size <= limit) :]
         gone = json.loads(kept[0])["rv"] - 1 if kept else newest
-        write_atomically(self.path, _header(gone) + b"".join(kept).decode())
+        replace_file(self.path, _header(gone) + b"".join(kept), durable=True)
 
     def read(self, position: Position) -> list[Change]:
-        """The changes after `position`, which moves on. Raises CompactedError."""
+        """The changes after `position`, which moves behind them. Raises CompactedError."""
         text = self._unread(position)
         whole = text[: text.rfind(b"\n") + 1]
         position.offset += len(whole)
@@ -136,7 +135,7 @@ class Journal:
             return file.read()
 
     def _last_line(self) -> bytes:
-        """Without reading all of the file: the last whole line of its last 64 KiB, or of all of it."""
+        """The last complete line, found in the last 64 KiB if possible."""
         with self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             for start in (max(0, size - 65536), 0):
@@ -153,8 +152,8 @@ class Journal:
             os.truncate(self.path, text.rfind(b"\n") + 1)
 
 
-def _header(compacted: int) -> str:
-    return _line({"compacted": compacted}).decode()
+def _header(compacted: int) -> bytes:
+    return _line({"compacted": compacted})
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
@@ -169,7 +168,7 @@ def _change(line: bytes) -> Change:
 
 
 def _check_not_gone(header: bytes, rv: int) -> None:
-    """Raises CompactedError when lines after `rv` were dropped, or the file is damaged."""
+    """Raises CompactedError if lines after `rv` were dropped or the file is damaged."""
     try:
         compacted = int(json.loads(header)["compacted"])
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,6 @@
 """One YAML file for each object: `objects/PLURAL/NAMESPACE/NAME.yaml`. A reader sees a whole file or none."""
 
 import copy
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,36 +8,33 @@ from typing import Any
 import yaml
 
 from nightlatch.api.meta import Kind, NamespacedName, RawObject
+from nightlatch.files import replace_file
+from nightlatch.store.files.yaml_loader import TimestampsAsText
 from nightlatch.store.protocol import StoreError
 
 _SUFFIX = ".yaml"
 
 
 class DamagedObjectError(StoreError):
-    """A file of the store is not an object. The message names the file, and nothing of what it holds."""
+    """A file of the store does not hold an object. The message names the file, but nothing from its content."""
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML as an API server reads it: a time is text."""
+class _Loader(TimestampsAsText, yaml.CSafeLoader):
+    pass
 
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
 
 _Signature = tuple[int, int, int]
 
 
 class ObjectFiles:
-    """The files under one directory. Keeps what it parsed until the file is another one."""
+    """The files under one directory. Parsed objects are kept until the file changes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._parsed: dict[Path, tuple[_Signature, RawObject]] = {}
 
     def path(self, kind: Kind, key: NamespacedName) -> Path:
-        """Where the object lies. Names are validated before anything is written, and hold no slash."""
+        """The file of an object. Names are validated before anything is written, so they contain no slash."""
         return self._directory / kind.plural / key.namespace / f"{key.name}{_SUFFIX}"
 
     def read(self, kind: Kind, key: NamespacedName) -> RawObject | None:
@@ -56,40 +51,23 @@ class ObjectFiles:
         return copy.deepcopy(known[1])
 
     def keys(self, kind: Kind, namespace: str | None) -> Iterator[NamespacedName]:
-        """The objects of a kind, sorted."""
+        """The names of a kind's objects, sorted."""
         root = self._directory / kind.plural
         for path in sorted(root.glob(f"{namespace or '*'}/*{_SUFFIX}")):
             if not path.name.startswith("."):
                 yield NamespacedName(path.parent.name, path.name.removesuffix(_SUFFIX))
 
     def write(self, kind: Kind, key: NamespacedName, obj: RawObject) -> None:
-        """Put the object in its place at once, on disk."""
+        """Write the object durably."""
         path = self.path(kind, key)
         for folder in (path.parent.parent, path.parent):  # `parents=True` would leave the upper one open to others
             folder.mkdir(mode=0o700, exist_ok=True)
-        write_atomically(path, yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True))
+        text = yaml.dump(obj, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+        replace_file(path, text.encode(), durable=True)
 
     def remove(self, kind: Kind, key: NamespacedName) -> None:
-        """Remove the file; none there is fine."""
+        """Remove the file, if there is one."""
         self.path(kind, key).unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, text: str, *, durable: bool = True) -> None:
-    """Replace `path` (0600) by `text`: a reader, or a killed writer, finds the old content or the new.
-
-    durable: on the disk before the call ends, so that a power cut leaves no empty file.
-    """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _signature(path: Path) -> _Signature:
@@ -102,17 +80,17 @@ def _parse(path: Path, kind: Kind, key: NamespacedName) -> RawObject:
         found: Any = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise DamagedObjectError(f"{path} is no YAML (line {line}: {error.problem}): {_ADVICE}") from None
+        raise DamagedObjectError(f"{path} is not YAML (line {line}: {error.problem}): {_ADVICE}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise DamagedObjectError(f"{path} is no YAML: {_ADVICE}") from None
+        raise DamagedObjectError(f"{path} is not YAML: {_ADVICE}") from None
     except PermissionError:
-        raise DamagedObjectError(f"{path} cannot be read: give it back to its owner, mode 0600") from None
+        raise DamagedObjectError(f"{path} cannot be read: change its owner to yourself and its mode to 0600") from None
     if not _is(found, kind, key):
         raise DamagedObjectError(f"{path} does not hold {kind.kind} {key}: {_ADVICE}")
     return found  # type: ignore[no-any-return]
 
 
-_ADVICE = "put it right, or remove the file"
+_ADVICE = "correct it, or remove the file"
 
 
 def _is(found: Any, kind: Kind, key: NamespacedName) -> bool:

@@ -1,4 +1,4 @@
-"""What a list or a watch asked for, and what a change is to one that asked."""
+"""What a list or a watch selects, and what a change means to it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,18 +10,18 @@ from nightlatch.store.protocol import WatchEvent
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A kind, one namespace or all, and labels that must be equal."""
+    """Objects of a kind, in one namespace or all, with these labels."""
 
     kind: Kind
     namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is in it."""
+        """True if an object with these labels is selected."""
         return all(labels.get(key) == value for key, value in self.labels.items())
 
     def seen_as(self, change: Change) -> ChangeType | None:
-        """What the change is in here: an object that gains the labels is added, one that loses them deleted."""
+        """What the change means here: an object that gains the labels is added, one that loses them is deleted."""
         if change.kind != self.kind.kind or self.namespace not in (None, change.namespace):
             return None
         before = change.labels if change.before is None else change.before
@@ -33,7 +33,7 @@ class Selection:
 
 
 def deletion(kind: Kind, change: Change) -> WatchEvent:
-    """The event of an object that is gone, or out of the selection: what is known of it."""
+    """The event for an object that was deleted or left the selection, with what the journal knows about it."""
     key = NamespacedName(change.namespace, change.name)
     tombstone: RawObject = {
         "apiVersion": kind.api_version,

@@ -1,4 +1,4 @@
-"""The directory that holds a FilesStore: ours alone, 0700, or a clear refusal."""
+"""The directory of a FilesStore: only its owner may open it (mode 0700), or it is refused with advice."""
 
 import os
 import stat
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nightlatch.store.protocol import StoreError
 
-# What marks a directory as one of ours, so that its mode may be tightened.
+# A directory with one of these is a state directory, so its mode may be tightened.
 _MARKS = ("objects", "journal.jsonl", "lock")
 
 
@@ -15,7 +15,7 @@ class StateDirectoryError(StoreError):
 
 
 def prepared(directory: Path) -> Path:
-    """The directory, made if it is missing, open to its owner only. Raises StateDirectoryError."""
+    """The directory, created if it is missing and closed to other users. Raises StateDirectoryError."""
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -29,7 +29,7 @@ def prepared(directory: Path) -> Path:
 
 
 def existing(directory: Path) -> Path:
-    """The directory of a store that somebody else writes. Raises StateDirectoryError when there is none to read."""
+    """The directory of a store that another process writes. Raises StateDirectoryError if it cannot be read."""
     if not os.access(directory / "journal.jsonl", os.R_OK):
         raise StateDirectoryError(
             f"no state to read in {directory}: start `nightlatch up` first, or name its directory with --state-dir"
@@ -41,7 +41,7 @@ def _keep_private(directory: Path) -> None:
     found = directory.stat()
     if found.st_uid != os.geteuid():
         raise StateDirectoryError(
-            f"{directory} belongs to user {found.st_uid}, and you are {os.geteuid()}: it is to hold private keys, "
+            f"{directory} belongs to user {found.st_uid}, and you are {os.geteuid()}: private keys are kept there, "
             "so choose a directory of your own with --state-dir"
         )
     if not stat.S_IMODE(found.st_mode) & 0o077:

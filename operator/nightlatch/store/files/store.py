@@ -1,6 +1,6 @@
-"""The store over YAML files in a state directory, for `nightlatch up`. Passes tests/contract/store_contract.py.
+"""The store over YAML files in a state directory, for `nightlatch up`. It passes tests/contract/store_contract.py.
 
-Several processes may have it open: readers read files, writers take turns by flock, watches follow the journal.
+Several processes can have it open: writers take turns by flock, readers read the files, and watches follow the journal.
 """
 
 import asyncio
@@ -37,9 +37,9 @@ Found = TypeVar("Found")
 
 
 class FilesStore:
-    """See the module. `read_only` opens a directory that another process writes.
+    """A Store in one directory. `read_only` opens a directory that another process writes.
 
-    Raises StateDirectoryError when the directory cannot be used, DamagedObjectError when a file in it is no object.
+    Raises StateDirectoryError if the directory cannot be used, DamagedObjectError if a file in it is not an object.
     """
 
     def __init__(self, directory: Path, *, read_only: bool = False) -> None:
@@ -47,7 +47,7 @@ class FilesStore:
         self._directory = existing(directory) if read_only else prepared(directory)
         self._files = ObjectFiles(directory / "objects")
         self._journal = Journal(directory)
-        self._pulse = FileWatcher(self._journal.path)
+        self._watcher = FileWatcher(self._journal.path)
         if not read_only:
             with self._lock(fcntl.LOCK_EX):
                 if self._journal.is_readable():
@@ -55,50 +55,44 @@ class FilesStore:
                 self._journal.start(self._highest())
 
     async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
-        """As in the protocol."""
         return await self._read(lambda: self._existing(ObjectRef(kind.kind, NamespacedName(namespace, name))))
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Listing:
-        """As in the protocol."""
         return await self._read(lambda: self._list(Selection(kind, namespace, labels or {})))
 
     async def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> AsyncIterator[WatchEvent]:
-        """As in the protocol. Changes of one object that come faster than they are read may be one event."""
+        """Changes of one object that come faster than they are read may become one event."""
         selection, position = Selection(kind, namespace, labels or {}), Position(int(since))
         unseen: set[NamespacedName] = set()
         await self._read(lambda: self._check_not_ahead(position.rv))
         while True:
-            mark = self._pulse.mark()
+            seen = self._watcher.fingerprint()
             for event in await self._read(lambda: self._events(selection, position, unseen)):
                 yield event
-            await self._pulse.wait(mark)
+            await self._watcher.wait(seen)
 
     async def create(self, obj: RawObject) -> RawObject:
-        """As in the protocol."""
         return await self._write(lambda: self._create(admitted(obj)))
 
     async def replace(self, obj: RawObject) -> RawObject:
-        """As in the protocol."""
         new = admitted({key: value for key, value in obj.items() if key != "status"})
         return await self._write(lambda: self._update(obj, lambda old: revisions.replaced(old, new)))
 
     async def replace_status(self, obj: RawObject) -> RawObject:
-        """As in the protocol."""
         if kind_of(obj) == SECRET:
             raise NotFoundError(f"{reference(obj)} has no status")
         status = admitted_status(obj)
         return await self._write(lambda: self._update(obj, lambda old: revisions.with_status(old, status)))
 
     async def delete(self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None) -> None:
-        """As in the protocol."""
         await self._write(lambda: self._delete(ref, uid, resource_version))
 
     def compact(self) -> None:
-        """Forget the past now instead of when the journal is long: every watch that is behind gets ExpiredError."""
+        """Drop the journal's lines now instead of when it is long: every watch that is behind gets ExpiredError."""
         with self._lock(fcntl.LOCK_EX):
             self._journal.compact()
 
@@ -108,7 +102,7 @@ class FilesStore:
         except OSError as error:
             raise UnavailableError(f"cannot read {self._directory}: {error.strerror}") from error
 
-    # What follows runs in a thread.
+    # The rest runs in a thread.
 
     def _list(self, selection: Selection) -> Listing:
         with self._lock(fcntl.LOCK_SH):
@@ -128,7 +122,7 @@ class FilesStore:
         return tuple(event for event in events if event is not None)
 
     def _event(self, selection: Selection, change: Change, unseen: set[NamespacedName]) -> WatchEvent | None:
-        """None when a later line says more: of an object that is already another version, or gone."""
+        """The event for a change; None if a later line replaces it, because the object has changed again or is gone."""
         seen_as = selection.seen_as(change)
         key = NamespacedName(change.namespace, change.name)
         if seen_as is None:
@@ -147,9 +141,9 @@ class FilesStore:
     def _create(self, obj: RawObject) -> RawObject:
         ref = ObjectRef.of(obj)
         if obj["metadata"].get("resourceVersion"):
-            raise InvalidError(ref, (("metadata.resourceVersion", "must not be set on what is created: remove it"),))
+            raise InvalidError(ref, (("metadata.resourceVersion", "must not be set on a new object: remove it"),))
         if self._files.read(_KINDS[ref.kind], ref.key) is not None:
-            raise AlreadyExistsError(f"{ref} exists already")
+            raise AlreadyExistsError(f"{ref} already exists")
         new = revisions.first(obj, uid=str(uuid.uuid4()), now=datetime.now(UTC))
         return self._commit("Added", new, before=None)
 
@@ -168,13 +162,13 @@ class FilesStore:
     def _existing(self, ref: ObjectRef) -> RawObject:
         found = self._files.read(_KINDS[ref.kind], ref.key)
         if found is None:
-            # A directory that is away is not an object that is gone: this raises OSError then.
+            # If the whole directory is missing, this raises OSError: the object is not known to be deleted then.
             self._journal.path.stat()
             raise NotFoundError(f"{ref} not found")
         return found
 
     def _commit(self, change_type: ChangeType, obj: RawObject, before: RawObject | None) -> RawObject:
-        """The three steps of store/journal.py."""
+        """The three steps described in journal.py."""
         new = revisions.at(obj, self._journal.last() + 1)
         change = _change(change_type, new, before)
         self._journal.intend(change)
@@ -194,7 +188,7 @@ class FilesStore:
             self._files.write(kind, key, obj)
 
     def _recover(self) -> None:
-        """Finish or forget what a killed writer left."""
+        """Finish or drop the change that a killed writer left."""
         change = self._journal.abandoned()
         if change is None:
             return
@@ -210,15 +204,15 @@ class FilesStore:
 
     def _check_not_ahead(self, version: int) -> None:
         if version > self._journal.last():
-            raise ExpiredError(f"resourceVersion {version} is not of this store: list again")
+            raise ExpiredError(f"resourceVersion {version} is not from this store: list again")
 
     async def _write(self, change: Callable[[], RawObject]) -> RawObject:
         if self._read_only:
-            raise StoreError(f"{self._directory} is open for reading only")
+            raise StoreError(f"{self._directory} is opened read-only")
         try:
             return await asyncio.to_thread(self._locked, change)
         finally:
-            self._pulse.beat()
+            self._watcher.wake()
 
     def _locked(self, change: Callable[[], RawObject]) -> RawObject:
         try:
@@ -230,7 +224,7 @@ class FilesStore:
 
     @contextmanager
     def _lock(self, mode: int) -> Iterator[None]:
-        """Ours until the end of the block, or of the process. Shared among readers, alone for a writer."""
+        """Lock the store until the end of the block: shared among readers, exclusive for a writer."""
         descriptor = os.open(self._directory / "lock", os.O_RDONLY | (0 if self._read_only else os.O_CREAT), 0o600)
         try:
             fcntl.flock(descriptor, mode)

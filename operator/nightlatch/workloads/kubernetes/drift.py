@@ -1,21 +1,20 @@
-"""Whether an object in the cluster is still what we last applied, so that an apply that changes nothing is not sent."""
+"""Tells whether an object in the cluster is still as we applied it, so that no apply without effect is sent."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from nightlatch.api.names import ANNOTATION_APPLIED
+from nightlatch.kube.quantity import same_quantity
 
-# Fields without defaults of the API server's, and which server-side apply replaces whole.
+# Fields that the API server does not default and that server-side apply replaces as a whole.
 _EXACT = {"podSelector", "selector", "labelSelector", "nodeSelector", "ingress", "egress", "policyTypes"}
 _EMPTY: tuple[Any, ...] = ([], {}, "")
 
 
 def stamped(wanted: dict[str, Any]) -> dict[str, Any]:
-    """The object with a digest of itself: a field that we stop asking for leaves no other trace."""
+    """The object with its digest as an annotation: nothing else shows that we no longer ask for a field."""
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
     metadata = wanted["metadata"]
     annotations = {**metadata.get("annotations", {}), ANNOTATION_APPLIED: digest[:16]}
@@ -23,10 +22,10 @@ def stamped(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_as_applied(wanted: dict[str, Any], found: Mapping[str, Any]) -> bool:
-    """Tell whether `found` has all that the stamped `wanted` says.
+    """True if `found` has everything that the stamped `wanted` contains.
 
-    What others or defaults added is theirs, but not in what selects pods or lets traffic through: there a key more is a
-    pod less or a door more.
+    Fields added by other managers or by API-server defaults are ignored, except in selectors and policy rules, which
+    must match exactly: an extra key there would deselect pods or open traffic.
     """
     return _covers(wanted, found)
 
@@ -36,7 +35,10 @@ def _covers(wanted: Any, found: Any) -> bool:
         return isinstance(found, Mapping) and all(_has(found, name, value) for name, value in wanted.items())
     if isinstance(wanted, list):
         return isinstance(found, list) and _covers_items(wanted, found)
-    return bool(wanted == found) or _same_quantity(wanted, found)
+    if wanted == found:
+        return True
+    # The API server keeps quantities in its own form: `500m` for `0.5`.
+    return isinstance(wanted, str | int | float) and isinstance(found, str) and same_quantity(str(wanted), found)
 
 
 def _covers_items(wanted: list[Any], found: list[Any]) -> bool:
@@ -55,19 +57,9 @@ def _has(found: Mapping[str, Any], name: str, value: Any) -> bool:
 
 
 def _without_empties(value: Any) -> Any:
-    """The same with None for what is empty: the API server leaves that out of a map."""
+    """The value with None in place of anything empty: the API server drops empty values from a map."""
     if isinstance(value, Mapping):
         value = {name: kept for name, each in value.items() if (kept := _without_empties(each)) is not None}
     elif isinstance(value, list):
         value = [_without_empties(each) for each in value]
     return None if value in _EMPTY else value
-
-
-def _same_quantity(wanted: Any, found: Any) -> bool:
-    """`0.5` and `500m`: the API server keeps quantities in a form of its own."""
-    if not isinstance(wanted, str | int | float) or not isinstance(found, str):
-        return False
-    try:
-        return bool(parse_quantity(str(wanted)) == parse_quantity(found))
-    except ValueError:
-        return False

@@ -1,4 +1,4 @@
-"""One object in the cluster: read, apply, delete; what the API server answers becomes a WorkloadError."""
+"""Reads, applies and deletes one object in the cluster. An error of the API server becomes a WorkloadError."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from nightlatch.workloads.protocol import WorkloadError
 
 
 async def read(api: ApiServer, kind: Kind, key: NamespacedName) -> dict[str, Any] | None:
-    """The object, or None where there is none."""
+    """The object, or None."""
     try:
         return await api.request("GET", item(kind, key.namespace, key.name))
     except ApiServerError as error:
@@ -21,7 +21,7 @@ async def read(api: ApiServer, kind: Kind, key: NamespacedName) -> dict[str, Any
 
 
 async def apply(api: ApiServer, kind: Kind, obj: dict[str, Any], *, manager: str = MANAGER) -> None:
-    """Server-side apply as `manager`, taking fields that others hold."""
+    """Apply server-side as `manager`, and take over fields that other managers own."""
     key, query = NamespacedName.of(obj), {"fieldManager": manager, "force": "true"}
     try:
         await api.request("PATCH", item(kind, key.namespace, key.name), query=query, body=obj, content_type=APPLY)
@@ -30,7 +30,7 @@ async def apply(api: ApiServer, kind: Kind, obj: dict[str, Any], *, manager: str
 
 
 async def delete_ours(api: ApiServer, kind: Kind, key: NamespacedName) -> None:
-    """Delete an object that we made; somebody else's stays, and one that is gone is no error."""
+    """Delete an object if it has our label. An object that does not exist is not an error."""
     found = await read(api, kind, key)
     if found is None or not has_our_label(found):
         return
@@ -43,5 +43,5 @@ async def delete_ours(api: ApiServer, kind: Kind, key: NamespacedName) -> None:
 
 
 def has_our_label(found: dict[str, Any]) -> bool:
-    """Tell whether we made it."""
+    """True if the object is labelled as managed by us."""
     return (found["metadata"].get("labels") or {}).get(MANAGED_BY) == MANAGER

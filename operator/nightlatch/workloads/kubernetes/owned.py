@@ -1,4 +1,4 @@
-"""The objects of endpoints in a cluster: applied where they are not as wanted, watched for what others do to them."""
+"""The objects of endpoints in a cluster: applied where they differ from what is wanted, and watched for changes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ _KINDS = {kind.kind: kind for kind in (DEPLOYMENT, SERVICE, SERVICE_ACCOUNT, NET
 
 
 class OwnedObjects:
-    """Of every endpoint, as of a moment ago; copies follow from the first use on."""
+    """Live copies of every endpoint's objects, followed from the first use on."""
 
     def __init__(self, api: ApiServer, namespaces: tuple[str, ...] = ()) -> None:
         self._api = api
@@ -30,7 +30,6 @@ class OwnedObjects:
 
     @property
     def deployments(self) -> CacheGroup:
-        """The Deployments."""
         return self._caches[DEPLOYMENT.kind]
 
     async def synced(self) -> None:
@@ -46,11 +45,11 @@ class OwnedObjects:
         return self._caches[kind.kind].get(key)
 
     async def claim(self, wanted: dict[str, Any], uid: str) -> dict[str, Any] | None:
-        """What stands in the place of `wanted`. Raises WorkloadError where it is not of the endpoint with this uid."""
+        """The existing object with the name of `wanted`, if any. Raises WorkloadError if another owner has it."""
         kind, key = _KINDS[wanted["kind"]], NamespacedName.of(wanted)
         found = self.get(kind, key)
         if found is None or not _is_owned_by(found, uid):
-            # A foreign object has no label of ours, and a copy may be late: the API server alone knows.
+            # A foreign object lacks our label, and a copy may be old: only the API server knows.
             found = await objects.read(self._api, kind, key)
         if found and not _is_owned_by(found, uid):
             raise WorkloadError(
@@ -60,37 +59,42 @@ class OwnedObjects:
         return found
 
     async def ensure(self, wanted: dict[str, Any], found: dict[str, Any] | None) -> None:
-        """Apply an object unless `found`, what stands in its place, is as wanted. Raises WorkloadError."""
+        """Apply an object unless the existing one, `found`, is as wanted. Raises WorkloadError."""
         kind, obj = _KINDS[wanted["kind"]], stamped(wanted)
         newest = self.get(kind, NamespacedName.of(wanted)) or found
         if newest is None or not is_as_applied(obj, newest):
-            await objects.apply(self._api, kind, _this_very(obj, newest))
+            await objects.apply(self._api, kind, _with_uid(obj, newest))
 
     def expect(self, endpoint: NamespacedName, wanted: Sequence[dict[str, Any]]) -> None:
-        """From now on the endpoint is disturbed while one of these is not as wanted. None of them: it is to go."""
+        """Remember the objects that this endpoint should have: `disturbed()` yields it when one of them drifts.
+
+        An empty sequence stops the check, because the endpoint is being removed.
+        """
         if wanted:
             self._expected[endpoint] = tuple(stamped(obj) for obj in wanted)
         else:
             self._expected.pop(endpoint, None)
 
     async def disturbed(self) -> AsyncIterator[NamespacedName]:
-        """Endpoints of which somebody deleted or changed an object, without end."""
+        """Yield endpoints of which somebody deleted or changed an object, forever."""
         async for endpoint in changes_of(*self._caches.values(), of=_owner):
-            if not all(self._stands(obj) for obj in self._expected.get(endpoint, ())):
+            if not all(self._is_as_wanted(obj) for obj in self._expected.get(endpoint, ())):
                 yield endpoint
 
-    def _stands(self, wanted: dict[str, Any]) -> bool:
+    def _is_as_wanted(self, wanted: dict[str, Any]) -> bool:
         found = self._caches[wanted["kind"]].get(NamespacedName.of(wanted))
         return found is not None and is_as_applied(wanted, found)
 
 
-def _this_very(obj: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
-    """One that was deleted meanwhile is not created by changing it: a Deployment would be born with a pod."""
+def _with_uid(obj: dict[str, Any], found: dict[str, Any] | None) -> dict[str, Any]:
+    """With the uid of the existing object, an apply fails if it was deleted meanwhile. Without the uid the apply would
+    create it again, and a new Deployment starts with one pod.
+    """
     return {**obj, "metadata": {**obj["metadata"], "uid": found["metadata"]["uid"]}} if found else obj
 
 
 def _owner(obj: dict[str, Any]) -> NamespacedName:
-    """The endpoint that owns it, whatever somebody made of its labels."""
+    """The endpoint in the object's ownerReferences, because somebody may have changed its labels."""
     owners = obj["metadata"].get("ownerReferences", ())
     names = [owner["name"] for owner in owners if owner["kind"] == INFERENCE_ENDPOINT.kind]
     return NamespacedName(obj["metadata"]["namespace"], names[0]) if names else endpoint_of(obj)

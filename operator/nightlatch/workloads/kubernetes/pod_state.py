@@ -1,4 +1,4 @@
-"""What pods and their Deployment tell: replicas, and why a start failed. Pure."""
+"""Reads replicas, and why a start failed, from pods and their Deployment. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _CONFIGURATION = {"CreateContainerConfigError", "CreateContainerError", "RunCont
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why a start failed. `occurrence` differs between two failures of the same kind."""
+    """Why a start failed. `occurrence` tells two failures with the same reason apart."""
 
     reason: Reason
     message: str
@@ -35,7 +35,7 @@ def replica(pod: Pod) -> Replica:
 
 
 def cause(pods: Sequence[Pod], deployment: Mapping[str, Any] | None) -> Cause | None:
-    """The first failure found: of the Deployment (quota, admission), then of its pods that are not ready."""
+    """The first failure found: of a pod that is not ready or, without pods, of the Deployment (quota, admission)."""
     starting = [pod for pod in pods if not _is_settled(pod)]
     if not starting:
         return _refused(deployment) if deployment and not pods else None
@@ -47,7 +47,7 @@ def _is_settled(pod: Pod) -> bool:
 
 
 def _refused(deployment: Mapping[str, Any]) -> Cause | None:
-    """The API server did not let the pod be created."""
+    """The API server refused to create the pod."""
     failure = _condition(deployment, "ReplicaFailure")
     if failure.get("status") != "True":
         return None
@@ -85,7 +85,7 @@ def _container_cause(pod: Pod) -> Cause | None:
 
 
 def _crash(status: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The newest exit of a container that is not running well now."""
+    """The newest exit of a container that is not running now."""
     now = status.get("state", {}).get("terminated")
     before = status.get("lastState", {}).get("terminated")
     running = "running" in status.get("state", {})

@@ -1,4 +1,4 @@
-"""The read-only half of the workloads seam in a cluster: the endpoints' pods. All that a gatekeeper may see."""
+"""The read-only half of the workloads seam in a cluster: the endpoints' pods, which are all a gatekeeper may see."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -22,16 +22,16 @@ def endpoint_of(obj: dict[str, Any]) -> NamespacedName:
 
 
 def labelled(api: ApiServer, kind: Kind, namespaces: tuple[str, ...]) -> CacheGroup:
-    """A cache of all objects of a kind that belong to an endpoint; of all namespaces when none is named."""
+    """A cache of all objects of a kind that belong to an endpoint, in these namespaces or (empty) in all."""
     query = {"labelSelector": LABEL_ENDPOINT}
     scopes: tuple[str | None, ...] = namespaces or (None,)
     return CacheGroup([ObjectCache(api, collection(kind, scope), query) for scope in scopes])
 
 
 class PodReader:
-    """See `nightlatch.workloads.protocol.WorkloadReader`.
+    """A WorkloadReader over pods.
 
-    `desired` is the number of pods that are not terminating: a gatekeeper has no right to read Deployments.
+    `desired` is the number of pods that are not terminating, because a gatekeeper may not read Deployments.
     """
 
     def __init__(self, api: ApiServer, namespaces: tuple[str, ...] = ()) -> None:
@@ -42,21 +42,20 @@ class PodReader:
         await self._pods.close()
 
     async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
-        """See the protocol."""
         await self._pods.synced()
-        replicas = tuple(replica(pod) for pod in self.pods_of(endpoint))
+        replicas = tuple(replica(pod) for pod in pods_of(self._pods, endpoint))
         alive = sum(not item.terminating for item in replicas)
         return WorkloadState(desired=alive, replicas=replicas) if replicas else None
 
-    def pods_of(self, endpoint: NamespacedName) -> list[dict[str, Any]]:
-        """The endpoint's pods, oldest first, without those that ended."""
-        pods = [pod for pod in self._pods.values() if endpoint_of(pod) == endpoint and not _ended(pod)]
-        return sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
-
     async def changes(self) -> AsyncIterator[NamespacedName]:
-        """See the protocol."""
         async for key in changes_of(self._pods):
             yield key
+
+
+def pods_of(cache: CacheGroup, endpoint: NamespacedName) -> list[dict[str, Any]]:
+    """The endpoint's pods, oldest first, without those that ended."""
+    pods = [pod for pod in cache.values() if endpoint_of(pod) == endpoint and not _ended(pod)]
+    return sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
 
 
 def _ended(pod: dict[str, Any]) -> bool:
@@ -66,7 +65,10 @@ def _ended(pod: dict[str, Any]) -> bool:
 async def changes_of(
     *caches: CacheGroup, of: Callable[[dict[str, Any]], NamespacedName] = endpoint_of
 ) -> AsyncIterator[NamespacedName]:
-    """Endpoints (`of` an object) touched by any change in the caches; first those there are. Bursts are collapsed."""
+    """Yield the endpoints (`of` an object) that changes in the caches concern, first those of every object.
+
+    An endpoint that changes several times before it is read is yielded once.
+    """
     pending: dict[NamespacedName, None] = {}
     changed = asyncio.Event()
     for cache in caches:

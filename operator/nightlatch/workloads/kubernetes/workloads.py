@@ -1,4 +1,4 @@
-"""The workloads seam over Kubernetes: a Deployment and what belongs to it, by server-side apply."""
+"""The workloads seam over Kubernetes: a Deployment and the objects that belong to it, by server-side apply."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -24,38 +24,37 @@ from nightlatch.workloads.kubernetes.owned import (
     OwnedObjects,
 )
 from nightlatch.workloads.kubernetes.pod_state import Cause, cause, replica
-from nightlatch.workloads.kubernetes.pods import PodReader, changes_of, endpoint_of
+from nightlatch.workloads.kubernetes.pods import POD, changes_of, endpoint_of, labelled, pods_of
 from nightlatch.workloads.protocol import Failure, WorkloadError, WorkloadState
 
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 
-# `replicas` has a field manager of its own, so that applying the rest can never take it away or set it.
+# A separate field manager owns `replicas`, so that applying the rest of the Deployment never sets or removes it.
 _SCALER = "nightlatch-autoscaler"
 
 
-class KubernetesWorkloads(PodReader):
-    """See `nightlatch.workloads.protocol.Workloads`."""
+class KubernetesWorkloads:
+    """Workloads over Deployments."""
 
     def __init__(self, api: ApiServer, cluster: ClusterSettings, namespaces: tuple[str, ...] = ()) -> None:
-        super().__init__(api, namespaces)
         self._api = api
         self._cluster = cluster
+        self._pods = labelled(api, POD, namespaces)
         self._owned = OwnedObjects(api, namespaces)
         self._causes: dict[NamespacedName, tuple[int, Cause]] = {}
 
     async def close(self) -> None:
-        """Stop following pods and what else belongs to endpoints."""
+        """Stop following pods and objects."""
         await self._pods.close()
         await self._owned.close()
 
     async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
-        """See the protocol."""
         await self._pods.synced()
         await self._owned.deployments.synced()
         found = self._owned.get(DEPLOYMENT, endpoint)
         if found is None:
             return None
-        pods = self.pods_of(endpoint)
+        pods = pods_of(self._pods, endpoint)
         return WorkloadState(
             desired=found["spec"].get("replicas", 0),
             replicas=tuple(replica(pod) for pod in pods),
@@ -63,38 +62,35 @@ class KubernetesWorkloads(PodReader):
         )
 
     async def changes(self) -> AsyncIterator[NamespacedName]:
-        """See the protocol."""
         async for key in changes_of(self._pods, self._owned.deployments):
             yield key
 
     async def listed(self) -> tuple[NamespacedName, ...]:
-        """See the protocol."""
         await self._owned.deployments.synced()
         return tuple(endpoint_of(found) for found in self._owned.deployments.values())
 
     async def disturbed(self) -> AsyncIterator[NamespacedName]:
-        """Endpoints of which somebody deleted or changed an object: to be ensured again."""
+        """Yield endpoints of which somebody deleted or changed an object, so that they are ensured again."""
         async for key in self._owned.disturbed():
             yield key
 
     async def ensure(self, workload: Workload) -> None:
-        """See the protocol. An object of one of our names that is not ours stops it before anything is applied."""
+        """A foreign object with one of the names is an error before anything is applied."""
         await self._owned.synced()
         endpoint, wanted = workload.endpoint, self._objects(workload)
         found = [await self._owned.claim(obj, workload.uid) for obj in wanted]
         self._owned.expect(endpoint, wanted)
-        await self._born_asleep(endpoint, wanted[-1], found[-1])
+        await self._start_at_zero(endpoint, wanted[-1], found[-1])
         for obj, there in zip(wanted, found, strict=True):
             await self._owned.ensure(obj, there)
         if workload.max_replicas <= 1 and self._owned.get(POD_DISRUPTION_BUDGET, endpoint):
             await objects.delete_ours(self._api, POD_DISRUPTION_BUDGET, endpoint)
 
     async def scale(self, endpoint: NamespacedName, replicas: int) -> None:
-        """See the protocol."""
         await objects.apply(self._api, DEPLOYMENT, _replicas(endpoint, replicas), manager=_SCALER)
 
     async def remove(self, endpoint: NamespacedName) -> None:
-        """See the protocol. Everything else goes with the InferenceEndpoint, by ownerReference."""
+        """Kubernetes deletes everything else with its owner, the InferenceEndpoint."""
         self._owned.expect(endpoint, ())
         for kind, name in (
             (DEPLOYMENT, endpoint.name),
@@ -107,18 +103,19 @@ class KubernetesWorkloads(PodReader):
             await objects.delete_ours(self._api, kind, NamespacedName(endpoint.namespace, name))
 
     async def publish_trust(self, namespace: str, bundle: str) -> None:
-        """Write ConfigMap `nightlatch-ca` for the callers of a namespace, unless a foreign one stands there."""
+        """Write the ConfigMap `nightlatch-ca`, unless a foreign one has its name."""
         wanted = trust_bundle(namespace, bundle)
         found = await objects.read(self._api, CONFIG_MAP, NamespacedName.of(wanted))
         if found and not objects.has_our_label(found):
             raise WorkloadError(
-                f"ConfigMap {NamespacedName.of(wanted)} is not ours: rename it, callers look there for the CA"
+                f"ConfigMap {NamespacedName.of(wanted)} was not created by Nightlatch: "
+                "rename it, because callers look there for the CA"
             )
         if not found or found.get("data") != wanted["data"]:
             await objects.apply(self._api, CONFIG_MAP, wanted)
 
     def _objects(self, workload: Workload) -> list[dict[str, Any]]:
-        """In the order in which pods need them, so the Deployment last."""
+        """In the order in which pods need them: the Deployment is last."""
         return [
             service_account(workload),
             network_policy(workload, self._cluster),
@@ -128,13 +125,13 @@ class KubernetesWorkloads(PodReader):
             deployment(workload, self._cluster),
         ]
 
-    async def _born_asleep(
+    async def _start_at_zero(
         self, endpoint: NamespacedName, wanted: dict[str, Any], found: dict[str, Any] | None
     ) -> None:
-        """A Deployment without `replicas` gets one by default: give it zero first, which the autoscaler then owns."""
+        """A Deployment without `replicas` gets one pod by default, so give it zero as the autoscaler's manager."""
         if found and _autoscaler_owns_replicas(found):
             return
-        # Not from the copy, which may be older than what the autoscaler has just said.
+        # Read it from the API server: the copy may be older than the autoscaler's last change.
         there = await objects.read(self._api, DEPLOYMENT, endpoint)
         if there is None:
             await objects.apply(self._api, DEPLOYMENT, {**wanted, "spec": {**wanted["spec"], "replicas": 0}})
@@ -142,7 +139,7 @@ class KubernetesWorkloads(PodReader):
             await self.scale(endpoint, there["spec"].get("replicas", 0) if there else 0)
 
     def _failure(self, endpoint: NamespacedName, found: Cause | None) -> Failure | None:
-        """Number the failures, so that each is told once."""
+        """Number the failures, so that each is reported once."""
         if found is None:
             return None
         attempt, last = self._causes.get(endpoint, (0, None))

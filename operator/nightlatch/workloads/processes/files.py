@@ -1,11 +1,11 @@
-"""What processes leave on disk, for readers in other processes and for a successor after a crash.
+"""The state of local workloads on disk, for readers in other processes and for a successor after a crash.
 
-    NAMESPACE/NAME/workload.json    whose it is
+    NAMESPACE/NAME/workload.json    the endpoint's uid
     NAMESPACE/NAME/scale.json       replicas asked for, newest failure
     NAMESPACE/NAME/replica-N.json   the model server of the Nth start; beside it .log, .announce, .ended
-    NAMESPACE/NAME/tls/             certificate, key, CA of the serving port
+    NAMESPACE/NAME/tls/             certificate, key and CA of the serving port
 
-Directories are 0700, files 0600; each file is replaced in one step.
+Directories have mode 0700 and files 0600. Each file is replaced in one step.
 """
 
 import shutil
@@ -17,13 +17,13 @@ from typing import Any
 import orjson
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 from nightlatch.workloads.protocol import Failure, Replica, WorkloadState
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleRecord:
-    """`started` counts starts, so that no two replicas share a name; `attempts` counts those that failed."""
+    """`started` counts starts, so that no two replicas share a name; `attempts` counts failed starts."""
 
     desired: int = 0
     started: int = 0
@@ -33,7 +33,7 @@ class ScaleRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRecord:
-    """One model server. `created`: the process's start time (Unix seconds), which tells a reused pid apart."""
+    """One model server. `created`: the process's start time (Unix seconds), in case its pid is reused."""
 
     name: str
     pid: int
@@ -45,7 +45,7 @@ class ReplicaRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFiles:
-    """Where one replica's files lie."""
+    """The paths of one replica's files."""
 
     record: Path
     log: Path
@@ -53,7 +53,7 @@ class ReplicaFiles:
     ended: Path
 
     def remove(self) -> None:
-        """All but the log, which tells why."""
+        """Remove all files but the log, which says why the replica ended."""
         for path in (self.record, self.announce, self.ended):
             path.unlink(missing_ok=True)
 
@@ -66,22 +66,21 @@ class EndpointFiles:
 
     @classmethod
     def of(cls, root: Path, endpoint: NamespacedName) -> "EndpointFiles":
-        """Under the root of all."""
         return cls(root / endpoint.namespace / endpoint.name)
 
     @property
     def workload(self) -> Path:
-        """Its presence is the workload's."""
+        """The file whose existence means that there is a workload."""
         return self.directory / "workload.json"
 
     @property
     def scale(self) -> Path:
-        """A ScaleRecord."""
+        """The file of the ScaleRecord."""
         return self.directory / "scale.json"
 
     @property
     def tls(self) -> Path:
-        """Directory of `tls.crt`, `tls.key`, `ca.crt`."""
+        """The directory of `tls.crt`, `tls.key` and `ca.crt`."""
         return self.directory / "tls"
 
     def replica(self, number: int) -> ReplicaFiles:
@@ -91,39 +90,37 @@ class EndpointFiles:
         return ReplicaFiles(record, log, announce, ended)
 
     def write_workload(self, uid: str) -> None:
-        """Mark the workload as there."""
-        write_private(self.workload, orjson.dumps({"uid": uid}))
+        """Record that there is a workload."""
+        replace_file(self.workload, orjson.dumps({"uid": uid}))
 
     def read_scale(self) -> ScaleRecord:
-        """What was asked for; the default before anything was."""
+        """The last ScaleRecord, or the default before the first."""
         if (found := _read(self.scale)) is None:
             return ScaleRecord()
         failure = found.pop("failure")
         return ScaleRecord(**found, failure=Failure(**failure) if failure else None)
 
     def write_scale(self, record: ScaleRecord) -> None:
-        """Keep what was asked for."""
-        write_private(self.scale, orjson.dumps(asdict(record)))
+        replace_file(self.scale, orjson.dumps(asdict(record)))
 
     def read_replicas(self) -> tuple[ReplicaRecord, ...]:
-        """Every model server on record, by name."""
+        """The records of all model servers, sorted by name."""
         found = (_read(path) for path in self.directory.glob("replica-*.json"))
         records = (ReplicaRecord(**{**entry, "address": _address(entry)}) for entry in found if entry)
         return tuple(sorted(records, key=lambda record: record.name))
 
     def remove(self) -> None:
-        """Everything; the workload's mark goes first."""
+        """Remove everything, the workload's own record first."""
         self.workload.unlink(missing_ok=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def write_replica(files: ReplicaFiles, record: ReplicaRecord) -> None:
-    """Keep one replica's state."""
-    write_private(files.record, orjson.dumps(asdict(record)))
+    replace_file(files.record, orjson.dumps(asdict(record)))
 
 
 def read_state(root: Path, endpoint: NamespacedName) -> WorkloadState | None:
-    """The state as the seam has it; None when there is no workload."""
+    """The state of a workload, or None if there is none."""
     files = EndpointFiles.of(root, endpoint)
     if not files.workload.exists():
         return None
@@ -140,12 +137,12 @@ def endpoints(root: Path) -> tuple[NamespacedName, ...]:
 
 
 def signatures(root: Path) -> dict[NamespacedName, tuple[tuple[str, int, int], ...]]:
-    """By endpoint, something that differs whenever a file that `read_state` reads does."""
+    """For each endpoint, a value that changes whenever a file changes that `read_state` reads."""
     return {key: tuple(sorted(_stats(EndpointFiles.of(root, key).directory))) for key in endpoints(root)}
 
 
 def make_private_directory(directory: Path) -> None:
-    """0700, and so are the parents that are missing."""
+    """Make the directory and its missing parents with mode 0700."""
     if not directory.is_dir():
         make_private_directory(directory.parent)
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -161,7 +158,6 @@ def _stats(directory: Path) -> Iterator[tuple[str, int, int]]:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """None when it is not there (any more)."""
     try:
         return dict(orjson.loads(path.read_bytes()))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The command and the environment of one model server, and what its end says. Pure but for reading its files."""
+"""The command and environment of one model server, and the cause of its end. Pure but for reading its files."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ from nightlatch.workloads.processes.files import ReplicaFiles
 from nightlatch.workloads.protocol import WorkloadError
 
 HOST = "127.0.0.1"
-# Gateways on this machine learn of a terminating replica within milliseconds.
+# Gateways on this machine learn within milliseconds that a replica is terminating.
 DRAIN_DELAY = 0.5
 DRAIN_TIMEOUT = 30.0
 LONGEST_MESSAGE = 600
 LOG_TAIL = 64 * 1024
-# What a model server may inherit. A list, so that no credential in our own environment reaches it.
+# The variables that a model server inherits. It gets no other, so that no credential of ours reaches it.
 INHERITED = (
     "PATH",
     "HOME",
@@ -36,36 +36,36 @@ INHERITED = (
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What is run, but for the files of one replica. Two that are equal need no roll."""
+    """What all replicas of a workload run. A workload whose Launch does not change needs no roll."""
 
     program: tuple[str, ...]
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
 
     def command(self, files: ReplicaFiles) -> tuple[str, ...]:
-        """The whole command line of one replica."""
+        """The command line of one replica."""
         own = ("--announce", str(files.announce), "--termination-message", str(files.ended))
         return (*self.program, *own, *self.arguments)
 
 
-# `python -m nightlatch_server`, by the interpreter that runs us.
+# `python -m nightlatch_server`, with our own interpreter.
 MODEL_SERVER = (sys.executable, "-m", "nightlatch_server")
 
 
 def launch(workload: Workload, tls: Path, program: tuple[str, ...] = MODEL_SERVER) -> Launch:
-    """How to run a workload here. Raises WorkloadError when this platform cannot."""
+    """How to run a workload on this machine. Raises WorkloadError if that is not possible."""
     return Launch(program, _arguments(workload, tls), _environment(workload))
 
 
 def model_directory(workload: Workload) -> Path:
-    """Where the model package lies. Raises WorkloadError when it is not a local one."""
+    """The directory of the model package. Raises WorkloadError if the model is not a local directory."""
     if workload.source.path is None:
         raise WorkloadError("only spec.model.source.path can be served on this machine: name a local directory there")
     return Path(workload.source.path).expanduser().absolute()
 
 
 def cause_of_end(files: ReplicaFiles) -> str:
-    """What the server left as its reason: its termination message, else its newest error, else its last line."""
+    """Why the server ended: its termination message, else the newest error in its log, else the last line."""
     if ended := _tail(files.ended).strip():
         return _shortened(ended)
     lines = [line for line in _tail(files.log).splitlines() if line.strip()]
@@ -91,7 +91,7 @@ def _arguments(workload: Workload, tls: Path) -> tuple[str, ...]:
 def _environment(workload: Workload) -> dict[str, str]:
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     wanted = {variable.name: variable.value for variable in workload.runtime.env}
-    # A checkout that is not installed finds its own packages.
+    # So that a checkout that is not installed finds its packages.
     ours = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "PYTHONUNBUFFERED": "1"}
     return inherited | wanted | ours
 
@@ -107,7 +107,7 @@ def _tail(path: Path) -> str:
 
 
 def _log_entry(line: str) -> dict[str, Any]:
-    """A line of the structured log; any other line is its own message."""
+    """One line of the structured log. Any other line becomes the message of an entry."""
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:

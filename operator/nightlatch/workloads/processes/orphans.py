@@ -1,4 +1,4 @@
-"""Model servers that outlived their owner: found by what their command line says, and ended."""
+"""Finds model servers that outlived their owner by their command line, and ends them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +9,10 @@ GRACE = 3.0
 
 
 def reap_orphans(root: Path, *, grace: float = GRACE) -> int:
-    """End every process of this user that announces itself below `root`; the number of them. Blocks up to `grace` s.
+    """End every process of this user whose announce file is below `root`. Returns how many. Blocks up to `grace` s.
 
-    A pid on record may be another's by now, and a process may have been started just before its record was; the
-    announce file on its command line is proof both ways. psutil checks the start time before each signal.
+    The pids on record do not suffice: a pid may be reused, and a process may have started without a record yet. The
+    announce file on the command line identifies the process. psutil checks its start time before each signal.
     """
     orphans = list(_announcing_below(root))
     for orphan in orphans:

@@ -1,4 +1,4 @@
-"""The reading half of the workloads seam over local processes, for a gatekeeper in a process of its own."""
+"""The read-only half of the workloads seam over local processes, for a gatekeeper in another process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,26 +10,23 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.workloads.processes.files import endpoints, make_private_directory, read_state, signatures
 from nightlatch.workloads.protocol import WorkloadState
 
-# How long a change may wait for more of its kind, and how often to look though nothing was told (milliseconds).
+# Milliseconds: how long changes are gathered, how often for more, and how often to look although none was reported.
 GATHER_MS, STEP_MS, LOOK_MS = 30, 10, 1000
 
 
 class ProcessWorkloadReader:
-    """A `WorkloadReader` over the state directory's `workloads/`. Reads files only, so it outlives the owner."""
+    """A WorkloadReader over the state directory's `workloads/`. It reads files only, so it works without the owner."""
 
     def __init__(self, directory: Path) -> None:
         self._root = directory.absolute()
 
     async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
-        """See WorkloadReader."""
         return await asyncio.to_thread(read_state, self._root, endpoint)
 
     async def listed(self) -> tuple[NamespacedName, ...]:
-        """See Workloads."""
         return await asyncio.to_thread(endpoints, self._root)
 
     async def changes(self) -> AsyncIterator[NamespacedName]:
-        """See WorkloadReader."""
         known: dict[NamespacedName, tuple[tuple[str, int, int], ...]] = {}
         async for _ in _touched(self._root):
             found = await asyncio.to_thread(signatures, self._root)
@@ -40,7 +37,7 @@ class ProcessWorkloadReader:
 
 
 async def _touched(root: Path) -> AsyncIterator[None]:
-    """At once, then after each change of a record, and every second in case one was missed."""
+    """Yield once at the start, after each change of a record, and every second in case one was missed."""
     make_private_directory(root)
     yield
     watch = awatch(

@@ -1,4 +1,4 @@
-"""One model server as a child process: started in a session of its own, watched for readiness and for its end."""
+"""One model server as a child process: started in its own session, watched until it is ready and until it ends."""
 
 import asyncio
 import contextlib
@@ -15,20 +15,20 @@ from nightlatch.workloads.processes.files import ReplicaFiles, ReplicaRecord, wr
 from nightlatch.workloads.processes.model_process import DRAIN_DELAY, DRAIN_TIMEOUT, HOST, Launch
 
 POLL_STARTING, POLL_READY = 0.02, 1.0
-# SIGTERM lets it finish its requests; beyond this it is killed.
+# Seconds from SIGTERM, which lets it finish its requests, to SIGKILL.
 GRACE = DRAIN_DELAY + DRAIN_TIMEOUT + 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a model server announced once both ports accept."""
+    """The ports that a model server announces once both accept connections."""
 
     serving: int
     admin: int
 
 
 class ReplicaProcess:
-    """See the module. `changed` is called after each change of the record on disk."""
+    """One model server. `changed` is called after each change of its record on disk."""
 
     def __init__(self, name: str, files: ReplicaFiles, launch: Launch, changed: Callable[[], None]) -> None:
         self.launch = launch
@@ -40,11 +40,11 @@ class ReplicaProcess:
 
     @property
     def wanted(self) -> bool:
-        """Not told to stop."""
+        """False once `stop` was called."""
         return not self._stopping.is_set()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Tell it to finish and end. It is terminating on disk before anything else happens; again: less time."""
+        """Let it finish its requests and end. Its record says terminating first. A second call can shorten `grace`."""
         self._grace = min(grace, self._grace)
         if self.wanted:
             self._stopping.set()
@@ -52,10 +52,10 @@ class ReplicaProcess:
                 self._note(replace(self.record, terminating=True))
 
     async def run(self) -> int:
-        """Start it and wait for its end; its exit status (negative: the signal). Raises OSError if it cannot start."""
+        """Run it to its end. Returns the exit status, negative for a signal. Raises OSError if it cannot start."""
         self.files.remove()
         process = await self._spawn()
-        watches = [asyncio.create_task(self._watch_readiness()), asyncio.create_task(self._end_when_told(process))]
+        watches = [asyncio.create_task(self._watch_readiness()), asyncio.create_task(self._end_when_stopped(process))]
         try:
             return await process.wait()
         finally:
@@ -95,7 +95,7 @@ class ReplicaProcess:
                     self._note(replace(self.record, ready=ready))
                 await asyncio.sleep(POLL_READY if ready else POLL_STARTING)
 
-    async def _end_when_told(self, process: asyncio.subprocess.Process) -> None:
+    async def _end_when_stopped(self, process: asyncio.subprocess.Process) -> None:
         await self._stopping.wait()
         with contextlib.suppress(ProcessLookupError):
             process.terminate()

@@ -1,8 +1,8 @@
-"""The workloads seam over local processes: a replica is a child on loopback, its state a file (see process_files).
+"""The workloads seam over local processes: a replica is a child process on loopback, and its state is a file.
 
-An exit that nobody asked for is a failed start, told by `observe`, and is not repeated here: when to try again is the
-leader's to decide. A changed command rolls: the new process must be ready before the old one is told to end, so a
-broken new one leaves the old in service.
+An unexpected exit is a failed start, which `observe` reports. The process is not started again here: the leader decides
+when to try again. If the command changes, replicas roll: an old process ends only once a new one is ready, so a broken
+new one leaves the old one in service.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
-from nightlatch.files import write_private
+from nightlatch.files import replace_file
 from nightlatch.planning.workload import Workload
 from nightlatch.workloads.processes.files import (
     EndpointFiles,
@@ -27,7 +27,7 @@ from nightlatch.workloads.processes.orphans import reap_orphans
 from nightlatch.workloads.processes.replica_process import ReplicaProcess
 from nightlatch.workloads.protocol import Failure, WorkloadError, WorkloadState
 
-# Removing an endpoint and ending `up`: no call can arrive any more.
+# The grace when an endpoint is removed or `up` ends: no call can arrive any more.
 HURRIED_GRACE = 5.0
 KEPT_LOGS = 5
 TLS_FILES = ("tls.crt", "tls.key", "ca.crt")
@@ -47,14 +47,14 @@ class _Served:
     replicas: dict[ReplicaProcess, asyncio.Task[None]] = field(default_factory=dict)
 
     def live(self, *, current: bool) -> list[ReplicaProcess]:
-        """Replicas that are to stay, of the present command or of earlier ones."""
+        """Replicas that are not stopping: those of the current command, or those of earlier ones."""
         return [r for r in self.replicas if r.wanted and (r.launch == self.launch) is current]
 
 
 class ProcessWorkloads:
-    """A `Workloads`. The one owner of `directory`; `reap()` before anything else, `close()` at the end.
+    """Workloads over child processes. It owns `directory`. Call `reap()` first and `close()` at the end.
 
-    read_secret: the data of a Secret. program: what is run with the model server's options.
+    read_secret: gives the data of a Secret. program: the command that gets the model server's options.
     """
 
     def __init__(self, directory: Path, read_secret: SecretReader, *, program: tuple[str, ...] = MODEL_SERVER) -> None:
@@ -65,7 +65,7 @@ class ProcessWorkloads:
         self._listeners: set[asyncio.Queue[NamespacedName]] = set()
 
     async def reap(self) -> int:
-        """End what a killed predecessor left running, and put it on record; the number of processes."""
+        """End the processes that a killed predecessor left, and update the records. Returns the number of processes."""
         make_private_directory(self._root)
         count = await asyncio.to_thread(reap_orphans, self._root)
         for key in endpoints(self._root):
@@ -76,22 +76,20 @@ class ProcessWorkloads:
         return count
 
     async def close(self) -> None:
-        """End every model server; returns when none is left."""
+        """End every model server, and wait for it."""
         await asyncio.gather(*(self._stop_all(served) for served in self._served.values()))
 
     async def observe(self, endpoint: NamespacedName) -> WorkloadState | None:
-        """See WorkloadReader."""
         return await asyncio.to_thread(read_state, self._root, endpoint)
 
     async def publish_trust(self, namespace: str, bundle: str) -> None:
-        """Nothing to do: a laptop's callers have the CA beside their key."""
+        """Do nothing: on a laptop, callers find the CA beside their key."""
 
     async def listed(self) -> tuple[NamespacedName, ...]:
-        """See Workloads."""
         return await asyncio.to_thread(endpoints, self._root)
 
     async def changes(self) -> AsyncIterator[NamespacedName]:
-        """See WorkloadReader. Told within this process, so without delay."""
+        """Without delay, because the changes are made in this process."""
         queue: asyncio.Queue[NamespacedName] = asyncio.Queue()
         self._listeners.add(queue)
         try:
@@ -103,7 +101,7 @@ class ProcessWorkloads:
             self._listeners.discard(queue)
 
     async def ensure(self, workload: Workload) -> None:
-        """See Workloads. Also writes the serving port's certificate anew when its Secret changed."""
+        """Also write the serving port's certificate again if its Secret changed."""
         files = EndpointFiles.of(self._root, workload.endpoint)
         wanted = launch(workload, files.tls, self._program)
         material = await self._read_secret(NamespacedName(workload.endpoint.namespace, workload.tls_secret))
@@ -119,7 +117,7 @@ class ProcessWorkloads:
             self._stop_surplus(served)
 
     async def scale(self, endpoint: NamespacedName, replicas: int) -> None:
-        """See Workloads. Asking again for what is there starts again what failed."""
+        """Asking again for the same number starts failed replicas again."""
         served = self._served.get(endpoint)
         if served is None:
             raise WorkloadError(f"{endpoint} has no workload yet")
@@ -128,7 +126,6 @@ class ProcessWorkloads:
         self._stop_surplus(served)
 
     async def remove(self, endpoint: NamespacedName) -> None:
-        """See Workloads."""
         served = self._served.pop(endpoint, None)
         files = EndpointFiles.of(self._root, endpoint)
         files.workload.unlink(missing_ok=True)
@@ -137,10 +134,10 @@ class ProcessWorkloads:
             await self._stop_all(served)
         await asyncio.to_thread(files.remove)
 
-    # Inside: synchronous, so that nothing comes between a look and an act.
+    # The rest is synchronous, so that nothing happens between a decision and its execution.
 
     def _admit(self, served: _Served) -> _Served:
-        """From now on it may be scaled, also where a predecessor left its files."""
+        """Let it be scaled from now on, also if a predecessor left its files."""
         served.files.write_workload(served.workload.uid)
         self._served[served.workload.endpoint] = served
         self._tell(served.workload.endpoint)
@@ -168,7 +165,7 @@ class ProcessWorkloads:
         )
 
     def _stop_surplus(self, served: _Served) -> None:
-        """Those too many, newest first; those of an earlier command once enough of the present one are ready."""
+        """Stop the newest replicas that are too many, and those of earlier commands once enough new ones are ready."""
         current = served.live(current=True)
         surplus = current[served.scale.desired :]
         if sum(r.record.ready for r in current) >= served.scale.desired:
@@ -190,7 +187,7 @@ class ProcessWorkloads:
             )
 
     def _check_model(self, served: _Served, *, again: bool = False) -> bool:
-        """Whether the model is there; if not, that is a failure, a new one with each start (`again`)."""
+        """True if the model directory exists. If not, record a failure; `again`: also if it is recorded already."""
         directory = model_directory(served.workload)
         known = served.scale.failure is not None and served.scale.failure.reason == Reason.MODEL_NOT_FOUND
         if directory.is_dir():
@@ -198,12 +195,15 @@ class ProcessWorkloads:
                 self._record(served, replace(served.scale, failure=None))
             return True
         if again or not known:
-            message = f"there is no directory {directory}: correct spec.model.source.path"
+            message = f"the directory {directory} does not exist: correct spec.model.source.path"
             self._fail(served, Reason.MODEL_NOT_FOUND, message)
         return False
 
     def _fail(self, served: _Served, reason: Reason, message: str) -> None:
-        _log.warning("%s: %s: %s", served.workload.endpoint, reason, message)
+        _log.warning(
+            "model server failed",
+            extra={"endpoint": str(served.workload.endpoint), "reason": reason, "error": message},
+        )
         attempt = served.scale.attempts + 1
         failure = Failure(attempt, reason, message)
         self._record(served, replace(served.scale, attempts=attempt, failure=failure))
@@ -235,7 +235,7 @@ def _write_tls(files: EndpointFiles, secret: str, material: Mapping[str, bytes])
     for name in TLS_FILES:
         path = files.tls / name
         if not path.exists() or path.read_bytes() != material[name]:
-            write_private(path, material[name])
+            replace_file(path, material[name])
 
 
 def _how_it_ended(status: int, *, was_ready: bool) -> str:
