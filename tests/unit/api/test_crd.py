@@ -123,5 +123,15 @@ def test_every_column_shows_a_field_of_the_schema(kind: Kind) -> None:
 
 def test_fields_carry_their_docstrings_for_kubectl_explain() -> None:
     scaling = generate.schema_of(INFERENCE_ENDPOINT)["properties"]["spec"]["properties"]["scaling"]
-    assert scaling["description"] == "When replicas come and go."
-    assert scaling["properties"]["idleAfter"]["description"].startswith("How long without a call")
+    assert scaling["description"] == "When the endpoint wakes and sleeps, and how many replicas it runs."
+    assert scaling["properties"]["idleAfter"]["description"].startswith("How long the endpoint stays awake")
+
+
+@pytest.mark.parametrize(
+    ("path", "node"), [case for case in ALL if ".spec." in str(case.id) or ".status." in str(case.id)]
+)
+def test_every_field_is_described_in_one_line(path: str, node: dict[str, Any]) -> None:
+    if path.endswith("[]"):  # the description of a list or map is enough
+        return
+    assert node["description"].endswith((".", "`."))
+    assert "\n" not in node["description"]
