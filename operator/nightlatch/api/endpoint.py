@@ -204,7 +204,7 @@ class Scaling(Shape):
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=100)] = 0
-    """Replicas that keep running while nobody calls. 0 lets the endpoint sleep."""
+    """Replicas that keep running when there are no calls. 0 lets the endpoint sleep."""
     max_replicas: Annotated[int, Field(ge=1, le=100)] = 1
     """The most replicas. Values above 1 are accepted, but one replica runs until autoscaling is supported."""
     target_concurrency: Annotated[int, Field(ge=1, le=10000)] = 8
@@ -430,7 +430,7 @@ class EndpointStatus(Shape):
 
 
 class InferenceEndpoint(Shape):
-    """A model that is served to authenticated callers, and that sleeps while nobody calls."""
+    """A model that is served to authenticated callers, and sleeps when there are no calls."""
 
     # Parsed from a raw object by nightlatch.api.validation.parse.parse_endpoint.
     metadata: ObjectMeta

@@ -1,6 +1,6 @@
 """The names of everything that Nightlatch creates: labels, annotations, Secrets, SPIFFE ids.
 
-They are in one place so that whoever creates an object and whoever looks for it agree.
+They are in one place so that the code that creates an object and the code that looks for it agree.
 """
 
 from nightlatch.api.meta import GROUP, NamespacedName

@@ -91,7 +91,7 @@ def _default(value: Any) -> Schema:
 
 
 def _defaults_within(node: Schema) -> Schema:
-    """An API server applies CEL rules to an object's default before it fills in its fields' defaults: write them out."""
+    """An API server applies CEL rules to an object's default before it fills in those of its fields: write them out."""
     fields = node.get("properties", {})
     return {name: field["default"] for name, field in fields.items() if "default" in field}
 
