@@ -113,13 +113,13 @@ class Toleration(Shape):
     key: Annotated[str, Field(max_length=317)] | None = None
     """The taint's key. Left out: every taint."""
     operator: Literal["Exists", "Equal"] | None = None
-    """How the key is compared with the taint."""
+    """`Exists` ignores the taint's value, `Equal` compares it. Left out: `Equal`."""
     value: Annotated[str, Field(max_length=63)] | None = None
     """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect. Left out: every effect."""
     toleration_seconds: int | None = None
-    """How long the pod stays on a node with a NoExecute taint. Left out: for ever."""
+    """How long the pod stays on a node with a NoExecute taint. Left out: forever."""
 
 
 class Resources(Shape):
@@ -213,10 +213,10 @@ class Scaling(Shape):
     """How long the endpoint stays awake after its last call."""
     idle: Literal["Zero", "Standby"] = "Zero"
     """What sleeping means. `Zero` stops the model server. `Standby` keeps it running without the model's weights; it is
-    for the bundled model server. Standby: Not supported yet."""
+    for the bundled model server. Standby is not supported yet."""
     hold: Hold = Hold()
     mode: Literal["Managed", "External"] = "Managed"
-    """Who sets the number of replicas: Nightlatch (`Managed`) or a scaler of your own (`External`). External: Not
+    """Who sets the number of replicas: Nightlatch (`Managed`) or a scaler of your own (`External`). External is not
     supported yet."""
 
 
@@ -320,7 +320,7 @@ class Access(Shape):
         | None
     ) = None
     """Combinations of mechanisms. A call is let in when all mechanisms of one list succeed. Default: each mechanism
-    that is written here is enough alone. Lists of more than one mechanism: Not supported yet."""
+    that is written here is enough alone. Lists of more than one mechanism are not supported yet."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
     """Permissions for credentials that carry none themselves. Not supported yet."""
     allowed_namespaces: NamespaceSelector | None = None

@@ -24,11 +24,13 @@ Duration = Annotated[
     AfterValidator(_checked_duration),
 ]
 
-# A DNS label: the name of an endpoint, a client or a namespace.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+# The name of an endpoint, a client or a namespace.
+Name = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]
 
-# A DNS subdomain: the name of a Secret, a PersistentVolumeClaim or a cert-manager issuer.
-SecretKeyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
+DNS_SUBDOMAIN = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+# The name of a Secret, a PersistentVolumeClaim or a cert-manager issuer.
+SecretKeyName = Annotated[str, Field(pattern=DNS_SUBDOMAIN, max_length=253)]
 
 HostName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)

@@ -24,6 +24,13 @@ VERBS = {
     "demo": "Show what Nightlatch does, step by step, on real processes",
 }
 
+EXIT_STATUSES = {
+    0: "done",
+    1: "failed; standard error says why and what to do",
+    2: "wrong usage, or a manifest with mistakes",
+    130: "interrupted with Ctrl-C",
+}
+
 
 class _Verbs(click.Group):
     """A group that imports a verb only when it is used."""
@@ -49,7 +56,7 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit. Status: 0 done, 1 failed, 2 wrong input, 130 interrupted. It never shows a traceback."""
+    """Run a command and exit with one of EXIT_STATUSES. It never shows a traceback."""
     # gRPC's C core writes to standard error. What matters reaches us as an exception.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:

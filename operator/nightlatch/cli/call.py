@@ -31,6 +31,7 @@ class _Target:
 )
 @click.option(
     "--client",
+    metavar="CLIENT",
     help="The InferenceClient whose key is used, as NAME or NAMESPACE/NAME. Default: the first that may call NAME.",
 )
 @options.namespace

@@ -39,7 +39,12 @@ state_dir: Decorator = click.option(
     help="The directory with keys, certificates and state.",
 )
 namespace: Decorator = click.option(
-    "-n", "--namespace", default=DEFAULT_NAMESPACE, show_default=True, help="The object's namespace."
+    "-n",
+    "--namespace",
+    default=DEFAULT_NAMESPACE,
+    show_default=True,
+    metavar="NAMESPACE",
+    help="The object's namespace.",
 )
 
 

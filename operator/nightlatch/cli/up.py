@@ -22,6 +22,7 @@ DEFAULT_PORT = 8443
     "--port",
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
+    metavar="PORT",
     show_default=True,
     help="The port that the gateway listens on, at 127.0.0.1. 0: any free port.",
 )
