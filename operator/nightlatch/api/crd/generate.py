@@ -136,7 +136,7 @@ def write(directory: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line in the module's docstring. Returns the exit status."""
+    """Run the command line in the module's docstring. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m nightlatch.api.crd.generate", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
