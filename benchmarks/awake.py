@@ -14,7 +14,7 @@ from pathlib import Path
 from nightlatch.api.meta import NamespacedName
 from nightlatch.embedded import http_client, lock
 from nightlatch.embedded.console.lines import EndpointView
-from nightlatch.embedded.demo.probe import Observer
+from nightlatch.embedded.demo.probe import UpProbe
 from nightlatch.embedded.layout import Layout
 from nightlatch.workloads.processes.files import read_state
 
@@ -55,13 +55,13 @@ class Stage:
     out: Path
 
     @property
-    def observer(self) -> Observer:
+    def probe(self) -> UpProbe:
         """Looks into its state directory."""
-        return Observer(self.layout)
+        return UpProbe(self.layout)
 
     async def view(self) -> EndpointView:
         """The endpoint's status."""
-        return await self.observer.view(ENDPOINT)
+        return await self.probe.view(ENDPOINT)
 
     async def until(self, what: str, holds: Callable[[EndpointView], bool]) -> None:
         """Wait for a status."""
@@ -69,11 +69,11 @@ class Stage:
         async def condition() -> bool:
             return holds(await self.view())
 
-        await self.observer.until(what, condition, timeout_s=_PATIENCE_S, process=self.process)
+        await self.probe.until(what, condition, timeout_s=_PATIENCE_S, process=self.process)
 
     async def asleep(self) -> None:
         """Wait until no model server runs."""
-        await self.until("sleep", lambda view: view.state == "Asleep" and self.observer.model_servers() == 0)
+        await self.until("sleep", lambda view: view.state == "Asleep" and self.probe.model_servers() == 0)
 
     def caller(self) -> Caller:
         """A fresh connection through the gateway."""
@@ -107,7 +107,7 @@ async def stage(folder: Path, model: Path, idle_after: str) -> AsyncIterator[Sta
     try:
         here = Stage(process, layout, out)
         await here.until("the endpoint to be Ready", lambda view: view.ready is True)
-        await here.observer.until("the key", _exported(layout), timeout_s=_PATIENCE_S, process=process)
+        await here.probe.until("the key", _exported(layout), timeout_s=_PATIENCE_S, process=process)
         yield here
     finally:
         process.terminate()

@@ -94,7 +94,7 @@ class Floor:
 
 async def floor(here: Stage) -> Floor:
     """The command line and environment of the model server that runs now, and what it needs to be called."""
-    running = next(each for each in here.observer.processes() if MODEL_SERVER in " ".join(each.cmdline()))
+    running = next(each for each in here.probe.processes() if MODEL_SERVER in " ".join(each.cmdline()))
     return Floor(running.cmdline(), _environment(running), await _gateway_context(here))
 
 

@@ -1,5 +1,6 @@
 """Truthful status: Ready while asleep, about this generation; a failed wake is named in seconds to all who ask."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -33,6 +34,7 @@ def test_a_sleeping_endpoint_is_ready_and_shows_its_columns(installation: Instal
     assert f"https://one.{namespace}.svc" in row
     assert "True" in row
     assert "Asleep" in row
+    assert re.search(r"apiKey +20[0-9-]+T[0-9:]+Z$", row.rstrip())
 
 
 def test_conditions_are_about_this_generation(installation: Installation):

@@ -13,7 +13,7 @@ import psutil
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.embedded import lock
-from nightlatch.embedded.demo.probe import Observer
+from nightlatch.embedded.demo.probe import UpProbe
 from nightlatch.embedded.layout import Layout
 from tests.embedded.raw_http import Connection, request, trust
 
@@ -29,7 +29,7 @@ class Up:
         self.manifest = directory / "app.yaml"
         self.manifest.write_text(manifest)
         self.state = directory / "state"
-        self.observer = Observer(Layout.at(self.state))
+        self.probe = UpProbe(Layout.at(self.state))
         self._arguments = ["--gateways", str(gateways), "--port", str(port)]
         self.process: subprocess.Popen | None = None
 
@@ -42,8 +42,8 @@ class Up:
         return self
 
     async def started(self):
-        """Wait until it holds its directory and has chosen its ports, where none of its predecessors lies."""
-        await self.until("its start", self.observer.layout.running.exists)
+        """Wait until it has locked its directory and chosen its ports. Needs a directory that no earlier `up` used."""
+        await self.until("its start", self.probe.layout.running.exists)
         return self
 
     @property
@@ -52,7 +52,7 @@ class Up:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        running = lock.running(self.observer.layout)
+        running = lock.running(self.probe.layout)
         assert running is not None, self.printed
         return running.ports
 
@@ -96,16 +96,16 @@ class Up:
         return (await self.view(name)).ready
 
     async def view(self, name):
-        return await self.observer.view(NamespacedName("default", name))
+        return await self.probe.view(NamespacedName("default", name))
 
     async def asleep(self, name):
         async def condition():
-            return (await self.view(name)).state == "Asleep" and self.observer.model_servers() == 0
+            return (await self.view(name)).state == "Asleep" and self.probe.model_servers() == 0
 
         await self.until(f"{name} to sleep", condition)
 
     def files(self, client: str) -> Path:
-        return self.observer.layout.client(NamespacedName("default", client))
+        return self.probe.layout.client(NamespacedName("default", client))
 
     def key(self, client: str) -> str:
         return (self.files(client) / "api-key").read_text().strip()

@@ -1,4 +1,4 @@
-"""The tour keeps every promise, and its output is fit for a pipe."""
+"""The demo keeps every promise, and its output is fit for a pipe."""
 
 import subprocess
 import sys

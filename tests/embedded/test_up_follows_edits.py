@@ -114,5 +114,5 @@ async def test_delete_takes_effect_in_a_running_up(edited):
     before = len(edited.printed)
     deleted = nightlatch("delete", "ie", "two", "--state-dir", edited.state)
     assert deleted.returncode == 0, deleted.stderr
-    assert "unless you take it out of" in deleted.stderr
+    assert "unless you remove it from" in deleted.stderr
     await edited.until("the deletion", lambda: "default/two deleted" in edited.printed[before:])

@@ -58,7 +58,7 @@ async def answered_by_one_wake(up, *, http2):
     assert [(answer.status_code, answer.text) for answer in answers if answer.status_code != 200] == []
     assert len(answers) == CLIENTS * CALLS_EACH
     assert {answer.http_version for answer in answers} == {"HTTP/2" if http2 else "HTTP/1.1"}
-    assert up.observer.model_servers() == 1
+    assert up.probe.model_servers() == 1
     await up.asleep("one")
     after = up.printed.count("default/one Waking → Awake") + up.printed.count("default/one Asleep → Awake")
     assert after - before == 1

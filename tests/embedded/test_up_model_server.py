@@ -14,7 +14,7 @@ async def test_the_model_server_refuses_whoever_is_not_the_gateway(shared):
     await shared.ready("one")
     connection = await shared.connect("one")
     assert (await connection.send(shared.embedding("one", shared.key("one-bot")))).status == 200
-    state = await ProcessWorkloadReader(shared.observer.layout.workloads).observe(NamespacedName("default", "one"))
+    state = await ProcessWorkloadReader(shared.probe.layout.workloads).observe(NamespacedName("default", "one"))
     host, port = state.replicas[0].address
 
     context = ssl.create_default_context()

@@ -30,14 +30,14 @@ async def test_a_flood_of_strangers_wakes_nobody(shared, stranger):
         "a malformed key": "nl_x",
         "another endpoint's key": shared.key("two-bot"),
     }[stranger]
-    woke, checks = (await shared.view("one")).wake_at, shared.observer.checks()
+    woke, checks = (await shared.view("one")).wake_at, shared.probe.checks()
 
     statuses = await flood(shared, shared.bare("one", key))
 
     assert len(statuses) == FLOOD
     assert set(statuses) == {401}
-    assert shared.observer.checks() == checks
-    assert shared.observer.model_servers() == 0
+    assert shared.probe.checks() == checks
+    assert shared.probe.model_servers() == 0
     seen = await shared.view("one")
     assert (seen.state, seen.replicas, seen.wake_at) == ("Asleep", 0, woke)
 
@@ -54,12 +54,12 @@ async def test_a_flood_of_strangers_wakes_nobody(shared, stranger):
 async def test_what_the_key_does_not_permit_is_403_and_wakes_nobody(shared, method, path, status):
     await shared.ready("one")
     await shared.asleep("one")
-    checks = shared.observer.checks()
+    checks = shared.probe.checks()
     connection = await shared.connect("one")
     key = [("Authorization", f"Bearer {shared.key('one-bot')}")]
     assert (await connection.send(request(method, path, shared.host("one"), headers=key))).status == status
-    assert shared.observer.checks() == checks
-    assert shared.observer.model_servers() == 0
+    assert shared.probe.checks() == checks
+    assert shared.probe.model_servers() == 0
 
 
 async def test_a_host_that_is_not_the_name_of_the_connection_is_421(shared):

@@ -64,14 +64,14 @@ async def test_a_gatekeeper_killed_under_load_costs_no_call_and_nothing_turns_co
     enough.set()
     await asyncio.gather(*callers)
     assert set(statuses) == {200}
-    assert warm.observer.checks() == 0
+    assert warm.probe.checks() == 0
     assert [c.pid for c in warm.children() if "nightlatch_server" in " ".join(c.cmdline())] == server
     assert (await warm.view("one")).state == "Awake"
 
 
 async def _counts(up):
     try:
-        return up.observer.checks() is not None
+        return up.probe.checks() is not None
     except (OSError, ValueError):
         return False
 
@@ -81,7 +81,7 @@ async def test_envoy_killed_comes_back_with_the_same_routes(warm):
     envoy.kill()
     await warm.until("another Envoy", lambda: _other_process(warm, "envoy-0", envoy.pid))
     await warm.until("an answer", lambda: _answers(warm), timeout_s=20)
-    assert "envoy-0 was ended by SIGKILL" in warm.printed
+    assert "envoy-0 was killed by SIGKILL" in warm.printed
     connection = await warm.connect("one")
     assert (await connection.send(warm.embedding("one", None))).status == 401
     assert (await warm.view("one")).state == "Awake"
@@ -102,7 +102,7 @@ async def test_after_sigkill_the_next_start_ends_the_orphans_and_keeps_the_keys(
     assert any(orphan.is_running() for orphan in orphans)
 
     warm.start()
-    await warm.until("the second start", lambda: "left behind by a predecessor" in warm.printed)
+    await warm.until("the second start", lambda: "which an earlier `nightlatch up` left behind" in warm.printed)
     await warm.ready("one")
     await warm.until("an answer", lambda: _answers(warm))
 
@@ -115,7 +115,7 @@ async def test_after_sigkill_the_next_start_ends_the_orphans_and_keeps_the_keys(
 async def test_a_second_up_on_the_same_state_directory_is_refused(warm):
     second = nightlatch("up", warm.manifest, "--state-dir", warm.state, "--port", "0")
     assert second.returncode == 1
-    assert f"already runs on {warm.state} (process {warm.process.pid})" in second.stderr
+    assert f"already running on {warm.state} (process {warm.process.pid})" in second.stderr
     assert (await warm.view("one")).state == "Awake"
 
 

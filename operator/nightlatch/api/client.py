@@ -1,4 +1,7 @@
-"""InferenceClient: one caller, its credentials and what it may do where."""
+"""InferenceClient: one caller, its credentials, and what it may do on which endpoints.
+
+The docstrings of models and fields are what `kubectl explain` and docs/reference/api.md show.
+"""
 
 from typing import Annotated, Literal
 
@@ -9,26 +12,32 @@ from nightlatch.api.rules import matching, rules
 from nightlatch.api.scalars import Duration, Name, Permission, RateLimit, SecretKeyName
 
 _TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
-# `namespace` is a reserved word of CEL, which the API server escapes so.
+# `namespace` is a reserved word in CEL; the API server escapes it to `__namespace__`.
 _SAME_ENDPOINT = (
     "a.name == b.name && (has(a.__namespace__) ? a.__namespace__ : '') == (has(b.__namespace__) ? b.__namespace__ : '')"
 )
 
 
 class EndpointGrant(Shape):
-    """Permissions of this client on one endpoint. `namespace` defaults to the client's own."""
+    """What this client may do on one endpoint."""
 
     name: Name
+    """The InferenceEndpoint's name."""
     namespace: Name | None = None
+    """The InferenceEndpoint's namespace. Default: the client's own. The endpoint must allow clients of this namespace
+    (`access.allowedNamespaces`)."""
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)] = ("infer", "metadata")
+    """The operations that the client may call."""
 
 
 class ApiKey(Shape):
     """The client's API key and its rotation."""
 
     rotate_every: Duration | None = None
+    """How long a key is used before a new one takes its place. Not supported yet."""
     overlap: Duration = "24h"
-    """How long the previous key still works after a rotation."""
+    """How long the previous key keeps working after a rotation. Must be shorter than `rotateEvery`. Not supported
+    yet."""
     expires_at: (
         Annotated[
             str,
@@ -40,21 +49,27 @@ class ApiKey(Shape):
         ]
         | None
     ) = None
+    """When the key stops working. Not supported yet."""
     secret_name: SecretKeyName | None = None
-    """Where the key is written, with url and ca.crt. Default: NAME-key."""
+    """The Secret in which Nightlatch puts the key (`api-key`) together with `url` and `ca.crt`. Default: the client's
+    name with `-key` after it."""
     revoked_key_ids: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
+    """Ids of keys that are refused from now on. Not supported yet."""
 
 
 class ClientCertificate(Shape):
-    """The client's certificate from our CA."""
+    """The client's certificate, from Nightlatch's own CA."""
 
     duration: Duration = "24h"
+    """How long a certificate is valid."""
     renew_before: Duration = "8h"
+    """How long before its end a certificate is renewed. Must be shorter than `duration`."""
     secret_name: SecretKeyName | None = None
+    """The Secret in which Nightlatch puts the certificate and its key."""
 
 
 class ClientSpec(Shape):
-    """Which credentials the caller has, and what it may do where."""
+    """The caller's credentials, and what it may do on which endpoints."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -77,40 +92,55 @@ class ClientSpec(Shape):
             ),
         ),
     ] = ()
+    """The endpoints that the client may call."""
     api_key: ApiKey | None = None
+    """An API key for this client; `{}` for one with the defaults."""
     certificate: ClientCertificate | None = None
+    """A client certificate for this client. Not supported yet."""
     rate_limit: RateLimit | None = None
+    """How many calls this client may make on each endpoint. Every gateway counts for itself. The endpoint's own limit
+    applies where it is the stricter one."""
     suspended: bool = False
-    """True: every credential of this client is refused at once."""
+    """True refuses every credential of this client until it is false again."""
 
 
 class KeyStatus(Shape):
-    """One key: its id and state, never its text."""
+    """One API key of the client. The key itself is only in its Secret."""
 
     id: str
+    """The key's id: the part of the key between the first two underscores."""
     state: Literal["Next", "Current", "Previous", "Revoked"]
+    """`Current`: the key to use. `Next`: a new key that not every gateway knows yet. `Previous`: still accepted after a
+    rotation. `Revoked`: refused."""
     created_at: str
+    """When the key was made."""
     expires_at: str | None = None
+    """When the key stops working."""
 
 
 class ClientCertificateStatus(Shape):
-    """The leaf in force."""
+    """The client's certificate."""
 
     serial: str
+    """Serial number, in hexadecimal digits."""
     not_after: str
+    """When it ends."""
 
 
 class ClientStatus(Shape):
-    """What the operator last saw."""
+    """What the operator last observed."""
 
     observed_generation: int = 0
+    """The `metadata.generation` of the spec that this status is about."""
     conditions: Conditions = ()
+    """Whether the client's credentials work, and if not, why."""
     keys: tuple[KeyStatus, ...] = ()
+    """The client's API keys."""
     certificate: ClientCertificateStatus | None = None
 
 
 class InferenceClient(Shape):
-    """One caller, its credentials, and what it may do where."""
+    """One caller, its credentials, and what it may do on which endpoints."""
 
     # Parsed from a raw object by nightlatch.api.validation.parse.parse_client.
     metadata: ObjectMeta
@@ -119,5 +149,4 @@ class InferenceClient(Shape):
 
     @property
     def key(self) -> NamespacedName:
-        """Namespace and name."""
         return self.metadata.key

@@ -1,4 +1,7 @@
-"""InferenceEndpoint: one model behind one gate. The whole shape of docs' api page; CEL rules ride on the models."""
+"""InferenceEndpoint: one model that is served, who may call it, and when it sleeps.
+
+The docstrings of models and fields are what `kubectl explain` and docs/reference/api.md show.
+"""
 
 from typing import Annotated, Literal
 
@@ -20,14 +23,16 @@ from nightlatch.api.scalars import (
 
 
 class PvcSource(Shape):
-    """A directory on a PersistentVolumeClaim of the endpoint's namespace."""
+    """A directory on a PersistentVolumeClaim."""
 
     claim_name: SecretKeyName
+    """A PersistentVolumeClaim in the endpoint's namespace."""
     path: Annotated[str, Field(max_length=1024)] = ""
+    """Directory of the model package on the volume. Default: the root of the volume."""
 
 
 class ImageSource(Shape):
-    """A model package in an OCI image, by digest."""
+    """A model package in an OCI image."""
 
     reference: Annotated[
         str,
@@ -40,10 +45,11 @@ class ImageSource(Shape):
             ),
         ),
     ]
+    """The image with its digest, REGISTRY/NAME@sha256:DIGEST."""
 
 
 class ModelSource(Shape):
-    """Where the model package comes from: exactly one of pvc, uri, image and path."""
+    """Where the model package comes from. Write exactly one of pvc, uri, image and path."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -59,6 +65,8 @@ class ModelSource(Shape):
     )
 
     pvc: PvcSource | None = None
+    """A directory on a PersistentVolumeClaim. For clusters; with `nightlatch up`, `--claim NAME=DIR` names a directory
+    that stands in for the volume."""
     uri: (
         Annotated[
             str,
@@ -70,48 +78,61 @@ class ModelSource(Shape):
         ]
         | None
     ) = None
-    """Fetched once, before the first start. https:// or s3://."""
+    """Address to download the model package from, https:// or s3://. Not supported yet."""
     secret_ref: SecretReference | None = None
-    """Credentials for `uri`."""
+    """A Secret with the credentials for `uri`."""
     image: ImageSource | None = None
+    """A model package in an OCI image. Not supported yet."""
     path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    """A directory of this machine; for `nightlatch up` only."""
+    """A directory on this machine, relative to the manifest. For `nightlatch up` only."""
 
 
 class Model(Shape):
-    """What is served, and under which name callers ask for it."""
+    """The model that is served."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$", max_length=128)] | None = None
+    """The name that callers use: in /v2/models/NAME and as `model` in OpenAI requests. Default: the endpoint's name."""
     source: ModelSource
     digest: Digest | None = None
+    """The digest of the model package, as `nightlatch package` prints it. The model server refuses to load a package
+    that has another one."""
 
 
 class EnvVar(Shape):
-    """Plain values only: a Secret belongs in a file."""
+    """An environment variable with a plain value. Do not put secrets here."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    """The variable's name."""
     value: Annotated[str, Field(max_length=4096)] = ""
+    """The variable's value."""
 
 
 class Toleration(Shape):
-    """As in a PodSpec."""
+    """A toleration, as in a PodSpec."""
 
     key: Annotated[str, Field(max_length=317)] | None = None
+    """The taint's key. Left out: every taint."""
     operator: Literal["Exists", "Equal"] | None = None
+    """`Exists` ignores the taint's value, `Equal` compares it. Left out: `Equal`."""
     value: Annotated[str, Field(max_length=63)] | None = None
+    """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect. Left out: every effect."""
     toleration_seconds: int | None = None
+    """How long the pod stays on a node with a NoExecute taint. Left out: forever."""
 
 
 class Resources(Shape):
-    """Container resources: `cpu`, `memory`, `nvidia.com/gpu`, …"""
+    """Requests and limits of the container, such as cpu, memory and nvidia.com/gpu."""
 
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    """What the scheduler reserves for the container, by resource name."""
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    """The most that the container may use, by resource name."""
 
 
 class Runtime(Shape):
-    """How the model is served. Default: the bundled torch server. An allow-list, no raw pod template."""
+    """How the model is served. Default: the bundled model server."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -127,8 +148,12 @@ class Runtime(Shape):
     )
 
     image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    """A container image of your own in place of the bundled model server. Not supported yet."""
     protocol: Literal["OpenInference", "OpenAI"] | None = None
+    """The API that the model server speaks. Required with `image`. The bundled model server speaks both; naming one
+    leaves only the operations of that API open."""
     args: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=64)] = ()
+    """More arguments for the model server."""
     env: Annotated[
         tuple[EnvVar, ...],
         Field(
@@ -136,27 +161,38 @@ class Runtime(Shape):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = ()
+    """More environment variables for the model server."""
     resources: Resources | None = None
+    """Requests and limits of the container, such as cpu, memory and nvidia.com/gpu. Cluster only."""
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] = Field(
         default_factory=dict
     )
+    """Labels that a node must have to run the pods. Cluster only."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    """Taints that the pods tolerate. Cluster only."""
     image_pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=8)] = ()
+    """Secrets with which the image is pulled. Cluster only."""
     runtime_class_name: Name | None = None
+    """The RuntimeClass of the pods. Cluster only."""
     shared_memory: Quantity | None = None
+    """Size of /dev/shm. Cluster only."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """The port on which your own image listens. Needs `image`. Not supported yet."""
     readiness_path: Annotated[str, Field(pattern=r"^/[-A-Za-z0-9._~/]*$", max_length=256)] | None = None
+    """The path on which your own image says that it is ready. Needs `image`. Not supported yet."""
 
 
 class Hold(Shape):
-    """Bounds on calls held while the endpoint wakes, per gateway."""
+    """Limits for calls that wait while the endpoint wakes. Every gateway counts for itself."""
 
     timeout: Duration = "45s"
+    """How long a call waits for the endpoint to wake before it is answered 503."""
     max_requests: Annotated[int, Field(ge=1, le=10000)] = 256
+    """How many calls may wait at the same time. One more is answered 429."""
 
 
 class Scaling(Shape):
-    """When replicas come and go."""
+    """When the endpoint wakes and sleeps, and how many replicas it runs."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -168,67 +204,80 @@ class Scaling(Shape):
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=100)] = 0
-    """Replicas that stay while nobody calls; 0 lets the endpoint sleep."""
+    """Replicas that keep running when there are no calls. 0 lets the endpoint sleep."""
     max_replicas: Annotated[int, Field(ge=1, le=100)] = 1
+    """The most replicas. Values above 1 are accepted, but one replica runs until autoscaling is supported."""
     target_concurrency: Annotated[int, Field(ge=1, le=10000)] = 8
-    """Calls in flight and held, for each replica, that the autoscaler aims at."""
+    """How many calls, in flight or waiting, the autoscaler plans for each replica."""
     idle_after: Duration = "5m"
-    """How long without a call before the endpoint goes to sleep."""
+    """How long the endpoint stays awake after its last call."""
     idle: Literal["Zero", "Standby"] = "Zero"
-    """What sleep is: no process (Zero), or one with its weights dropped (Standby; bundled runtime only)."""
+    """What sleeping means. `Zero` stops the model server. `Standby` keeps it running without the model's weights; it is
+    for the bundled model server. Standby is not supported yet."""
     hold: Hold = Hold()
     mode: Literal["Managed", "External"] = "Managed"
+    """Who sets the number of replicas: Nightlatch (`Managed`) or a scaler of your own (`External`). External is not
+    supported yet."""
 
 
 class ApiKeyAccess(Shape):
-    """API keys of InferenceClients."""
+    """Accept the API keys of InferenceClients. It has no fields; write apiKey: {}."""
 
 
 class TokenIssuerReference(Shape):
-    """A TokenIssuer of the endpoint's namespace."""
+    """A TokenIssuer in the endpoint's namespace."""
 
     name: Name
+    """The TokenIssuer's name."""
 
 
 class TokenAccess(Shape):
-    """Tokens of the named issuers."""
+    """Accept tokens of these issuers."""
 
     issuers: Annotated[tuple[TokenIssuerReference, ...], Field(min_length=1, max_length=16)]
-
-
-class MtlsAccess(Shape):
-    """Client certificates from our CA, or from extra trust."""
-
-    trust: Annotated[tuple["TrustReference", ...], Field(max_length=8)] = ()
+    """The TokenIssuers whose tokens are accepted."""
 
 
 class TrustReference(Shape):
-    """A Secret with a `ca.crt` bundle."""
+    """A Secret with a CA bundle."""
 
     secret_name: SecretKeyName
+    """A Secret in the endpoint's namespace whose `ca.crt` holds the CA certificates."""
+
+
+class MtlsAccess(Shape):
+    """Accept client certificates that Nightlatch's CA issued."""
+
+    trust: Annotated[tuple[TrustReference, ...], Field(max_length=8)] = ()
+    """More CAs whose client certificates are accepted."""
 
 
 class RuleWhen(Shape):
-    """Every named claim must hold one of the values."""
+    """Which credentials a rule is about."""
 
     claims: Annotated[
         dict[str, Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(min_length=1, max_length=64)]],
         Field(max_length=16),
     ] = Field(default_factory=dict)
+    """Claims of a token. Every claim named here must have one of the listed values."""
     clients: Annotated[tuple[Annotated[str, Field(max_length=127)], ...], Field(max_length=64)] = ()
+    """InferenceClients as NAMESPACE/NAME. The caller must be one of them."""
 
 
 class Rule(Shape):
-    """Permissions for a credential without scopes of its own."""
+    """Permissions for credentials that carry none themselves."""
 
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)]
+    """What the rule permits."""
     when: RuleWhen | None = None
+    """Which credentials the rule is about. Left out: all of them."""
 
 
 class NamespaceSelector(Shape):
-    """Whose InferenceClients may name this endpoint, besides its own namespace."""
+    """Other namespaces whose InferenceClients may name this endpoint."""
 
     names: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
+    """The namespaces by name."""
 
 
 Mechanism = Literal["apiKey", "jwt", "oauth2", "mtls"]
@@ -240,7 +289,7 @@ _ACCEPTS_ONLY_ENABLED = (
 
 
 class Access(Shape):
-    """Who gets in. At least one mechanism; the gate is never open to everyone."""
+    """Who may call the endpoint. At least one mechanism is required: no endpoint is open to everyone."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -250,15 +299,19 @@ class Access(Shape):
             ),
             (
                 _ACCEPTS_ONLY_ENABLED,
-                "accept names a mechanism that is not there: write it beside accept, or remove it from accept",
+                "accept names a mechanism that is not enabled: enable it beside accept, or remove it from accept",
             ),
         )
     )
 
     api_key: ApiKeyAccess | None = None
+    """Accept the API keys of InferenceClients that name this endpoint. It has no fields; write apiKey: {}."""
     jwt: TokenAccess | None = None
+    """Accept JWTs of these issuers. Not supported yet."""
     oauth2: TokenAccess | None = None
+    """Accept opaque OAuth 2.0 tokens of these issuers, checked by introspection. Not supported yet."""
     mtls: MtlsAccess | None = None
+    """Accept client certificates. Not supported yet."""
     accept: (
         Annotated[
             tuple[Annotated[tuple[Mechanism, ...], Field(min_length=1, max_length=4)], ...],
@@ -266,26 +319,36 @@ class Access(Shape):
         ]
         | None
     ) = None
-    """Any of these lists, all within one. Default: each enabled mechanism alone."""
+    """Combinations of mechanisms. A call is let in when all mechanisms of one list succeed. Default: each mechanism
+    that is written here is enough alone. Lists of more than one mechanism are not supported yet."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
+    """Permissions for credentials that carry none themselves. Not supported yet."""
     allowed_namespaces: NamespaceSelector | None = None
+    """Other namespaces whose InferenceClients may name this endpoint. Clients of its own namespace always may."""
 
 
 class CertManagerIssuer(Shape):
-    """A cert-manager issuer."""
+    """An issuer of cert-manager."""
 
     name: SecretKeyName
+    """The issuer's name."""
     kind: Annotated[str, Field(max_length=64)] = "Issuer"
+    """The issuer's kind, such as Issuer or ClusterIssuer."""
     group: Annotated[str, Field(max_length=253)] = "cert-manager.io"
+    """The API group of the issuer's kind."""
 
 
 class Tls(Shape):
-    """The endpoint's server certificate."""
+    """The certificate that callers see."""
 
     dns_names: Annotated[tuple[HostName, ...], Field(max_length=16)] = ()
+    """More host names under which callers reach the endpoint. Not supported yet."""
     issuer_ref: CertManagerIssuer | None = None
+    """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA. Not supported yet."""
     duration: Duration = "24h"
+    """How long a certificate is valid."""
     renew_before: Duration = "8h"
+    """How long before its end a certificate is renewed. Must be shorter than `duration`."""
 
 
 class EndpointSpec(Shape):
@@ -303,10 +366,12 @@ class EndpointSpec(Shape):
     model: Model
     runtime: Runtime = Runtime()
     request_timeout: Duration = "60s"
-    """The longest a call may take once the endpoint is awake."""
+    """How long a call may take once the endpoint is awake. The time for waking is not counted."""
     scaling: Scaling = Scaling()
     access: Access
     rate_limit: RateLimit | None = None
+    """How many calls each client may make. Every gateway counts for itself. A client's own limit applies where it is
+    the stricter one."""
     tls: Tls = Tls()
 
 
@@ -314,40 +379,58 @@ EndpointState = Literal["Asleep", "Waking", "Awake", "Draining"]
 
 
 class CertificateStatus(Shape):
-    """One leaf in force."""
+    """One certificate of the endpoint."""
 
     role: str
+    """`server-tls`: the certificate that callers see. `upstream-tls`: the certificate of the model server, which the
+    gateway checks."""
     serial: str
+    """Serial number, in hexadecimal digits."""
     not_after: str
+    """When it ends."""
     renew_at: str
+    """When it will be renewed."""
 
 
 class LastWake(Shape):
-    """The newest finished wake; `phases` are milliseconds by phase name."""
+    """The last wake that finished."""
 
     at: str
+    """When it finished."""
     duration: str
+    """How long it took, from the first waiting call until calls were let through."""
     phases: dict[str, int] = Field(default_factory=dict)
+    """The parts of that time, in milliseconds by name."""
 
 
 class EndpointStatus(Shape):
-    """What the operator last saw."""
+    """What the operator last observed."""
 
     observed_generation: int = 0
+    """The `metadata.generation` of the spec that this status is about."""
     url: str = ""
+    """Where callers reach the endpoint."""
     replicas: int = 0
+    """Model servers that run now."""
     selector: str = ""
+    """A label selector for the endpoint's pods."""
     state: EndpointState | None = None
+    """`Asleep`: no model server runs. `Waking`: one is starting. `Awake`: calls are answered. `Draining`: the endpoint
+    is about to sleep and finishes its last calls."""
     access: str = ""
-    """The enabled mechanisms, such as `apiKey,mtls`."""
+    """The mechanisms that are enabled, such as `apiKey,mtls`."""
     conditions: Conditions = ()
+    """Whether the endpoint works, and if not, why. `Ready` sums up the others and stays True while the endpoint
+    sleeps."""
     certificates: tuple[CertificateStatus, ...] = ()
+    """The endpoint's certificates."""
     clients: int = 0
+    """How many InferenceClients may call the endpoint."""
     last_wake: LastWake | None = None
 
 
 class InferenceEndpoint(Shape):
-    """One model behind one gate: asleep until a caller proved who it is."""
+    """A model that is served to authenticated callers, and sleeps when there are no calls."""
 
     # Parsed from a raw object by nightlatch.api.validation.parse.parse_endpoint.
     metadata: ObjectMeta
@@ -356,10 +439,9 @@ class InferenceEndpoint(Shape):
 
     @property
     def key(self) -> NamespacedName:
-        """Namespace and name."""
         return self.metadata.key
 
     @property
     def model_name(self) -> str:
-        """The name callers use: `spec.model.name`, else the object's own."""
+        """The name that callers use: `spec.model.name`, or the endpoint's own name."""
         return self.spec.model.name or self.metadata.name

@@ -1,4 +1,7 @@
-"""TokenIssuer: whose tokens are believed, and what they permit. Behaviour comes later; the shape is whole."""
+"""TokenIssuer: an identity provider whose tokens are accepted, and what they permit. Nothing acts on it yet.
+
+The docstrings of models and fields are what `kubectl explain` and docs/reference/api.md show.
+"""
 
 from typing import Annotated, Any, Literal
 
@@ -20,17 +23,18 @@ ShortText = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class InlineKeys(Shape):
-    """A JWKS written in place."""
+    """Public keys, written here."""
 
     keys: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=32)]
+    """The public keys as JSON Web Keys (RFC 7517)."""
 
 
 class KubernetesKeys(Shape):
-    """The cluster's own ServiceAccount keys."""
+    """The keys with which this cluster signs ServiceAccount tokens. It has no fields; write kubernetes: {}."""
 
 
 class IssuerKeys(Shape):
-    """Where the verification keys come from: exactly one of discovery, jwksUri, inline and kubernetes."""
+    """Where the keys that verify tokens come from. Write exactly one of discovery, jwksUri, inline and kubernetes."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -48,50 +52,61 @@ class IssuerKeys(Shape):
         ]
         | None
     ) = None
+    """Find the keys by OpenID Connect discovery at `issuer`."""
     jwks_uri: HttpsUrl | None = None
+    """The URL of the issuer's JSON Web Key Set."""
     inline: InlineKeys | None = None
     kubernetes: KubernetesKeys | None = None
 
 
 class PermissionsFrom(Shape):
-    """Which claim values give which permissions."""
+    """Which values of a claim give which permissions."""
 
     claim: ShortText = "scope"
+    """The claim. A text is split at blanks; a list is taken as it is."""
     map: Annotated[
         dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)]], Field(max_length=64)
     ] = Field(default_factory=dict)
+    """Permissions by value of the claim."""
 
 
 class IdentityFrom(Shape):
     """Which claim names the caller."""
 
     claim: ShortText = "sub"
+    """The claim."""
 
 
 class ClientAuth(Shape):
-    """How we authenticate at the introspection endpoint."""
+    """How Nightlatch authenticates at the introspection endpoint."""
 
     method: Literal["private_key_jwt", "tls_client_auth", "client_secret_basic"]
+    """The method, by its name in OAuth 2.0."""
     secret_ref: SecretReference
+    """A Secret with the credentials."""
 
 
 class Introspection(Shape):
-    """RFC 7662 for opaque tokens."""
+    """Token introspection (RFC 7662), for opaque tokens."""
 
     endpoint: HttpsUrl
+    """The URL of the introspection endpoint."""
     client_auth: ClientAuth
     cache: Duration = "60s"
+    """How long an answer is kept, at most."""
 
 
 class Denied(Shape):
-    """Tokens refused before they expire."""
+    """Tokens that are refused before they expire."""
 
     jti: Annotated[tuple[ShortText, ...], Field(max_length=1024)] = ()
+    """Ids of tokens."""
     sub: Annotated[tuple[ShortText, ...], Field(max_length=1024)] = ()
+    """Subjects of tokens."""
 
 
 class IssuerSpec(Shape):
-    """Whose tokens are believed, and what they permit."""
+    """An identity provider whose tokens are accepted, and what they permit."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -103,7 +118,9 @@ class IssuerSpec(Shape):
     )
 
     issuer: HttpsUrl
+    """The issuer. A token's `iss` must be exactly this."""
     audiences: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16)]
+    """A token's `aud` must contain one of these."""
     keys: IssuerKeys | None = None
     algorithms: Annotated[
         tuple[
@@ -112,37 +129,52 @@ class IssuerSpec(Shape):
         ],
         Field(min_length=1, max_length=10),
     ] = ("RS256", "PS256", "ES256", "EdDSA")
+    """The signature algorithms that are accepted."""
     required_claims: Annotated[dict[str, ShortText], Field(max_length=16)] = Field(default_factory=dict)
+    """Claims that a token must have, with these values."""
     token_type: ShortText | None = None
+    """A token's `typ` must be this, such as at+jwt. Left out: any."""
     max_lifetime: Duration = "24h"
+    """Tokens that are valid for longer are refused."""
     clock_skew: Duration = "30s"
+    """How far the issuer's clock may be off. Must be shorter than `maxLifetime`."""
     permissions_from: PermissionsFrom = PermissionsFrom()
     identity_from: IdentityFrom = IdentityFrom()
     sender_constrained: Literal["Never", "IfBound", "Always"] = "IfBound"
+    """Whether a token only counts together with a proof that its holder presents it: `Never`, only for tokens that are
+    bound to a key (`IfBound`), or `Always`."""
     introspection: Introspection | None = None
     refresh: Duration = "5m"
+    """How often the keys are fetched. Must be shorter than `maxStale`."""
     max_stale: Duration = "1h"
+    """How long the last keys are used while the issuer cannot be reached."""
     denied: Denied = Denied()
 
 
 class IssuerKeyStatus(Shape):
-    """One verification key in use."""
+    """One key that verifies tokens."""
 
     kid: str
+    """The key's id."""
     alg: str
+    """The key's signature algorithm."""
     fetched_at: str
+    """When the key was fetched."""
 
 
 class IssuerStatus(Shape):
-    """What the operator last saw."""
+    """What the operator last observed."""
 
     observed_generation: int = 0
+    """The `metadata.generation` of the spec that this status is about."""
     conditions: Conditions = ()
+    """Whether the issuer's tokens can be verified, and if not, why."""
     keys: tuple[IssuerKeyStatus, ...] = ()
+    """The keys in use."""
 
 
 class TokenIssuer(Shape):
-    """An issuer of tokens, and what its tokens permit."""
+    """An identity provider whose tokens are accepted, and what they permit. Not supported yet."""
 
     # Parsed from a raw object by nightlatch.api.validation.parse.parse_issuer.
     metadata: ObjectMeta
@@ -151,5 +183,4 @@ class TokenIssuer(Shape):
 
     @property
     def key(self) -> NamespacedName:
-        """Namespace and name."""
         return self.metadata.key

@@ -1,4 +1,4 @@
-"""What every resource has: group, kind, metadata, conditions, and how we refer to an object."""
+"""What all kinds share: group and version, metadata, conditions, and references to objects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ GROUP = "nightlatch.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
-# An object as JSON, the form in which the store keeps and hands out everything.
+# An object as JSON. The store keeps and returns every object in this form.
 RawObject = dict[str, Any]
 
 
 class Shape(BaseModel):
-    """Base of all API shapes: frozen, camelCase on the wire, unknown fields refused."""
+    """The base of all API models: frozen, camelCase in JSON, and strict about unknown fields."""
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -28,7 +28,7 @@ class Shape(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A resource type as the API server knows it. `api_version` is `v1` or `group/version`."""
+    """A resource type of the Kubernetes API. `api_version` is `v1` or `group/version`."""
 
     api_version: str
     kind: str
@@ -45,7 +45,7 @@ STORED_KINDS = (*OUR_KINDS, SECRET)
 
 @dataclass(frozen=True, slots=True, order=True)
 class NamespacedName:
-    """`namespace/name`, the identity of one object within its kind."""
+    """Namespace and name: the identity of one object within its kind. As text: `namespace/name`."""
 
     namespace: str
     name: str
@@ -55,7 +55,7 @@ class NamespacedName:
 
     @classmethod
     def parse(cls, text: str) -> "NamespacedName":
-        """The inverse of `str()`. Raises ValueError when there is no slash."""
+        """The inverse of `str()`. Raises ValueError if the text has no slash."""
         namespace, slash, name = text.partition("/")
         if not slash:
             raise ValueError(f"{text!r} is not NAMESPACE/NAME")
@@ -63,13 +63,13 @@ class NamespacedName:
 
     @classmethod
     def of(cls, obj: Mapping[str, Any]) -> "NamespacedName":
-        """The key of a raw object."""
+        """Namespace and name of a raw object."""
         return cls(obj["metadata"]["namespace"], obj["metadata"]["name"])
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectRef:
-    """One object of one kind (`kind` is the Kind's `kind`, such as `Secret`)."""
+    """One object. `kind` is the kind's name, such as `Secret`."""
 
     kind: str
     key: NamespacedName
@@ -79,12 +79,12 @@ class ObjectRef:
 
     @classmethod
     def of(cls, obj: Mapping[str, Any]) -> "ObjectRef":
-        """The reference to a raw object."""
+        """A reference to a raw object."""
         return cls(obj["kind"], NamespacedName.of(obj))
 
 
 class OwnerReference(Shape):
-    """Kubernetes' own; only within one namespace."""
+    """An owner reference, as in Kubernetes: owner and object are in the same namespace."""
 
     api_version: str
     kind: str
@@ -95,7 +95,7 @@ class OwnerReference(Shape):
 
 
 class ObjectMeta(BaseModel):
-    """The part of metadata that we read. Everything else rides along in the raw object."""
+    """The part of `metadata` that Nightlatch reads. The raw object keeps the rest."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
@@ -112,22 +112,28 @@ class ObjectMeta(BaseModel):
 
     @property
     def key(self) -> NamespacedName:
-        """Namespace and name."""
         return NamespacedName(self.namespace, self.name)
 
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 
+# A message holds no time of day, so that it changes only when the state does.
 class Condition(Shape):
-    """`metav1.Condition`. No timestamps in `message`: it changes only when the state does."""
+    """One aspect of an object's state, as in Kubernetes (`metav1.Condition`)."""
 
     type: str = Field(max_length=316)
+    """What the condition is about."""
     status: ConditionStatus
+    """True, False or Unknown."""
     reason: str = Field(max_length=1024)
+    """Why, as one word for programs."""
     message: str = Field(max_length=32768)
+    """Why, and what to do next, as a sentence for people."""
     observed_generation: int = 0
+    """The `metadata.generation` that the condition is about."""
     last_transition_time: str = ""
+    """When `status` last changed."""
 
 
 Conditions = Annotated[

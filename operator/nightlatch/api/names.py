@@ -1,6 +1,6 @@
-"""Every name we give to something, in one place, so that two builders cannot disagree.
+"""The names of everything that Nightlatch creates: labels, annotations, Secrets, SPIFFE ids.
 
-Labels and annotations are under `nightlatch.dev/`; child objects carry the endpoint's name and a role.
+They are in one place so that the code that creates an object and the code that looks for it agree.
 """
 
 from nightlatch.api.meta import GROUP, NamespacedName
@@ -34,42 +34,42 @@ DEFAULT_OPERATOR_NAMESPACE = "nightlatch-system"
 DEFAULT_GATEWAY_NAMESPACE = "nightlatch-gateway"
 DEFAULT_TRUST_DOMAIN = "nightlatch.local"
 
-# The DNS name in the gateway's report-stream certificate: gRPC clients check a DNS name, never a URI.
+# The DNS name in the certificate of the gateway's report stream. gRPC clients check a DNS name, not a SPIFFE id.
 GATEWAY_REPORT_NAME = "report.gateway.nightlatch.internal"
 
 
 def endpoint_identity(trust_domain: str, key: NamespacedName) -> str:
-    """SPIFFE id of the endpoint's model server."""
+    """The SPIFFE id of the endpoint's model server."""
     return f"spiffe://{trust_domain}/ns/{key.namespace}/ie/{key.name}"
 
 
 def gateway_identity(trust_domain: str) -> str:
-    """SPIFFE id of every gateway."""
+    """The SPIFFE id that all gateways share."""
     return f"spiffe://{trust_domain}/gateway"
 
 
 def operator_identity(trust_domain: str) -> str:
-    """SPIFFE id of the operator."""
+    """The SPIFFE id of the operator."""
     return f"spiffe://{trust_domain}/operator"
 
 
 def route_document(endpoint: NamespacedName) -> str:
-    """Secret in the gateway's namespace; namespaces hold no dots, so the dot keeps two keys apart."""
+    """A Secret in the gateway's namespace. Namespaces contain no dots, so two endpoints never share a name."""
     return f"route.{endpoint.namespace}.{endpoint.name}"
 
 
 def upstream_tls(endpoint: NamespacedName) -> str:
-    """Secret in the endpoint's namespace, mounted by the model server."""
+    """A Secret in the endpoint's namespace, which the model server mounts."""
     return f"{endpoint.name}-upstream-tls"
 
 
 def server_tls(endpoint: NamespacedName) -> str:
-    """Secret in the operator's namespace: the certificate callers see. Copied into the route document."""
+    """A Secret in the operator's namespace: the certificate that callers see. The route document has a copy."""
     return f"server-tls.{endpoint.namespace}.{endpoint.name}"
 
 
 def api_key(client: NamespacedName) -> str:
-    """Default name of the client's key Secret, in the client's namespace."""
+    """The default name of the Secret with the client's key, in the client's namespace."""
     return f"{client.name}-key"
 
 

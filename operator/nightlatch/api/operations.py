@@ -1,7 +1,7 @@
-"""The operation table: every call a runtime may be asked for, by the permission it needs. Nothing else is let through.
+"""The operations that a gateway lets through, and the permission that each one needs. All others are refused.
 
-Sources: Open Inference Protocol v2 (REST), github.com/kserve/open-inference-protocol, and the OpenAI API reference.
-A `{name}` segment of a path stands for one segment of `[A-Za-z0-9._-]`.
+Sources: the Open Inference Protocol v2 (REST) and the OpenAI API reference.
+A `{name}` in a path stands for one segment of the characters `A-Za-z0-9._-`.
 """
 
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ MODEL = "{model}"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """An exact operation: HTTP method and path template; a `{name}` segment matches one segment."""
+    """An HTTP method with a path template."""
 
     permission: Permission
     method: str
@@ -53,9 +53,9 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def operations_for(protocol: Protocol | None, model_name: str) -> tuple[Operation, ...]:
-    """The table of one endpoint, with its model's name in place of `{model}`.
+    """The operations of one endpoint, with its model's name in place of `{model}`.
 
-    `protocol` None is the bundled server, which speaks both; a method and path occurs once.
+    `protocol` None is for the bundled model server, which speaks both. A method and path that both have occurs once.
     """
     spoken = [each for each in OPERATIONS if protocol is None or each.protocol == protocol]
     named = [replace(each, path=each.path.replace(MODEL, model_name)) for each in spoken]

@@ -1,7 +1,7 @@
-"""CEL rules that ride on the models into the CRD's `x-kubernetes-validations`.
+"""Helpers to write CEL rules on the models. The CRD carries them as `x-kubernetes-validations`.
 
-They use no Kubernetes CEL library, no optionals and no `oldSelf`, so that the API server's engine and a plain one
-(store/cel.py) agree. Every message says what to write instead, in one line.
+The rules use core CEL only (no Kubernetes library, no optionals, no `oldSelf`), so that the API server and the
+embedded store (store/admission/cel.py) decide alike. Every message says in one line what to write instead.
 """
 
 from typing import Any
@@ -10,15 +10,15 @@ KEYWORD = "x-kubernetes-validations"
 
 
 def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """`json_schema_extra` that carries the rules, each `(expression, message)`."""
+    """A `json_schema_extra` with these rules, each given as `(expression, message)`."""
     return {KEYWORD: [{"rule": expression, "message": message} for expression, message in pairs]}
 
 
 def matching(pattern: str, message: str) -> dict[str, Any]:
-    """A pattern as a rule, so that a user reads `message`. The pattern holds no `'` and no backslash."""
+    """A pattern as a rule, so that users read `message`. The pattern must not contain `'` or a backslash."""
     return rules((f"self.matches('{pattern}')", message))
 
 
 def exactly_one(*fields: str) -> str:
-    """The expression that is true when just one of the fields is there."""
+    """An expression that is true if exactly one of the fields is present."""
     return f"[{', '.join(f'has(self.{name})' for name in fields)}].filter(present, present).size() == 1"

@@ -1,4 +1,4 @@
-"""The scalars and small shapes that the three kinds share."""
+"""The field types and small shapes that more than one kind uses."""
 
 from typing import Annotated, Any, Literal
 
@@ -9,26 +9,32 @@ from nightlatch.api.meta import Shape
 from nightlatch.api.rules import matching, rules
 
 
-def _duration(text: str) -> str:
+def _checked_duration(text: str) -> str:
     duration.parse_duration(text)
     return text
 
 
+# Text such as 45s or 1h30m. It stays text in the models; `duration.parse_duration` gives the seconds.
 Duration = Annotated[
     str,
     Field(
         max_length=duration.MAX_LENGTH,
         json_schema_extra=matching(duration.PATTERN, f"the value {duration.ADVICE}"),
     ),
-    AfterValidator(_duration),
+    AfterValidator(_checked_duration),
 ]
 
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+# The name of an endpoint, a client or a namespace.
+Name = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+DNS_SUBDOMAIN = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
+# The name of a Secret, a PersistentVolumeClaim or a cert-manager issuer.
+SecretKeyName = Annotated[str, Field(pattern=DNS_SUBDOMAIN, max_length=253)]
 
-
-SecretKeyName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
-
+HostName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
+]
 
 Digest = Annotated[
     str,
@@ -42,36 +48,21 @@ Digest = Annotated[
     ),
 ]
 
-
 Permission = Literal["infer", "metadata", "health", "metrics"]
-
-
 ALL_PERMISSIONS: tuple[Permission, ...] = ("infer", "metadata", "health", "metrics")
 
 
-HostName = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
-]
-
-
-class SecretReference(Shape):
-    """A Secret in the object's own namespace; it must carry our label to be read."""
-
-    name: SecretKeyName
-
-
-def _text_of_number(value: Any) -> Any:
-    """YAML reads `cpu: 2` as a number; a quantity is text."""
+def _number_as_text(value: Any) -> Any:
+    """YAML reads `cpu: 2` as a number, but a quantity is text."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
-
-
+# A Kubernetes resource quantity: 2, 500m, 1Gi.
 Quantity = Annotated[
     str,
     Field(pattern=_QUANTITY, max_length=32),
-    BeforeValidator(_text_of_number),
+    BeforeValidator(_number_as_text),
     WithJsonSchema(
         {
             "anyOf": [{"type": "integer"}, {"type": "string"}],
@@ -83,8 +74,15 @@ Quantity = Annotated[
 ]
 
 
+class SecretReference(Shape):
+    """A Secret in the same namespace."""
+
+    name: SecretKeyName
+    """The Secret's name."""
+
+
 class RateLimit(Shape):
-    """A token bucket for each client identity, on each gateway."""
+    """A token bucket: how many calls are let through in a period. Every gateway counts for itself."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -96,5 +94,8 @@ class RateLimit(Shape):
     )
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Calls that are let through in each period."""
     per: Duration = "1s"
+    """Length of the period, from 50ms to 24h."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    """The most calls let through at once after a quiet time. Default: the value of `requests`."""

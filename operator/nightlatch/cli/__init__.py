@@ -1,4 +1,9 @@
-"""The `nightlatch` command. One file for each verb; a verb's imports are paid for only when it is called."""
+"""The `nightlatch` command: one file for each verb.
+
+Decides what a verb prints and the exit status; the work is done in `embedded`. It reads the state directory and the
+terminal.
+Start here: `main` runs a verb and imports only that verb's file, so that `nightlatch get` does not pay for `up`.
+"""
 
 import importlib
 import os
@@ -8,20 +13,27 @@ import click
 
 from nightlatch.cli.failure import report
 
-# verb: (module, one line for --help); listed here so that --help imports no verb.
+# One line for --help by verb, which is also the module's name. Written here so that --help imports no verb.
 VERBS = {
-    "up": "Run endpoints as local processes, from the manifests a cluster takes",
+    "up": "Run endpoints as local processes, from the manifests that a cluster takes",
     "get": "List endpoints, clients and issuers, or show one",
-    "call": "Call an endpoint with a text",
-    "logs": "Print a model server's log",
+    "call": "Call an endpoint with texts",
+    "logs": "Print the log of a model server",
     "delete": "Delete an object",
-    "package": "Make a model package of safetensors of your own",
-    "demo": "The tour: a sleeping model, refused strangers, a woken call",
+    "package": "Make a model package of your own safetensors",
+    "demo": "Show what Nightlatch does, step by step, on real processes",
+}
+
+EXIT_STATUSES = {
+    0: "done",
+    1: "failed; standard error says why and what to do",
+    2: "wrong usage, or a manifest with mistakes",
+    130: "interrupted with Ctrl-C",
 }
 
 
 class _Verbs(click.Group):
-    """A group that imports a verb when it is asked for."""
+    """A group that imports a verb only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(VERBS)
@@ -44,12 +56,12 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 failed, 2 wrong input, 130 interrupted. Never a traceback."""
-    # gRPC's C core writes to standard error by itself; whatever matters reaches us as an exception.
+    """Run a command and exit with one of EXIT_STATUSES. It never shows a traceback."""
+    # gRPC's C core writes to standard error. What matters reaches us as an exception.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         status = cli.main(arguments, prog_name="nightlatch", standalone_mode=False)
-    except Exception as error:  # noqa: BLE001 - the last resort of the program
+    except Exception as error:  # noqa: BLE001 - any error becomes a line and a log file
         status = report(error)
     except KeyboardInterrupt:
         status = 130

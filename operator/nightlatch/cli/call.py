@@ -1,4 +1,4 @@
-"""`nightlatch call`: one call, for a person at a keyboard."""
+"""`nightlatch call`: one call to an endpoint, from the command line."""
 
 import asyncio
 import time
@@ -26,18 +26,24 @@ class _Target:
 
 @click.command("call")
 @click.argument("name")
-@click.option("--text", "texts", multiple=True, required=True, help="A text; give several to see how similar they are.")
-@click.option("--client", help="The InferenceClient whose key is used: NAME or NAMESPACE/NAME. Default: one that may.")
+@click.option(
+    "--text", "texts", multiple=True, required=True, help="A text. Repeat the option to see how similar the texts are."
+)
+@click.option(
+    "--client",
+    metavar="CLIENT",
+    help="The InferenceClient whose key is used, as NAME or NAMESPACE/NAME. Default: the first that may call NAME.",
+)
 @options.namespace
 @options.state_dir
 def command(name: str, texts: tuple[str, ...], client: str | None, namespace: str, state_dir: Path) -> None:
-    """Ask the endpoint NAME for the embedding of each text; a sleeping endpoint wakes."""
+    """Get the embedding of each text from the endpoint NAME. A sleeping endpoint wakes first."""
     layout = options.existing(state_dir)
     if lock.running(layout) is None:
-        raise UserError(f"`nightlatch up` is not running on {layout.root}", "start it: nightlatch up FILE")
+        raise UserError(f"`nightlatch up` is not running on {layout.root}", "start it with `nightlatch up FILE`")
     target = asyncio.run(_target(layout, NamespacedName(namespace, name), client))
     if target.state != "Awake":
-        click.echo(f"{namespace}/{name} is {target.state}: the call is held until it is awake", err=True)
+        click.echo(f"{namespace}/{name} is {target.state}: the call waits until it is Awake", err=True)
     started = time.monotonic()
     connection = http_client.Connection(target.url, target.files / "ca.crt")
     answer = http_client.embed(connection, target.model, list(texts), (target.files / "api-key").read_text().strip())
@@ -45,7 +51,7 @@ def command(name: str, texts: tuple[str, ...], client: str | None, namespace: st
     if answer.status != 200:
         raise UserError(f"{answer.status} {answer.message}".rstrip(), _hint(answer))
     click.echo("\n".join(_summary(list(texts), http_client.vectors(answer))))
-    woke = f", of which waking {answer.wake_ms:.0f} ms" if answer.wake_ms is not None else ""
+    woke = f", of which {answer.wake_ms:.0f} ms for waking" if answer.wake_ms is not None else ""
     click.echo(f"{took_ms:.0f} ms{woke}")
 
 
@@ -67,7 +73,7 @@ async def _target(layout: Layout, endpoint: NamespacedName, client: str | None) 
 
 
 def choose_client(clients: list[RawObject], endpoint: NamespacedName, wanted: str | None) -> NamespacedName:
-    """The client to call as: the one wanted, else the first that may infer. Raises UserError."""
+    """The client to use: `wanted`, or else the first that has the permission `infer`. Raises UserError."""
     if wanted is not None:
         key = NamespacedName.parse(wanted) if "/" in wanted else NamespacedName(endpoint.namespace, wanted)
         if key not in map(NamespacedName.of, clients):
@@ -79,7 +85,7 @@ def choose_client(clients: list[RawObject], endpoint: NamespacedName, wanted: st
             if named == endpoint and "infer" in grant.get("permissions", ("infer",)):
                 return NamespacedName.of(client)
     raise UserError(
-        f"no InferenceClient may call {endpoint}", "add one to the manifest, with this endpoint under spec.endpoints"
+        f"no InferenceClient may call {endpoint}", "add one to a manifest, with this endpoint in spec.endpoints"
     )
 
 
@@ -87,7 +93,7 @@ def _summary(texts: list[str], vectors: list[list[float]]) -> list[str]:
     lines = []
     for text, vector in zip(texts, vectors, strict=True):
         head = " ".join(f"{number:+.3f}" for number in vector[:4])
-        lines.append(f"{text!r}: {len(vector)} numbers: {head} …")
+        lines.append(f"{text!r}: {len(vector)} numbers ({head} …)")
     for index, vector in enumerate(vectors[1:], start=1):
         lines.append(f"similarity of {texts[0]!r} and {texts[index]!r}: {http_client.cosine(vectors[0], vector):.2f}")
     return lines
@@ -96,4 +102,6 @@ def _summary(texts: list[str], vectors: list[list[float]]) -> list[str]:
 def _hint(answer: http_client.Answer) -> str:
     if "retry-after" in answer.headers:
         return f"try again in {answer.headers['retry-after']} s"
-    return {401: "the key is not accepted", 403: "the client lacks the permission"}.get(answer.status, "")
+    return {401: "the endpoint does not accept the key", 403: "the client does not have the permission"}.get(
+        answer.status, ""
+    )

@@ -1,4 +1,4 @@
-"""`nightlatch delete`: remove an object; a running `up` sees it at once."""
+"""`nightlatch delete`: deletes an object. A running `nightlatch up` notices immediately."""
 
 import asyncio
 from pathlib import Path
@@ -19,17 +19,21 @@ from nightlatch.store.protocol import NotFoundError
 @options.namespace
 @options.state_dir
 def command(kind: str, name: str, namespace: str, state_dir: Path) -> None:
-    """Delete the object NAME of KIND (ie, ic, ti)."""
+    """Delete the object NAME.
+
+    KIND is ie (InferenceEndpoint), ic (InferenceClient), ti (TokenIssuer) or secret. An object that a manifest declares
+    comes back when the manifest is edited or `nightlatch up` starts again.
+    """
     layout = options.existing(state_dir)
     wanted = options.kind_of(kind)
     manifest = asyncio.run(_delete(FilesStore(layout.root), wanted, NamespacedName(namespace, name)))
     click.echo(f"{wanted.kind} {namespace}/{name} deleted")
     if manifest and Path(manifest).exists():
-        click.echo(f"  it comes back with the next edit or start unless you take it out of {manifest}", err=True)
+        click.echo(f"  the next edit or start creates it again, unless you remove it from {manifest}", err=True)
 
 
 async def _delete(store: FilesStore, kind: Kind, key: NamespacedName) -> str | None:
-    """The manifest that declared the object, if one did."""
+    """Delete the object. Returns the manifest that declares it, if there is one."""
     try:
         obj = await store.get(kind, key.namespace, key.name)
         await store.delete(ObjectRef(kind.kind, key))

@@ -1,4 +1,4 @@
-"""Errors as one clear line and what to do; an unexpected one goes to a log file."""
+"""Prints an error as one line, with what to do about it. The details of an unexpected error go to a file."""
 
 import sys
 import tempfile
@@ -12,7 +12,7 @@ from nightlatch.store.protocol import StoreError
 
 
 def report(error: Exception) -> int:
-    """Print the error on stderr; the exit status."""
+    """Print the error to standard error. Returns the exit status."""
     match error:
         case click.exceptions.Exit():
             return error.exit_code
@@ -30,12 +30,12 @@ def report(error: Exception) -> int:
         case BrokenPipeError():
             return 1
     path = _keep(error)
-    error_line(f"{type(error).__name__}: {error}", f"this is a fault in Nightlatch; the details are in {path}")
+    error_line(f"{type(error).__name__}: {error}", f"this is a bug in Nightlatch; the details are in {path}")
     return 1
 
 
 def error_line(message: str, hint: str = "") -> None:
-    """`error: …` and, below it, what to do."""
+    """Print `error: …` and, on the next line, what to do."""
     click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
     if hint:
         click.echo(f"  {hint}", err=True)

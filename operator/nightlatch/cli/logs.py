@@ -1,4 +1,4 @@
-"""`nightlatch logs`: what a model server wrote."""
+"""`nightlatch logs`: prints the log of a model server."""
 
 import sys
 import time
@@ -18,23 +18,23 @@ FOLLOW_S = 0.2
 @click.command("logs")
 @click.argument("name")
 @options.namespace
-@click.option("-f", "--follow", is_flag=True, help="Go on as lines are written, until Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines until Ctrl-C.")
 @options.state_dir
 def command(name: str, namespace: str, follow: bool, state_dir: Path) -> None:
-    """Print the model server's log of the endpoint NAME."""
+    """Print the log of the model server that the endpoint NAME started last."""
     layout = options.existing(state_dir)
     path = newest_log(EndpointFiles.of(layout.workloads, NamespacedName(namespace, name)).directory)
     if path is None:
         raise UserError(
             f"no log of an endpoint {name} in namespace {namespace}",
-            "it has not been woken yet; see `nightlatch get ie -A`",
+            "a log exists once the endpoint has woken; see `nightlatch get ie -A`",
         )
     with path.open("rb") as file:
         _print(file, follow=follow)
 
 
 def newest_log(directory: Path) -> Path | None:
-    """Of the model server that started last."""
+    """The log of the model server that started last, or None."""
     return max(directory.glob("replica-*.log"), key=lambda path: path.stat().st_mtime, default=None)
 
 

@@ -1,4 +1,4 @@
-"""Options and arguments that several verbs share."""
+"""Options and arguments that several verbs have."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,29 +36,36 @@ state_dir: Decorator = click.option(
     envvar="NIGHTLATCH_STATE_DIR",
     show_default=True,
     show_envvar=True,
-    help="Where keys, certificates and state are kept.",
+    help="The directory with keys, certificates and state.",
 )
 namespace: Decorator = click.option(
-    "-n", "--namespace", default=DEFAULT_NAMESPACE, show_default=True, help="The object's namespace."
+    "-n",
+    "--namespace",
+    default=DEFAULT_NAMESPACE,
+    show_default=True,
+    metavar="NAMESPACE",
+    help="The object's namespace.",
 )
 
 
 def kind_of(word: str) -> Kind:
-    """The kind that a user means: `ie`, `InferenceEndpoint`, `endpoints`, … Raises UserError."""
+    """The kind that a word names, such as `ie`, `InferenceEndpoint` or `endpoints`. Raises UserError."""
     try:
         return KINDS[word.lower()]
     except KeyError:
         raise UserError(
-            f"{word!r} is no kind", "write ie (InferenceEndpoint), ic (InferenceClient) or ti (TokenIssuer)", code=2
+            f"unknown kind {word!r}",
+            "write ie (InferenceEndpoint), ic (InferenceClient), ti (TokenIssuer) or secret",
+            code=2,
         ) from None
 
 
 def existing(directory: Path) -> Layout:
-    """The layout of a state directory that an `up` has made. Raises UserError when there is none."""
+    """The layout of a state directory that `nightlatch up` has created. Raises UserError if there is none."""
     layout = Layout.at(directory)
     if not (layout.root / "objects").is_dir():
         raise UserError(
             f"no state directory at {layout.root}",
-            "start `nightlatch up FILE` first, or give its --state-dir",
+            "start `nightlatch up FILE` first, or say where it is with --state-dir",
         )
     return layout

@@ -1,4 +1,4 @@
-"""`nightlatch package`: a model package of one's own safetensors."""
+"""`nightlatch package`: makes a model package of the user's own safetensors."""
 
 from pathlib import Path
 
@@ -9,11 +9,17 @@ from nightlatch.embedded.errors import UserError
 
 @click.command("package")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Where to write it. Default: into DIRECTORY.")
-@click.option("--name", help="The model's name. Default: the directory's.")
-@click.option("--version", default="1", show_default=True)
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="The directory to write the package to. Default: DIRECTORY."
+)
+@click.option("--name", help="The model's name. Default: the name of DIRECTORY.")
+@click.option("--version", default="1", show_default=True, help="The model's version.")
 def command(directory: Path, output: Path | None, name: str | None, version: str) -> None:
-    """Make a model package of DIRECTORY: config.json, tokenizer.json and *.safetensors of a BERT-family model."""
+    """Make a model package of a model of the BERT family.
+
+    DIRECTORY contains config.json, tokenizer.json and *.safetensors. Prints the package's digest, and a manifest of an
+    endpoint that serves it.
+    """
     try:
         from nightlatch_server.model_package.manifest import PackageError  # noqa: PLC0415 - only this verb needs it
         from nightlatch_server.model_package.writer import write_package  # noqa: PLC0415 - the same
@@ -25,13 +31,13 @@ def command(directory: Path, output: Path | None, name: str | None, version: str
         raise UserError(str(error)) from None
     target = (output or directory).resolve()
     model = name or directory.resolve().name
-    click.echo(f"{target} is a model package")
+    click.echo(f"wrote the model package {target}")
     click.echo(f"{digest}\n")
     click.echo(snippet(model, target, digest), nl=False)
 
 
 def snippet(model: str, target: Path, digest: str) -> str:
-    """The manifest to serve it with."""
+    """The manifest of an endpoint that serves the package."""
     return f"""apiVersion: nightlatch.dev/v1alpha1
 kind: InferenceEndpoint
 metadata:

@@ -1,4 +1,4 @@
-"""`nightlatch up`: endpoints as local processes, until Ctrl-C."""
+"""`nightlatch up`: runs endpoints as local processes until Ctrl-C."""
 
 import asyncio
 import logging
@@ -22,23 +22,25 @@ DEFAULT_PORT = 8443
     "--port",
     type=click.IntRange(0, 65535),
     default=DEFAULT_PORT,
+    metavar="PORT",
     show_default=True,
-    help="Where the gateway listens, on 127.0.0.1. 0: any free port.",
+    help="The port that the gateway listens on, at 127.0.0.1. 0: any free port.",
 )
 @click.option(
     "--claim",
     "claims",
     multiple=True,
     metavar="NAME=DIR",
-    help="A directory that stands for a PersistentVolumeClaim of the manifests.",
+    help="A directory that stands in for a PersistentVolumeClaim. Can be repeated.",
 )
 @click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
 @options.state_dir
 def command(files: tuple[Path, ...], port: int, claims: tuple[str, ...], gateways: int, state_dir: Path) -> None:
-    """Run the endpoints of the manifests FILE... (files or directories) as local processes.
+    """Run the endpoints in the manifests FILE... as local processes, until Ctrl-C.
 
-    The files are watched: an edit takes effect at once, a document that is removed is an object deleted. Keys and
-    state stay in the state directory. Ctrl-C stops everything; a second Ctrl-C at once.
+    FILE is a file or a directory. The files are watched: an edit takes effect immediately, and an object whose document
+    is removed from a file is deleted. Keys and state stay in the state directory. A second Ctrl-C ends everything
+    without waiting.
     """
     os.umask(0o077)
     screen = Screen()
@@ -47,19 +49,18 @@ def command(files: tuple[Path, ...], port: int, claims: tuple[str, ...], gateway
 
 
 def log_to(layout: Layout) -> None:
-    """The program's own log, once its directory is there; a person reads the screen."""
+    """Write the program's own log to a file. Users read the screen."""
     logging.getLogger().addHandler(_LateFile(layout.logs / "up.log"))
     logging.getLogger("nightlatch").setLevel(logging.INFO)
 
 
 class _LateFile(logging.FileHandler):
-    """Opens its file at the first record; before the directory exists, records are dropped."""
+    """Opens its file at the first record, and drops records until the directory exists."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, delay=True)
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See logging."""
         if Path(self.baseFilename).parent.is_dir():
             super().emit(record)

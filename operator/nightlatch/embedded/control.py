@@ -1,4 +1,4 @@
-"""The control plane of `up`, in its own process: controller, autoscaler and the model servers they start."""
+"""The control plane of `nightlatch up`, in the process of `up`: controller, autoscaler and the model servers."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from nightlatch.workloads.processes.workloads import ProcessWorkloads
 
 
 class Control:
-    """See the module. `prepare()`, then `run()` until cancelled, then `stop()`."""
+    """Call `prepare()`, then `run()` until it is cancelled, then `stop()`."""
 
     def __init__(self, layout: Layout, store: Store, settings: Settings, gateways: tuple[Gateway, ...]) -> None:
         self._store = store
@@ -34,20 +34,20 @@ class Control:
         )
 
     async def prepare(self) -> int:
-        """End model servers of a killed predecessor and make the PKI; the number of processes ended."""
+        """End the model servers that a killed `up` left behind, and create the PKI. Returns how many were ended."""
         ended = await self._workloads.reap()
         await self._controller.prepare()
         return ended
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._controller.run(), name="controller")
             group.create_task(self._autoscaler.run(), name="autoscaler")
             group.create_task(declare_endpoints(self._store, self._autoscaler, "Embedded"), name="endpoints")
 
     async def stop(self) -> None:
-        """End every model server; returns when none is left."""
+        """End every model server, and return when none is left."""
         await self._workloads.close()
 
     async def _secret(self, key: NamespacedName) -> Mapping[str, bytes]:

@@ -1,8 +1,8 @@
-"""What goes wrong in front of a person."""
+"""Errors that are shown to the user as they are."""
 
 
 class UserError(Exception):
-    """The message says what is wrong, the hint what to do; neither holds a secret. `code`: the exit status."""
+    """`message` says what is wrong and `hint` what to do; neither contains a secret. `code` is the exit status."""
 
     def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
         super().__init__(message)

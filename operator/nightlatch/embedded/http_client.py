@@ -1,4 +1,7 @@
-"""A small HTTPS client for endpoints on this machine: dials loopback, with the endpoint's name as SNI and Host."""
+"""A small HTTPS client for endpoints on this machine. It connects to loopback, with the endpoint's name as SNI.
+
+It does not resolve the name, because not every system resolves names under localhost.
+"""
 
 import http.client
 import json
@@ -16,14 +19,14 @@ from nightlatch.embedded.ports import HOST
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole HTTP answer."""
+    """An HTTP answer. Header names are in lower case."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> Any:
-        """The body, or None when it is not JSON."""
+        """The body, or None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -31,19 +34,19 @@ class Answer:
 
     @property
     def wake_ms(self) -> float | None:
-        """How long the call was held for a wake, from Server-Timing; None when it was not."""
+        """How long the call was held while the endpoint woke, from Server-Timing; None if it was not held."""
         found = re.search(r"\bwake;dur=([0-9.]+)", self.headers.get("server-timing", ""))
         return float(found[1]) if found else None
 
     @property
     def message(self) -> str:
-        """The error's message, in whichever shape the protocol gives it."""
+        """The error message, in the form of the Open Inference Protocol or of OpenAI; empty if there is none."""
         error = (self.json() or {}).get("error", "") if isinstance(self.json(), dict) else ""
         return str(error.get("message", "")) if isinstance(error, dict) else str(error)
 
 
 class Connection(http.client.HTTPSConnection):
-    """A kept-alive connection to `url` (`https://NAME.NAMESPACE.localhost:PORT`) that trusts `ca` alone."""
+    """A persistent connection to `url` (`https://NAME.NAMESPACE.localhost:PORT`) that trusts only `ca`."""
 
     def __init__(self, url: str, ca: Path, *, timeout_s: float = 120.0) -> None:
         parts = urlsplit(url)
@@ -52,16 +55,15 @@ class Connection(http.client.HTTPSConnection):
         super().__init__(self._name, parts.port, timeout=timeout_s, context=self._context)
 
     def connect(self) -> None:
-        """See http.client."""
         try:
             plain = socket.create_connection((HOST, self.port), self.timeout)
         except ConnectionRefusedError:
-            raise UserError(f"nothing listens on port {self.port}", "is `nightlatch up` running?") from None
+            raise UserError(f"nothing is listening on port {self.port}", "is `nightlatch up` running?") from None
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = self._context.wrap_socket(plain, server_hostname=self._name)
 
     def ask(self, method: str, path: str, body: Any = None, *, key: str | None = None) -> Answer:
-        """One call. `body` is sent as JSON; `key` as a bearer token."""
+        """Make one call, with `body` as JSON and `key` as a bearer token."""
         headers = {"Content-Type": "application/json"} if body is not None else {}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -77,7 +79,7 @@ def embed(connection: Connection, model: str, texts: list[str], key: str | None)
 
 
 def vectors(answer: Answer) -> list[list[float]]:
-    """The embeddings of an answer, in the order of the texts."""
+    """The embeddings in an answer to `embed`, in the order of its texts."""
     return [item["embedding"] for item in sorted(answer.json()["data"], key=lambda item: item["index"])]
 
 

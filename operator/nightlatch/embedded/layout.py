@@ -1,4 +1,4 @@
-"""Where everything lies in a state directory, and the making of it (directories 0700, files 0600)."""
+"""The paths in a state directory, and its creation. Directories have mode 0700, files 0600."""
 
 import os
 from dataclasses import dataclass
@@ -16,102 +16,99 @@ MAX_SOCKET_PATH = 103
 
 @dataclass(frozen=True, slots=True)
 class GatewayLayout:
-    """One gateway's files."""
+    """The files of one gateway."""
 
     directory: Path
 
     @property
     def config(self) -> Path:
-        """What the gatekeeper reads."""
+        """The gatekeeper's configuration."""
         return self.directory / "gatekeeper.json"
 
     @property
     def bootstrap(self) -> Path:
-        """What Envoy reads."""
+        """Envoy's bootstrap configuration."""
         return self.directory / "envoy.json"
 
     @property
     def socket(self) -> Path:
-        """ADS, LRS and ext_authz."""
+        """The socket on which the gatekeeper serves Envoy."""
         return self.directory / "ads.sock"
 
     @property
     def admin(self) -> Path:
-        """Envoy's admin interface."""
+        """The socket of Envoy's admin interface."""
         return self.directory / "admin.sock"
 
     @property
     def announce(self) -> Path:
-        """Where the gatekeeper says on which ports it listens."""
+        """The file in which the gatekeeper writes the ports that it listens on."""
         return self.directory / "announce.json"
 
     @property
     def gatekeeper_log(self) -> Path:
-        """The gatekeeper's output."""
         return self.directory / "gatekeeper.log"
 
     @property
     def envoy_log(self) -> Path:
-        """Envoy's output."""
         return self.directory / "envoy.log"
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A state directory, by absolute path."""
+    """A state directory. `root` is absolute."""
 
     root: Path
 
     @classmethod
     def at(cls, directory: Path) -> "Layout":
-        """The layout of a directory that may not exist yet."""
+        """The layout of a directory, which need not exist yet."""
         return cls(directory.absolute())
 
     @property
     def lock(self) -> Path:
-        """Held by the one `up` that runs here."""
+        """Locked while an `up` runs on this directory."""
         return self.root / "up.lock"
 
     @property
     def running(self) -> Path:
-        """Process id and port of the `up` that runs here, for the other commands."""
+        """Process id and ports of the `up` that runs on this directory, for the other commands."""
         return self.root / "up.json"
 
     @property
     def processes(self) -> Path:
-        """One record for each child process, so that a successor can end orphans."""
+        """One record for each child process, so that the next `up` can end those that a killed one left behind."""
         return self.root / "processes"
 
     @property
     def workloads(self) -> Path:
-        """The model servers' own."""
+        """Files of the model servers."""
         return self.root / "workloads"
 
     @property
     def logs(self) -> Path:
-        """Logs of `up` itself and of commands that failed."""
+        """The log of `up` itself."""
         return self.root / "logs"
 
     @property
     def clients(self) -> Path:
-        """Key, URL and CA of each InferenceClient, as files."""
+        """One directory for each InferenceClient, with its key, URL and CA as files."""
         return self.root / "clients"
 
     def client(self, key: NamespacedName) -> Path:
-        """One client's files; a namespace holds no dot, so two keys never meet."""
+        """The directory of one client. Namespaces contain no dots, so two clients never share one."""
         return self.clients / f"{key.namespace}.{key.name}"
 
     def gateway(self, index: int) -> GatewayLayout:
-        """One gateway's files."""
         return GatewayLayout(self.root / "gateways" / str(index))
 
     def create(self, gateways: int) -> None:
-        """Make the directories. Raises UserError or StateDirectoryError, saying what to do, when that cannot be."""
+        """Create the directories. Raises UserError or StateDirectoryError if that is not possible."""
         too_long = len(os.fsencode(self.gateway(gateways - 1).admin)) - MAX_SOCKET_PATH
         if too_long > 0:
             raise UserError(
                 f"the state directory's path is {too_long} bytes too long for a Unix socket: {self.root}",
-                "give a shorter one with --state-dir",
+                "choose a shorter one with --state-dir",
             )
         prepared(self.root)
         ours = [self.processes, self.workloads, self.logs, self.clients]

@@ -1,4 +1,4 @@
-"""One `up` for each state directory, and who it is."""
+"""Makes sure that only one `up` runs on a state directory, and tells other commands which one."""
 
 import fcntl
 import json
@@ -17,8 +17,8 @@ ATTEMPTS, BETWEEN_ATTEMPTS = 20, 0.025
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """The `up` that holds a state directory. `ports`: one for each gateway."""
+class RunningUp:
+    """The `up` that runs on a state directory. `ports` has one port for each gateway."""
 
     pid: int
     ports: tuple[int, ...]
@@ -26,11 +26,11 @@ class Running:
 
 @contextmanager
 def exclusive(layout: Layout) -> Iterator[None]:
-    """Hold the directory. The lock dies with the process, also by SIGKILL. Raises UserError when it is held."""
+    """Lock the directory. The lock ends with the process, even after SIGKILL. Raises UserError if it is taken."""
     with layout.lock.open("a") as file:
         layout.lock.chmod(0o600)
         if not _acquired(file):
-            raise UserError(_held_by(layout), "stop it first, or give another --state-dir")
+            raise UserError(_held_by(layout), "stop it first, or choose another directory with --state-dir")
         try:
             yield
         finally:
@@ -38,7 +38,7 @@ def exclusive(layout: Layout) -> Iterator[None]:
 
 
 def _acquired(file: IO[str]) -> bool:
-    """Another command that asks `running` holds the lock for an instant: outlast it."""
+    """Try for half a second: another command that calls `running` may hold the lock for a moment."""
     for _ in range(ATTEMPTS):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,16 +52,16 @@ def _acquired(file: IO[str]) -> bool:
 def _held_by(layout: Layout) -> str:
     other = _recorded(layout)
     who = f"process {other.pid}" if other else "another process"
-    return f"`nightlatch up` already runs on {layout.root} ({who})"
+    return f"`nightlatch up` is already running on {layout.root} ({who})"
 
 
 def announce(layout: Layout, ports: tuple[int, ...]) -> None:
-    """Say to other commands that we run."""
+    """Tell other commands that this process runs on the directory."""
     replace_file(layout.running, json.dumps({"pid": os.getpid(), "port": ports[0], "ports": ports}).encode())
 
 
-def running(layout: Layout) -> Running | None:
-    """The `up` that runs there now, if any."""
+def running(layout: Layout) -> RunningUp | None:
+    """The `up` that runs on the directory now, or None."""
     if not layout.lock.exists():
         return None
     with layout.lock.open("r") as file:
@@ -72,9 +72,9 @@ def running(layout: Layout) -> Running | None:
         return None
 
 
-def _recorded(layout: Layout) -> Running | None:
+def _recorded(layout: Layout) -> RunningUp | None:
     try:
         record = json.loads(layout.running.read_bytes())
-        return Running(record["pid"], tuple(record["ports"]))
+        return RunningUp(record["pid"], tuple(record["ports"]))
     except (OSError, ValueError, KeyError):
         return None

@@ -1,4 +1,4 @@
-"""Ports, looked at before anything starts."""
+"""Chooses the ports of the gateways before anything starts."""
 
 import socket
 
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def check_free(port: int) -> None:
-    """Raises UserError when somebody listens on `port`, or when we may not."""
+    """Raises UserError if `port` is in use or this user may not listen on it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -17,12 +17,12 @@ def check_free(port: int) -> None:
             raise UserError(f"no permission to listen on port {port}", "choose one above 1023 with --port") from None
         except OSError:
             raise UserError(
-                f"port {port} on {HOST} is in use", "stop what listens there, or choose another with --port"
+                f"port {port} on {HOST} is in use", "stop what is listening there, or choose another port with --port"
             ) from None
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nobody listens on now."""
+    """Ports that are not in use now."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
@@ -34,7 +34,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def choose(port: int, gateways: int) -> tuple[int, ...]:
-    """A port for each gateway: `port` and those after it, or any free ones for 0. Raises UserError."""
+    """One port for each gateway: `port` and the next ones, or any free ones if `port` is 0. Raises UserError."""
     if port == 0:
         return free_ports(gateways)
     ports = tuple(range(port, port + gateways))

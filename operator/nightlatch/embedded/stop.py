@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an event; a second Ctrl-C ends the process at once."""
+"""Turns Ctrl-C and SIGTERM into an event. A second one ends the process immediately."""
 
 import asyncio
 import os
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def on_signals(stopped: asyncio.Event, kill_children: Callable[[], object]) -> None:
-    """Set `stopped` at the first SIGINT or SIGTERM. At the second, kill the children and exit with 130."""
+    """Set `stopped` on the first SIGINT or SIGTERM. On the second, kill the children and exit with status 130."""
     loop = asyncio.get_running_loop()
 
     def handle() -> None:

@@ -1,7 +1,7 @@
-"""Child processes that are kept alive, and orphans of a killed predecessor that are ended.
+"""Keeps child processes alive, and ends those that a killed `up` left behind.
 
-Every child leads a session of its own, so that a Ctrl-C in the terminal reaches `up` alone, and a whole session can be
-signalled.
+Every child leads its own session. So a Ctrl-C in the terminal reaches only `up`, and a signal to the session reaches
+the child and all its children.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from nightlatch.files import replace_file
 
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 10.0
-# A child that ran this long has proved itself: the next restart starts again at the first delay.
+# After a child has run for this long, the delays start again from the first one.
 STEADY_S = 10.0
 # psutil rounds start times to clock ticks.
 SAME_START_S = 0.02
@@ -28,7 +28,7 @@ SAME_START_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep alive. `environment` adds to our own."""
+    """A process to keep alive. `environment` is added to that of this process."""
 
     name: str
     command: tuple[str, ...]
@@ -44,7 +44,7 @@ def next_delay(previous: float, ran_s: float) -> float:
 
 
 class Supervisor:
-    """Starts children and restarts them when they exit. `say` gets a line for a person."""
+    """Starts children and restarts them when they exit. `say` shows a line to the user."""
 
     def __init__(self, records: Path, say: Callable[[str], None]) -> None:
         self._records = records
@@ -54,23 +54,23 @@ class Supervisor:
         self._stopping = False
 
     def start(self, child: Child) -> None:
-        """Keep `child` alive from now on. Returns at once."""
+        """Keep `child` alive from now on. Does not wait for it to start."""
         self._tasks[child.name] = asyncio.create_task(self._keep_alive(child), name=child.name)
 
     def pid(self, name: str) -> int | None:
-        """The process id of a child that runs now."""
+        """The process id of a child, or None if it is not running."""
         process = self._processes.get(name)
         return process.pid if process and process.returncode is None else None
 
     def kill(self) -> None:
-        """SIGKILL to every child's session, without waiting."""
+        """Send SIGKILL to every child's session, and do not wait."""
         self._stopping = True
         for process in self._processes.values():
             if process.returncode is None:
                 _signal_group(process.pid, signal.SIGKILL)
 
     async def stop(self, *, grace_s: float = 5.0) -> None:
-        """SIGTERM to every child's session, SIGKILL after `grace_s`; returns when all are gone."""
+        """Send SIGTERM to every child's session, and SIGKILL after `grace_s` seconds. Returns when all have ended."""
         self._stopping = True
         running = [process for process in self._processes.values() if process.returncode is None]
         for process in running:
@@ -96,7 +96,7 @@ class Supervisor:
             if self._stopping:
                 return
             delay = next_delay(delay, time.monotonic() - started)
-            self._say(f"{child.name} {_ending(status)}; starting it again in {delay:.1f} s (log: {child.log})")
+            self._say(f"{child.name} {_ending(status)}; restarting it in {delay:.1f} s (log: {child.log})")
             await asyncio.sleep(delay)
 
     async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
@@ -116,7 +116,7 @@ class Supervisor:
 
 def _ending(status: int) -> str:
     if status < 0:
-        return f"was ended by {signal.Signals(-status).name}"
+        return f"was killed by {signal.Signals(-status).name}"
     return f"exited with status {status}"
 
 
@@ -126,13 +126,13 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def write_record(path: Path, pid: int) -> None:
-    """Note a process so that it can be told from a later one with the same id."""
+    """Record a process with its start time, which tells it apart from a later process with the same id."""
     with contextlib.suppress(psutil.NoSuchProcess):
         replace_file(path, json.dumps({"pid": pid, "started": psutil.Process(pid).create_time()}).encode())
 
 
 def recorded(path: Path) -> psutil.Process | None:
-    """The process of a record if that very one still runs."""
+    """The process of a record, or None if it no longer runs."""
     try:
         record = json.loads(path.read_bytes())
         process = psutil.Process(record["pid"])
@@ -144,7 +144,7 @@ def recorded(path: Path) -> psutil.Process | None:
 
 
 def reap(records: Path) -> tuple[str, ...]:
-    """End what a predecessor left behind, whole sessions; the names of those that still ran."""
+    """End the processes that a killed `up` left behind, with their sessions. Returns their names."""
     orphans: dict[str, psutil.Process] = {}
     for path in sorted(records.glob("*.json")):
         process = recorded(path)

@@ -1,7 +1,7 @@
-"""`nightlatch up`, put together: store, workloads, controller, gateways, watched manifests, and what is told of them.
+"""`nightlatch up`: puts together store, controller, gateways, watched manifests and printed status.
 
-One order at the start: everything that may refuse comes first (manifests, directory, lock, ports), then what a killed
-predecessor left is ended, then processes start. One order at the end: gateways, then model servers.
+Starting: first come the checks that may fail (manifests, directory, lock, ports), then the processes that a killed
+`up` left behind are ended, then new ones start. Stopping: first the gateways, then the model servers.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from nightlatch.embedded import lock, ports, stop, supervise
 from nightlatch.embedded.console.lines import Line
-from nightlatch.embedded.console.printer import Say, Storyteller
+from nightlatch.embedded.console.printer import Say, StatusPrinter
 from nightlatch.embedded.control import Control
 from nightlatch.embedded.errors import UserError
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests import documents
-from nightlatch.embedded.manifests.apply import Outcome, apply
+from nightlatch.embedded.manifests.apply import Applied, apply
 from nightlatch.embedded.manifests.claims import bound
 from nightlatch.embedded.manifests.watch import edits
 from nightlatch.planning.settings import Settings
@@ -26,9 +26,9 @@ from nightlatch.store.files.store import FilesStore
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the command line asks for. `port` 0: any free one. Gateways beyond the first take the next ports.
+    """What the command line asks for. `port` 0 means any free port; more gateways take the ports after it.
 
-    claims: directories that stand for PersistentVolumeClaims, by name.
+    claims: directories that stand in for PersistentVolumeClaims, by the claim's name.
     """
 
     files: tuple[Path, ...]
@@ -39,7 +39,7 @@ class Options:
 
 
 async def up(options: Options, say: Say) -> None:
-    """Run until SIGINT or SIGTERM. Raises UserError when it cannot start."""
+    """Run until SIGINT or SIGTERM. Raises UserError if it cannot start."""
     watched = tuple(path.absolute() for path in options.files)
     declared = bound(documents.read(documents.expand(watched)), options.claims)
     _refuse(declared.problems)
@@ -47,28 +47,28 @@ async def up(options: Options, say: Say) -> None:
     layout.create(options.gateways)
     with lock.exclusive(layout):
         for orphan in supervise.reap(layout.processes):
-            say(Line(f"ended {orphan}, left behind by a predecessor that was killed"))
+            say(Line(f"ended {orphan}, which an earlier `nightlatch up` left behind"))
         chosen = ports.choose(options.port, options.gateways)
         store = FilesStore(layout.root)
-        outcome = await apply(store, declared, watched)
-        _refuse(outcome.problems)
-        _tell(outcome, say)
+        applied = await apply(store, declared, watched)
+        _refuse(applied.problems)
+        _report(applied, say)
         await _run(layout, store, chosen, options, say)
 
 
-def _refuse(problems: tuple[documents.Problem, ...]) -> None:
-    """At the start a broken manifest is refused whole."""
+def _refuse(problems: tuple[documents.ManifestProblem, ...]) -> None:
+    """Unlike a later edit, a broken manifest at the start stops everything."""
     if problems:
         raise UserError("\n       ".join(map(str, problems)), "correct the manifest and start again", code=2)
 
 
-def _tell(outcome: Outcome, say: Say) -> None:
-    for change in outcome.changes:
+def _report(applied: Applied, say: Say) -> None:
+    for change in applied.changes:
         say(Line(f"{change.ref.kind} {change.ref.key} {change.verb}"))
-    for problem in outcome.problems:
-        say(Line(f"error: {problem}\n  what worked before goes on; save the file again once it is corrected", "bad"))
-    for ref, file in outcome.elsewhere:
-        say(Line(f"{ref} also runs, from {file}; to end it: nightlatch delete {ref.kind} {ref.key.name}"))
+    for problem in applied.problems:
+        say(Line(f"error: {problem}\n  the last good version stays in effect; correct the file and save it", "bad"))
+    for ref, file in applied.elsewhere:
+        say(Line(f"{ref} from {file} is running as well; to delete it: nightlatch delete {ref.kind} {ref.key.name}"))
 
 
 async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], options: Options, say: Say) -> None:
@@ -79,34 +79,34 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], optio
     control = Control(layout, store, settings, gateways)
     stop.on_signals(stopped, supervisor.kill)
     if ended := await control.prepare():
-        say(Line(f"ended {ended} model servers, left behind by a predecessor that was killed"))
+        say(Line(f"ended {ended} model servers, which an earlier `nightlatch up` left behind"))
     lock.announce(layout, chosen)
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(_until_stopped(stopped), name="stop")
             group.create_task(control.run(), name="control plane")
-            group.create_task(Storyteller(store, layout, say).run(), name="storyteller")
+            group.create_task(StatusPrinter(store, layout, say).run(), name="console")
             group.create_task(_follow_edits(store, options, stopped, say), name="manifests")
             for gateway in gateways:
                 group.create_task(_start(gateway, settings, supervisor), name=gateway.name)
-    except* _StopAsked:
+    except* _StopRequested:
         say(Line("stopping"))
     finally:
         await supervisor.stop()
         await control.stop()
 
 
-class _StopAsked(Exception):  # noqa: N818 - no error
-    """The way out of the task group."""
+class _StopRequested(Exception):  # noqa: N818 - not an error
+    """Ends the task group."""
 
 
 async def _until_stopped(stopped: asyncio.Event) -> None:
     await stopped.wait()
-    raise _StopAsked
+    raise _StopRequested
 
 
 async def _start(gateway: Gateway, settings: Settings, supervisor: supervise.Supervisor) -> None:
-    """Envoy follows once the gatekeeper listens, or it would back off from a socket that is not there yet."""
+    """Start Envoy only once the gatekeeper listens: after a failed connection it would wait before it tries again."""
     gatekeeper, envoy = gateway.prepare(settings)
     supervisor.start(gatekeeper)
     while not gateway.files.socket.exists():
@@ -122,4 +122,4 @@ async def _follow_edits(store: FilesStore, options: Options, stopped: asyncio.Ev
         except UserError as error:
             say(Line(f"error: {error.message}", "bad"))
             continue
-        _tell(await apply(store, bound(documents.read(files), options.claims), watched), say)
+        _report(await apply(store, bound(documents.read(files), options.claims), watched), say)

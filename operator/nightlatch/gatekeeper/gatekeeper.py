@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator
 
 from nightlatch.api import names
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed

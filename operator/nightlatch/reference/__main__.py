@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nightlatch.reference import conditions, metrics
+from nightlatch.reference import api, cli, conditions, metrics
 
 HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "api.md": api.render,
+    "cli.md": cli.render,
     "conditions.md": conditions.render,
     "metrics.md": metrics.render,
 }

@@ -1,5 +1,6 @@
 """The generated CRDs are what an API server takes, and the committed ones are the generated ones."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 import yaml
 
 from nightlatch.api.crd import generate
-from nightlatch.api.meta import INFERENCE_ENDPOINT, OUR_KINDS
+from nightlatch.api.meta import INFERENCE_ENDPOINT, OUR_KINDS, Kind
 from nightlatch.api.rules import KEYWORD
 from nightlatch.store.admission.cel import holds
 
@@ -92,17 +93,45 @@ def test_conditions_merge_by_type() -> None:
         assert conditions["x-kubernetes-list-map-keys"] == ["type"]
 
 
-def test_kubectl_shows_the_columns_of_the_api_page() -> None:
-    endpoint = next(resource for resource in generate.RESOURCES if resource.kind == INFERENCE_ENDPOINT)
-    columns = generate.definition(endpoint)["spec"]["versions"][0]["additionalPrinterColumns"]
-    names = [(column["name"], column.get("priority", 0)) for column in columns]
+def printer_columns(kind: Kind) -> list[dict[str, Any]]:
+    resource = next(resource for resource in generate.RESOURCES if resource.kind == kind)
+    columns: list[dict[str, Any]] = generate.definition(resource)["spec"]["versions"][0]["additionalPrinterColumns"]
+    return columns
+
+
+def test_kubectl_shows_these_columns_of_an_endpoint() -> None:
+    names = [(column["name"], column.get("priority", 0)) for column in printer_columns(INFERENCE_ENDPOINT)]
     assert names == [
         *((name, 0) for name in ("URL", "Ready", "State", "Replicas", "Reason", "Age")),
         *((name, 1) for name in ("Access", "CertExpiry")),
     ]
 
 
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_no_column_shows_a_future_time_as_a_date(kind: Kind) -> None:
+    """kubectl shows a date as the time since then, and `<invalid>` for one that lies ahead."""
+    dates = [column["jsonPath"] for column in printer_columns(kind) if column["type"] == "date"]
+    assert dates == [".metadata.creationTimestamp"]
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_every_column_shows_a_field_of_the_schema(kind: Kind) -> None:
+    known = {path for path, _ in nodes(generate.schema_of(kind))} | {".metadata.creationTimestamp"}
+    for column in printer_columns(kind):
+        assert re.sub(r"\[.*?\]", "[]", column["jsonPath"]) in known
+
+
 def test_fields_carry_their_docstrings_for_kubectl_explain() -> None:
     scaling = generate.schema_of(INFERENCE_ENDPOINT)["properties"]["spec"]["properties"]["scaling"]
-    assert scaling["description"] == "When replicas come and go."
-    assert scaling["properties"]["idleAfter"]["description"].startswith("How long without a call")
+    assert scaling["description"] == "When the endpoint wakes and sleeps, and how many replicas it runs."
+    assert scaling["properties"]["idleAfter"]["description"].startswith("How long the endpoint stays awake")
+
+
+@pytest.mark.parametrize(
+    ("path", "node"), [case for case in ALL if ".spec." in str(case.id) or ".status." in str(case.id)]
+)
+def test_every_field_is_described_in_one_line(path: str, node: dict[str, Any]) -> None:
+    if path.endswith("[]"):  # the description of a list or map is enough
+        return
+    assert node["description"].endswith((".", "`."))
+    assert "\n" not in node["description"]

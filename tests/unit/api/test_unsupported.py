@@ -6,7 +6,7 @@ import pytest
 
 from nightlatch.api.conditions import Reason
 from nightlatch.api.crd.generate import schema_of
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, Kind
 from nightlatch.api.validation.parse import parse_client, parse_endpoint, parse_issuer
 from nightlatch.api.validation.unsupported import (
     Platform,
@@ -47,37 +47,37 @@ def test_defaults_of_the_schema_ask_for_nothing() -> None:
     assert unsupported_in_client(parse_client(stored)) == ()
 
 
-@pytest.mark.parametrize(
-    ("platform", "spec", "field", "reason"),
-    [
-        ("Embedded", {"model": PVC}, "spec.model.source.pvc", CLUSTER_ONLY),
-        ("Cluster", {}, "spec.model.source.path", CLUSTER_ONLY),
-        ("Cluster", {"model": PVC, "runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", LATER),
-        ("Cluster", {"model": {"source": {"uri": "https://x.example/m"}}}, "spec.model.source.uri", LATER),
-        (
-            "Cluster",
-            {"model": {"source": {"image": {"reference": f"r.example/m@sha256:{'0' * 64}"}}}},
-            "spec.model.source.image",
-            LATER,
-        ),
-        ("Embedded", {"runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", CLUSTER_ONLY),
-        ("Embedded", {"runtime": {"resources": {"limits": {"cpu": 1}}}}, "spec.runtime.resources", CLUSTER_ONLY),
-        ("Embedded", {"runtime": {"nodeSelector": {"a": "b"}}}, "spec.runtime.nodeSelector", CLUSTER_ONLY),
-        ("Embedded", {"runtime": {"tolerations": [{}]}}, "spec.runtime.tolerations", CLUSTER_ONLY),
-        ("Embedded", {"runtime": {"imagePullSecrets": [{"name": "a"}]}}, "spec.runtime.imagePullSecrets", CLUSTER_ONLY),
-        ("Embedded", {"runtime": {"runtimeClassName": "a"}}, "spec.runtime.runtimeClassName", CLUSTER_ONLY),
-        ("Embedded", {"runtime": {"sharedMemory": "1Gi"}}, "spec.runtime.sharedMemory", CLUSTER_ONLY),
-        ("Embedded", {"scaling": {"idle": "Standby"}}, "spec.scaling.idle", LATER),
-        ("Embedded", {"scaling": {"mode": "External"}}, "spec.scaling.mode", LATER),
-        ("Embedded", {"access": {"jwt": {"issuers": [{"name": "a"}]}}}, "spec.access.jwt", LATER),
-        ("Embedded", {"access": {"oauth2": {"issuers": [{"name": "a"}]}}}, "spec.access.oauth2", LATER),
-        ("Embedded", {"access": {"apiKey": {}, "mtls": {}}}, "spec.access.mtls", LATER),
-        ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey", "apiKey"]]}}, "spec.access.accept", LATER),
-        ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules", LATER),
-        ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),
-        ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", LATER),
-    ],
-)
+UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
+    ("Embedded", {"model": PVC}, "spec.model.source.pvc", CLUSTER_ONLY),
+    ("Cluster", {}, "spec.model.source.path", CLUSTER_ONLY),
+    ("Cluster", {"model": PVC, "runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", LATER),
+    ("Cluster", {"model": {"source": {"uri": "https://x.example/m"}}}, "spec.model.source.uri", LATER),
+    (
+        "Cluster",
+        {"model": {"source": {"image": {"reference": f"r.example/m@sha256:{'0' * 64}"}}}},
+        "spec.model.source.image",
+        LATER,
+    ),
+    ("Embedded", {"runtime": {"image": "x", "protocol": "OpenAI"}}, "spec.runtime.image", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"resources": {"limits": {"cpu": 1}}}}, "spec.runtime.resources", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"nodeSelector": {"a": "b"}}}, "spec.runtime.nodeSelector", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"tolerations": [{}]}}, "spec.runtime.tolerations", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"imagePullSecrets": [{"name": "a"}]}}, "spec.runtime.imagePullSecrets", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"runtimeClassName": "a"}}, "spec.runtime.runtimeClassName", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"sharedMemory": "1Gi"}}, "spec.runtime.sharedMemory", CLUSTER_ONLY),
+    ("Embedded", {"scaling": {"idle": "Standby"}}, "spec.scaling.idle", LATER),
+    ("Embedded", {"scaling": {"mode": "External"}}, "spec.scaling.mode", LATER),
+    ("Embedded", {"access": {"jwt": {"issuers": [{"name": "a"}]}}}, "spec.access.jwt", LATER),
+    ("Embedded", {"access": {"oauth2": {"issuers": [{"name": "a"}]}}}, "spec.access.oauth2", LATER),
+    ("Embedded", {"access": {"apiKey": {}, "mtls": {}}}, "spec.access.mtls", LATER),
+    ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey", "apiKey"]]}}, "spec.access.accept", LATER),
+    ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules", LATER),
+    ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),
+    ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", LATER),
+]
+
+
+@pytest.mark.parametrize(("platform", "spec", "field", "reason"), UNSUPPORTED)
 def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], field: str, reason: Reason) -> None:
     found = unsupported_in_endpoint(parse_endpoint(endpoint(**spec)), platform)
     assert [(each.field, each.reason) for each in found] == [(field, reason)]
@@ -85,16 +85,16 @@ def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], fi
     assert any(word in found[0].advice for word in ("write", "remove"))
 
 
-@pytest.mark.parametrize(
-    ("spec", "field"),
-    [
-        ({"apiKey": {"rotateEvery": "30d"}}, "spec.apiKey.rotateEvery"),
-        ({"apiKey": {"overlap": "1h"}}, "spec.apiKey.overlap"),
-        ({"apiKey": {"expiresAt": "2030-01-01T00:00:00Z"}}, "spec.apiKey.expiresAt"),
-        ({"apiKey": {"revokedKeyIds": ["a"]}}, "spec.apiKey.revokedKeyIds"),
-        ({"certificate": {}}, "spec.certificate"),
-    ],
-)
+UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [
+    ({"apiKey": {"rotateEvery": "30d"}}, "spec.apiKey.rotateEvery"),
+    ({"apiKey": {"overlap": "1h"}}, "spec.apiKey.overlap"),
+    ({"apiKey": {"expiresAt": "2030-01-01T00:00:00Z"}}, "spec.apiKey.expiresAt"),
+    ({"apiKey": {"revokedKeyIds": ["a"]}}, "spec.apiKey.revokedKeyIds"),
+    ({"certificate": {}}, "spec.certificate"),
+]
+
+
+@pytest.mark.parametrize(("spec", "field"), UNSUPPORTED_IN_CLIENT)
 def test_what_a_client_asks_for_too_early_is_named(spec: dict[str, Any], field: str) -> None:
     found = unsupported_in_client(parse_client(client(**spec)))
     assert [(each.field, each.reason) for each in found] == [(field, LATER)]
@@ -114,3 +114,17 @@ def test_more_than_one_replica_is_capped_and_said() -> None:
     said = replicas_cap(parse_endpoint(endpoint(scaling={"maxReplicas": 4})))
     assert said is not None
     assert "maxReplicas is 4" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        *((INFERENCE_ENDPOINT, case[2]) for case in UNSUPPORTED if case[3] == LATER),
+        *((INFERENCE_CLIENT, case[1]) for case in UNSUPPORTED_IN_CLIENT),
+    ],
+)
+def test_the_description_of_an_unsupported_field_says_so(kind: Kind, field: str) -> None:
+    node = schema_of(kind)
+    for name in field.split("."):
+        node = node["properties"][name]
+    assert "not supported yet" in node["description"].lower()

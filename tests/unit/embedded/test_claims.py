@@ -36,7 +36,7 @@ def test_an_unknown_claim_stays_for_the_status_to_answer(tmp_path):
 def test_a_path_out_of_the_volume_is_refused(tmp_path):
     found = bound(declared(tmp_path, "../secret"), {"models": tmp_path / "volume"})
     assert not found.documents
-    assert "leads out of the volume" in str(found.problems[0])
+    assert "points outside the volume" in str(found.problems[0])
 
 
 def test_claims_are_read_from_the_command_line(tmp_path):
@@ -44,7 +44,7 @@ def test_claims_are_read_from_the_command_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "says"), [("models", "NAME=DIR"), ("=x", "NAME=DIR"), ("m=/not/there", "no directory")]
+    ("given", "says"), [("models", "NAME=DIR"), ("=x", "NAME=DIR"), ("m=/not/there", "not a directory")]
 )
 def test_a_wrong_claim_says_what_to_write(given, says):
     with pytest.raises(UserError, match=says):

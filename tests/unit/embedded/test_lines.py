@@ -1,7 +1,7 @@
-"""What a person is told of an endpoint's status."""
+"""Which changes of an endpoint's status the console shows, and how."""
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.embedded.console.lines import EndpointView, complaints, tell, view
+from nightlatch.embedded.console.lines import EndpointView, condition_lines, status_lines, view
 
 KEY = NamespacedName("default", "minilm")
 
@@ -17,12 +17,12 @@ def endpoint(*, state="Asleep", ready="True", wake=None, conditions=(), generati
 
 
 def texts(before, after):
-    return [line.text for line in tell(KEY, before, after)]
+    return [line.text for line in status_lines(KEY, before, after)]
 
 
 def test_ready_is_told_once_with_the_url():
     first = view(endpoint())
-    assert "default/minilm Ready at https://minilm.default.localhost:8443" in texts(EndpointView(), first)
+    assert "default/minilm is Ready at https://minilm.default.localhost:8443" in texts(EndpointView(), first)
     assert texts(first, first) == []
 
 
@@ -31,7 +31,7 @@ def test_a_wake_is_told_with_its_phases():
     after = view(endpoint(state="Awake", wake={"at": "t", "duration": "2.1s", "phases": {"start": 2000, "probe": 50}}))
     assert texts(before, after) == [
         "default/minilm Waking → Awake",
-        "default/minilm woke in 2.1s (start 2000 ms, probe 50 ms)",
+        "default/minilm woke in 2.1 s (start 2000 ms, probe 50 ms)",
     ]
 
 
@@ -41,10 +41,10 @@ def test_the_last_wake_of_an_earlier_run_is_no_news():
 
 
 def test_a_false_condition_is_told_with_its_message():
-    trouble = {"type": "Accepted", "status": "False", "reason": "NotYetSupported", "message": "remove spec.access.jwt"}
-    seen = view(endpoint(conditions=[trouble]))
-    [line] = complaints(KEY, (), seen.troubles)
-    assert complaints(KEY, seen.troubles, seen.troubles) == []
+    failure = {"type": "Accepted", "status": "False", "reason": "NotYetSupported", "message": "remove spec.access.jwt"}
+    seen = view(endpoint(conditions=[failure]))
+    [line] = condition_lines(KEY, (), seen.false_conditions)
+    assert condition_lines(KEY, seen.false_conditions, seen.false_conditions) == []
     assert line.level == "bad"
     assert "remove spec.access.jwt" in line.text
 

@@ -20,7 +20,7 @@ def layout(tmp_path):
 def test_a_second_up_is_refused_and_told_who_runs(layout):
     with lock.exclusive(layout):
         lock.announce(layout, (8443,))
-        with pytest.raises(UserError, match="already runs"), lock.exclusive(layout):
+        with pytest.raises(UserError, match="already running"), lock.exclusive(layout):
             pass
         assert lock.running(layout).ports == (8443,)
     assert lock.running(layout) is None

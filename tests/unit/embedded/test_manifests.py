@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.manifests.documents import Document, Problem, expand, parse, read
+from nightlatch.embedded.manifests.documents import ManifestDocument, ManifestProblem, expand, parse, read
 
 GOOD = """
 apiVersion: nightlatch.dev/v1alpha1
@@ -23,7 +23,7 @@ def one(text):
 
 def test_a_document_gets_the_default_namespace():
     document = one(GOOD)
-    assert isinstance(document, Document)
+    assert isinstance(document, ManifestDocument)
     assert document.object["metadata"] == {"namespace": "default", "name": "minilm"}
 
 
@@ -65,7 +65,7 @@ def test_string_data_of_a_secret_becomes_data():
         ("- 1", "document 1: is not an object; start with"),
         (
             GOOD.replace("InferenceEndpoint", "InferenceEndpiont"),
-            "is not run here; did you mean InferenceEndpoint?",
+            "unknown kind 'InferenceEndpiont'; did you mean InferenceEndpoint?",
         ),
         (GOOD.replace("InferenceEndpoint", "Deployment"), "write InferenceEndpoint, InferenceClient or TokenIssuer"),
         (GOOD.replace("v1alpha1", "v1"), "apiVersion: 'nightlatch.dev/v1' should be nightlatch.dev/v1alpha1"),
@@ -74,7 +74,7 @@ def test_string_data_of_a_secret_becomes_data():
 )
 def test_a_refusal_says_where_and_what(text, said):
     problem = one(text)
-    assert isinstance(problem, Problem)
+    assert isinstance(problem, ManifestProblem)
     assert str(problem).startswith(str(FILE))
     assert said in str(problem)
 

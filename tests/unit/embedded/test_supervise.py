@@ -25,7 +25,7 @@ async def test_a_killed_child_comes_back_and_it_is_said(tmp_path):
     first = supervisor.pid("one")
     psutil.Process(first).kill()
     await until(lambda: supervisor.pid("one") not in (None, first))
-    assert "one was ended by SIGKILL" in said[0]
+    assert "one was killed by SIGKILL" in said[0]
     await supervisor.stop()
 
 

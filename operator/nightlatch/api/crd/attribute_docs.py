@@ -1,7 +1,7 @@
-"""Docstrings under a class's attributes, read from its source: they become the field descriptions of `kubectl explain`.
+"""Reads the docstrings below a class's attributes from its source, for the field descriptions in the CRD.
 
-Pydantic can do this at import (`use_attribute_docstrings`), which cost every process 80 ms;
-only the generator needs them.
+Pydantic can do this at import (`use_attribute_docstrings`), but that costs every process 80 ms, and only the
+generators need it.
 """
 
 import ast
@@ -14,7 +14,7 @@ from types import ModuleType
 
 @functools.cache
 def attribute_docs(module: ModuleType) -> dict[str, dict[str, str]]:
-    """Docstring by class name and attribute name. Empty where the source is not installed."""
+    """The docstrings by class name and attribute name; empty if the source is not installed."""
     try:
         tree = ast.parse(inspect.getsource(module))
     except OSError:
@@ -23,13 +23,13 @@ def attribute_docs(module: ModuleType) -> dict[str, dict[str, str]]:
 
 
 def docs_of(model: type) -> dict[str, str]:
-    """Docstring by attribute name of one class."""
+    """The docstrings of one class by attribute name, each as one line."""
     return attribute_docs(sys.modules[model.__module__]).get(model.__name__, {})
 
 
 def _documented(node: ast.ClassDef) -> dict[str, str]:
     return {
-        field.target.id: inspect.cleandoc(text.value.value)
+        field.target.id: " ".join(text.value.value.split())
         for field, text in itertools.pairwise(node.body)
         if isinstance(field, ast.AnnAssign)
         and isinstance(field.target, ast.Name)

@@ -1,6 +1,6 @@
 """The CustomResourceDefinitions, generated from the models.
 
-`python -m nightlatch.api.crd.generate DIR` writes them, `--check DIR` fails where the files say something else.
+`python -m nightlatch.api.crd.generate DIR` writes them; with `--check` it writes nothing and fails if a file differs.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from nightlatch.api.client import InferenceClient
+from nightlatch.api.crd.columns import COLUMNS
 from nightlatch.api.crd.schema import Schema, structural
 from nightlatch.api.endpoint import InferenceEndpoint
 from nightlatch.api.issuer import TokenIssuer
@@ -27,63 +28,24 @@ NAME_SCHEMA: Schema = {"type": "string", "maxLength": 58, "pattern": "^[a-z0-9](
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What the CRD of one kind holds besides its schema. A column is (name, type, JSONPath, priority)."""
+    """What the CRD of one kind is made from, besides its printer columns."""
 
     kind: Kind
     model: type[BaseModel]
     short_name: str
-    columns: tuple[tuple[str, str, str, int], ...]
 
-
-_READY = ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', 0)
-_REASON = ("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason', 0)
-_AGE = ("Age", "date", ".metadata.creationTimestamp", 0)
 
 RESOURCES = (
-    Resource(
-        INFERENCE_ENDPOINT,
-        InferenceEndpoint,
-        "ie",
-        (
-            ("URL", "string", ".status.url", 0),
-            _READY,
-            ("State", "string", ".status.state", 0),
-            ("Replicas", "integer", ".status.replicas", 0),
-            _REASON,
-            _AGE,
-            ("Access", "string", ".status.access", 1),
-            ("CertExpiry", "date", ".status.certificates[?(@.role=='server')].notAfter", 1),
-        ),
-    ),
-    Resource(
-        INFERENCE_CLIENT,
-        InferenceClient,
-        "ic",
-        (
-            _READY,
-            _REASON,
-            ("Suspended", "boolean", ".spec.suspended", 0),
-            _AGE,
-            ("CertExpiry", "date", ".status.certificate.notAfter", 1),
-        ),
-    ),
-    Resource(
-        TOKEN_ISSUER,
-        TokenIssuer,
-        "ti",
-        (
-            ("Issuer", "string", ".spec.issuer", 0),
-            _READY,
-            _REASON,
-            _AGE,
-        ),
-    ),
+    Resource(INFERENCE_ENDPOINT, InferenceEndpoint, "ie"),
+    Resource(INFERENCE_CLIENT, InferenceClient, "ic"),
+    Resource(TOKEN_ISSUER, TokenIssuer, "ti"),
 )
 
 
 @functools.cache
 def schema_of(kind: Kind) -> Schema:
-    """The schema the CRD of `kind` carries. Shared: do not change it. Raises StopIteration for a kind not ours."""
+    """The schema that the CRD of `kind` carries. Callers share it and must not change it. Raises StopIteration for a
+    kind that is not ours."""
     return _schema(next(resource for resource in RESOURCES if resource.kind == kind).model)
 
 
@@ -105,7 +67,7 @@ def _schema(model: type[BaseModel]) -> Schema:
 def _model_of(model: type[BaseModel], field: str) -> type[BaseModel]:
     annotation = model.model_fields[field].annotation
     if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        raise TypeError(f"{model.__name__}.{field} is no model")
+        raise TypeError(f"{model.__name__}.{field} is not a model")
     return annotation
 
 
@@ -133,7 +95,7 @@ def definition(resource: Resource) -> RawObject:
                     "served": True,
                     "storage": True,
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*column) for column in resource.columns],
+                    "additionalPrinterColumns": [column.printer_column() for column in COLUMNS[kind]],
                     "schema": {"openAPIV3Schema": schema_of(kind)},
                 }
             ],
@@ -141,20 +103,15 @@ def definition(resource: Resource) -> RawObject:
     }
 
 
-def _column(name: str, column_type: str, path: str, priority: int) -> dict[str, Any]:
-    column = {"name": name, "type": column_type, "jsonPath": path}
-    return {**column, "priority": priority} if priority else column
-
-
 class _Plain(yaml.SafeDumper):
-    """Writes shared parts out each time: a reader follows no anchors."""
+    """Repeats shared parts instead of writing anchors and aliases, which are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the base class's signature
         return True
 
 
 def rendered() -> dict[str, str]:
-    """YAML text by file name."""
+    """The YAML text of each file, by file name."""
     return {
         f"{resource.kind.plural}.yaml": HEADER
         + yaml.dump(definition(resource), Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
@@ -179,7 +136,7 @@ def write(directory: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line in the module's docstring. Returns the exit status."""
+    """Run the command line in the module's docstring. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m nightlatch.api.crd.generate", description=__doc__)
     parser.add_argument("directory", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")

@@ -1,7 +1,7 @@
-"""A pydantic model as a structural OpenAPI v3 schema, the only form an API server takes for a CRD.
+"""Converts a pydantic model to a structural OpenAPI v3 schema, the only form that an API server accepts in a CRD.
 
-No `$ref`, no `anyOf` with null, no `title`, no `additionalProperties: false` (the API server refuses unknown
-fields by itself), `exclusiveMinimum` as v3.0 has it.
+Structural means: no `$ref`, no `anyOf` with null, no `title`, no `additionalProperties: false` (the API server refuses
+unknown fields itself), and `exclusiveMinimum` as in OpenAPI 3.0.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 
 
 def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
-    """The schema of `model`, without defaults for a status: only its owner writes that."""
+    """The schema of `model`. A status needs no defaults, because only the operator writes it."""
     document = model.model_json_schema(by_alias=True)
     for name, definition in document.get("$defs", {}).items():
         _describe_fields(definition, _class_named(name))
@@ -43,7 +43,7 @@ def _describe_fields(definition: Schema, model: type[BaseModel] | None) -> None:
         definition["properties"][aliases[attribute]]["description"] = text
 
 
-# What stays as it is, in the order in which it is written.
+# Keywords that are copied unchanged, in the order in which they are written.
 _KEPT = (
     *("type", "description", "enum", "pattern", "format", "anyOf"),
     *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
@@ -84,20 +84,20 @@ def _without_null(node: Schema) -> Schema:
 
 
 def _default(value: Any) -> Schema:
-    """An object's default is made of those of its fields. An absent list is an empty one already."""
+    """An object's default is filled in later from the defaults of its fields. Empty lists and texts need no default."""
     if value is None or value in ([], ""):
         return {}
     return {"default": {} if isinstance(value, dict) else value}
 
 
 def _defaults_within(node: Schema) -> Schema:
-    """Written out: an API server applies CEL rules to an object's default before it fills in those of its fields."""
+    """An API server applies CEL rules to an object's default before it fills in those of its fields: write them out."""
     fields = node.get("properties", {})
     return {name: field["default"] for name, field in fields.items() if "default" in field}
 
 
 def _additional(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
-    """A map's values; any value at all (`dict[str, Any]`) is kept as it is."""
+    """The schema of a map's values. `dict[str, Any]` allows every value."""
     values = node.get("additionalProperties")
     if values is True:
         return {"x-kubernetes-preserve-unknown-fields": True}
@@ -105,7 +105,7 @@ def _additional(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
 
 
 def _pattern_as_rule(node: Schema) -> Schema:
-    """Where a rule says in words what the pattern demands, the rule alone stays: one refusal, fit for people."""
+    """Drop a pattern that a rule explains in words, so that users see one message, and a readable one."""
     says_so = any(".matches(" in rule["rule"] for rule in node.get(KEYWORD, ()))
     return {key: value for key, value in node.items() if key != "pattern"} if says_so else node
 

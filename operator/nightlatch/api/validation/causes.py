@@ -1,4 +1,4 @@
-"""Why an object is refused: `(field path, what to write instead)`, with kubectl's paths (`spec.model.source`)."""
+"""Why an object is refused: pairs of a field path, in the form `spec.access.accept[0]`, and what to write instead."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Cause = tuple[str, str]
 
 
 def path_text(parts: Iterable[str | int]) -> str:
-    """`spec.access.accept[0]` from its parts."""
+    """The parts of a path joined to the form `spec.access.accept[0]`."""
     text = ""
     for part in parts:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -20,12 +20,12 @@ def path_text(parts: Iterable[str | int]) -> str:
 
 
 def joined(causes: Iterable[Cause]) -> str:
-    """One line for all."""
+    """All causes in one line."""
     return "; ".join(f"{path}: {message}" if path else message for path, message in causes)
 
 
 def causes_of(error: ValidationError, model: type[BaseModel], root: str) -> tuple[Cause, ...]:
-    """The causes in a pydantic error about `model`, which stands at field `root`. Values are never repeated."""
+    """The causes in a pydantic error about `model`, which is at field `root`. They never repeat a value."""
     return tuple(
         (path_text((root, *detail["loc"])), _message(detail, model)) for detail in error.errors(include_url=False)
     )
@@ -46,7 +46,7 @@ def _message(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str | int]) -> tuple[str, ...]:
-    """The fields known at a place: the properties in the JSON schema of the model there."""
+    """The fields that `model` has at a location."""
     document = model.model_json_schema(by_alias=True)
     node = _resolved(document, document)
     for part in location:

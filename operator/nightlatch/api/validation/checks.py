@@ -1,4 +1,4 @@
-"""What a spec must hold beyond the CRD's schema: durations compared, and references once defaults are known."""
+"""Checks that a CRD's schema cannot make: they compare durations, or need defaults that depend on the object. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from nightlatch.api.issuer import IssuerSpec
 from nightlatch.api.scalars import RateLimit
 from nightlatch.api.validation.causes import Cause
 
-# Envoy refills a token bucket no faster than this, in seconds.
+# In seconds. Envoy refills a token bucket no faster than this.
 SHORTEST_REFILL = 0.05
 LONGEST_REFILL = 86400.0
 
 
 def endpoint(spec: EndpointSpec) -> tuple[Cause, ...]:
-    """Why the endpoint cannot be; empty when it can."""
+    """What is wrong with the endpoint; empty if nothing is."""
     return (
         *_positive("spec.requestTimeout", spec.request_timeout),
         *_positive("spec.scaling.idleAfter", spec.scaling.idle_after),
@@ -27,7 +27,7 @@ def endpoint(spec: EndpointSpec) -> tuple[Cause, ...]:
 
 
 def client(spec: ClientSpec, namespace: str) -> tuple[Cause, ...]:
-    """Why the client, which lives in `namespace`, cannot be; empty when it can."""
+    """What is wrong with the client, which is in `namespace`; empty if nothing is."""
     return (
         *_named_once(spec, namespace),
         *_rotation(spec),
@@ -41,7 +41,7 @@ def client(spec: ClientSpec, namespace: str) -> tuple[Cause, ...]:
 
 
 def issuer(spec: IssuerSpec) -> tuple[Cause, ...]:
-    """Why the issuer cannot be; empty when it can."""
+    """What is wrong with the issuer; empty if nothing is."""
     return (
         *_positive("spec.refresh", spec.refresh),
         *_positive("spec.maxLifetime", spec.max_lifetime),
@@ -52,12 +52,12 @@ def issuer(spec: IssuerSpec) -> tuple[Cause, ...]:
 
 def _positive(path: str, text: str) -> Iterator[Cause]:
     if parse_duration(text) <= 0:
-        yield path, "must be longer than nothing: write a duration such as 30s"
+        yield path, "must be greater than zero, for example 30s"
 
 
 def _shorter(path: str, text: str, other_path: str, other: str) -> Iterator[Cause]:
     if parse_duration(text) >= parse_duration(other):
-        yield path, f"{text} is not shorter than {other_path} ({other}): write a shorter one"
+        yield path, f"{text} is not shorter than {other_path} ({other}): write a shorter duration"
 
 
 def _renewal(path: str, duration: str, renew_before: str) -> Iterator[Cause]:
@@ -78,7 +78,7 @@ def _rate(path: str, limit: RateLimit | None) -> Iterator[Cause]:
 
 
 def _named_once(spec: ClientSpec, namespace: str) -> Iterator[Cause]:
-    """The CRD's rule cannot know the client's own namespace, which is the default."""
+    """The CRD has this rule as well, but cannot know the default of `namespace`: the client's own."""
     counts = Counter((grant.namespace or namespace, grant.name) for grant in spec.endpoints)
     for (endpoint_namespace, name), count in counts.items():
         if count > 1:

@@ -1,4 +1,4 @@
-"""RawObject → typed resource, with the checks that the CRD's rules cannot make."""
+"""Raw objects to typed resources, with the checks that the CRD's schema cannot make. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class ParseError(ValueError):
-    """The object is not one we can act on. `causes` are `(field path, what to write instead)`; no secret in them."""
+    """The object is not valid. `causes` say for each field what to write instead; they contain no secret."""
 
     def __init__(self, causes: tuple[Cause, ...]) -> None:
         self.causes = causes
@@ -24,7 +24,7 @@ class ParseError(ValueError):
 
 
 def parse_endpoint(raw: Mapping[str, Any]) -> InferenceEndpoint:
-    """The endpoint. Raises ParseError."""
+    """Raises ParseError."""
     metadata = _metadata(raw, "InferenceEndpoint")
     spec = _part(EndpointSpec, raw, "spec")
     _refuse(checks.endpoint(spec))
@@ -32,7 +32,7 @@ def parse_endpoint(raw: Mapping[str, Any]) -> InferenceEndpoint:
 
 
 def parse_client(raw: Mapping[str, Any]) -> InferenceClient:
-    """The client. Raises ParseError."""
+    """Raises ParseError."""
     metadata = _metadata(raw, "InferenceClient")
     spec = _part(ClientSpec, raw, "spec")
     _refuse(checks.client(spec, metadata.namespace))
@@ -40,14 +40,14 @@ def parse_client(raw: Mapping[str, Any]) -> InferenceClient:
 
 
 def parse_issuer(raw: Mapping[str, Any]) -> TokenIssuer:
-    """The issuer. Raises ParseError."""
+    """Raises ParseError."""
     metadata = _metadata(raw, "TokenIssuer")
     spec = _part(IssuerSpec, raw, "spec")
     _refuse(checks.issuer(spec))
     return TokenIssuer(metadata=metadata, spec=spec, status=_status(IssuerStatus, raw))
 
 
-# By `kind`, for whoever holds an object of any of ours.
+# By the name of the kind, for callers that have an object of any of the three.
 PARSERS: dict[str, Callable[[Mapping[str, Any]], InferenceEndpoint | InferenceClient | TokenIssuer]] = {
     "InferenceEndpoint": parse_endpoint,
     "InferenceClient": parse_client,
@@ -72,7 +72,7 @@ def _part(model: type[_Model], raw: Mapping[str, Any], field: str) -> _Model:
 
 
 def _status(model: type[_Model], raw: Mapping[str, Any]) -> _Model:
-    """The status as last written, or an empty one: it is ours to write anew, so a foreign one stops nothing."""
+    """The status as last written. One that is not valid counts as empty: the operator will write a new one."""
     try:
         return model.model_validate(raw.get("status") or {})
     except ValidationError:
@@ -80,7 +80,7 @@ def _status(model: type[_Model], raw: Mapping[str, Any]) -> _Model:
 
 
 def without_nulls(value: Any) -> Any:
-    """A null is a field left out, as the API server has it."""
+    """Nulls removed: as for an API server, a field that is null is a field left out."""
     if isinstance(value, Mapping):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A client's key, URL and CA as files that curl and other programs can be pointed at."""
+"""Writes each client's key, URL and CA to files, so that curl and other programs can use them."""
 
 import base64
 import shutil
@@ -13,18 +13,15 @@ from nightlatch.store.protocol import NotFoundError, Store
 FILES = ("api-key", "ca.crt", "url")
 
 
-def secret_name(client: RawObject) -> str:
-    """The Secret that holds the client's key."""
-    return (client["spec"].get("apiKey") or {}).get("secretName") or names.api_key(NamespacedName.of(client))
-
-
 async def export(store: Store, layout: Layout) -> tuple[Path, ...]:
-    """Write the files of every client that has a key and remove those of clients that are gone; the directories."""
+    """Write the files of every client that has a key, and remove those of deleted clients. Returns the directories."""
     directories = []
     for client in (await store.list(INFERENCE_CLIENT)).items:
-        directory = layout.client(NamespacedName.of(client))
+        key = NamespacedName.of(client)
+        secret_name = (client["spec"].get("apiKey") or {}).get("secretName") or names.api_key(key)
+        directory = layout.client(key)
         try:
-            secret = await store.get(SECRET, NamespacedName.of(client).namespace, secret_name(client))
+            secret = await store.get(SECRET, key.namespace, secret_name)
         except NotFoundError:
             continue
         _write(directory, secret)

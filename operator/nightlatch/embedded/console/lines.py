@@ -1,5 +1,6 @@
-"""State changes as lines for a person. Pure: `(before, after) -> lines`."""
+"""Turns changes of an endpoint's status into lines for the console. Pure."""
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +9,13 @@ from nightlatch.api.conditions import EndpointCondition
 from nightlatch.api.meta import NamespacedName, RawObject
 
 Level = Literal["info", "good", "bad"]
-# (condition type, reason, message) of a condition that is False.
-Trouble = tuple[str, str, str]
+# Type, reason and message of a condition that is False.
+FalseCondition = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `level` colours it."""
+    """A line, or a block of lines. `level` decides the colour."""
 
     text: str
     level: Level = "info"
@@ -22,7 +23,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """The part of an endpoint's status that is told."""
+    """The part of an endpoint's status that the console shows."""
 
     state: str | None = None
     url: str = ""
@@ -31,11 +32,11 @@ class EndpointView:
     wake_at: str = ""
     wake: str = ""
     phases: tuple[tuple[str, int], ...] = ()
-    troubles: tuple[Trouble, ...] = ()
+    false_conditions: tuple[FalseCondition, ...] = ()
 
 
 def view(endpoint: RawObject) -> EndpointView:
-    """What is told of an endpoint; only conditions about its present generation count."""
+    """The view of an endpoint. Conditions about an older generation do not count."""
     status = endpoint.get("status") or {}
     current = endpoint["metadata"].get("generation", 1)
     conditions = [c for c in status.get("conditions", []) if c.get("observedGeneration", current) == current]
@@ -49,7 +50,7 @@ def view(endpoint: RawObject) -> EndpointView:
         wake_at=wake.get("at", ""),
         wake=wake.get("duration", ""),
         phases=tuple((wake.get("phases") or {}).items()),
-        troubles=tuple(
+        false_conditions=tuple(
             (c["type"], c["reason"], c["message"])
             for c in conditions
             if c["status"] == "False" and c["type"] != EndpointCondition.READY
@@ -57,31 +58,31 @@ def view(endpoint: RawObject) -> EndpointView:
     )
 
 
-def tell(key: NamespacedName, before: EndpointView, after: EndpointView) -> list[Line]:
-    """The lines that a change of status is worth."""
+def status_lines(key: NamespacedName, before: EndpointView, after: EndpointView) -> list[Line]:
+    """The lines to show when an endpoint's view changes."""
     lines = []
     if after.ready and not before.ready:
-        lines.append(Line(f"{key} Ready at {after.url}", "good"))
+        lines.append(Line(f"{key} is Ready at {after.url}", "good"))
     if after.state and after.state != before.state:
-        lines.append(Line(f"{key} {_step(before.state, after.state)}"))
+        change = f"{before.state} → {after.state}" if before.state else after.state
+        lines.append(Line(f"{key} {change}"))
     if after.wake_at and after.wake_at != before.wake_at and before != EndpointView():
-        lines.append(Line(f"{key} woke in {after.wake}{_phases(after)}", "good"))
+        lines.append(Line(f"{key} woke in {_wake(after)}", "good"))
     return lines
 
 
-def complaints(key: NamespacedName, told: Collection[Trouble], now: Collection[Trouble]) -> list[Line]:
-    """A line for each trouble that was not told yet."""
+def condition_lines(
+    key: NamespacedName, shown: Collection[FalseCondition], now: Collection[FalseCondition]
+) -> list[Line]:
+    """A line for each false condition that was not shown yet."""
     return [
         Line(f"{key} {kind}: {reason}: {message}", "bad")
         for kind, reason, message in now
-        if (kind, reason, message) not in told
+        if (kind, reason, message) not in shown
     ]
 
 
-def _step(before: str | None, after: str) -> str:
-    return f"{before} → {after}" if before else after
-
-
-def _phases(after: EndpointView) -> str:
-    listed = ", ".join(f"{name} {milliseconds} ms" for name, milliseconds in after.phases)
-    return f" ({listed})" if listed else ""
+def _wake(after: EndpointView) -> str:
+    total = re.sub(r"(?<=[0-9])(?=ms$|s$)", " ", after.wake)
+    phases = ", ".join(f"{name} {milliseconds} ms" for name, milliseconds in after.phases)
+    return f"{total} ({phases})" if phases else total

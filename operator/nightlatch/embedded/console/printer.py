@@ -1,4 +1,4 @@
-"""Follows the store and tells a person what changes, and how to make the first call."""
+"""Follows the store and prints what changes, and how to make the first call."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,20 +7,21 @@ from pathlib import Path
 from nightlatch.api.conditions import EndpointCondition
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, NamespacedName, RawObject
 from nightlatch.embedded.console import credentials, snippets
-from nightlatch.embedded.console.lines import EndpointView, Line, Trouble, complaints, tell, view
+from nightlatch.embedded.console.lines import EndpointView, FalseCondition, Line, condition_lines, status_lines, view
 from nightlatch.embedded.layout import Layout
 from nightlatch.store.follow import follow
 from nightlatch.store.protocol import Store
 
-# A trouble that passes by itself within this time is not told; gateways are processes that have to start first.
+# A condition that becomes True within this time is not shown as a failure: its work is merely not finished yet.
 PATIENCE_S = 1.5
+# The same for `Programmed`, which waits until the gateways' processes have started.
 GATEWAY_PATIENCE_S = 15.0
 
 Say = Callable[[Line], None]
 
 
-class Storyteller:
-    """See the module. Snippets are told once for each endpoint, when a client of it has its key."""
+class StatusPrinter:
+    """Prints the status of all endpoints, and of each endpoint once how to call it, when a client of it has a key."""
 
     def __init__(self, store: Store, layout: Layout, say: Say) -> None:
         self._store = store
@@ -28,12 +29,12 @@ class Storyteller:
         self._say = say
         self._views: dict[NamespacedName, EndpointView] = {}
         self._models: dict[NamespacedName, str] = {}
-        self._told: dict[NamespacedName, tuple[Trouble, ...]] = {}
+        self._shown: dict[NamespacedName, tuple[FalseCondition, ...]] = {}
         self._introduced: set[NamespacedName] = set()
-        self._snippets_told = False
+        self._snippets_shown = False
 
     async def run(self) -> None:
-        """Without end."""
+        """Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._endpoints(group))
             group.create_task(self._keys())
@@ -46,26 +47,26 @@ class Storyteller:
             before, after = self._views.get(key, EndpointView()), view(endpoint)
             self._views[key] = after
             self._models[key] = endpoint["spec"]["model"].get("name") or key.name
-            for line in tell(key, before, after):
+            for line in status_lines(key, before, after):
                 self._say(line)
-            if after.troubles:
-                group.create_task(self._complain(key, PATIENCE_S))
-                group.create_task(self._complain(key, GATEWAY_PATIENCE_S))
+            if after.false_conditions:
+                group.create_task(self._show_failures(key, PATIENCE_S))
+                group.create_task(self._show_failures(key, GATEWAY_PATIENCE_S))
             await self._introduce()
 
-    async def _complain(self, key: NamespacedName, patience_s: float) -> None:
-        """Tell what is wrong if it is still so in a moment: much is only not done yet."""
+    async def _show_failures(self, key: NamespacedName, patience_s: float) -> None:
+        """Show the conditions that are still False after a while."""
         await asyncio.sleep(patience_s)
         patient = patience_s >= GATEWAY_PATIENCE_S
         seen = self._views.get(key, EndpointView())
-        due = tuple(trouble for trouble in seen.troubles if patient or trouble[0] != EndpointCondition.PROGRAMMED)
-        for line in complaints(key, self._told.get(key, ()), due):
+        due = tuple(each for each in seen.false_conditions if patient or each[0] != EndpointCondition.PROGRAMMED)
+        for line in condition_lines(key, self._shown.get(key, ()), due):
             self._say(line)
-        self._told[key] = due
+        self._shown[key] = due
 
     def _forget(self, key: NamespacedName) -> None:
         self._views.pop(key, None)
-        self._told.pop(key, None)
+        self._shown.pop(key, None)
         self._introduced.discard(key)
         self._say(Line(f"{key} deleted"))
 
@@ -75,7 +76,7 @@ class Storyteller:
             await self._introduce()
 
     async def _introduce(self) -> None:
-        """Say how to call each endpoint that is Ready and has a client with a key."""
+        """Show how to call each endpoint that is Ready and has a client with a key."""
         waiting = [key for key, seen in self._views.items() if seen.ready and key not in self._introduced]
         if not waiting:
             return
@@ -84,7 +85,7 @@ class Storyteller:
             directory = self._caller(callers, endpoint)
             if directory is not None and endpoint not in self._introduced:
                 self._introduced.add(endpoint)
-                self._tell_access(snippets.Access(self._views[endpoint].url, self._models[endpoint], directory))
+                self._show_access(snippets.Access(self._views[endpoint].url, self._models[endpoint], directory))
 
     def _caller(self, callers: list[RawObject], endpoint: NamespacedName) -> Path | None:
         for client in callers:
@@ -97,9 +98,9 @@ class Storyteller:
                 return self._layout.client(key)
         return None
 
-    def _tell_access(self, access: snippets.Access) -> None:
-        self._say(Line(f"key, CA and URL for {access.url}: {access.files}"))
-        if not self._snippets_told:
-            self._snippets_told = True
+    def _show_access(self, access: snippets.Access) -> None:
+        self._say(Line(f"credentials for {access.url}: {access.files}"))
+        if not self._snippets_shown:
+            self._snippets_shown = True
             self._say(Line("\nwith curl:\n\n" + snippets.curl(access) + "\n"))
             self._say(Line("with Python (pip install openai httpx):\n\n" + snippets.openai(access)))

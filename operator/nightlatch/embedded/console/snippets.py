@@ -1,4 +1,4 @@
-"""What to paste into a terminal or a program to make the first call. Pure."""
+"""Snippets that make the first call when pasted into a terminal or a program. Pure."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a client reaches an endpoint (`https://NAME.NAMESPACE.localhost:PORT`); `files`: where its key and CA lie."""
+    """How a client reaches an endpoint. `url` is `https://NAME.NAMESPACE.localhost:PORT`; `files` has key and CA."""
 
     url: str
     model: str
@@ -19,7 +19,7 @@ class Access:
 
 
 def curl(access: Access) -> str:
-    """A curl command line. `--resolve` because not every system resolves names under localhost."""
+    """A curl command. It has `--resolve` because not every system resolves names under localhost."""
     return f"""curl --resolve {access.host}:127.0.0.1 --cacert {access.files}/ca.crt \\
   -H "Authorization: Bearer $(cat {access.files}/api-key)" \\
   -H 'Content-Type: application/json' \\
@@ -28,7 +28,7 @@ def curl(access: Access) -> str:
 
 
 def openai(access: Access) -> str:
-    """A Python program with the openai package (needs `pip install openai httpx`)."""
+    """A Python program that uses the openai package."""
     return f"""import pathlib, ssl
 import httpx, openai
 

@@ -1,4 +1,4 @@
-"""The manifests of the tour."""
+"""The manifests that the demo applies."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ spec:
 """
 
 
-def tour(model: Path, idle_after: str) -> str:
+def two_endpoints(model: Path, idle_after: str) -> str:
     """Two endpoints, each with one client."""
     return "---\n".join(
         [
@@ -41,6 +41,6 @@ def tour(model: Path, idle_after: str) -> str:
 
 
 def broken(model: Path) -> str:
-    """Two endpoints with one mistake each: a field that is not there, a duration that is none."""
+    """Two endpoints with one mistake each: a misspelt field, and a duration in the wrong form."""
     misspelt = _ENDPOINT.format(name="minilm", model=model, idle_after="5m").replace("scaling:", "scalling:")
     return f"{misspelt}---\n{_ENDPOINT.format(name='other', model=model, idle_after='5 minutes')}"

@@ -1,4 +1,4 @@
-"""Looks at a running `up` from outside, as a person could: its state directory, its processes, its counters."""
+"""Observes a running `up` from outside: its objects, its processes and its metrics."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
-class Observer:
-    """See the module."""
+class UpProbe:
+    """Observes the `up` that runs on one state directory."""
 
     layout: Layout
 
     async def endpoint(self, key: NamespacedName) -> RawObject | None:
-        """The object as it is now; None also before `up` has made its directory."""
+        """The object as it is now, or None. It is None also before `up` has created its directory."""
         try:
             store = FilesStore(self.layout.root, read_only=True)
             return await store.get(INFERENCE_ENDPOINT, key.namespace, key.name)
@@ -40,16 +40,16 @@ class Observer:
             return None
 
     async def view(self, key: NamespacedName) -> EndpointView:
-        """The told part of its status."""
+        """The endpoint's view; an empty one if the endpoint does not exist."""
         found = await self.endpoint(key)
         return view(found) if found else EndpointView()
 
     def model_servers(self) -> int:
-        """Model server processes that run now."""
+        """How many model servers run now."""
         return sum(MODEL_SERVER in " ".join(_command(child)) for child in self.processes())
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that `up` started, and theirs."""
+        """Every process that `up` started, and the processes that those started."""
         running = lock.running(self.layout)
         try:
             return psutil.Process(running.pid).children(recursive=True) if running else []
@@ -57,7 +57,7 @@ class Observer:
             return []
 
     def checks(self, gateway: int = 0) -> int:
-        """Calls that a gatekeeper's Python was asked about since it started."""
+        """How many calls have reached the Python of a gatekeeper since it started."""
         announced = json.loads(self.layout.gateway(gateway).announce.read_bytes())
         url = f"http://{HOST}:{announced['metrics']['port']}/metrics"
         with urllib.request.urlopen(url, timeout=5) as response:
@@ -69,11 +69,11 @@ class Observer:
     async def until(
         self, what: str, condition: Callable[[], Awaitable[bool]], *, timeout_s: float, process: subprocess.Popen[bytes]
     ) -> float:
-        """Wait for a condition; the seconds it took. Raises UserError when it does not come, or `process` ends."""
+        """Wait for a condition and return the seconds it took. Raises UserError if it takes too long."""
         started = time.monotonic()
         while not await condition():
             if process.poll() is not None:
-                raise UserError(f"`nightlatch up` ended while this waited for {what}", f"see {self.layout.root.parent}")
+                raise UserError(f"`nightlatch up` stopped while waiting for {what}", f"see {self.layout.root.parent}")
             if time.monotonic() - started > timeout_s:
                 raise UserError(
                     f"waited {timeout_s:.0f} s for {what}", f"see {self.layout.logs} and `nightlatch get -A`"

@@ -1,11 +1,11 @@
-"""Manifests to store: what is declared is kept, what is no longer declared goes."""
+"""Makes the store contain what the manifests declare, and deletes what they no longer declare."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from nightlatch.api.meta import OUR_KINDS, SECRET, STORED_KINDS, Kind, ObjectRef, RawObject
-from nightlatch.embedded.manifests.documents import ANNOTATION_MANIFEST, Document, Manifests, Problem
+from nightlatch.embedded.manifests.documents import ANNOTATION_MANIFEST, ManifestDocument, ManifestProblem, Manifests
 from nightlatch.store.protocol import AlreadyExistsError, ConflictError, InvalidError, NotFoundError, Store, StoreError
 
 _KINDS = {kind.kind: kind for kind in STORED_KINDS}
@@ -21,19 +21,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What applying did, what it refused, and what runs from files that were not given."""
+class Applied:
+    """What `apply` changed, what was wrong, and which objects come from files that were not given."""
 
     changes: tuple[Change, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ManifestProblem, ...] = ()
     elsewhere: tuple[tuple[ObjectRef, Path], ...] = ()
 
 
-async def apply(store: Store, manifests: Manifests, watched: tuple[Path, ...]) -> Outcome:
-    """Make the store hold what the manifests declare.
+async def apply(store: Store, manifests: Manifests, watched: tuple[Path, ...]) -> Applied:
+    """Make the store contain what the manifests declare.
 
-    `watched`: files and directories as given. Of a file with a broken document nothing is deleted, so that the last
-    good state stays; objects from files that are not watched are left alone and named in `elsewhere`.
+    `watched` are the files and directories that the user gave. While a file has a broken document, none of its objects
+    is deleted, so that the last good state stays. Objects from other files are left alone and named in `elsewhere`.
     """
     changes: list[Change] = []
     problems = list(manifests.problems)
@@ -56,21 +56,21 @@ async def apply(store: Store, manifests: Manifests, watched: tuple[Path, ...]) -
             elsewhere.append((ref, file))
         elif await _delete(store, ref):
             changes.append(Change("deleted", ref))
-    return Outcome(tuple(changes), tuple(problems), tuple(elsewhere))
+    return Applied(tuple(changes), tuple(problems), tuple(elsewhere))
 
 
 def is_watched(file: Path, watched: tuple[Path, ...]) -> bool:
-    """Whether a file is one of those given, or in a directory that was given."""
+    """True if the user gave this file, or the directory that it is in."""
     return file in watched or file.parent in watched
 
 
-def _problem(document: Document, field: str, message: str) -> Problem:
+def _problem(document: ManifestDocument, field: str, message: str) -> ManifestProblem:
     subject = f"{document.ref.kind} {document.ref.key.name}"
-    return Problem(document.file, message, document.index, subject, field)
+    return ManifestProblem(document.file, message, document.index, subject, field)
 
 
-async def _keep(store: Store, document: Document) -> Literal["created", "changed"] | None:
-    """Create or replace, again if another writer came between."""
+async def _keep(store: Store, document: ManifestDocument) -> Literal["created", "changed"] | None:
+    """Create or replace the object, and try again if another writer changed it meanwhile."""
     kind = _KINDS[document.ref.kind]
     key = document.ref.key
     for _ in range(_ATTEMPTS):
@@ -91,13 +91,13 @@ async def _keep(store: Store, document: Document) -> Literal["created", "changed
 
 
 def _refuse_ours(kind: Kind, old: RawObject) -> None:
-    """A Secret that a manifest did not bring is Nightlatch's own."""
+    """A Secret that did not come from a manifest is one of Nightlatch's own, and must not be overwritten."""
     if kind == SECRET and ANNOTATION_MANIFEST not in (old["metadata"].get("annotations") or {}):
-        raise StoreError("a Secret of this name holds material of Nightlatch's own; choose another name")
+        raise StoreError("Nightlatch uses a Secret of this name itself; choose another name")
 
 
-def _annotated(document: Document, old: RawObject) -> RawObject:
-    """The declared object; labels and annotations of others stay."""
+def _annotated(document: ManifestDocument, old: RawObject) -> RawObject:
+    """The declared object, with the labels and annotations that others added."""
     metadata = document.object["metadata"]
     annotations = {**(old.get("annotations") or {}), **(metadata.get("annotations") or {})}
     return {
@@ -110,7 +110,7 @@ def _annotated(document: Document, old: RawObject) -> RawObject:
     }
 
 
-def _merged(document: Document, old: RawObject) -> RawObject:
+def _merged(document: ManifestDocument, old: RawObject) -> RawObject:
     new = _annotated(document, old["metadata"])
     kept = {field: value for field, value in old["metadata"].items() if field not in ("labels", "annotations")}
     return {**new, "metadata": {**kept, **{k: new["metadata"][k] for k in ("labels", "annotations")}}}
@@ -121,7 +121,7 @@ def _differs(old: RawObject, new: RawObject) -> bool:
 
 
 async def _applied(store: Store) -> list[tuple[ObjectRef, Path]]:
-    """Every object that some manifest brought, and which."""
+    """Every object that came from a manifest, with the manifest's path."""
     found = []
     for kind in (*OUR_KINDS, SECRET):
         for obj in (await store.list(kind)).items:

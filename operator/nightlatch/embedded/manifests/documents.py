@@ -1,4 +1,4 @@
-"""YAML files to raw objects. Pure but for reading the files; every problem says where it is and what to write."""
+"""Reads YAML files into raw objects. Every problem says where it is and what to write instead."""
 
 import base64
 import difflib
@@ -15,13 +15,13 @@ from nightlatch.store.files.yaml_loader import TimestampsAsText
 
 DEFAULT_NAMESPACE = "default"
 SUFFIXES = (".yaml", ".yml", ".json")
-# Part of many manifests for a cluster, and without meaning here.
+# Many manifests for a cluster contain these; without a cluster they have no effect.
 SKIPPED_KINDS = frozenset({"Namespace"})
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """One object and where it was written (`index` counts from 1)."""
+class ManifestDocument:
+    """One object, and the YAML document that it comes from. `index` counts from 1."""
 
     file: Path
     index: int
@@ -29,13 +29,12 @@ class Document:
 
     @property
     def ref(self) -> ObjectRef:
-        """What it declares."""
         return ObjectRef.of(self.object)
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a file or one document of it."""
+class ManifestProblem:
+    """Something wrong with a file, or with one document in it."""
 
     file: Path
     message: str
@@ -51,15 +50,15 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """All that a set of files declares. `files`: those that were there to read."""
+    """Everything that a set of files declares. `files` are those that exist."""
 
-    documents: tuple[Document, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    documents: tuple[ManifestDocument, ...] = ()
+    problems: tuple[ManifestProblem, ...] = ()
     files: frozenset[Path] = field(default_factory=frozenset)
 
 
 class _Loader(TimestampsAsText, yaml.SafeLoader):
-    """As the API server reads YAML: a key given twice is an error, and a timestamp stays a string."""
+    """Reads YAML as the API server does: a key given twice is an error, and a timestamp stays text."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -78,7 +77,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def expand(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The files that the arguments mean: a directory stands for its YAML and JSON files. Raises UserError."""
+    """The files to read: the given ones, and the YAML and JSON files in the given directories. Raises UserError."""
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -91,9 +90,9 @@ def expand(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 
 def read(files: Iterable[Path]) -> Manifests:
-    """Every document of the files; the good ones also when others are broken."""
-    documents: list[Document] = []
-    problems: list[Problem] = []
+    """All documents in the files. The good ones are returned even if others are broken."""
+    documents: list[ManifestDocument] = []
+    problems: list[ManifestProblem] = []
     found: set[Path] = set()
     for file in files:
         try:
@@ -101,22 +100,22 @@ def read(files: Iterable[Path]) -> Manifests:
         except FileNotFoundError:
             continue
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(file, f"cannot be read: {error}"))
+            problems.append(ManifestProblem(file, f"cannot be read: {error}"))
             found.add(file)
             continue
         found.add(file)
         for parsed in parse(text, file):
-            (problems if isinstance(parsed, Problem) else documents).append(parsed)  # type: ignore[arg-type]
+            (problems if isinstance(parsed, ManifestProblem) else documents).append(parsed)  # type: ignore[arg-type]
     unique, doubles = _without_doubles(documents)
     return Manifests(unique, (*problems, *doubles), frozenset(found))
 
 
-def parse(text: str, file: Path) -> list[Document | Problem]:
+def parse(text: str, file: Path) -> list[ManifestDocument | ManifestProblem]:
     """The documents of one file, in order."""
     try:
         raw = list(yaml.load_all(text, Loader=_Loader))
     except yaml.YAMLError as error:
-        return [Problem(file, f"is not YAML: {_yaml_message(error)}")]
+        return [ManifestProblem(file, f"is not YAML: {_yaml_message(error)}")]
     return [
         _document(value, file, index)
         for index, value in enumerate(raw, start=1)
@@ -130,18 +129,18 @@ def _yaml_message(error: yaml.YAMLError) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}: {problem}" if mark else problem
 
 
-def _document(value: Any, file: Path, index: int) -> Document | Problem:
+def _document(value: Any, file: Path, index: int) -> ManifestDocument | ManifestProblem:
     if not isinstance(value, dict):
-        return Problem(file, f"is not an object; start with `apiVersion: {API_VERSION}` and `kind:`", index)
+        return ManifestProblem(file, f"is not an object; start with `apiVersion: {API_VERSION}` and `kind:`", index)
     metadata = value.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     subject = f"{value.get('kind', '?')} {name or '?'}"
     try:
         kind = _kind(value)
         metadata = _metadata(metadata)
-        return Document(file, index, _normal(value, kind, metadata, file.parent))
+        return ManifestDocument(file, index, _normal(value, kind, metadata, file.parent))
     except _FieldError as error:
-        return Problem(file, error.message, index, subject, error.field)
+        return ManifestProblem(file, error.message, index, subject, error.field)
 
 
 class _FieldError(Exception):
@@ -157,7 +156,7 @@ def _kind(value: RawObject) -> Kind:
     if kind is None:
         close = difflib.get_close_matches(str(value.get("kind", "")), known, n=1)
         meant = f"did you mean {close[0]}?" if close else f"write {_or([kind.kind for kind in OUR_KINDS])}"
-        raise _FieldError("kind", f"{value.get('kind')!r} is not run here; {meant}")
+        raise _FieldError("kind", f"unknown kind {value.get('kind')!r}; {meant}")
     if value.get("apiVersion") != kind.api_version:
         raise _FieldError("apiVersion", f"{value.get('apiVersion')!r} should be {kind.api_version}")
     return kind
@@ -175,7 +174,7 @@ def _or(words: list[str]) -> str:
 
 
 def _normal(value: RawObject, kind: Kind, metadata: RawObject, directory: Path) -> RawObject:
-    """With its namespace, with the model's path made absolute, without status."""
+    """The object with its namespace, with an absolute path to the model, and without a status."""
     result = {key: part for key, part in value.items() if key != "status"}
     result["metadata"] = {"namespace": DEFAULT_NAMESPACE, **metadata}
     if kind.kind == "Secret":
@@ -192,7 +191,7 @@ def _secret(value: RawObject) -> RawObject:
 
 
 def _make_path_absolute(value: RawObject, directory: Path) -> None:
-    """`spec.model.source.path` is relative to the manifest, so that a checkout may lie anywhere."""
+    """`spec.model.source.path` is relative to the manifest, so that a checkout can be moved."""
     source = value
     for step in ("spec", "model", "source"):
         source = source.get(step)  # type: ignore[assignment]
@@ -202,14 +201,14 @@ def _make_path_absolute(value: RawObject, directory: Path) -> None:
         source["path"] = str((directory / Path(source["path"]).expanduser()).resolve())
 
 
-def _without_doubles(documents: list[Document]) -> tuple[tuple[Document, ...], list[Problem]]:
-    first: dict[ObjectRef, Document] = {}
+def _without_doubles(documents: list[ManifestDocument]) -> tuple[tuple[ManifestDocument, ...], list[ManifestProblem]]:
+    first: dict[ObjectRef, ManifestDocument] = {}
     problems = []
     for document in documents:
         other = first.setdefault(document.ref, document)
         if other is not document:
             message = f"is declared twice; it is also document {other.index} of {other.file}"
-            problems.append(Problem(document.file, message, document.index, str(document.ref)))
+            problems.append(ManifestProblem(document.file, message, document.index, str(document.ref)))
     return tuple(first.values()), problems
 
 

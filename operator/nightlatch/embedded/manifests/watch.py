@@ -1,4 +1,4 @@
-"""Notices when a watched manifest changes. Editors write by rename, so directories are watched, not files."""
+"""Notices when a manifest is edited. It watches directories, because many editors replace files when they save."""
 
 import asyncio
 from collections.abc import AsyncIterator
