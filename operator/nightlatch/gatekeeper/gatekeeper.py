@@ -15,7 +15,7 @@ from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
-from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
 from nightlatch.gatekeeper.hold.hold_state import Address, Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.metrics import GatewayStats
@@ -26,6 +26,7 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving, resource_name
 from nightlatch.store.protocol import Store
+from nightlatch.wire import caller_errors
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica, WorkloadReader
@@ -37,7 +38,6 @@ TICK = 1.0
 # A wake is repeated in the reports for so long, so that a leader that connects late hears of it.
 WAKES_KEPT = 64
 WAKES_FOR = 30.0
-STALE = "PolicyStale"
 
 
 class Gatekeeper:
@@ -58,7 +58,7 @@ class Gatekeeper:
         self.endpoints: dict[NamespacedName, GatewayEndpoint] = {}
         self.ads = Ads(program.stand_in, lambda _: self.changed())
         self.load = LoadReports(self._load_reported)
-        self.authorization = HoldService(self.endpoints.get)
+        self.authorization = HoldService(self._admit_of)
         self.reports = ReportStream(operator_identity, self.report, self._directed)
         self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
         self.stale = False
@@ -96,6 +96,10 @@ class Gatekeeper:
         for endpoint in self.endpoints.values():
             endpoint.close()
 
+    def _admit_of(self, key: NamespacedName) -> Admit | None:
+        endpoint = self.endpoints.get(key)
+        return endpoint.admit if endpoint else None
+
     # What the endpoints ask for.
 
     def clock(self) -> float:
@@ -108,7 +112,7 @@ class Gatekeeper:
 
     def program(self, document: RouteDocument, holding: bool, addresses: tuple[Address, ...]) -> Programmed:  # noqa: FBT001
         """Hand an endpoint's resources to Envoy: the difference to what it has."""
-        effective = replace(document, denied=STALE) if self.stale else document
+        effective = replace(document, denied=caller_errors.POLICY_STALE.code) if self.stale else document
         self._program.put(effective, Serving(holding, addresses))
         return Programmed(self._push(), self._program.parts(document.endpoint))
 

@@ -59,7 +59,8 @@ def _hold() -> dict[str, Any]:
         failure_mode_allow=False,
         status_on_error={"code": "ServiceUnavailable"},
         clear_route_cache=False,
-        allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}]},
+        # Also the content type, so that a gRPC caller gets a gRPC answer.
+        allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}, {"exact": "content-type"}]},
     )
 
 

@@ -16,6 +16,7 @@ from nightlatch.routing.ir import EndpointIR, OperationsIR
 from nightlatch.routing.xds_access import AccessConfig
 from nightlatch.routing.xds_filters import AUTHORIZE, CALLER, CLASSIFY, HOLD, KEY_LOOKUP, RATE_LIMIT
 from nightlatch.routing.xds_types import pack, seconds
+from nightlatch.wire import caller_errors
 
 # Beyond the identity headers, which the Lua filters see to: what could make a runtime act on another path or method.
 _REMOVED = (
@@ -30,6 +31,8 @@ _REMOVED = (
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 # classify.lua knows this name.
 _DENIED = "denied"
+# The codes that a document may be denied with; one that this version does not know is answered like the first.
+_DENIALS = (caller_errors.POLICY_INVALID.code, caller_errors.POLICY_STALE.code)
 _UNLISTED = "unlisted"
 
 
@@ -89,15 +92,15 @@ def _action(endpoint: EndpointIR) -> components.RouteAction:
     return action
 
 
-def _denied(reason: str) -> components.Route:
-    """classify.lua answers; the direct response is what stands there if it did not."""
+def _denied(code: str) -> components.Route:
+    """A route whose calls classify.lua answers. The direct response is the fallback if it did not."""
     route = components.Route(
         name=_DENIED,
         match=components.RouteMatch(prefix="/"),
         direct_response=components.DirectResponseAction(status=503),
     )
     for filter_name in (CLASSIFY, "envoy.filters.http.lua"):
-        route.metadata.filter_metadata[filter_name].update({_DENIED: reason})
+        route.metadata.filter_metadata[filter_name].update({_DENIED: code if code in _DENIALS else _DENIALS[0]})
     return route
 
 

@@ -77,7 +77,7 @@ class RateTier:
 class RouteDocument:
     """See the module. Times in seconds. `hosts[0]` is the host of the endpoint's URL.
 
-    `denied` is a CamelCase reason fit for callers when the policy is broken: every call is then answered 503.
+    `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
     `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older has it.
     """
 
@@ -169,7 +169,7 @@ def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
             request_timeout=fields.seconds("request_timeout", MAX_REQUEST_SECONDS),
             hold_timeout=fields.seconds("hold_timeout", MAX_HOLD_SECONDS),
             hold_max_requests=fields.integer("hold_max_requests", 0, 1_000_000),
-            denied=fields.optional("denied", lambda name: fields.text(name, _TOKEN, "a CamelCase reason")),
+            denied=fields.optional("denied", lambda name: fields.text(name, _TOKEN, "the code of an error")),
             created=fields.integer("created", 0, _TIMESTAMP_LIMIT),
             **pem,
         )

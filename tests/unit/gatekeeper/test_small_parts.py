@@ -1,10 +1,13 @@
 """Bodies, headers, configuration, timing, load, revocations."""
 
+import base64
 from dataclasses import replace
 
 import orjson
 import pytest
 from envoy.service.load_stats.v3.lrs_pb2 import LoadStatsRequest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
@@ -14,10 +17,11 @@ from nightlatch.gatekeeper.hold.waiting_room import Refused
 from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.config import ConfigError, parse_config
+from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import KeyGrant
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
-REFUSED = Refused(503, "WakeTimeout", "too late", 10)
+REFUSED = Refused(caller_errors.WAKE_TIMEOUT, "too late", "WakeTimeout")
 CONFIG = {
     "gateway": "gateway-0",
     "gateway_namespace": "nightlatch-gateway",
@@ -36,17 +40,42 @@ CONFIG = {
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2/models/m/infer", {"error": "WakeTimeout: too late"}),
+        ("/v2/models/m/infer", {"error": "too late", "code": "wake_timeout", "reason": "WakeTimeout"}),
         (
             "/v1/embeddings",
-            {"error": {"message": "too late", "type": "server_error", "param": None, "code": "WakeTimeout"}},
+            {
+                "error": {
+                    "message": "too late",
+                    "type": "server_error",
+                    "param": None,
+                    "code": "wake_timeout",
+                    "reason": "WakeTimeout",
+                }
+            },
         ),
-        ("/else", {"error": {"code": "WakeTimeout", "message": "too late"}}),
+        ("/else", {"error": {"code": "wake_timeout", "message": "too late", "reason": "WakeTimeout"}}),
     ],
 )
 def test_body_has_the_shape_of_its_api(path: str, body: object) -> None:
-    assert orjson.loads(answers.body(path, REFUSED)) == body
-    assert answers.headers(REFUSED)["retry-after"] == "10"
+    answer = answers.answer(path, "application/json", REFUSED)
+    assert orjson.loads(answer.body) == body
+    assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+
+
+def test_there_is_a_reason_only_where_a_wake_failed() -> None:
+    many = Refused(caller_errors.TOO_MANY_HELD, "too many")
+    assert orjson.loads(answers.answer("/v2", "", many).body) == {"error": "too many", "code": "too_many_held"}
+
+
+def test_a_grpc_caller_gets_the_sentence_as_it_is_and_the_rest_as_error_info() -> None:
+    answer = answers.answer("/v2/models/m/infer", "application/grpc+proto", REFUSED)
+    assert (answer.body, answer.headers["grpc-status"]) == ("too late", "14")
+    details = answer.headers["grpc-status-details-bin"]
+    status = Status.FromString(base64.b64decode(details + "=" * (-len(details) % 4)))
+    info = ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (status.code, status.message) == (14, "too late")
+    assert (info.reason, info.domain, info.metadata["reason"]) == ("wake_timeout", "nightlatch.dev", "WakeTimeout")
 
 
 @pytest.mark.parametrize("text", ["soon", "", "0", "-1", "nan", "inf"])
