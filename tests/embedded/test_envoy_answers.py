@@ -1,4 +1,4 @@
-"""What a caller sees: every row of the API page's table that exists so far, from outside, on the real Envoy."""
+"""What a caller sees of every answer that the gateway gives itself, from outside, on the real Envoy."""
 
 import secrets
 import time

@@ -1,7 +1,5 @@
 """The batcher keeps the worker busy, loses nobody's rows, and refuses rather than grow."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
@@ -13,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightlatch_server.architectures.base import TokenIds
-from nightlatch_server.batcher import Batcher, Bounds, Job, Piece, select, split
-from nightlatch_server.errors import RequestError
+from nightlatch_server.engine.batcher import Batcher, Bounds, Job, Piece, select, split
+from nightlatch_server.models.base import TokenIds
+from nightlatch_server.request_error import RequestError
 
 
 class Worker:
