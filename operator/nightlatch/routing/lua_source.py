@@ -7,7 +7,7 @@ import orjson
 
 from nightlatch.routing.xds_error_info import GRPC_DETAILS, grpc_headers
 from nightlatch.wire import caller_errors
-from nightlatch.wire.caller_errors import CallerError
+from nightlatch.wire.error_body import CallerError
 
 _CLASSIFY = ("sha256", "api_key", "reply", "classify")
 _DECIDE = ("reply", "decide")

@@ -5,7 +5,7 @@ import base64
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
-from nightlatch.wire.caller_errors import CallerError
+from nightlatch.wire.error_body import CallerError
 
 DOMAIN = "nightlatch.dev"
 GRPC_STATUS = "grpc-status"

@@ -5,7 +5,7 @@ from typing import Any
 
 from nightlatch.routing.xds_error_info import grpc_headers
 from nightlatch.wire import caller_errors, error_body
-from nightlatch.wire.caller_errors import CallerError
+from nightlatch.wire.error_body import CallerError
 
 # Where the gatekeeper's answer leaves its code: its body has its shape already. Without one it could not be reached.
 GATE = "envoy.filters.http.ext_authz"

@@ -27,5 +27,5 @@ def answer(path: str, content_type: str, refused: Refused) -> Answer:
     if content_type.startswith("application/grpc"):
         details = grpc_headers(error, refused.sentence, refused.reason)
         return Answer(error.status, headers | details, refused.sentence)
-    body = orjson.dumps(error_body(path, error, refused.sentence, refused.reason)).decode()
+    body = orjson.dumps(error_body(path, error, refused.sentence, reason=refused.reason)).decode()
     return Answer(error.status, headers | {"content-type": "application/json"}, body)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nightlatch.wire import caller_errors
-from nightlatch.wire.caller_errors import CallerError
+from nightlatch.wire.error_body import CallerError
 
 
 @dataclass(frozen=True, slots=True)
