@@ -1,4 +1,4 @@
-"""The two stateless Lua filters, from their files and the table of errors. Nothing of a tenant ever enters them."""
+"""The sources of the two stateless Lua filters: their files and the table of errors. They hold nothing of a tenant."""
 
 from functools import cache
 from importlib.resources import files
@@ -23,13 +23,13 @@ _ERRORS = (
 
 @cache
 def classify_source() -> str:
-    """Lua₁: what the call presents."""
+    """The first filter: which credentials the call has."""
     return _concatenate(_CLASSIFY)
 
 
 @cache
 def decide_source() -> str:
-    """Lua₂: who calls, or 401."""
+    """The second filter: who the client is, or 401."""
     return _concatenate(_DECIDE)
 
 

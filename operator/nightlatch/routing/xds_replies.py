@@ -1,4 +1,4 @@
-"""The bodies of what Envoy answers by itself: by status and by the API that the path belongs to."""
+"""The bodies of the errors that Envoy answers itself, by status and by the API that the path belongs to."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,13 +7,14 @@ from nightlatch.routing.xds_error_info import grpc_headers
 from nightlatch.wire import caller_errors, error_body
 from nightlatch.wire.error_body import CallerError
 
-# Where the gatekeeper's answer leaves its code: its body has its shape already. Without one it could not be reached.
+# Metadata with the code of a refusal by the gatekeeper, whose body has its shape already. Without it, the gatekeeper
+# could not be reached.
 GATE = "envoy.filters.http.ext_authz"
-# Where the Lua filters leave the code of their own replies.
+# Metadata with the code of a reply by the Lua filters.
 LUA = "nightlatch.reply"
 CODE = "code"
 
-# What Envoy answers by itself, found by the status.
+# What Envoy answers itself, recognised by the status.
 _BY_STATUS = (
     caller_errors.INVALID_REQUEST,
     caller_errors.INSUFFICIENT_SCOPE,
@@ -53,7 +54,7 @@ def local_reply_config() -> dict[str, Any]:
     ]
     for error in _BY_STATUS:
         mappers += _shapes(_status("EQ", error.status), _by_envoy(error))
-    # Another status stays as it is, so the gRPC status does as well.
+    # Any other status: Envoy's own gRPC status stays.
     mappers += _shapes(_status("GE", 400), _Reply(_ANY.code, _ANY.sentence, _ANY.openai_type))
     return {"mappers": mappers, "body_format": {"json_format": error_body.plain(_ANY.code, _ANY.sentence)}}
 
