@@ -25,12 +25,14 @@ check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, version
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m nightlatch.api.crd.generate --check crds
+	@$(BIN)/python -m nightlatch.wire.generate --check
 	@$(BIN)/python -m nightlatch.reference --check docs/reference
 	@$(BIN)/python -m tools.check_versions
 	@$(BIN)/python -m tools.check_docs . ':!operator/nightlatch'
 
-generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml, docs/reference/*.md
+generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml, the tables of errors, docs/reference/*.md
 	@$(BIN)/python -m nightlatch.api.crd.generate crds
+	@$(BIN)/python -m nightlatch.wire.generate
 	@$(BIN)/python -m nightlatch.reference docs/reference
 
 lock: $(VENV)/uv.stamp ## Resolve the dependencies of every pyproject.toml into requirements/*.txt

@@ -7,6 +7,7 @@ import asyncio
 import socket
 import threading
 
+from nightlatch_server import caller_errors
 from nightlatch_server.lifecycle import Lifecycle
 from nightlatch_server.metrics import CONTENT_TYPE, Metrics
 from nightlatch_server.transport.http.limits import Limits
@@ -24,7 +25,8 @@ class Admin:
 
     async def __call__(self, request: Request) -> Response:
         if request.method != "GET":
-            return error_response(405, "use GET: the admin port has no other method", [(b"allow", b"GET")])
+            error = caller_errors.METHOD_NOT_ALLOWED
+            return error_response(request.path, error, error.say(allowed="GET"), headers=[(b"allow", b"GET")])
         if request.path == "/healthz":
             return Response(200, b"live\n", _TEXT)
         if request.path == "/readyz":
@@ -32,7 +34,7 @@ class Admin:
             return Response(200 if self._lifecycle.ready else 503, state + b"\n", _TEXT)
         if request.path == "/metrics":
             return Response(200, self._metrics.render(), CONTENT_TYPE)
-        return error_response(404, "no such path: the admin port has /healthz, /readyz and /metrics")
+        return error_response(request.path, caller_errors.UNKNOWN_URL, caller_errors.UNKNOWN_URL.say("admin"))
 
 
 def start(sock: socket.socket, admin: Admin) -> threading.Thread:

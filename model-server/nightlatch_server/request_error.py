@@ -1,26 +1,19 @@
 """The one exception that becomes an error answer to the caller."""
 
+from nightlatch_server.error_body import CallerError
+
 
 class RequestError(Exception):
-    """A refused request: an HTTP status and a message that the caller may read.
+    """A refused request. `message` is the sentence that the caller reads: the error's own, unless one is given.
 
-    `param` and `code` are OpenAI's error fields; `retry_after` (seconds) and `allow` (methods) become headers.
+    `param` is OpenAI's name of the field that is wrong; `allow` lists the methods that the path has.
     """
 
     def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        retry_after: int | None = None,
-        allow: str | None = None,
+        self, error: CallerError, message: str | None = None, *, param: str | None = None, allow: str | None = None
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+        self.error = error
+        self.message = message or error.say()
+        super().__init__(self.message)
         self.param = param
-        self.code = code
-        self.retry_after = retry_after
         self.allow = allow

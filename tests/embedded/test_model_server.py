@@ -100,28 +100,35 @@ def test_metadata_and_health(server: ModelServer, path: str, expected: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404),
-        ("GET", "/v2/", 404),
-        ("GET", "/V2", 404),
-        ("GET", "/v2/models/other", 404),
-        ("POST", "/v2/models/other/infer", 404),
-        ("POST", "/v2/models/tiny/versions/2/infer", 404),
-        ("GET", INFER, 405),
-        ("POST", "/v2", 405),
-        ("HEAD", "/v2", 405),
-        ("POST", INFER, 400),
-        ("POST", "/v2/repository/models/tiny/unload", 404),
-        ("GET", "/metrics", 404),
+        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/v2/", 404, "unknown_url"),
+        ("GET", "/V2", 404, "unknown_url"),
+        ("GET", "/v2/models/other", 404, "model_not_found"),
+        ("POST", "/v2/models/other/infer", 404, "model_not_found"),
+        ("POST", "/v2/models/tiny/versions/2/infer", 404, "model_not_found"),
+        ("GET", INFER, 405, "method_not_allowed"),
+        ("POST", "/v2", 405, "method_not_allowed"),
+        ("HEAD", "/v2", 405, None),
+        ("POST", INFER, 400, "invalid_request"),
+        ("POST", "/v2/repository/models/tiny/unload", 404, "unknown_url"),
+        ("GET", "/metrics", 404, "unknown_url"),
+        ("GET", "/v1/models/other", 404, "model_not_found"),
     ],
 )
-def test_anything_else_is_an_error_with_a_message(server: ModelServer, method: str, path: str, status: int) -> None:
+def test_anything_else_is_an_error_with_a_message_and_a_code(
+    server: ModelServer, method: str, path: str, status: int, code: str | None
+) -> None:
     with server.client() as client:
         url = httpx.URL(server.url).copy_with(raw_path=path.encode())
         response = client.send(client.build_request(method, url))
     assert response.status_code == status
-    assert method == "HEAD" or response.json()["error"]
+    if code is not None:
+        body = response.json()
+        nested = not path.startswith("/v2")
+        assert body["error"]["message"] if nested else body["error"]
+        assert (body["error"] if nested else body)["code"] == code
     assert ("allow" in response.headers) is (status == 405)
 
 

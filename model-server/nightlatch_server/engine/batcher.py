@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from nightlatch_server import caller_errors
 from nightlatch_server.models.base import TokenIds, Vectors
 from nightlatch_server.request_error import RequestError
 
@@ -123,7 +124,7 @@ class Batcher:
         """
         tokens = sum(map(len, rows))
         if self._waiting and (self.depth >= self.bounds.requests or self._tokens + tokens > self.bounds.tokens):
-            raise RequestError(429, "too many requests are waiting; try again later", code="queue_full", retry_after=1)
+            raise RequestError(caller_errors.QUEUE_FULL)
         job = Job(rows, self.loop.create_future(), time.monotonic(), deadline, missing=len(rows))
         self._waiting.add(job)
         self._tokens += tokens
@@ -157,9 +158,7 @@ class Batcher:
         now = time.monotonic()
         for piece in self._queue:
             if piece.job.deadline < now and not piece.job.future.done():
-                piece.job.future.set_exception(
-                    RequestError(504, "the request waited past its deadline", code="deadline")
-                )
+                piece.job.future.set_exception(RequestError(caller_errors.DEADLINE_EXCEEDED))
         self._queue = deque(piece for piece in self._queue if not piece.job.future.done())
 
     def _finish(self, batch: Sequence[Piece], started: float, done: asyncio.Future[Vectors]) -> None:

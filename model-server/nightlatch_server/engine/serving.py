@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from nightlatch_server import caller_errors
 from nightlatch_server.engine.batcher import Batcher, Bounds, Observer
 from nightlatch_server.lifecycle import Lifecycle
 from nightlatch_server.model_package.manifest import Manifest
@@ -65,4 +66,4 @@ class Serving:
 
 
 def _model_loading() -> RequestError:
-    return RequestError(503, "the model is being loaded; try again shortly", code="model_loading", retry_after=1)
+    return RequestError(caller_errors.MODEL_LOADING)

@@ -3,6 +3,7 @@
 import logging
 import time
 
+from nightlatch_server import caller_errors
 from nightlatch_server.engine.serving import Serving
 from nightlatch_server.logs import ACCESS
 from nightlatch_server.metrics import Metrics
@@ -36,13 +37,12 @@ class App:
             response = await route.handle(request, values)
             status = response.status
         except RequestError as error:
-            status = error.status
+            status = error.error.status
             response = error_answer(request.path, error)
         except Exception:  # noqa: BLE001 - logged, and the caller gets a 500
             _log.exception("internal error", extra={"operation": operation})
-            status = 500
-            error_500 = RequestError(500, "internal error; the server's log has the details")
-            response = error_answer(request.path, error_500)
+            status = caller_errors.INTERNAL_ERROR.status
+            response = error_answer(request.path, RequestError(caller_errors.INTERNAL_ERROR))
         finally:
             self._metrics.running.dec()
             self._account(request, operation, status)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from nightlatch_server import __version__
+from nightlatch_server import __version__, caller_errors
 from nightlatch_server.model_package.manifest import Manifest, TensorSpec
 from nightlatch_server.request_error import RequestError
 
@@ -83,7 +83,7 @@ def infer_response(
 
 
 def _bad(message: str) -> RequestError:
-    return RequestError(400, message)
+    return RequestError(caller_errors.INVALID_REQUEST, message)
 
 
 def _no_binary(what: str) -> RequestError:

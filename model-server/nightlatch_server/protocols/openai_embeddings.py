@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from nightlatch_server import caller_errors
 from nightlatch_server.models.base import Vectors
 from nightlatch_server.request_error import RequestError
 
@@ -47,9 +48,9 @@ def parse_embeddings(body: bytes, model: ModelFacts) -> TextRequest | TokenReque
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"the body is not JSON: {error}") from error
+        raise RequestError(caller_errors.INVALID_REQUEST, f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise RequestError(400, "the body must be a JSON object")
+        raise RequestError(caller_errors.INVALID_REQUEST, "the body must be a JSON object")
     check_model(value.get("model"), model.name)
     dimensions = value.get("dimensions")
     if dimensions is not None and dimensions != model.dimension:
@@ -65,12 +66,8 @@ def check_model(wanted: object, name: str) -> None:
     if not isinstance(wanted, str):
         raise _bad("model", "model must be given as a string")
     if wanted != name:
-        raise RequestError(
-            404,
-            f"the model {wanted[:64]!r} does not exist; this server has {name!r}",
-            param="model",
-            code="model_not_found",
-        )
+        error = caller_errors.MODEL_NOT_FOUND
+        raise RequestError(error, error.say(wanted=wanted[:64], name=name), param="model")
 
 
 def embeddings_response(name: str, vectors: Vectors, tokens: int, *, base64: bool) -> dict[str, object]:
@@ -93,7 +90,7 @@ def _base64(row: Vectors) -> str:
 
 
 def _bad(param: str, message: str) -> RequestError:
-    return RequestError(400, message, param=param)
+    return RequestError(caller_errors.INVALID_REQUEST, message, param=param)
 
 
 def _input(value: object, model: ModelFacts, *, base64: bool) -> TextRequest | TokenRequest:

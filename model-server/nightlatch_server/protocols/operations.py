@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from nightlatch_server import caller_errors
 from nightlatch_server.engine.serving import Serving
 from nightlatch_server.model_package.manifest import Manifest
 from nightlatch_server.protocols import open_inference, openai_embeddings
@@ -11,6 +12,7 @@ from nightlatch_server.transport.http.message import Request, Response, json_res
 
 Values = Mapping[str, str]
 
+_NO_MODEL = caller_errors.MODEL_NOT_FOUND
 MAX_ROWS = openai_embeddings.MAX_INPUTS
 """Rows of one request: the same limit in both protocols."""
 
@@ -55,9 +57,9 @@ class OpenInferenceOperations:
         """The manifest, if the path names this model and its version. Raises RequestError 404 or 503."""
         manifest, name = self._serving.manifest(), self._serving.name()
         if values["model"] != name:
-            raise RequestError(404, f"unknown model {values['model'][:128]!r}; this server has {name!r}")
+            raise RequestError(_NO_MODEL, _NO_MODEL.say(wanted=values["model"][:128], name=name))
         if values.get("version", manifest.version) != manifest.version:
-            raise RequestError(404, f"model {name!r} has only version {manifest.version!r}")
+            raise RequestError(_NO_MODEL, _NO_MODEL.say("version", name=name, version=manifest.version))
         return manifest
 
     async def _infer(self, request: Request, values: Values) -> Response:
@@ -66,7 +68,7 @@ class OpenInferenceOperations:
         wanted = open_inference.parse_infer(request.body, manifest)
         texts = next(iter(wanted.inputs.values())).data
         if len(texts) > MAX_ROWS:
-            raise RequestError(400, f"the request has {len(texts)} rows, {MAX_ROWS} at most")
+            raise RequestError(caller_errors.INVALID_REQUEST, f"the request has {len(texts)} rows, {MAX_ROWS} at most")
         data: object = []
         if texts:
             rows = await self._serving.tokenize(texts)
@@ -127,7 +129,8 @@ def _deadline(request: Request, timeout: float) -> float:
 def _refuse_encodings(request: Request) -> None:
     if request.header(b"inference-header-content-length") is not None:
         raise RequestError(
-            400, "Inference-Header-Content-Length: this server has no binary tensor extension (see /v2); send JSON"
+            caller_errors.INVALID_REQUEST,
+            "Inference-Header-Content-Length: this server has no binary tensor extension (see /v2); send JSON",
         )
     if (request.header(b"content-encoding") or b"identity").lower() != b"identity":
-        raise RequestError(415, "a body with Content-Encoding is not supported; send the body without encoding")
+        raise RequestError(caller_errors.UNSUPPORTED_ENCODING)

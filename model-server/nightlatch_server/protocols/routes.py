@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nightlatch_server import caller_errors
 from nightlatch_server.request_error import RequestError
 from nightlatch_server.transport.http.message import Request, Response
 
@@ -30,12 +31,13 @@ class Table:
         """The route and the values of its path segments. Raises RequestError 404 or 405."""
         found = [(route, hit.groupdict()) for route, pattern in self._routes if (hit := pattern.fullmatch(path))]
         if not found:
-            raise RequestError(404, "no such path; see /v2 and /v1/models", code="unknown_url")
+            raise RequestError(caller_errors.UNKNOWN_URL)
         for route, values in found:
             if route.method == method:
                 return route, values
         allowed = ", ".join(route.method for route, _ in found)
-        raise RequestError(405, f"this path supports only {allowed}", code="method_not_allowed", allow=allowed)
+        error = caller_errors.METHOD_NOT_ALLOWED
+        raise RequestError(error, error.say(allowed=allowed), allow=allowed)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

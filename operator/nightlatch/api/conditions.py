@@ -65,11 +65,10 @@ class Topic(StrEnum):
     GATEWAYS = "Gateways"
     STATE = "Asleep and awake"
     WORKLOAD = "The model server"
-    DENIED = "Calls denied by a gateway"
 
 
 _SPEC, _CREDENTIALS, _GRANTS, _CERTIFICATES = Topic.SPEC, Topic.CREDENTIALS, Topic.GRANTS, Topic.CERTIFICATES
-_GATEWAYS, _STATE, _WORKLOAD, _DENIED = Topic.GATEWAYS, Topic.STATE, Topic.WORKLOAD, Topic.DENIED
+_GATEWAYS, _STATE, _WORKLOAD = Topic.GATEWAYS, Topic.STATE, Topic.WORKLOAD
 
 
 class Reason(StrEnum):
@@ -299,22 +298,6 @@ class Reason(StrEnum):
         "WakeTimeout",
         _WORKLOAD,
         "The endpoint did not wake within the time that a call may be held: retry, or raise `hold.timeout`.",
-    )
-
-    POLICY_REFUSED = (
-        "PolicyRefused",
-        _DENIED,
-        "Envoy refused a change that takes rights away, so all calls are denied: please report this as a bug.",
-    )
-    POLICY_UNREADABLE = (
-        "PolicyUnreadable",
-        _DENIED,
-        "The gateway cannot read the endpoint's configuration, so all calls are denied: read that gateway's log.",
-    )
-    POLICY_STALE = (
-        "PolicyStale",
-        _DENIED,
-        "The gateway has not reached the API server for too long, so all calls are denied: restore the connection.",
     )
 
 

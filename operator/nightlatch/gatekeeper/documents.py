@@ -12,16 +12,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from nightlatch.api import names
-from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import SECRET, NamespacedName, RawObject
 from nightlatch.pki.material import PkiError, TlsMaterial
 from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
+from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import DocumentError, RouteDocument, decode
 
 _log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
 HEARTBEAT = 5.0
+# What callers get, as in RouteDocument.denied.
+UNREADABLE = caller_errors.POLICY_INVALID.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,9 @@ class Documents:
         """What cannot be read may be a revocation, so the endpoint is denied until its document is good again."""
         self.unreadable[name] = error
         key = self._names.get(name)
-        if key is None or self.routes[key].denied == Reason.POLICY_UNREADABLE:
+        if key is None or self.routes[key].denied == UNREADABLE:
             return DocumentChanges()
-        self.routes[key] = replace(self.routes[key], denied=Reason.POLICY_UNREADABLE)
+        self.routes[key] = replace(self.routes[key], denied=UNREADABLE)
         return DocumentChanges(frozenset({key}))
 
     def _take_tls(self, name: str, material: TlsMaterial) -> DocumentChanges:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nightlatch.reference import api, cli, conditions, metrics
+from nightlatch.reference import api, cli, conditions, errors, metrics
 
 HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
 
@@ -16,6 +16,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "api.md": api.render,
     "cli.md": cli.render,
     "conditions.md": conditions.render,
+    "errors.md": errors.render,
     "metrics.md": metrics.render,
 }
 

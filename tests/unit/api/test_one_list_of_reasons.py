@@ -147,7 +147,7 @@ def test_what_the_gateways_lua_says_is_listed() -> None:
         'body = {"reason": "BrandNew"}',
         'known = failure.reason == "BrandNew"',
         'verdicts = (("EndpointsGranted", verdict),)',
-        'UNREADABLE = "PolicyUnreadable"',
+        'TIMED_OUT = "WakeTimeout"',
     ],
 )
 def test_a_reason_written_as_text_is_found(code: str) -> None:

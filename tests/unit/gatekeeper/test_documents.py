@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from nightlatch.api import names
-from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.store.files.store import FilesStore
+from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import RouteDocument, encode
 
 NAMESPACE = "nightlatch-gateway"
@@ -86,7 +86,7 @@ async def test_an_expired_watch_is_made_good_by_a_new_list(store, documents) -> 
 
 async def test_an_unreadable_document_denies_and_a_good_one_restores(store, documents) -> None:
     await store.replace(secret(DOCUMENT, document_json=b"not JSON"))
-    await eventually(lambda: documents.routes[KEY].denied == Reason.POLICY_UNREADABLE)
+    await eventually(lambda: documents.routes[KEY].denied == caller_errors.POLICY_INVALID.code)
     assert names.route_document(KEY) in documents.unreadable
     await store.replace(secret(replace(DOCUMENT, sequence=3)))
     await eventually(lambda: documents.routes[KEY] == replace(DOCUMENT, sequence=3))

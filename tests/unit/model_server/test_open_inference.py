@@ -65,7 +65,7 @@ def test_data_nested_otherwise_than_its_shape_is_refused(data: list[Any]) -> Non
     value = {"inputs": [{"name": "x", "shape": [2, 3], "datatype": "FP32", "data": data}]}
     with pytest.raises(RequestError) as refused:
         parse(value, numeric())
-    assert refused.value.status == 400
+    assert refused.value.error.status == 400
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_data_nested_otherwise_than_its_shape_is_refused(data: list[Any]) -> Non
 def test_a_bad_request_is_400_and_says_why(value: object, says: str) -> None:
     with pytest.raises(RequestError, match=f"(?s){says}") as refused:
         parse(value)
-    assert refused.value.status == 400
+    assert refused.value.error.status == 400
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from nightlatch_server.protocols import openai_embeddings
-from nightlatch_server.protocols.errors import openai_error
+from nightlatch_server.protocols.errors import error_answer
 from nightlatch_server.request_error import RequestError
 
 MODEL = openai_embeddings.ModelFacts("m", dimension=4, max_tokens=8, vocabulary=100)
@@ -54,14 +55,14 @@ def test_input_may_be_text_texts_tokens_or_lists_of_tokens(given: object, unders
 def test_a_bad_request_is_400_and_names_the_parameter(change: dict[str, Any], param: str, says: str) -> None:
     with pytest.raises(RequestError, match=says) as refused:
         parse(**change)
-    assert (refused.value.status, refused.value.param) == (400, param)
+    assert (refused.value.error.status, refused.value.param) == (400, param)
 
 
 def test_another_model_is_404_model_not_found() -> None:
     with pytest.raises(RequestError) as refused:
         parse(model="gpt-9")
-    error = openai_error(refused.value)["error"]
-    assert refused.value.status == 404
+    error = orjson.loads(error_answer("/v1/embeddings", refused.value).body)["error"]
+    assert refused.value.error.status == 404
     assert isinstance(error, dict)
     assert (error["code"], error["type"], error["param"]) == ("model_not_found", "invalid_request_error", "model")
 

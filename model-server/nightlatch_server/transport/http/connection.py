@@ -10,11 +10,14 @@ from typing import cast
 
 import httptools
 
+from nightlatch_server import caller_errors
+from nightlatch_server.error_body import CallerError
 from nightlatch_server.transport.http.limits import Limits
 from nightlatch_server.transport.http.message import Handler, Request, Response, encode, error_response
 
 _log = logging.getLogger(__name__)
 
+_INVALID = caller_errors.INVALID_REQUEST
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Admission = Callable[[asyncio.Transport], bool]
@@ -40,9 +43,10 @@ class Site:
 class _RefusedError(Exception):
     """Raised in a parser callback: send this answer and stop reading."""
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.response = error_response(status, message)
+    def __init__(self, error: CallerError, message: str | None = None) -> None:
+        super().__init__(message or error.code)
+        self.error = error
+        self.message = message
 
 
 class Connection(asyncio.Protocol):
@@ -105,8 +109,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             cause = error.__context__
-            malformed = error_response(400, f"malformed HTTP request: {error}")
-            self._refuse(cause.response if isinstance(cause, _RefusedError) else malformed)
+            if isinstance(cause, _RefusedError):
+                self._refuse(cause.error, cause.message)
+            else:
+                self._refuse(_INVALID, f"malformed HTTP request: {error}")
         else:
             self._count_head(len(data))
 
@@ -116,7 +122,7 @@ class Connection(asyncio.Protocol):
             return
         self._head_bytes += received
         if self._head_bytes > self._limits.headers:
-            self._refuse(_too_many_headers().response)
+            self._refuse(caller_errors.HEADERS_TOO_LARGE)
 
     def _reset_message(self) -> None:
         self._url = b""
@@ -136,23 +142,24 @@ class Connection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         self._url += url
         if len(self._url) > self._limits.url:
-            raise _RefusedError(414, f"the URL is longer than {self._limits.url} bytes")
+            error = caller_errors.URL_TOO_LONG
+            raise _RefusedError(error, error.say(limit=self._limits.url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > self._limits.headers or len(self._headers) > self._limits.header_count:
-            raise _too_many_headers()
+            raise _RefusedError(caller_errors.HEADERS_TOO_LARGE)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         if self._parser.should_upgrade():
-            raise _RefusedError(400, "upgrades and tunnels are not supported; send plain HTTP/1.1")
+            raise _RefusedError(_INVALID, "upgrades and tunnels are not supported; send plain HTTP/1.1")
         if not self._url.startswith(b"/"):
-            raise _RefusedError(400, "the request target must be a path that begins with /")
+            raise _RefusedError(_INVALID, "the request target must be a path that begins with /")
         headers = dict(self._headers)
         if self._parser.get_http_version() == "1.1" and b"host" not in headers:
-            raise _RefusedError(400, "an HTTP/1.1 request needs a Host header")
+            raise _RefusedError(_INVALID, "an HTTP/1.1 request needs a Host header")
         length = headers.get(b"content-length", b"0")
         if len(length) > 18 or int(length) > self._limits.body:
             raise self._body_too_large()
@@ -161,7 +168,7 @@ class Connection(asyncio.Protocol):
 
     def _expect(self, value: bytes) -> None:
         if value.lower() != b"100-continue":
-            raise _RefusedError(417, "the only supported expectation is 100-continue")
+            raise _RefusedError(caller_errors.EXPECTATION_FAILED)
         self._continue_due = True
         if self._task is None and not self._waiting:
             self._send_continue()
@@ -179,7 +186,8 @@ class Connection(asyncio.Protocol):
             raise self._body_too_large()
 
     def _body_too_large(self) -> _RefusedError:
-        return _RefusedError(413, f"the body is larger than {self._limits.body} bytes; send fewer rows in one request")
+        error = caller_errors.PAYLOAD_TOO_LARGE
+        return _RefusedError(error, error.say("body", limit=self._limits.body))
 
     def on_message_complete(self) -> None:
         self._continue_due = False
@@ -201,12 +209,12 @@ class Connection(asyncio.Protocol):
             received=time.monotonic(),
         )
 
-    def _refuse(self, response: Response) -> None:
+    def _refuse(self, error: CallerError, message: str | None = None) -> None:
         """Answer with an error when its turn comes, then close the connection. Further input is dropped."""
         self._deaf = True
         self.reading_since = None
         self.idle_since = None
-        self._waiting.append(response)
+        self._waiting.append(error_response(self._url.decode("latin-1"), error, message))
         self._next()
 
     def _next(self) -> None:
@@ -234,7 +242,7 @@ class Connection(asyncio.Protocol):
             response = await self._site.handler(request)
         except Exception:  # noqa: BLE001 - logged, and the caller gets a 500
             _log.exception("request failed", extra={"path": request.path})
-            response = error_response(500, "internal error; the server's log has the details")
+            response = error_response(request.path, caller_errors.INTERNAL_ERROR)
         self._task = None
         close = not request.keep_alive or self._site.closing
         self._write(response, close=close, linger=False, head_only=request.method == "HEAD")
@@ -270,7 +278,8 @@ class Connection(asyncio.Protocol):
         """Refuse a request that takes too long to arrive."""
         started = self.reading_since
         if started is not None and now - started > self._limits.receive_timeout:
-            self._refuse(error_response(408, f"the request did not arrive within {self._limits.receive_timeout:.0f} s"))
+            error = caller_errors.REQUEST_TIMEOUT
+            self._refuse(error, error.say("within", seconds=f"{self._limits.receive_timeout:.0f}"))
 
     def close_if_idle(self, now: float, quiet: float) -> None:
         """Close if no request has been in progress for `quiet` seconds."""
@@ -287,7 +296,3 @@ class Connection(asyncio.Protocol):
         """Drop the connection and the request in progress on it."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _too_many_headers() -> _RefusedError:
-    return _RefusedError(431, "the request's headers are too many or too large")

@@ -8,6 +8,8 @@ from http import HTTPStatus
 
 import orjson
 
+from nightlatch_server.error_body import CallerError, error_body
+
 JSON = b"application/json"
 
 
@@ -46,9 +48,18 @@ def json_response(status: int, value: object, headers: Sequence[tuple[bytes, byt
     return Response(status, orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY), JSON, headers)
 
 
-def error_response(status: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> Response:
-    """An error in Open Inference Protocol's shape, which is also used before a protocol is known (malformed HTTP)."""
-    return json_response(status, {"error": message}, headers)
+def error_response(
+    path: str,
+    error: CallerError,
+    message: str | None = None,
+    *,
+    param: str | None = None,
+    headers: Sequence[tuple[bytes, bytes]] = (),
+) -> Response:
+    """An error in the shape of the path's API. `path` is empty as long as it is not known (malformed HTTP)."""
+    if error.retry_after is not None:
+        headers = [(b"retry-after", b"%d" % error.retry_after), *headers]
+    return json_response(error.status, error_body(path, error, message or error.say(), param=param), headers)
 
 
 _STATUS_LINES = {s.value: b"HTTP/1.1 %d %s\r\n" % (s.value, s.phrase.encode()) for s in HTTPStatus}
