@@ -2,14 +2,15 @@
 
 import base64
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, ObjectRef, RawObject
+from nightlatch.controller.context import Context
+from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.pki import CertificateAuthority, PkiError, issue_leaf
 from nightlatch.planning.client.api_key import API_KEY
 from nightlatch.planning.plan import (
@@ -28,7 +29,7 @@ from nightlatch.planning.plan import (
 )
 from nightlatch.planning.secrets import owner_text
 from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
-from nightlatch.workloads.protocol import WorkloadError, Workloads
+from nightlatch.workloads.protocol import WorkloadError
 
 # What an action may end with; anything else is a defect, and shows as one.
 ApplyFailure = StoreError | PkiError | WorkloadError
@@ -36,13 +37,10 @@ ApplyFailure = StoreError | PkiError | WorkloadError
 
 @dataclass(frozen=True, slots=True)
 class Applier:
-    """`authority` gives the issuing authority in force, None before there is one. `clock` is timezone-aware."""
+    """`issuing_ca` holds the CA that signs leaves; it is empty until the installation's PKI has been reconciled."""
 
-    store: Store
-    workloads: Workloads
-    issuing_ca: Callable[[], CertificateAuthority | None]
-    clock: Callable[[], datetime]
-    random: Callable[[int], bytes]
+    context: Context
+    issuing_ca: IssuingCA
 
     async def apply(self, plan: Plan) -> tuple[ApplyFailure, ...]:
         """Every action and deletion, in order; one that fails stops none of the others. Returns the failures."""
@@ -60,49 +58,49 @@ class Applier:
             case PutSecret(target, data, replaces):
                 await self._put(target, data, replaces)
             case IssueLeaf(target, request, replaces):
-                material = issue_leaf(self._issuing(), request, now=self.clock(), random=self.random)
+                material = issue_leaf(self._signer(), request, now=self.context.clock(), random=self.context.random)
                 await self._put(target, material.secret_data(), replaces)
             case MintKey(target, data):
-                text = api_keys.mint(self.random).text
-                await self.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
+                text = api_keys.mint(self.context.random).text
+                await self.context.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
             case MergeSecret(target, data, replaces):
                 await self._merge(target, data, replaces)
             case EnsureWorkload(workload):
-                await self.workloads.ensure(workload)
+                await self.context.workloads.ensure(workload)
             case PublishTrust(namespace, bundle):
-                await self.workloads.publish_trust(namespace, bundle.decode("ascii"))
+                await self.context.workloads.publish_trust(namespace, bundle.decode("ascii"))
             case DeleteSecret(key, revision):
-                await delete_secret(self.store, ObjectRef(SECRET.kind, key), revision)
+                await delete_secret(self.context.store, ObjectRef(SECRET.kind, key), revision)
 
     async def write_status(self, raw: RawObject, status: Status) -> None:
         """The status alone, of exactly the object that was read. One that is gone needs none."""
         changed = {**raw, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
         try:
-            await self.store.replace_status(changed)
+            await self.context.store.replace_status(changed)
         except NotFoundError:
             return
 
-    def _issuing(self) -> CertificateAuthority:
-        issuing_ca = self.issuing_ca()
-        if issuing_ca is None:
-            raise PkiError("there is no issuing authority yet")
-        return issuing_ca
+    def _signer(self) -> CertificateAuthority:
+        signer = self.issuing_ca.get()
+        if signer is None:
+            raise PkiError("the issuing CA does not exist yet")
+        return signer
 
     async def _put(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision | None) -> None:
         wanted = secret_object(target, data)
         if replaces is None:
-            await self.store.create(wanted)
+            await self.context.store.create(wanted)
             return
         wanted["metadata"] |= {"uid": replaces.uid, "resourceVersion": replaces.resource_version}
-        await self.store.replace(wanted)
+        await self.context.store.replace(wanted)
 
     async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision) -> None:
-        found = copy.deepcopy(await self.store.get(SECRET, target.key.namespace, target.key.name))
+        found = copy.deepcopy(await self.context.store.get(SECRET, target.key.namespace, target.key.name))
         metadata = found["metadata"]
         if (metadata.get("uid"), metadata.get("resourceVersion")) != (replaces.uid, replaces.resource_version):
             raise ConflictError(f"{ObjectRef(SECRET.kind, target.key)} changed since it was read")
         found["data"] = {**found.get("data", {}), **_encoded(data)}
-        await self.store.replace(found)
+        await self.context.store.replace(found)
 
 
 def secret_object(target: OwnedSecret, data: Mapping[str, bytes]) -> RawObject:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index, Requeue
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.controller.queue import WorkQueue
@@ -54,7 +55,7 @@ class Controller:
     ) -> None:
         self.settings = settings
         self.runtime_status = runtime_status if runtime_status is not None else RuntimeStatus()
-        self.runtime_status.on_change = lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key)
+        self.runtime_status.subscribe(lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key))
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
         # When a reconcile last came to an end, on the monotonic clock: what a liveness probe may ask.
@@ -64,17 +65,18 @@ class Controller:
         self._monotonic = monotonic
         self._workloads = workloads
         issuing_ca = IssuingCA()
-        applier = Applier(store, workloads, issuing_ca.get, clock, random)
-        self._pki = PkiReconciler(applier, issuing_ca, settings)
+        context = Context(store, workloads, clock, random)
+        applier = Applier(context, issuing_ca)
+        self._pki = PkiReconciler(context, applier, issuing_ca, settings)
         self._followers = followers(store, self.index, self._touch, watch_ours)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
             INFERENCE_ENDPOINT.kind: EndpointReconciler(
-                applier, self.index, issuing_ca, settings, self.runtime_status
+                context, applier, self.index, issuing_ca, settings, self.runtime_status
             ).reconcile,
             INFERENCE_CLIENT.kind: ClientReconciler(
-                applier, self.index, issuing_ca, settings, self.runtime_status
+                context, applier, self.index, issuing_ca, settings, self.runtime_status
             ).reconcile,
-            TOKEN_ISSUER.kind: IssuerReconciler(applier).reconcile,
+            TOKEN_ISSUER.kind: IssuerReconciler(context, applier).reconcile,
             INSTALLATION: self._reconcile_pki,
         }
 

@@ -7,9 +7,9 @@ from nightlatch.api.meta import SECRET, NamespacedName
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
 from nightlatch.controller.autoscaling.caring import declare_endpoints
 from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.report_client import operator_material
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.controller import Controller
-from nightlatch.controller.lookups import operator_material
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
 from nightlatch.planning.secrets import view_secret

@@ -55,7 +55,8 @@ class House:
         self.workloads = ProcessWorkloads(tmp_path / "workloads", read_secret, program=STAND_IN)
         self.directory = FileGatewayDirectory(announcements)
         self.changed = asyncio.Event()
-        self.runtime_status = RuntimeStatus(lambda _key: self.changed.set())
+        self.runtime_status = RuntimeStatus()
+        self.runtime_status.subscribe(lambda _key: self.changed.set())
         self.autoscaler = self.new_leader()
 
     def new_leader(self):
@@ -88,7 +89,9 @@ class House:
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
-            pytest.fail(f"never came; the board says {self.board.get(KEY)}, the gateways {self.gateways[0].says}")
+            pytest.fail(
+                f"never came; status {self.runtime_status.get(KEY)}, gateways {self.gateways[0].says}"
+            )
         return self.runtime_status.get(KEY)
 
     @contextlib.asynccontextmanager

@@ -9,7 +9,8 @@ KEY = NamespacedName("search", "minilm")
 
 def test_a_change_is_told_once():
     reported = []
-    runtime_status = RuntimeStatus(reported.append)
+    runtime_status = RuntimeStatus()
+    runtime_status.subscribe(reported.append)
     runtime_status.put(KEY, EndpointRuntime(state="Waking", desired=1))
     runtime_status.put(KEY, EndpointRuntime(state="Waking", desired=1))
     assert reported == [KEY]

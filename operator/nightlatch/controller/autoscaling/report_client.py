@@ -14,10 +14,11 @@ import grpc
 import grpc.aio
 
 from nightlatch.api import names
-from nightlatch.api.meta import NamespacedName
+from nightlatch.api.meta import SECRET, NamespacedName
 from nightlatch.controller.autoscaling.gateways import Address, GatewayDirectory, Members
 from nightlatch.pki.material import PkiError, TlsMaterial
-from nightlatch.store.protocol import StoreError
+from nightlatch.planning.secrets import view_secret
+from nightlatch.store.protocol import Store, StoreError
 from nightlatch.wire.report import Directive, Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_report, encode_directives
 
@@ -207,6 +208,12 @@ class _Link:
         self._outbox.clear()
         if changes:
             await call.write(encode_directives(Directives(complete=False, directives=changes)))
+
+
+async def operator_material(store: Store, namespace: str) -> TlsMaterial:
+    """The client certificate with which the operator dials the gateways, as stored now. Raises StoreError, PkiError."""
+    found = await store.get(SECRET, namespace, names.OPERATOR_TLS_SECRET)
+    return TlsMaterial.of_secret(view_secret(found).data)
 
 
 def _end_if_cancelled() -> None:

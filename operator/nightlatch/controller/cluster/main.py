@@ -6,11 +6,11 @@ Everything that acts runs inside the leader's term. Losing the Lease ends the pr
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
 
 from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
 from nightlatch.controller.autoscaling.caring import declare_endpoints
+from nightlatch.controller.autoscaling.report_client import operator_material
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.cluster import probes
 from nightlatch.controller.cluster.config import ClusterConfig
@@ -19,7 +19,6 @@ from nightlatch.controller.cluster.event_recorder import EventRecorder
 from nightlatch.controller.cluster.gateway_slices import SliceGatewayDirectory
 from nightlatch.controller.cluster.kopf_watch import KopfEvents
 from nightlatch.controller.controller import Controller
-from nightlatch.controller.lookups import operator_material
 from nightlatch.kube.client import ApiServer, connect
 from nightlatch.store.kubernetes.store import KubernetesStore
 from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
@@ -48,7 +47,7 @@ class _Operator:
         self._controller = Controller(
             self._store, self._workloads, config.settings(), runtime_status=self._board, watch_ours=self._kopf.watch
         )
-        self._board.on_change = self._told(self._board.on_change)
+        self._board.subscribe(self._record)
         self._autoscaler = Autoscaler(
             workloads=self._workloads,
             runtime_status=self._board,
@@ -86,9 +85,5 @@ class _Operator:
             states={state: states.get(state, 0) for state in ("Asleep", "Waking", "Awake", "Draining")},
         )
 
-    def _told(self, first: Callable[[NamespacedName], None]) -> Callable[[NamespacedName], None]:
-        def changed(key: NamespacedName) -> None:
-            first(key)
-            self._recorder.changed(key, self._board.get(key))
-
-        return changed
+    def _record(self, key: NamespacedName) -> None:
+        self._recorder.changed(key, self._board.get(key))

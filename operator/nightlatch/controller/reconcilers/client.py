@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier, delete_secret
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.controller.lookups import find, find_secret
 from nightlatch.planning.access.api_keys import unrevoked
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.client.api_key import key_secret_name, live_key
@@ -25,6 +25,7 @@ _DOCUMENTS_PAUSE = 0.5
 class ClientReconciler:
     """See the module."""
 
+    context: Context
     applier: Applier
     index: Index
     issuing_ca: IssuingCA
@@ -33,11 +34,11 @@ class ClientReconciler:
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         """As EndpointReconciler.reconcile."""
-        raw = await find(self.applier.store, INFERENCE_CLIENT, key)
+        raw = await self.context.find(INFERENCE_CLIENT, key)
         if raw is None:
             return await self._remove(key)
         client = read_client(raw)
-        wanted = plan_client(client, await self._observe(client), self.applier.clock())
+        wanted = plan_client(client, await self._observe(client), self.context.clock())
         failures = await self.applier.apply(wanted)
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
@@ -48,7 +49,7 @@ class ClientReconciler:
     async def _observe(self, client: ParsedClient) -> ObservedClient:
         named = {key for key, _ in requested_grants(client)}
         wanted = key_secret_name(client)
-        secret = await find_secret(self.applier.store, wanted)
+        secret = await self.context.find_secret(wanted)
         missing, behind = self._not_in_force(client, live_key(secret) if secret else None)
         return ObservedClient(
             settings=self.settings,
@@ -82,12 +83,12 @@ class ClientReconciler:
         if self.index.documents_naming(key):
             return _DOCUMENTS_PAUSE
         for found in await self._owned(key):
-            await delete_secret(self.applier.store, ObjectRef(SECRET.kind, found.key), found.revision)
+            await delete_secret(self.context.store, ObjectRef(SECRET.kind, found.key), found.revision)
         return None
 
     async def _owned(self, client: NamespacedName) -> tuple[SecretView, ...]:
         """Secrets in the client's namespace that say they are its own, of whichever generation."""
         owner = ObjectRef(INFERENCE_CLIENT.kind, client)
         keys = [key for key in self.index.secrets_of(owner) if key.namespace == client.namespace]
-        found = [await find_secret(self.applier.store, key) for key in keys]
+        found = [await self.context.find_secret(key) for key in keys]
         return tuple(view for view in found if view is not None and view.owner == owner_text(owner))

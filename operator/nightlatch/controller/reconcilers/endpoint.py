@@ -6,9 +6,9 @@ from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier, delete_secret
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.controller.lookups import find, find_secret
 from nightlatch.planning.endpoint.plan import plan
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import read_endpoint
@@ -17,10 +17,11 @@ from nightlatch.planning.settings import Settings
 from nightlatch.workloads.protocol import WorkloadError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EndpointReconciler:
-    """See the module."""
+    """workload_errors: what the platform said to the last `ensure`, by endpoint. It is the only state kept here."""
 
+    context: Context
     applier: Applier
     index: Index
     issuing_ca: IssuingCA
@@ -30,19 +31,19 @@ class EndpointReconciler:
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         """Bring it to what its spec says. Returns seconds until time alone calls for more. Raises ApplyFailure."""
-        raw = await find(self.applier.store, INFERENCE_ENDPOINT, key)
+        raw = await self.context.find(INFERENCE_ENDPOINT, key)
         if raw is None:
             await self._remove(key)
             return None
         endpoint = read_endpoint(raw, self.settings)
         observed = await self._observe(key)
-        wanted = plan(endpoint, observed, self.applier.clock())
+        wanted = plan(endpoint, observed, self.context.clock())
         failures = await self.applier.apply(wanted)
         error = next((str(failure) for failure in failures if isinstance(failure, WorkloadError)), "")
         if error != observed.workload_error:
             # What the platform said belongs into the status of now, not of the next reconcile.
             self.workload_errors[key] = error
-            now = self.applier.clock()
+            now = self.context.clock()
             wanted = replace(wanted, status=plan(endpoint, replace(observed, workload_error=error), now).status)
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
@@ -51,13 +52,12 @@ class EndpointReconciler:
         return wanted.requeue_after
 
     async def _observe(self, key: NamespacedName) -> Observed:
-        store = self.applier.store
         return Observed(
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
-            document=await find_secret(store, self._document(key)),
-            server_tls=await find_secret(store, self._server_tls(key)),
-            upstream_tls=await find_secret(store, self._upstream_tls(key)),
+            document=await self.context.find_secret(self._document(key)),
+            server_tls=await self.context.find_secret(self._server_tls(key)),
+            upstream_tls=await self.context.find_secret(self._upstream_tls(key)),
             clients=self.index.clients_of(key),
             host_claims=self.index.host_claims_of(key),
             runtime=self.runtime_status.get(key),
@@ -67,10 +67,10 @@ class EndpointReconciler:
     async def _remove(self, key: NamespacedName) -> None:
         """The document first: with it goes the right to call."""
         for secret in (self._document(key), self._server_tls(key), self._upstream_tls(key)):
-            found = await find_secret(self.applier.store, secret)
+            found = await self.context.find_secret(secret)
             if found is not None and found.owner == owner_text(ObjectRef(INFERENCE_ENDPOINT.kind, key)):
-                await delete_secret(self.applier.store, ObjectRef(SECRET.kind, secret), found.revision)
-        await self.applier.workloads.remove(key)
+                await delete_secret(self.context.store, ObjectRef(SECRET.kind, secret), found.revision)
+        await self.context.workloads.remove(key)
         self.workload_errors.pop(key, None)
         self.runtime_status.forget(key)
 

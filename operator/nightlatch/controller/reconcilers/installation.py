@@ -6,8 +6,8 @@ from datetime import datetime
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier
+from nightlatch.controller.context import Context
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.controller.lookups import find_secret
 from nightlatch.pki import CertificateAuthority, PkiError, authority_material, new_issuing, new_root, read_authority
 from nightlatch.planning.installation.certificates import (
     installation_leaves,
@@ -26,6 +26,7 @@ from nightlatch.planning.settings import Settings
 class PkiReconciler:
     """See the module. An authority's key is never overwritten but by its own planned successor."""
 
+    context: Context
     applier: Applier
     issuing_ca: IssuingCA
     settings: Settings
@@ -38,33 +39,33 @@ class PkiReconciler:
         root = await self._root()
         changed = self.issuing_ca.put(await self._issuing(root))
         decisions = [await self._leaf(decision) for decision in await self._decide()]
-        waits = [(due - self.applier.clock()).total_seconds() for due in decisions if due]
+        waits = [(due - self.context.clock()).total_seconds() for due in decisions if due]
         return changed, max(0.0, min(waits)) if waits else None
 
     async def _root(self) -> CertificateAuthority:
         key = root_secret(self.settings)
-        found = await find_secret(self.applier.store, key)
+        found = await self.context.find_secret(key)
         if found is not None:
             return self._read(found)
-        root = new_root(now=self.applier.clock(), duration=self.settings.root_duration, random=self.applier.random)
+        root = new_root(now=self.context.clock(), duration=self.settings.root_duration, random=self.context.random)
         await self._keep(key, root, None)
         return root
 
     async def _issuing(self, root: CertificateAuthority) -> CertificateAuthority:
-        key, now = issuing_secret(self.settings), self.applier.clock()
-        found = await find_secret(self.applier.store, key)
+        key, now = issuing_secret(self.settings), self.context.clock()
+        found = await self.context.find_secret(key)
         issuing = self._read(found) if found else None
         if issuing is not None and not is_issuing_due(issuing, root, now):
             return issuing
-        duration, random = self.settings.issuing_duration, self.applier.random
+        duration, random = self.settings.issuing_duration, self.context.random
         successor = new_issuing(root, now=now, duration=duration, random=random)
         await self._keep(key, successor, found)
         return successor
 
     async def _decide(self) -> list[LeafDecision]:
-        store, now = self.applier.store, self.applier.clock()
+        now = self.context.clock()
         return [
-            decide_leaf(wanted, await find_secret(store, wanted.key), self.issuing_ca.view(), now)
+            decide_leaf(wanted, await self.context.find_secret(wanted.key), self.issuing_ca.view(), now)
             for wanted in installation_leaves(self.settings)
         ]
 
