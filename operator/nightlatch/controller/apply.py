@@ -8,10 +8,18 @@ from typing import Any
 
 from nightlatch import api_keys
 from nightlatch.api import names
-from nightlatch.api.meta import SECRET, ObjectRef, RawObject
+from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef, RawObject
 from nightlatch.controller.context import Context
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.pki import CertificateAuthority, PkiError, issue_leaf
+from nightlatch.pki import (
+    CertificateAuthority,
+    PkiError,
+    authority_material,
+    issue_leaf,
+    new_issuing,
+    new_root,
+    read_authority,
+)
 from nightlatch.planning.client.api_key import API_KEY
 from nightlatch.planning.plan import (
     Action,
@@ -19,15 +27,18 @@ from nightlatch.planning.plan import (
     EnsureWorkload,
     IssueLeaf,
     MergeSecret,
+    MintCA,
     MintKey,
     OwnedSecret,
     Plan,
     PublishTrust,
     PutSecret,
     Revision,
+    SecretAction,
     Status,
+    UseCA,
 )
-from nightlatch.planning.secrets import owner_text
+from nightlatch.planning.secrets import owner_text, view_secret
 from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
 from nightlatch.workloads.protocol import WorkloadError
 
@@ -55,22 +66,37 @@ class Applier:
     async def act(self, action: Action | DeleteSecret) -> None:
         """One action. Raises StoreError, PkiError, WorkloadError."""
         match action:
-            case PutSecret(target, data, replaces):
-                await self._put(target, data, replaces)
-            case IssueLeaf(target, request, replaces):
-                material = issue_leaf(self._signer(), request, now=self.context.clock(), random=self.context.random)
-                await self._put(target, material.secret_data(), replaces)
-            case MintKey(target, data):
-                text = api_keys.mint(self.context.random).text
-                await self.context.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
-            case MergeSecret(target, data, replaces):
-                await self._merge(target, data, replaces)
+            case UseCA(secret):
+                self.issuing_ca.put(await self._read_ca(secret))
             case EnsureWorkload(workload):
                 await self.context.workloads.ensure(workload)
             case PublishTrust(namespace, bundle):
                 await self.context.workloads.publish_trust(namespace, bundle.decode("ascii"))
             case DeleteSecret(key, revision):
                 await delete_secret(self.context.store, ObjectRef(SECRET.kind, key), revision)
+            case _:
+                await self._write(action)
+
+    async def _write(self, action: SecretAction) -> None:
+        """Write one Secret. Private keys and API keys are made here, and nowhere else."""
+        now, random = self.context.clock(), self.context.random
+        match action:
+            case PutSecret(target, data, replaces):
+                await self._put(target, data, replaces)
+            case MintCA(target, duration, None, replaces):
+                root = new_root(now=now, duration=duration, random=random)
+                await self._put(target, authority_material(root).secret_data(), replaces)
+            case MintCA(target, duration, NamespacedName() as signed_by, replaces):
+                minted = new_issuing(await self._read_ca(signed_by), now=now, duration=duration, random=random)
+                await self._put(target, authority_material(minted).secret_data(), replaces)
+            case IssueLeaf(target, request, replaces):
+                material = issue_leaf(self._signer(), request, now=now, random=random)
+                await self._put(target, material.secret_data(), replaces)
+            case MintKey(target, data):
+                text = api_keys.mint(random).text
+                await self.context.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
+            case MergeSecret(target, data, replaces):
+                await self._merge(target, data, replaces)
 
     async def write_status(self, raw: RawObject, status: Status) -> None:
         """The status alone, of exactly the object that was read. One that is gone needs none."""
@@ -79,6 +105,9 @@ class Applier:
             await self.context.store.replace_status(changed)
         except NotFoundError:
             return
+
+    async def _read_ca(self, secret: NamespacedName) -> CertificateAuthority:
+        return read_authority(view_secret(await self.context.store.get(SECRET, secret.namespace, secret.name)).data)
 
     def _signer(self) -> CertificateAuthority:
         signer = self.issuing_ca.get()

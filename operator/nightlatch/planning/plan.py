@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from nightlatch.api.client import ClientStatus
 from nightlatch.api.endpoint import EndpointStatus
@@ -46,6 +47,23 @@ class PutSecret:
     target: OwnedSecret
     data: Mapping[str, bytes] = field(repr=False)
     replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MintCA:
+    """Make a CA with a new key. `signed_by`: the Secret of the CA that signs it; None for a self-signed root."""
+
+    target: OwnedSecret
+    duration: timedelta
+    signed_by: NamespacedName | None = None
+    replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UseCA:
+    """Issue leaves from the CA in this Secret from now on."""
+
+    secret: NamespacedName
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +115,8 @@ class DeleteSecret:
     revision: Revision
 
 
-Action = PutSecret | IssueLeaf | MintKey | MergeSecret | EnsureWorkload | PublishTrust
+SecretAction = PutSecret | MintCA | IssueLeaf | MintKey | MergeSecret
+Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 
 
@@ -106,9 +125,11 @@ class Plan:
     """Apply in order, then delete, then write the status (None: it is as it should be).
 
     requeue_after: seconds until time alone makes another plan necessary; None when only an event can.
+    refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
     """
 
     apply: tuple[Action, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
     status: Status | None = None
     requeue_after: float | None = None
+    refusal: str = ""

@@ -89,9 +89,7 @@ class House:
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
-            pytest.fail(
-                f"never came; status {self.runtime_status.get(KEY)}, gateways {self.gateways[0].says}"
-            )
+            pytest.fail(f"never came; status {self.runtime_status.get(KEY)}, gateways {self.gateways[0].says}")
         return self.runtime_status.get(KEY)
 
     @contextlib.asynccontextmanager
