@@ -12,6 +12,7 @@ from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, Namespaced
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.endpoint.document import read_document
+from nightlatch.planning.endpoint.hosts import host_claim
 from nightlatch.planning.inputs import ClientView, HostClaim, LiveKey
 from nightlatch.planning.installation.certificates import installation_ref
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, read_client, read_endpoint
@@ -97,7 +98,7 @@ class Index:
         """Other endpoints that claim one of its hosts."""
         own = hosts(self._settings, endpoint)
         keys = sorted({key for host in own for key in self._claims.get(host, ()) if key != endpoint})
-        return tuple(self._host_claim(key) for key in keys if key in self.endpoints)
+        return tuple(host_claim(self.endpoints[key], self._settings) for key in keys if key in self.endpoints)
 
     def documents_naming(self, client: NamespacedName) -> bool:
         """Whether any route document still holds a key of the client."""
@@ -158,10 +159,6 @@ class Index:
 
     def _touch_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(self._named_by.get(endpoint, ())))
-
-    def _host_claim(self, key: NamespacedName) -> HostClaim:
-        metadata = self.endpoints[key].metadata
-        return HostClaim(key, metadata.creation_timestamp, metadata.uid, hosts(self._settings, key))
 
     # --- clients
 
