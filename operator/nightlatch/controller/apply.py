@@ -4,7 +4,7 @@ import base64
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from nightlatch import api_keys
 from nightlatch.api import names
@@ -39,11 +39,22 @@ from nightlatch.planning.plan import (
     UseCA,
 )
 from nightlatch.planning.secrets import owner_text, view_secret
+from nightlatch.scaling.endpoint_scaling import DesiredScaling
 from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
 from nightlatch.workloads.protocol import WorkloadError
 
 # What an action may end with; anything else is a defect, and shows as one.
 ApplyFailure = StoreError | PkiError | WorkloadError
+
+
+class Scaler(Protocol):
+    """The autoscaler, as the reconcilers know it. Both methods return at once."""
+
+    def declare(self, desired: DesiredScaling) -> None:
+        """Scale the endpoint like this from now on. Idempotent."""
+
+    def forget(self, endpoint: NamespacedName) -> None:
+        """The endpoint is gone: never scale it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +63,13 @@ class Applier:
 
     context: Context
     issuing_ca: IssuingCA
+    scaler: Scaler
 
     async def apply(self, plan: Plan) -> tuple[ApplyFailure, ...]:
         """Every action and deletion, in order; one that fails stops none of the others. Returns the failures."""
+        if plan.scaling is not None:
+            # Before the writes, which are slow: a call may be held already.
+            self.scaler.declare(plan.scaling)
         failures: list[ApplyFailure] = []
         for action in (*plan.apply, *plan.delete):
             try:

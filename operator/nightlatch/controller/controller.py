@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, NamespacedName, ObjectRef
-from nightlatch.controller.apply import Applier
+from nightlatch.controller.apply import Applier, Scaler
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index, Requeue
@@ -46,15 +46,16 @@ class Controller:
         store: Store,
         workloads: Workloads,
         settings: Settings,
+        scaler: Scaler,
+        runtime_status: RuntimeStatus,
         *,
-        runtime_status: RuntimeStatus | None = None,
         watch_ours: Watch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self.runtime_status = runtime_status if runtime_status is not None else RuntimeStatus()
+        self.runtime_status = runtime_status
         self.runtime_status.subscribe(lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key))
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
@@ -66,16 +67,14 @@ class Controller:
         self._workloads = workloads
         issuing_ca = IssuingCA()
         context = Context(store, workloads, clock, random)
-        applier = Applier(context, issuing_ca)
+        applier = Applier(context, issuing_ca, scaler)
         self._pki = PkiReconciler(context, applier, issuing_ca, settings)
         self._followers = followers(store, self.index, self._touch, watch_ours)
+        self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
+        clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
-            INFERENCE_ENDPOINT.kind: EndpointReconciler(
-                context, applier, self.index, issuing_ca, settings, self.runtime_status
-            ).reconcile,
-            INFERENCE_CLIENT.kind: ClientReconciler(
-                context, applier, self.index, issuing_ca, settings, self.runtime_status
-            ).reconcile,
+            INFERENCE_ENDPOINT.kind: self._endpoints.reconcile,
+            INFERENCE_CLIENT.kind: clients.reconcile,
             TOKEN_ISSUER.kind: IssuerReconciler(context, applier).reconcile,
             INSTALLATION: self._reconcile_pki,
         }
@@ -96,6 +95,7 @@ class Controller:
                 group.create_task(follower.run())
             for follower in self._followers:
                 await follower.synced.wait()
+            self._endpoints.declare_scaling()
             group.create_task(self._resync())
             # One worker for revocations alone: slow work on other keys never holds them up.
             group.create_task(self._work(urgent_only=True))

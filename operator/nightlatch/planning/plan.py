@@ -10,6 +10,7 @@ from nightlatch.api.issuer import IssuerStatus
 from nightlatch.api.meta import NamespacedName, ObjectRef
 from nightlatch.pki import LeafRequest
 from nightlatch.planning.workload import Workload
+from nightlatch.scaling.endpoint_scaling import DesiredScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +125,14 @@ Status = EndpointStatus | ClientStatus | IssuerStatus
 class Plan:
     """Apply in order, then delete, then write the status (None: it is as it should be).
 
+    scaling: how the autoscaler shall scale the endpoint from now on; None: as before.
     requeue_after: seconds until time alone makes another plan necessary; None when only an event can.
     refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
     """
 
     apply: tuple[Action, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
+    scaling: DesiredScaling | None = None
     status: Status | None = None
     requeue_after: float | None = None
     refusal: str = ""

@@ -47,14 +47,11 @@ def test_both_sides_decide_alike(created, owner):
 
 def accepted(endpoints):
     """The endpoints that planning lets have their hosts."""
+    claims = {each.key: host_claim(each, SETTINGS) for each in endpoints}
     return [
         str(each.key)
         for each in endpoints
-        if host_conflict(
-            each,
-            issued(each, host_claims=tuple(host_claim(other, SETTINGS) for other in endpoints if other is not each)),
-        )
-        is None
+        if host_conflict(each, SETTINGS, [claim for key, claim in claims.items() if key != each.key]) is None
     ]
 
 

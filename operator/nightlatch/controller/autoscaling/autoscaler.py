@@ -12,13 +12,12 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from nightlatch.api.endpoint import InferenceEndpoint
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.autoscaling.gateways import GatewayDirectory
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.scaling.endpoint_scaling import EndpointScaling, Wanted, initial, next_check_at, runtime, update
+from nightlatch.scaling.endpoint_scaling import DesiredScaling, EndpointScaling, initial, next_check_at, runtime, update
 from nightlatch.scaling.fleet import Fleet, LastReport, changed_endpoints
 from nightlatch.scaling.lifecycle import Replicas
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
@@ -32,9 +31,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Entry:
-    """One endpoint under our care."""
+    """One endpoint that is scaled here."""
 
-    wanted: Wanted
+    desired: DesiredScaling
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     state: EndpointScaling | None = None
     directive: Directive | None = None
@@ -59,30 +58,36 @@ class Autoscaler:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._workloads = workloads
-        self._board = runtime_status
+        self._runtime_status = runtime_status
         self._clock = clock
         self._client = ReportClient(directory, material, self)
         self._fleet = Fleet()
         self._entries: dict[NamespacedName, _Entry] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def declare(self, endpoint: InferenceEndpoint) -> None:
-        """Care for an accepted endpoint from now on, or for its new spec. Idempotent and cheap."""
-        key, wanted = endpoint.metadata.key, Wanted.of(endpoint)
+    def declare(self, desired: DesiredScaling) -> None:
+        """Scale an endpoint like this from now on. Idempotent and cheap.
+
+        An endpoint that was deleted and created again under its name starts afresh.
+        """
+        key = desired.endpoint
         entry = self._entries.get(key)
+        if entry is not None and entry.desired.uid != desired.uid:
+            self.forget(key)
+            entry = None
         if entry is None:
-            self._entries[key] = entry = _Entry(wanted)
+            self._entries[key] = entry = _Entry(desired)
             self._start(key, entry)
-        elif entry.wanted != wanted:
-            entry.wanted = wanted
+        elif entry.desired != desired:
+            entry.desired = desired
             entry.bell.set()
 
     def forget(self, endpoint: NamespacedName) -> None:
-        """The endpoint is gone. Its workload is the reconciler's to remove."""
+        """The endpoint is gone: never scale it again. The reconciler removes its workload."""
         entry = self._entries.pop(endpoint, None)
         if entry and entry.task:
             entry.task.cancel()
-        self._board.forget(endpoint)
+        self._runtime_status.forget(endpoint)
 
     async def run(self) -> None:
         """Until cancelled. Leaves replicas as they are."""
@@ -118,7 +123,7 @@ class Autoscaler:
 
     def _start(self, key: NamespacedName, entry: _Entry) -> None:
         if self._group:
-            entry.task = self._group.create_task(self._care_for(key, entry))
+            entry.task = self._group.create_task(self._run_endpoint(key, entry))
 
     def _ring(self, endpoints: "set[NamespacedName] | dict[NamespacedName, _Entry]") -> None:
         for key in endpoints:
@@ -144,7 +149,7 @@ class Autoscaler:
                 _log.warning("cannot watch the workloads: %s", error)
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _care_for(self, key: NamespacedName, entry: _Entry) -> None:
+    async def _run_endpoint(self, key: NamespacedName, entry: _Entry) -> None:
         while True:
             entry.bell.clear()
             try:
@@ -161,9 +166,9 @@ class Autoscaler:
         """See, decide, act. Returns when to look again (Unix seconds)."""
         running = _running(await self._workloads.observe(key))
         now = self._clock()
-        before = entry.state or initial(now, running, entry.wanted)
-        after = update(before, now, entry.wanted, running, self._fleet, key)
-        self._board.put(key, runtime(after, running, self._fleet, key, entry.last_wake))
+        before = entry.state or initial(now, running, entry.desired)
+        after = update(before, now, entry.desired, running, self._fleet)
+        self._runtime_status.put(key, runtime(after, running, self._fleet, key, entry.last_wake))
         if running is None and entry.state is None:
             # Nothing seen yet is not "nothing there": whatever turns up is adopted as it is.
             return float("inf")
@@ -172,7 +177,7 @@ class Autoscaler:
         if running and running.desired != after.lifecycle.replicas:
             _log.info("scaling %s from %d to %d", key, running.desired, after.lifecycle.replicas)
             await self._workloads.scale(key, after.lifecycle.replicas)
-        return next_check_at(after, entry.wanted)
+        return next_check_at(after, entry.desired)
 
     def _direct(self, key: NamespacedName, entry: _Entry, state: EndpointScaling) -> None:
         directive = state.lifecycle.directive(key)

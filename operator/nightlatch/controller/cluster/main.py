@@ -9,7 +9,6 @@ from collections import Counter
 
 from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
-from nightlatch.controller.autoscaling.caring import declare_endpoints
 from nightlatch.controller.autoscaling.report_client import operator_material
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.cluster import probes
@@ -39,21 +38,26 @@ class _Operator:
     def __init__(self, api: ApiServer, config: ClusterConfig, identity: str) -> None:
         own = (config.operator_namespace, config.gateway_namespace)
         self._config = config
-        self._board = RuntimeStatus()
+        self._runtime_status = RuntimeStatus()
         self._store = KubernetesStore(api, namespaces=config.watch_namespaces, own=own)
         self._workloads = KubernetesWorkloads(api, config.cluster(), config.watch_namespaces)
         self._kopf = KopfEvents(api, identity, config.watch_namespaces)
         self._recorder = EventRecorder(api, identity)
-        self._controller = Controller(
-            self._store, self._workloads, config.settings(), runtime_status=self._board, watch_ours=self._kopf.watch
-        )
-        self._board.subscribe(self._record)
         self._autoscaler = Autoscaler(
             workloads=self._workloads,
-            runtime_status=self._board,
+            runtime_status=self._runtime_status,
             directory=SliceGatewayDirectory(api, config.gateway_namespace, config.gateway_report_service),
             material=lambda: operator_material(self._store, config.operator_namespace),
         )
+        self._controller = Controller(
+            self._store,
+            self._workloads,
+            config.settings(),
+            self._autoscaler,
+            self._runtime_status,
+            watch_ours=self._kopf.watch,
+        )
+        self._runtime_status.subscribe(self._record_event)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -63,7 +67,6 @@ class _Operator:
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._controller.run(), name="controller")
             group.create_task(self._autoscaler.run(), name="autoscaler")
-            group.create_task(declare_endpoints(self._store, self._autoscaler, "Cluster"), name="endpoints")
             group.create_task(self._recorder.run(), name="events")
             group.create_task(self._restore(), name="restore")
 
@@ -75,7 +78,7 @@ class _Operator:
     def figures(self, *, leading: bool) -> probes.OperatorStats:
         """For probes and metrics."""
         controller = self._controller
-        states = Counter(self._board.get(key).state for key in controller.index.endpoints)
+        states = Counter(self._runtime_status.get(key).state for key in controller.index.endpoints)
         return probes.OperatorStats(
             leading=leading,
             heartbeat_age=time.monotonic() - controller.heartbeat if leading else None,
@@ -85,5 +88,5 @@ class _Operator:
             states={state: states.get(state, 0) for state in ("Asleep", "Waking", "Awake", "Draining")},
         )
 
-    def _record(self, key: NamespacedName) -> None:
-        self._recorder.changed(key, self._board.get(key))
+    def _record_event(self, key: NamespacedName) -> None:
+        self._recorder.changed(key, self._runtime_status.get(key))

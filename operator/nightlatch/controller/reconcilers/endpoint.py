@@ -4,12 +4,13 @@ from dataclasses import dataclass, field, replace
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, NamespacedName, ObjectRef
-from nightlatch.controller.apply import Applier, delete_secret
+from nightlatch.controller.apply import Applier, Scaler, delete_secret
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.planning.endpoint.plan import plan
+from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import read_endpoint
 from nightlatch.planning.secrets import owner_text
@@ -25,6 +26,7 @@ class EndpointReconciler:
     applier: Applier
     index: Index
     issuing_ca: IssuingCA
+    scaler: Scaler
     settings: Settings
     runtime_status: RuntimeStatus
     workload_errors: dict[NamespacedName, str] = field(default_factory=dict)
@@ -51,6 +53,17 @@ class EndpointReconciler:
             raise failures[0]
         return wanted.requeue_after
 
+    def declare_scaling(self) -> None:
+        """Declare every accepted endpoint of the index to the autoscaler.
+
+        For the start of a leader: a call that is held already does not wait until the queue reaches its endpoint.
+        """
+        for key, endpoint in self.index.endpoints.items():
+            accepted = decide_acceptance(endpoint, self.settings, self.index.host_claims_of(key))
+            desired = desired_scaling(accepted)
+            if desired is not None:
+                self.scaler.declare(desired)
+
     async def _observe(self, key: NamespacedName) -> Observed:
         return Observed(
             settings=self.settings,
@@ -65,14 +78,14 @@ class EndpointReconciler:
         )
 
     async def _remove(self, key: NamespacedName) -> None:
-        """The document first: with it goes the right to call."""
+        """The document goes first, because it carries the right to call."""
+        self.scaler.forget(key)
         for secret in (self._document(key), self._server_tls(key), self._upstream_tls(key)):
             found = await self.context.find_secret(secret)
             if found is not None and found.owner == owner_text(ObjectRef(INFERENCE_ENDPOINT.kind, key)):
                 await delete_secret(self.context.store, ObjectRef(SECRET.kind, secret), found.revision)
         await self.context.workloads.remove(key)
         self.workload_errors.pop(key, None)
-        self.runtime_status.forget(key)
 
     def _document(self, key: NamespacedName) -> NamespacedName:
         return NamespacedName(self.settings.gateway_namespace, names.route_document(key))
