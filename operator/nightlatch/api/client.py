@@ -22,6 +22,10 @@ class EndpointGrant(Shape):
     namespace: Name | None = None
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)] = ("infer", "metadata")
 
+    def endpoint(self, client_namespace: str) -> NamespacedName:
+        """The endpoint that a client in this namespace means."""
+        return NamespacedName(self.namespace or client_namespace, self.name)
+
 
 class ApiKey(Shape):
     """The client's API key and its rotation."""
@@ -124,6 +128,4 @@ class InferenceClient(Shape):
 
     def endpoint_keys(self) -> tuple[NamespacedName, ...]:
         """The endpoints it names, in the order of the spec."""
-        return tuple(
-            NamespacedName(grant.namespace or self.metadata.namespace, grant.name) for grant in self.spec.endpoints
-        )
+        return tuple(grant.endpoint(self.metadata.namespace) for grant in self.spec.endpoints)

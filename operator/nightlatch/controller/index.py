@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, ObjectMeta, ObjectRef, RawObject
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.revocation import HeldPermission, access_changed, held_permissions, losing_endpoints
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
@@ -23,7 +23,6 @@ ENDPOINT = INFERENCE_ENDPOINT.kind
 CLIENT = INFERENCE_CLIENT.kind
 SECRET = "Secret"  # noqa: S105 - a kind
 _INSTALLATION_ROLES = frozenset({names.ROLE_CA, names.ROLE_GATEWAY_TLS, names.ROLE_OPERATOR_TLS})
-Grant = tuple[NamespacedName, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,6 @@ class Index:
             return frozenset(key for key, found in self._roles.items() if found == role)
         return frozenset(self.issuers)
 
-    # --- endpoints
-
     def _put_endpoint(self, key: NamespacedName, endpoint: ParsedEndpoint) -> Iterator[Requeue]:
         before = self.endpoints.get(key)
         self.endpoints[key] = endpoint
@@ -145,8 +142,8 @@ class Index:
             self._claims[host].add(key)
         if before is not None and _revision(before) == _revision(endpoint):
             return
-        yield Requeue(endpoint.ref, urgent=before is not None and _access(before) != _access(endpoint))
-        yield from self._touch_clients_of(key)
+        yield Requeue(endpoint.ref, urgent=access_changed(before, endpoint))
+        yield from self._requeue_clients_of(key)
 
     def _drop_endpoint(self, key: NamespacedName) -> Iterator[Requeue]:
         self.endpoints.pop(key, None)
@@ -155,20 +152,18 @@ class Index:
             self._claims[host].discard(key)
         yield Requeue(ObjectRef(ENDPOINT, key), urgent=True)
         yield from (Requeue(ObjectRef(ENDPOINT, claim.endpoint)) for claim in host_claims)
-        yield from self._touch_clients_of(key)
+        yield from self._requeue_clients_of(key)
 
-    def _touch_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
+    def _requeue_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(self._named_by.get(endpoint, ())))
 
-    # --- clients
-
     def _set_client(self, key: NamespacedName, client: ParsedClient | None) -> Iterator[Requeue]:
-        before, lost = self.clients.get(key), self._grants(key)
+        before, held = self.clients.get(key), self._held_by(key)
         named = self._rename(key, before, client)
         if before is not None and client is not None and _revision(before) == _revision(client):
             return
         yield Requeue(ObjectRef(CLIENT, key))
-        yield from self._touch_endpoints(named, lost - self._grants(key))
+        yield from self._requeue_endpoints(named, losing_endpoints(held, self._held_by(key)))
 
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
@@ -185,27 +180,15 @@ class Index:
             self.clients[key] = client
         return old | new
 
-    def _touch_endpoints(self, endpoints: Iterable[NamespacedName], lost: frozenset[Grant]) -> Iterator[Requeue]:
-        losers = {endpoint for endpoint, _, _ in lost}
+    def _requeue_endpoints(
+        self, endpoints: Iterable[NamespacedName], losing: frozenset[NamespacedName]
+    ) -> Iterator[Requeue]:
         for endpoint in sorted(endpoints):
-            yield Requeue(ObjectRef(ENDPOINT, endpoint), urgent=endpoint in losers)
+            yield Requeue(ObjectRef(ENDPOINT, endpoint), urgent=endpoint in losing)
 
-    def _grants(self, key: NamespacedName) -> frozenset[Grant]:
-        """What the client has now: endpoint, digest, permission."""
+    def _held_by(self, key: NamespacedName) -> frozenset[HeldPermission]:
         client = self.clients.get(key)
-        if client is None:
-            return frozenset()
-        revoked = client.spec.api_key.revoked_key_ids if client.spec and client.spec.api_key else ()
-        digests = [live.sha256 for live in self.keys_of(client) if live.key_id not in revoked]
-        return frozenset(
-            (endpoint, digest, permission)
-            for endpoint, grant in requested_grants(client)
-            if refusal(GrantRequest(client, endpoint, self.endpoints.get(endpoint))) is None
-            for digest in digests
-            for permission in grant.permissions
-        )
-
-    # --- Secrets
+        return held_permissions(ClientView(client, self.keys_of(client)) if client else None, self.endpoints)
 
     def _put_secret(self, secret: SecretView) -> Iterator[Requeue]:
         owner = parse_owner(secret.owner)
@@ -219,7 +202,7 @@ class Index:
             yield from self._set_document(secret.key, secret)
             yield Requeue(owner)
         else:
-            yield from self._touch_owner(owner, secret.role)
+            yield from self._requeue_owner(owner, secret.role)
 
     def _drop_secret(self, key: NamespacedName) -> Iterator[Requeue]:
         owner, role = self._owners.pop(key, None), self._roles.pop(key, "")
@@ -229,18 +212,19 @@ class Index:
             yield from self._set_key(key, owner.key, None)
             return
         yield from self._set_document(key, None)
-        yield from self._touch_owner(owner, role)
+        yield from self._requeue_owner(owner, role)
 
     def _set_key(self, secret: NamespacedName, client: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         if secret.namespace != client.namespace:
             return
-        before = self._grants(client)
+        held = self._held_by(client)
         if view is None:
             self._keys.pop(secret, None)
         else:
             self._keys[secret] = (client, view.owner_uid, live_key(view))
         yield Requeue(ObjectRef(CLIENT, client))
-        yield from self._touch_endpoints(_names(self.clients.get(client)), before - self._grants(client))
+        losing = losing_endpoints(held, self._held_by(client))
+        yield from self._requeue_endpoints(_names(self.clients.get(client)), losing)
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         """A deleted client waits for its keys to leave the documents, a new one for its key to come into them."""
@@ -256,13 +240,11 @@ class Index:
         gone = (before.clients - now) - self.clients.keys()
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before.clients)))
 
-    def _touch_owner(self, owner: ObjectRef, role: str) -> Iterator[Requeue]:
+    def _requeue_owner(self, owner: ObjectRef, role: str) -> Iterator[Requeue]:
         if role in _INSTALLATION_ROLES:
             yield Requeue(installation_ref(self._settings))
         elif owner.kind in {ENDPOINT, CLIENT}:
             yield Requeue(owner)
-
-    # --- issuers
 
     def _put_issuer(self, raw: RawObject) -> Iterator[Requeue]:
         metadata = ObjectMeta.model_validate(raw["metadata"])
@@ -276,8 +258,7 @@ def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     """The endpoints in the spec, suspended or not: all of them are to be told of a change."""
     if client is None or client.spec is None:
         return frozenset()
-    own = client.key.namespace
-    return frozenset(NamespacedName(grant.namespace or own, grant.name) for grant in client.spec.endpoints)
+    return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
@@ -289,7 +270,3 @@ def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
         metadata.deletion_timestamp,
         tuple(sorted(metadata.annotations.items())),
     )
-
-
-def _access(endpoint: ParsedEndpoint) -> object:
-    return endpoint.spec.access if endpoint.spec else None

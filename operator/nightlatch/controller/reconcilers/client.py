@@ -8,11 +8,11 @@ from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.planning.access.api_keys import unrevoked
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.grants import requested_grants
+from nightlatch.planning.access.programmed import missing_and_behind
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.client.plan import plan_client
-from nightlatch.planning.inputs import ClientView, LiveKey, ObservedClient
+from nightlatch.planning.inputs import ClientView, ObservedClient
 from nightlatch.planning.parsed import ParsedClient, read_client
 from nightlatch.planning.secrets import SecretView, owner_text
 from nightlatch.planning.settings import Settings
@@ -48,35 +48,27 @@ class ClientReconciler:
 
     async def _observe(self, client: ParsedClient) -> ObservedClient:
         named = {key for key, _ in requested_grants(client)}
+        endpoints = {key: found for key in named if (found := self.index.endpoints.get(key))}
         wanted = key_secret_name(client)
         secret = await self.context.find_secret(wanted)
-        missing, behind = self._not_in_force(client, live_key(secret) if secret else None)
+        others = tuple(found for found in await self._owned(client.key) if found.key != wanted)
+        live = live_key(secret) if secret else None
+        documents = {key: self.index.sequence_with(key, live.sha256) for key in named} if live else {}
+        missing, behind = missing_and_behind(
+            ClientView(client, (live,) if live else ()),
+            endpoints,
+            sequences={key: sequence for key, sequence in documents.items() if sequence is not None},
+            runtimes={key: self.runtime_status.get(key) for key in named},
+        )
         return ObservedClient(
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
             secret=secret,
-            others=tuple(found for found in await self._owned(client.key) if found.key != wanted),
-            endpoints={key: found for key in named if (found := self.index.endpoints.get(key))},
+            others=others,
+            endpoints=endpoints,
             missing=missing,
             behind=behind,
         )
-
-    def _not_in_force(
-        self, client: ParsedClient, live: LiveKey | None
-    ) -> tuple[tuple[NamespacedName, ...], tuple[NamespacedName, ...]]:
-        """As ObservedClient's `missing` and `behind`."""
-        if live is None or not unrevoked(ClientView(client, (live,))):
-            return (), ()
-        requests = (GrantRequest(client, key, self.index.endpoints.get(key)) for key, _ in requested_grants(client))
-        granted = [request.named for request in requests if refusal(request) is None]
-        sequences = {key: self.index.sequence_with(key, live.sha256) for key in granted}
-        missing = tuple(key for key, sequence in sequences.items() if sequence is None)
-        behind = tuple(
-            key
-            for key, sequence in sequences.items()
-            if sequence and not self.runtime_status.get(key).has_applied(sequence)
-        )
-        return missing, behind
 
     async def _remove(self, key: NamespacedName) -> float | None:
         """The key leaves every document before its Secret goes: nobody can lose the text and still be let in."""

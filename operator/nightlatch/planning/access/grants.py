@@ -71,5 +71,4 @@ def requested_grants(client: ParsedClient) -> tuple[tuple[NamespacedName, Endpoi
     """The endpoints that a client names, in the order of its spec; none when it is suspended or unreadable."""
     if client.spec is None or client.spec.suspended:
         return ()
-    own = client.key.namespace
-    return tuple((NamespacedName(grant.namespace or own, grant.name), grant) for grant in client.spec.endpoints)
+    return tuple((grant.endpoint(client.key.namespace), grant) for grant in client.spec.endpoints)
