@@ -1,4 +1,4 @@
-"""Carry a plan out: make what it asks for, with preconditions, and never over something that is not ours."""
+"""Carries a plan out. Every write has preconditions, so that nothing that is not ours is ever overwritten."""
 
 import base64
 import copy
@@ -43,7 +43,7 @@ from nightlatch.scaling.endpoint_scaling import DesiredScaling
 from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
 from nightlatch.workloads.protocol import WorkloadError
 
-# What an action may end with; anything else is a defect, and shows as one.
+# The errors that an action may end with. Any other exception is a defect.
 ApplyFailure = StoreError | PkiError | WorkloadError
 
 
@@ -66,7 +66,7 @@ class Applier:
     scaler: Scaler
 
     async def apply(self, plan: Plan) -> tuple[ApplyFailure, ...]:
-        """Every action and deletion, in order; one that fails stops none of the others. Returns the failures."""
+        """Every action and deletion, in order. An action that fails does not stop the others. Returns the failures."""
         if plan.scaling is not None:
             # Before the writes, which are slow: a call may be held already.
             self.scaler.declare(plan.scaling)
@@ -114,7 +114,7 @@ class Applier:
                 await self._merge(target, data, replaces)
 
     async def write_status(self, raw: RawObject, status: Status) -> None:
-        """The status alone, of exactly the object that was read. One that is gone needs none."""
+        """Write the status of exactly the object that was read. Nothing happens if the object is gone."""
         changed = {**raw, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
         try:
             await self.context.store.replace_status(changed)
@@ -167,7 +167,7 @@ def secret_object(target: OwnedSecret, data: Mapping[str, bytes]) -> RawObject:
 
 
 async def delete_secret(store: Store, ref: ObjectRef, revision: Revision) -> None:
-    """Exactly this one; it is no error when it is gone already."""
+    """Delete exactly this Secret. Nothing happens if it is gone already."""
     try:
         await store.delete(ref, uid=revision.uid)
     except NotFoundError:

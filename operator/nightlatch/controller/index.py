@@ -1,6 +1,6 @@
-"""The reverse index: from any change to every key it touches, also when the reference was just removed.
+"""The reverse index: which keys must be reconciled after a change, also when the change removed the reference.
 
-It is the memory that decisions read instead of the store: our objects, and of key Secrets the digests alone.
+It also is the memory that plans read instead of the store: our objects, and of key Secrets nothing but the digests.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ _INSTALLATION_ROLES = frozenset({names.ROLE_CA, names.ROLE_GATEWAY_TLS, names.RO
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """A key to reconcile. `urgent`: the change takes something away from a caller."""
+    """An object to reconcile. `urgent`: the change takes something away from a caller."""
 
     ref: ObjectRef
     urgent: bool = False
@@ -35,7 +35,7 @@ class Requeue:
 
 @dataclass(frozen=True, slots=True)
 class _DocumentContents:
-    """What a route document holds: whose keys, their digests, and which state of it that is."""
+    """What the index keeps of a route document: the clients of its keys, the keys' digests, and its sequence."""
 
     clients: frozenset[NamespacedName] = frozenset()
     digests: frozenset[str] = frozenset()
@@ -46,7 +46,7 @@ _NOTHING = _DocumentContents()
 
 
 class Index:
-    """See the module. One event loop; `put` and `drop` return what their change touches."""
+    """For one event loop. `put` and `drop` return what must be reconciled after the change."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -62,7 +62,7 @@ class Index:
         self._documents: dict[NamespacedName, _DocumentContents] = {}
 
     def put(self, raw: RawObject) -> tuple[Requeue, ...]:
-        """An object as it is now."""
+        """Note an object as it is now."""
         kind, key = raw["kind"], NamespacedName.of(raw)
         if kind == ENDPOINT:
             return tuple(self._put_endpoint(key, read_endpoint(raw, self._settings)))
@@ -73,7 +73,7 @@ class Index:
         return tuple(self._put_issuer(raw))
 
     def drop(self, ref: ObjectRef) -> tuple[Requeue, ...]:
-        """An object that is gone."""
+        """Note that an object is gone."""
         if ref.kind == ENDPOINT:
             return tuple(self._drop_endpoint(ref.key))
         if ref.kind == CLIENT:
@@ -100,24 +100,24 @@ class Index:
         return tuple(host_claim(self.endpoints[key], self._settings) for key in keys if key in self.endpoints)
 
     def documents_naming(self, client: NamespacedName) -> bool:
-        """Whether any route document still holds a key of the client."""
+        """Whether any route document still contains a key of the client."""
         return any(client in found.clients for found in self._documents.values())
 
     def sequence_with(self, endpoint: NamespacedName, sha256: str) -> int | None:
-        """The sequence of the endpoint's route document, if the document holds that key."""
+        """The sequence of the endpoint's route document, if the document contains that key."""
         found = self._documents.get(NamespacedName(self._settings.gateway_namespace, names.route_document(endpoint)))
         return found.sequence if found and sha256 in found.digests else None
 
     def owners_of_secrets(self) -> frozenset[ObjectRef]:
-        """Whose children there are, live or not, for the orphan sweep."""
+        """The owners of all Secrets of ours, whether they still exist or not: for the orphan sweep."""
         return frozenset(self._owners.values())
 
     def secrets_of(self, owner: ObjectRef) -> tuple[NamespacedName, ...]:
-        """The Secrets that say they are this owner's."""
+        """The Secrets whose annotation names this owner."""
         return tuple(sorted(key for key, found in self._owners.items() if found == owner))
 
     def refs(self) -> tuple[ObjectRef, ...]:
-        """Everything that is reconciled, for the resync."""
+        """Every object that is reconciled: for the resync."""
         return (
             installation_ref(self._settings),
             *(ObjectRef(ENDPOINT, key) for key in self.endpoints),
@@ -126,7 +126,7 @@ class Index:
         )
 
     def known(self, kind: str, role: str | None) -> frozenset[NamespacedName]:
-        """The objects of a kind (and role, for Secrets) that the index has, for a comparison with a new list."""
+        """The objects of a kind (and role, for Secrets) in the index, for a comparison with a new list."""
         if kind == ENDPOINT:
             return frozenset(self.endpoints)
         if kind == CLIENT:
@@ -168,7 +168,7 @@ class Index:
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
     ) -> frozenset[NamespacedName]:
-        """The new reading takes the old one's place; returns the endpoints that either names."""
+        """Replace the client. Returns the endpoints that the old or the new one names."""
         old, new = _names(before), _names(client)
         for endpoint in old:
             self._named_by[endpoint].discard(key)
@@ -227,7 +227,7 @@ class Index:
         yield from self._requeue_endpoints(_names(self.clients.get(client)), losing)
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
-        """A deleted client waits for its keys to leave the documents, a new one for its key to come into them."""
+        """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it."""
         before = self._documents.pop(secret, _NOTHING)
         document = read_document(view)
         if document is not None:
@@ -255,14 +255,14 @@ class Index:
 
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
-    """The endpoints in the spec, suspended or not: all of them are to be told of a change."""
+    """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
     if client is None or client.spec is None:
         return frozenset()
     return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
-    """Equal for two readings that differ in nothing but status: our own writing of it calls for no work."""
+    """Equal for two readings that differ in status alone, because a status that we wrote needs no reconcile."""
     metadata = subject.metadata
     return (
         metadata.uid,

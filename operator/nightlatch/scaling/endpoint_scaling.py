@@ -1,4 +1,4 @@
-"""One endpoint as the leader sees it: its load window and its cycle, settled together. Pure."""
+"""The scaling of one endpoint: its load window and its lifecycle, updated together."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ from nightlatch.scaling.runtime import EndpointRuntime
 from nightlatch.wire.report import WakeReport
 from nightlatch.wire.report_service import DRAIN_GRACE
 
-# Asleep, Starting, Awake, Gating, Emptying, Asleep: no input makes more of it at once.
+# Asleep, Starting, Awake, Holding, Emptying, Asleep: the same inputs never cause more transitions than this.
 MAX_TRANSITIONS = 6
 
 
@@ -41,14 +41,14 @@ class DesiredScaling:
 
 @dataclass(frozen=True, slots=True)
 class EndpointScaling:
-    """See the module."""
+    """What the leader remembers of one endpoint."""
 
     window: Window
     lifecycle: Lifecycle
 
 
 def initial(now: float, running: Replicas | None, desired: DesiredScaling) -> EndpointScaling:
-    """Where a new leader begins."""
+    """The state from which a new leader starts."""
     return EndpointScaling(Window.opened(now), take_over(now, running, desired.generation))
 
 
@@ -69,11 +69,11 @@ def update(
 
 
 def next_check_at(state: EndpointScaling, desired: DesiredScaling) -> float:
-    """When time alone changes something, in Unix seconds; infinity when it does not."""
-    by_cycle = lifecycle_checks_at(state.lifecycle, desired.drain_limit)
+    """When the passing of time alone changes something, in Unix seconds; infinity if it never does."""
+    by_lifecycle = lifecycle_checks_at(state.lifecycle, desired.drain_limit)
     if state.lifecycle.phase in ("Starting", "Awake") and not desired.scaling.min_replicas:
-        return min(by_cycle, idle_at(state.window, desired.scaling))
-    return by_cycle
+        return min(by_lifecycle, idle_at(state.window, desired.scaling))
+    return by_lifecycle
 
 
 def runtime(
@@ -83,7 +83,7 @@ def runtime(
     endpoint: NamespacedName,
     last_wake: WakeReport | None,
 ) -> EndpointRuntime:
-    """The snapshot for the board."""
+    """The state to publish in RuntimeStatus."""
     reports = {view.gateway: view.report for view in fleet.views(endpoint) if view.report}
     return EndpointRuntime(
         state=state.lifecycle.state,
@@ -98,7 +98,7 @@ def runtime(
 
 
 def _moved(state: EndpointScaling, lifecycle: Lifecycle, now: float) -> EndpointScaling:
-    """Becoming awake, also by an abort, opens a new idle window: no endpoint is drained in a tight loop."""
+    """Becoming awake, also by an aborted drain, opens a new idle window: drains do not follow in a tight loop."""
     became_awake = lifecycle.phase == "Awake" != state.lifecycle.phase
     window = replace(state.window, busy_at=now) if became_awake else state.window
     return EndpointScaling(window, lifecycle)

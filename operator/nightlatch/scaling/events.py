@@ -1,4 +1,4 @@
-"""What a change of run-time state is worth telling an endpoint's owner: Events, in terms of no API. Pure."""
+"""Which changes of an endpoint's state its owner should hear of, as Events independent of any API."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ from nightlatch.scaling.runtime import EndpointRuntime
 
 @dataclass(frozen=True, slots=True)
 class EndpointEvent:
-    """As in an Event: `reason` is CamelCase, `message` a sentence."""
+    """One Event. `reason` is CamelCase, `message` a sentence."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -16,9 +16,8 @@ class EndpointEvent:
 
 
 def events_between(before: EndpointRuntime, after: EndpointRuntime) -> tuple[EndpointEvent, ...]:
-    """What happened between two snapshots, in order."""
-    told = (_failure(before, after), _state(before, after))
-    return tuple(notice for notice in told if notice)
+    """The events between two states, in order."""
+    return tuple(event for event in (_failure(before, after), _state(before, after)) if event)
 
 
 def _failure(before: EndpointRuntime, after: EndpointRuntime) -> EndpointEvent | None:
@@ -35,10 +34,10 @@ def _state(before: EndpointRuntime, after: EndpointRuntime) -> EndpointEvent | N
         case "Waking":
             return EndpointEvent("Normal", "Waking", "An authorized call is held: starting the model server")
         case "Awake" if before.state == "Draining":
-            return EndpointEvent("Normal", "Awake", "A call came while it was going to sleep: it stays awake")
+            return EndpointEvent("Normal", "Awake", "A call came during the drain: the endpoint stays awake")
         case "Awake":
-            return EndpointEvent("Normal", "Awake", "The model server answers")
+            return EndpointEvent("Normal", "Awake", "The model server is ready")
         case "Draining":
-            return EndpointEvent("Normal", "Draining", "Idle: going to sleep once every gateway is done")
+            return EndpointEvent("Normal", "Draining", "The endpoint is idle: it sleeps once every gateway has drained")
         case "Asleep":
-            return EndpointEvent("Normal", "Asleep", "No replica runs; the next authorized call wakes it")
+            return EndpointEvent("Normal", "Asleep", "No replica is running: an authorized call wakes the endpoint")

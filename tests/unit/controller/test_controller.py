@@ -9,6 +9,7 @@ import pytest
 from nightlatch import api_keys, pki
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, NamespacedName
+from nightlatch.logs import JsonLines
 from nightlatch.scaling.runtime import EndpointRuntime
 from tests.unit.controller.world import (
     CLIENT,
@@ -262,9 +263,9 @@ async def test_a_damaged_authority_stops_issuing_and_is_never_replaced(world, ca
     damaged = await world.store.replace(found)
     caplog.set_level(logging.WARNING)
     async with world.running():
-        await until(lambda: _has([each for each in caplog.messages if "is damaged" in each]))
+        await until(lambda: _has([each for each in caplog.records if "is damaged" in getattr(each, "error", "")]))
     assert await world.find(SECRET, root) == damaged
-    assert "MARKER" not in caplog.text
+    assert "MARKER" not in "".join(map(JsonLines().format, caplog.records))
 
 
 def _issuing():

@@ -1,6 +1,6 @@
-"""The operator in a cluster, put together: the same controller and autoscaler as embedded, over the Kubernetes API.
+"""The operator in a cluster: the same controller and autoscaler as in `nightlatch up`, over the Kubernetes API.
 
-Everything that acts runs inside the leader's term. Losing the Lease ends the process; Kubernetes starts a fresh one.
+Everything that acts runs while this replica holds the Lease. Losing it ends the process, which Kubernetes restarts.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ async def run(config: ClusterConfig, identity: str, *, kubeconfig: str | None = 
     async with await connect(kubeconfig) as api:
         election = Election(api, config.operator_namespace, identity)
         operator = _Operator(api, config, identity)
-        async with probes.serve(lambda: operator.figures(leading=election.leading), config.metrics_port):
+        async with probes.serve(lambda: operator.stats(leading=election.leading), config.metrics_port):
             await election.lead(operator.run)
 
 
 class _Operator:
-    """What one leader runs."""
+    """The parts that the leader runs."""
 
     def __init__(self, api: ApiServer, config: ClusterConfig, identity: str) -> None:
         own = (config.operator_namespace, config.gateway_namespace)
@@ -71,12 +71,12 @@ class _Operator:
             group.create_task(self._restore(), name="restore")
 
     async def _restore(self) -> None:
-        """What somebody deleted or changed of an endpoint's objects is put right at once."""
+        """Reconcile an endpoint as soon as one of its objects was deleted or changed by someone else."""
         async for key in self._workloads.disturbed():
             self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
 
-    def figures(self, *, leading: bool) -> probes.OperatorStats:
-        """For probes and metrics."""
+    def stats(self, *, leading: bool) -> probes.OperatorStats:
+        """The numbers for probes and metrics."""
         controller = self._controller
         states = Counter(self._runtime_status.get(key).state for key in controller.index.endpoints)
         return probes.OperatorStats(

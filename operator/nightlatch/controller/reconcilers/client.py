@@ -1,4 +1,4 @@
-"""One InferenceClient: its key Secret and status; and its end."""
+"""One InferenceClient: its key Secret, its status, and its removal."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,12 @@ from nightlatch.planning.parsed import ParsedClient, read_client
 from nightlatch.planning.secrets import SecretView, owner_text
 from nightlatch.planning.settings import Settings
 
-# How soon to look again whether the keys of a deleted client have left the documents.
+# Seconds until the next look whether the keys of a deleted client have left the route documents.
 _DOCUMENTS_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ClientReconciler:
-    """See the module."""
-
     context: Context
     applier: Applier
     index: Index
@@ -33,7 +31,6 @@ class ClientReconciler:
     runtime_status: RuntimeStatus
 
     async def reconcile(self, key: NamespacedName) -> float | None:
-        """As EndpointReconciler.reconcile."""
         raw = await self.context.find(INFERENCE_CLIENT, key)
         if raw is None:
             return await self._remove(key)
@@ -71,7 +68,7 @@ class ClientReconciler:
         )
 
     async def _remove(self, key: NamespacedName) -> float | None:
-        """The key leaves every document before its Secret goes: nobody can lose the text and still be let in."""
+        """Delete the key's Secret once no route document contains the key, so that no Secret goes before its key."""
         if self.index.documents_naming(key):
             return _DOCUMENTS_PAUSE
         for found in await self._owned(key):
@@ -79,7 +76,7 @@ class ClientReconciler:
         return None
 
     async def _owned(self, client: NamespacedName) -> tuple[SecretView, ...]:
-        """Secrets in the client's namespace that say they are its own, of whichever generation."""
+        """The Secrets in the client's namespace whose annotation names the client, under this uid or an earlier one."""
         owner = ObjectRef(INFERENCE_CLIENT.kind, client)
         keys = [key for key in self.index.secrets_of(owner) if key.namespace == client.namespace]
         found = [await self.context.find_secret(key) for key in keys]

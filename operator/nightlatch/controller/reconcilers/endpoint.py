@@ -1,4 +1,4 @@
-"""One InferenceEndpoint: observe, plan, apply, status; and its end."""
+"""One InferenceEndpoint: observe, plan, apply, write the status; and its removal."""
 
 from dataclasses import dataclass, field, replace
 
@@ -32,7 +32,10 @@ class EndpointReconciler:
     workload_errors: dict[NamespacedName, str] = field(default_factory=dict)
 
     async def reconcile(self, key: NamespacedName) -> float | None:
-        """Bring it to what its spec says. Returns seconds until time alone calls for more. Raises ApplyFailure."""
+        """Returns the seconds after which it must be reconciled again, None if only an event can cause that.
+
+        Raises StoreError, PkiError, WorkloadError.
+        """
         raw = await self.context.find(INFERENCE_ENDPOINT, key)
         if raw is None:
             await self._remove(key)
@@ -43,7 +46,7 @@ class EndpointReconciler:
         failures = await self.applier.apply(wanted)
         error = next((str(failure) for failure in failures if isinstance(failure, WorkloadError)), "")
         if error != observed.workload_error:
-            # What the platform said belongs into the status of now, not of the next reconcile.
+            # The status of this reconcile, not of the next one, shows what the platform said.
             self.workload_errors[key] = error
             now = self.context.clock()
             wanted = replace(wanted, status=plan(endpoint, replace(observed, workload_error=error), now).status)

@@ -11,13 +11,10 @@ from nightlatch.planning.parsed import read_issuer
 
 @dataclass(frozen=True, slots=True)
 class IssuerReconciler:
-    """See the module."""
-
     context: Context
     applier: Applier
 
     async def reconcile(self, key: NamespacedName) -> float | None:
-        """As EndpointReconciler.reconcile."""
         raw = await self.context.find(TOKEN_ISSUER, key)
         if raw is None:
             return None
