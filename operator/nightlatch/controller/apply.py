@@ -48,7 +48,7 @@ ApplyFailure = StoreError | PkiError | WorkloadError
 
 
 class Scaler(Protocol):
-    """The autoscaler, as the reconcilers know it. Both methods return at once."""
+    """The autoscaler, as the reconcilers know it. Both methods return without waiting."""
 
     def declare(self, desired: DesiredScaling) -> None:
         """Scale the endpoint like this from now on. Idempotent."""

@@ -58,7 +58,7 @@ class WorkQueue:
         self._notify()
 
     def take(self, *, urgent_only: bool = False) -> ObjectRef | None:
-        """The next key, which nobody else takes until `done`; None if no key is due."""
+        """The next key, which no other worker takes until `done`; None if no key is due."""
         self._ripen()
         for lane in (self._urgent,) if urgent_only else (self._urgent, self._normal):
             if lane:

@@ -1,4 +1,4 @@
-"""The leader end to end: real report streams over mTLS, real processes; only the gate behind the stream is scripted."""
+"""The leader end to end: real report streams over mTLS, real processes; only the hold behind the stream is scripted."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def desired(path, idle_after="1h", generation=1, uid="1", **scaling):
 
 
 class House:
-    """Gateways, workloads, board and autoscaler of one test."""
+    """Gateways, workloads, runtime status and autoscaler of one test."""
 
     def __init__(self, tmp_path, gateways=1):
         self.pki = Pki()
@@ -83,7 +83,7 @@ class House:
         )
 
     async def until(self, holds):
-        """The board's entry, once the condition holds of it."""
+        """The endpoint's runtime, once the condition holds of it."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while not holds(self.runtime_status.get(KEY)):
@@ -221,7 +221,7 @@ async def test_a_new_leader_adopts_the_replica_and_waits_a_whole_window(house):
         assert await house.workloads.observe(KEY) == before
 
 
-async def test_a_finished_wake_and_a_refused_document_reach_the_board(house):
+async def test_a_finished_wake_and_a_refused_document_reach_the_runtime_status(house):
     house.autoscaler.declare(desired(house.model))
     wake_report = WakeReport(KEY, at=5.0, phases={"start": 12.0})
     house.gateways[0].wakes = (wake_report,)
@@ -248,7 +248,7 @@ async def test_an_endpoint_made_again_under_its_name_starts_afresh(house):
     await house.until(lambda r: r.applied and r.last_wake is None)
 
 
-async def test_a_peer_of_another_authority_is_not_believed(tmp_path):
+async def test_a_peer_of_another_ca_is_not_believed(tmp_path):
     house = House(tmp_path)
     house.gateways[0]._pki = Pki()
     house.autoscaler.declare(desired(house.model))

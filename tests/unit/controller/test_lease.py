@@ -27,7 +27,7 @@ def test_the_candidate_takes_only_what_nobody_holds(found, seen_ago, move):
     assert decide(found, Sighting("7", at=100.0), "me", 100.0 + seen_ago) == move
 
 
-def test_a_renewed_lease_is_seen_anew_and_an_unchanged_one_ages():
+def test_a_renewed_lease_is_seen_as_new_and_an_unchanged_one_ages():
     first = sighting(None, lease("other", "7"), 10.0)
     assert sighting(first, lease("other", "7"), 14.0).at == 10.0
     assert sighting(first, lease("other", "8"), 14.0).at == 14.0
