@@ -9,7 +9,12 @@ from dataclasses import dataclass
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, ObjectMeta, ObjectRef, RawObject
-from nightlatch.planning.access.revocation import HeldPermission, access_changed, held_permissions, losing_endpoints
+from nightlatch.planning.access.revocation import (
+    GrantedPermissions,
+    access_changed,
+    granted_permissions,
+    losing_endpoints,
+)
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
@@ -158,12 +163,12 @@ class Index:
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(self._named_by.get(endpoint, ())))
 
     def _set_client(self, key: NamespacedName, client: ParsedClient | None) -> Iterator[Requeue]:
-        before, held = self.clients.get(key), self._held_by(key)
+        before, granted = self.clients.get(key), self._granted_to(key)
         named = self._rename(key, before, client)
         if before is not None and client is not None and _revision(before) == _revision(client):
             return
         yield Requeue(ObjectRef(CLIENT, key))
-        yield from self._requeue_endpoints(named, losing_endpoints(held, self._held_by(key)))
+        yield from self._requeue_endpoints(named, losing_endpoints(granted, self._granted_to(key)))
 
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
@@ -186,9 +191,9 @@ class Index:
         for endpoint in sorted(endpoints):
             yield Requeue(ObjectRef(ENDPOINT, endpoint), urgent=endpoint in losing)
 
-    def _held_by(self, key: NamespacedName) -> frozenset[HeldPermission]:
+    def _granted_to(self, key: NamespacedName) -> GrantedPermissions:
         client = self.clients.get(key)
-        return held_permissions(ClientView(client, self.keys_of(client)) if client else None, self.endpoints)
+        return granted_permissions(ClientView(client, self.keys_of(client)) if client else None, self.endpoints)
 
     def _put_secret(self, secret: SecretView) -> Iterator[Requeue]:
         owner = parse_owner(secret.owner)
@@ -217,13 +222,13 @@ class Index:
     def _set_key(self, secret: NamespacedName, client: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         if secret.namespace != client.namespace:
             return
-        held = self._held_by(client)
+        granted = self._granted_to(client)
         if view is None:
             self._keys.pop(secret, None)
         else:
             self._keys[secret] = (client, view.owner_uid, live_key(view))
         yield Requeue(ObjectRef(CLIENT, client))
-        losing = losing_endpoints(held, self._held_by(client))
+        losing = losing_endpoints(granted, self._granted_to(client))
         yield from self._requeue_endpoints(_names(self.clients.get(client)), losing)
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:

@@ -6,7 +6,7 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.programmed import missing_and_behind
-from nightlatch.planning.access.revocation import access_changed, held_permissions, losing_endpoints
+from nightlatch.planning.access.revocation import access_changed, granted_permissions, losing_endpoints
 from nightlatch.planning.inputs import ClientView
 from nightlatch.scaling.runtime import EndpointRuntime
 from tests.unit.planning.scene import KEY, client, endpoint, held
@@ -17,7 +17,7 @@ BOTH = {**ENDPOINTS, NamespacedName("search", "other"): endpoint(name="other")}
 
 
 def lost(before, after, endpoints_after=ENDPOINTS):
-    return losing_endpoints(held_permissions(before, ENDPOINTS), held_permissions(after, endpoints_after))
+    return losing_endpoints(granted_permissions(before, ENDPOINTS), granted_permissions(after, endpoints_after))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from nightlatch.planning.inputs import ClientView
 from nightlatch.planning.parsed import ParsedEndpoint
 
 
-class HeldPermission(NamedTuple):
+class GrantedPermission(NamedTuple):
     """One permission that a key has on an endpoint."""
 
     endpoint: NamespacedName
@@ -22,15 +22,18 @@ class HeldPermission(NamedTuple):
     permission: str
 
 
-def held_permissions(
+GrantedPermissions = frozenset[GrantedPermission]
+
+
+def granted_permissions(
     client: ClientView | None, endpoints: Mapping[NamespacedName, ParsedEndpoint]
-) -> frozenset[HeldPermission]:
+) -> GrantedPermissions:
     """Everything that the client's keys may do; nothing without a client."""
     if client is None:
         return frozenset()
     digests = [key.sha256 for key in unrevoked(client)]
     return frozenset(
-        HeldPermission(endpoint, digest, permission)
+        GrantedPermission(endpoint, digest, permission)
         for endpoint, grant in requested_grants(client.client)
         if refusal(GrantRequest(client.client, endpoint, endpoints.get(endpoint))) is None
         for digest in digests
@@ -38,9 +41,9 @@ def held_permissions(
     )
 
 
-def losing_endpoints(before: frozenset[HeldPermission], after: frozenset[HeldPermission]) -> frozenset[NamespacedName]:
+def losing_endpoints(before: GrantedPermissions, after: GrantedPermissions) -> frozenset[NamespacedName]:
     """The endpoints whose route documents must shrink."""
-    return frozenset(held.endpoint for held in before - after)
+    return frozenset(lost.endpoint for lost in before - after)
 
 
 def access_changed(before: ParsedEndpoint | None, after: ParsedEndpoint) -> bool:
