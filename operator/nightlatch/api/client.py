@@ -29,6 +29,10 @@ class EndpointGrant(Shape):
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)] = ("infer", "metadata")
     """The operations that the client may call."""
 
+    def endpoint(self, client_namespace: str) -> NamespacedName:
+        """The endpoint that a client in this namespace means."""
+        return NamespacedName(self.namespace or client_namespace, self.name)
+
 
 class ApiKey(Shape):
     """The client's API key and its rotation."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nightlatch.api.client import EndpointGrant
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, RawObject
 from nightlatch.cli import options
 from nightlatch.embedded import http_client, lock
@@ -80,10 +81,10 @@ def choose_client(clients: list[RawObject], endpoint: NamespacedName, wanted: st
             raise UserError(f"no InferenceClient {key}", "see `nightlatch get ic -A`")
         return key
     for client in clients:
-        for grant in client["spec"].get("endpoints", []):
-            named = NamespacedName(grant.get("namespace") or NamespacedName.of(client).namespace, grant["name"])
-            if named == endpoint and "infer" in grant.get("permissions", ("infer",)):
-                return NamespacedName.of(client)
+        key = NamespacedName.of(client)
+        for grant in map(EndpointGrant.model_validate, client["spec"].get("endpoints", [])):
+            if grant.endpoint(key.namespace) == endpoint and "infer" in grant.permissions:
+                return key
     raise UserError(
         f"no InferenceClient may call {endpoint}", "add one to a manifest, with this endpoint in spec.endpoints"
     )

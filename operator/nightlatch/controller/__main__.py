@@ -20,19 +20,19 @@ _log = logging.getLogger("nightlatch.controller")
 
 
 def main() -> int:
-    """Exit status 0 after SIGTERM, 1 when leadership or the API was lost, 2 for an unusable configuration."""
+    """Exit status: 0 after SIGTERM, 1 if leadership or the API was lost, 2 if the configuration cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m nightlatch.controller", description="The Nightlatch operator.")
     parser.add_argument("--config", type=Path, required=True, help="JSON configuration file")
-    parser.add_argument("--kubeconfig", help="instead of the pod's own ServiceAccount")
+    parser.add_argument("--kubeconfig", help="use this file instead of the pod's ServiceAccount")
     arguments = parser.parse_args()
     try:
         config = read_config(arguments.config)
     except ConfigError as error:
         log_to_stderr()
-        _log.error("cannot start: %s", error)
+        _log.error("cannot read the configuration", extra={"error": str(error)})
         return 2
     log_to_stderr(logging.getLevelNamesMapping()[config.log_level.upper()])
-    # kopf tells of every event that it hands on.
+    # kopf logs every event that it hands on.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     return asyncio.run(_until_stopped(config, arguments.kubeconfig))
 
@@ -49,7 +49,7 @@ async def _until_stopped(config: ClusterConfig, kubeconfig: str | None) -> int:
     except* (ApiServerError, LeadershipLostError, StoreError) as group:
         status = 1
         for error in group.exceptions:
-            _log.error("ending: %s", error)
+            _log.error("exiting", extra={"error": str(error)})
     return status
 
 

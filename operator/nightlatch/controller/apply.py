@@ -1,16 +1,25 @@
-"""Carry a plan out: make what it asks for, with preconditions, and never over something that is not ours."""
+"""Carries a plan out. Every write has preconditions, so that nothing that is not ours is ever overwritten."""
 
 import base64
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from nightlatch import api_keys
 from nightlatch.api import names
-from nightlatch.api.meta import SECRET, ObjectRef, RawObject
-from nightlatch.pki import CertificateAuthority, PkiError, issue_leaf
+from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef, RawObject
+from nightlatch.controller.context import Context
+from nightlatch.controller.issuing_ca import IssuingCA
+from nightlatch.pki import (
+    CertificateAuthority,
+    PkiError,
+    ca_material,
+    issue_leaf,
+    new_issuing,
+    new_root,
+    read_ca,
+)
 from nightlatch.planning.client.api_key import API_KEY
 from nightlatch.planning.plan import (
     Action,
@@ -18,34 +27,49 @@ from nightlatch.planning.plan import (
     EnsureWorkload,
     IssueLeaf,
     MergeSecret,
+    MintCA,
     MintKey,
     OwnedSecret,
     Plan,
     PublishTrust,
     PutSecret,
     Revision,
+    SecretAction,
     Status,
+    UseCA,
 )
-from nightlatch.planning.secrets import owner_text
+from nightlatch.planning.secrets import owner_text, view_secret
+from nightlatch.scaling.endpoint_scaling import DesiredScaling
 from nightlatch.store.protocol import ConflictError, NotFoundError, Store, StoreError
-from nightlatch.workloads.protocol import WorkloadError, Workloads
+from nightlatch.workloads.protocol import WorkloadError
 
-# What an action may end with; anything else is a defect, and shows as one.
+# The errors that an action may end with. Any other exception is a defect.
 ApplyFailure = StoreError | PkiError | WorkloadError
+
+
+class Scaler(Protocol):
+    """The autoscaler, as the reconcilers know it. Both methods return without waiting."""
+
+    def declare(self, desired: DesiredScaling) -> None:
+        """Scale the endpoint like this from now on. Idempotent."""
+
+    def forget(self, endpoint: NamespacedName) -> None:
+        """The endpoint is gone: never scale it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applier:
-    """`authority` gives the issuing authority in force, None before there is one. `clock` is timezone-aware."""
+    """`issuing_ca` holds the CA that signs leaves; it is empty until the installation's PKI has been reconciled."""
 
-    store: Store
-    workloads: Workloads
-    issuing_ca: Callable[[], CertificateAuthority | None]
-    clock: Callable[[], datetime]
-    random: Callable[[int], bytes]
+    context: Context
+    issuing_ca: IssuingCA
+    scaler: Scaler
 
     async def apply(self, plan: Plan) -> tuple[ApplyFailure, ...]:
-        """Every action and deletion, in order; one that fails stops none of the others. Returns the failures."""
+        """Every action and deletion, in order. An action that fails does not stop the others. Returns the failures."""
+        if plan.scaling is not None:
+            # Before the writes, which are slow: a call may be held already.
+            self.scaler.declare(plan.scaling)
         failures: list[ApplyFailure] = []
         for action in (*plan.apply, *plan.delete):
             try:
@@ -57,52 +81,70 @@ class Applier:
     async def act(self, action: Action | DeleteSecret) -> None:
         """One action. Raises StoreError, PkiError, WorkloadError."""
         match action:
+            case UseCA(secret):
+                self.issuing_ca.put(await self._read_ca(secret))
+            case EnsureWorkload(workload):
+                await self.context.workloads.ensure(workload)
+            case PublishTrust(namespace, bundle):
+                await self.context.workloads.publish_trust(namespace, bundle.decode("ascii"))
+            case DeleteSecret(key, revision):
+                await delete_secret(self.context.store, ObjectRef(SECRET.kind, key), revision)
+            case _:
+                await self._write(action)
+
+    async def _write(self, action: SecretAction) -> None:
+        """Write one Secret. Private keys and API keys are made here, and nowhere else."""
+        now, random = self.context.clock(), self.context.random
+        match action:
             case PutSecret(target, data, replaces):
                 await self._put(target, data, replaces)
+            case MintCA(target, duration, None, replaces):
+                root = new_root(now=now, duration=duration, random=random)
+                await self._put(target, ca_material(root).secret_data(), replaces)
+            case MintCA(target, duration, NamespacedName() as signed_by, replaces):
+                minted = new_issuing(await self._read_ca(signed_by), now=now, duration=duration, random=random)
+                await self._put(target, ca_material(minted).secret_data(), replaces)
             case IssueLeaf(target, request, replaces):
-                material = issue_leaf(self._issuing(), request, now=self.clock(), random=self.random)
+                material = issue_leaf(self._signer(), request, now=now, random=random)
                 await self._put(target, material.secret_data(), replaces)
             case MintKey(target, data):
-                text = api_keys.mint(self.random).text
-                await self.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
+                text = api_keys.mint(random).text
+                await self.context.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
             case MergeSecret(target, data, replaces):
                 await self._merge(target, data, replaces)
-            case EnsureWorkload(workload):
-                await self.workloads.ensure(workload)
-            case PublishTrust(namespace, bundle):
-                await self.workloads.publish_trust(namespace, bundle.decode("ascii"))
-            case DeleteSecret(key, revision):
-                await delete_secret(self.store, ObjectRef(SECRET.kind, key), revision)
 
     async def write_status(self, raw: RawObject, status: Status) -> None:
-        """The status alone, of exactly the object that was read. One that is gone needs none."""
+        """Write the status of exactly the object that was read. Nothing happens if the object is gone."""
         changed = {**raw, "status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
         try:
-            await self.store.replace_status(changed)
+            await self.context.store.replace_status(changed)
         except NotFoundError:
             return
 
-    def _issuing(self) -> CertificateAuthority:
-        issuing_ca = self.issuing_ca()
-        if issuing_ca is None:
-            raise PkiError("there is no issuing authority yet")
-        return issuing_ca
+    async def _read_ca(self, secret: NamespacedName) -> CertificateAuthority:
+        return read_ca(view_secret(await self.context.store.get(SECRET, secret.namespace, secret.name)).data)
+
+    def _signer(self) -> CertificateAuthority:
+        signer = self.issuing_ca.get()
+        if signer is None:
+            raise PkiError("the issuing CA does not exist yet")
+        return signer
 
     async def _put(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision | None) -> None:
         wanted = secret_object(target, data)
         if replaces is None:
-            await self.store.create(wanted)
+            await self.context.store.create(wanted)
             return
         wanted["metadata"] |= {"uid": replaces.uid, "resourceVersion": replaces.resource_version}
-        await self.store.replace(wanted)
+        await self.context.store.replace(wanted)
 
     async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision) -> None:
-        found = copy.deepcopy(await self.store.get(SECRET, target.key.namespace, target.key.name))
+        found = copy.deepcopy(await self.context.store.get(SECRET, target.key.namespace, target.key.name))
         metadata = found["metadata"]
         if (metadata.get("uid"), metadata.get("resourceVersion")) != (replaces.uid, replaces.resource_version):
             raise ConflictError(f"{ObjectRef(SECRET.kind, target.key)} changed since it was read")
         found["data"] = {**found.get("data", {}), **_encoded(data)}
-        await self.store.replace(found)
+        await self.context.store.replace(found)
 
 
 def secret_object(target: OwnedSecret, data: Mapping[str, bytes]) -> RawObject:
@@ -125,7 +167,7 @@ def secret_object(target: OwnedSecret, data: Mapping[str, bytes]) -> RawObject:
 
 
 async def delete_secret(store: Store, ref: ObjectRef, revision: Revision) -> None:
-    """Exactly this one; it is no error when it is gone already."""
+    """Delete exactly this Secret. Nothing happens if it is gone already."""
     try:
         await store.delete(ref, uid=revision.uid)
     except NotFoundError:

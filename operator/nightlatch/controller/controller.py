@@ -1,4 +1,4 @@
-"""The controller: followers feed the queue, workers reconcile, a resync repairs what an event missed."""
+"""The controller: watches feed the queue, workers reconcile, and a resync repairs what no event told of."""
 
 import asyncio
 import logging
@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, NamespacedName, ObjectRef
-from nightlatch.controller.apply import Applier
+from nightlatch.controller.apply import Applier, Scaler
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index, Requeue
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.controller.queue import WorkQueue
@@ -33,11 +34,11 @@ def _utc_now() -> datetime:
 
 
 class Controller:
-    """Everything that turns our objects into Secrets, workloads, route documents and status.
+    """Turns our objects into Secrets, workloads, route documents and status.
 
-    `clock`: timezone-aware now. `random(n)`: n bytes of cryptographic quality. `board`: written by the autoscaler,
-    read for status; its `on_change` is taken over, so that a change brings the endpoint up again. `watch_ours`: where
-    events of our kinds come from, when not from the store.
+    scaler: the autoscaler, which is told how to scale each endpoint. runtime_status: what the autoscaler sees of the
+    endpoints; each change requeues the endpoint. watch_ours: where events of our kinds come from, if not from the
+    store. clock: the time now, timezone-aware. random(n): n bytes of cryptographic quality.
     """
 
     def __init__(
@@ -45,67 +46,71 @@ class Controller:
         store: Store,
         workloads: Workloads,
         settings: Settings,
+        scaler: Scaler,
+        runtime_status: RuntimeStatus,
         *,
-        runtime_status: RuntimeStatus | None = None,
         watch_ours: Watch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
-        self.runtime_status = runtime_status if runtime_status is not None else RuntimeStatus()
-        self.runtime_status.on_change = lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key)
+        self.runtime_status = runtime_status
+        self.runtime_status.subscribe(lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key))
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
-        # When a reconcile last came to an end, on the monotonic clock: what a liveness probe may ask.
+        # When a reconcile last ended, on the monotonic clock: for the liveness probe.
         self.heartbeat = monotonic()
         self.reconciles = 0
         self.failures = 0
         self._monotonic = monotonic
         self._workloads = workloads
         issuing_ca = IssuingCA()
-        applier = Applier(store, workloads, issuing_ca.get, clock, random)
-        self._pki = PkiReconciler(applier, issuing_ca, settings)
-        self._followers = followers(store, self.index, self._touch, watch_ours)
+        context = Context(store, workloads, clock, random)
+        applier = Applier(context, issuing_ca, scaler)
+        self._pki = PkiReconciler(context, applier, issuing_ca, settings)
+        self._followers = followers(store, self.index, self._requeue, watch_ours)
+        self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
+        clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
-            INFERENCE_ENDPOINT.kind: EndpointReconciler(
-                applier, self.index, issuing_ca, settings, self.runtime_status
-            ).reconcile,
-            INFERENCE_CLIENT.kind: ClientReconciler(
-                applier, self.index, issuing_ca, settings, self.runtime_status
-            ).reconcile,
-            TOKEN_ISSUER.kind: IssuerReconciler(applier).reconcile,
+            INFERENCE_ENDPOINT.kind: self._endpoints.reconcile,
+            INFERENCE_CLIENT.kind: clients.reconcile,
+            TOKEN_ISSUER.kind: IssuerReconciler(context, applier).reconcile,
             INSTALLATION: self._reconcile_pki,
         }
 
     def enqueue(self, kind: str, key: NamespacedName, *, urgent: bool = False) -> None:
-        """Bring one object up. `kind` is the Kind's `kind`, such as `InferenceEndpoint`."""
+        """Reconcile one object soon. `kind` is the Kind's `kind`, such as `InferenceEndpoint`."""
         self.queue.add(ObjectRef(kind, key), urgent=urgent)
 
     async def prepare(self) -> None:
-        """Make or read the PKI, so that gateways can be started. Raises StoreError, PkiError."""
+        """Make or read the installation's PKI, so that gateways can be started. Raises StoreError, PkiError."""
         await self._pki.reconcile()
 
     async def run(self) -> None:
-        """Until cancelled. Nobody works before every list is in: a client not seen yet is not one that is gone."""
+        """Until cancelled. No worker starts before every list is read: a client not seen yet must not count as gone."""
         await self._first_pki()
         async with asyncio.TaskGroup() as group:
             for follower in self._followers:
                 group.create_task(follower.run())
             for follower in self._followers:
                 await follower.synced.wait()
+            self._endpoints.declare_scaling()
             group.create_task(self._resync())
-            # One worker for revocations alone: slow work on other keys never holds them up.
+            # One worker takes revocations only, so that slow work on other keys never delays them.
             group.create_task(self._work(urgent_only=True))
             for _ in range(_WORKERS):
                 group.create_task(self._work())
 
     async def _first_pki(self) -> None:
-        """Before any endpoint is looked at, lest it says that there is no authority; the queue repeats a failure."""
+        """Create the PKI before the first reconcile, so that endpoints do not report AuthorityPending at start-up.
+
+        A failure is retried through the queue.
+        """
         try:
             await self.prepare()
         except (StoreError, PkiError) as error:
-            _log.warning("making the certificates of the installation: %s", error)
+            _log.warning("cannot make the certificates of the installation", extra={"error": str(error)})
 
     async def _work(self, *, urgent_only: bool = False) -> None:
         while True:
@@ -114,17 +119,18 @@ class Controller:
             self.heartbeat = self._monotonic()
 
     async def _handle(self, ref: ObjectRef) -> None:
-        """Whatever goes wrong with one key is that key's own pause, never the loop's end."""
+        """Reconcile one key. A failure makes this key wait, and never ends the loop."""
         try:
             requeue_after = await self._reconcile[ref.kind](ref.key)
         except ConflictError:
-            # Somebody was faster; the next look is at what they wrote.
-            _log.debug("%s changed while it was reconciled", ref)
+            # Another writer was faster; the next attempt reads what it wrote.
+            _log.debug("an object changed while it was reconciled", extra={"object": str(ref)})
         except (StoreError, PkiError, WorkloadError) as error:
-            _log.warning("reconciling %s: %s", ref, error)
+            _log.warning("cannot reconcile", extra={"object": str(ref), "error": str(error)})
         except Exception as error:  # noqa: BLE001 - a defect in one object must not stop the others
-            # The type and place alone: an unexpected error's text may quote what it stumbled over.
-            _log.error("reconciling %s: %s at %s", ref, type(error).__name__, _place(error))
+            # Type and place alone: the text of an unexpected error may quote a secret.
+            cause = {"error": type(error).__name__, "place": _place(error)}
+            _log.error("cannot reconcile because of a defect", extra={"object": str(ref), **cause})
         else:
             self.reconciles += 1
             self.queue.done(ref, requeue_after=requeue_after)
@@ -149,11 +155,11 @@ class Controller:
             self.queue.add(ref)
 
     async def _sweep(self) -> None:
-        """Children whose owner is gone: reconciling the owner removes them."""
+        """Requeue owners that are gone but have children left: reconciling such an owner removes the children."""
         try:
             running = await self._workloads.listed()
         except WorkloadError as error:
-            _log.warning("looking for orphaned workloads: %s", error)
+            _log.warning("cannot list the workloads", extra={"error": str(error)})
             running = ()
         owners = self.index.owners_of_secrets() | {ObjectRef(INFERENCE_ENDPOINT.kind, key) for key in running}
         live = set(self.index.refs())
@@ -161,7 +167,7 @@ class Controller:
             if ref.kind in self._reconcile:
                 self.queue.add(ref)
 
-    def _touch(self, requeue: Requeue) -> None:
+    def _requeue(self, requeue: Requeue) -> None:
         self.queue.add(requeue.ref, urgent=requeue.urgent)
 
 

@@ -1,6 +1,6 @@
-"""The reverse index: from any change to every key it touches, also when the reference was just removed.
+"""The reverse index: which keys must be reconciled after a change, also when the change removed the reference.
 
-It is the memory that decisions read instead of the store: our objects, and of key Secrets the digests alone.
+It also is the memory that plans read instead of the store: our objects, and of key Secrets nothing but the digests.
 """
 
 from collections import defaultdict
@@ -9,9 +9,15 @@ from dataclasses import dataclass
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, ObjectMeta, ObjectRef, RawObject
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.revocation import (
+    GrantedPermissions,
+    access_changed,
+    granted_permissions,
+    losing_endpoints,
+)
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.endpoint.document import read_document
+from nightlatch.planning.endpoint.hosts import host_claim
 from nightlatch.planning.inputs import ClientView, HostClaim, LiveKey
 from nightlatch.planning.installation.certificates import installation_ref
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, read_client, read_endpoint
@@ -22,12 +28,11 @@ ENDPOINT = INFERENCE_ENDPOINT.kind
 CLIENT = INFERENCE_CLIENT.kind
 SECRET = "Secret"  # noqa: S105 - a kind
 _INSTALLATION_ROLES = frozenset({names.ROLE_CA, names.ROLE_GATEWAY_TLS, names.ROLE_OPERATOR_TLS})
-Grant = tuple[NamespacedName, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """A key to reconcile. `urgent`: the change takes something away from a caller."""
+    """An object to reconcile. `urgent`: the change takes something away from a caller."""
 
     ref: ObjectRef
     urgent: bool = False
@@ -35,7 +40,7 @@ class Requeue:
 
 @dataclass(frozen=True, slots=True)
 class _DocumentContents:
-    """What a route document holds: whose keys, their digests, and which state of it that is."""
+    """What the index keeps of a route document: the clients of its keys, the keys' digests, and its sequence."""
 
     clients: frozenset[NamespacedName] = frozenset()
     digests: frozenset[str] = frozenset()
@@ -46,7 +51,7 @@ _NOTHING = _DocumentContents()
 
 
 class Index:
-    """See the module. One event loop; `put` and `drop` return what their change touches."""
+    """For one event loop. `put` and `drop` return what must be reconciled after the change."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -62,7 +67,7 @@ class Index:
         self._documents: dict[NamespacedName, _DocumentContents] = {}
 
     def put(self, raw: RawObject) -> tuple[Requeue, ...]:
-        """An object as it is now."""
+        """Note an object as it is now."""
         kind, key = raw["kind"], NamespacedName.of(raw)
         if kind == ENDPOINT:
             return tuple(self._put_endpoint(key, read_endpoint(raw, self._settings)))
@@ -73,7 +78,7 @@ class Index:
         return tuple(self._put_issuer(raw))
 
     def drop(self, ref: ObjectRef) -> tuple[Requeue, ...]:
-        """An object that is gone."""
+        """Note that an object is gone."""
         if ref.kind == ENDPOINT:
             return tuple(self._drop_endpoint(ref.key))
         if ref.kind == CLIENT:
@@ -97,27 +102,27 @@ class Index:
         """Other endpoints that claim one of its hosts."""
         own = hosts(self._settings, endpoint)
         keys = sorted({key for host in own for key in self._claims.get(host, ()) if key != endpoint})
-        return tuple(self._host_claim(key) for key in keys if key in self.endpoints)
+        return tuple(host_claim(self.endpoints[key], self._settings) for key in keys if key in self.endpoints)
 
     def documents_naming(self, client: NamespacedName) -> bool:
-        """Whether any route document still holds a key of the client."""
+        """Whether any route document still contains a key of the client."""
         return any(client in found.clients for found in self._documents.values())
 
     def sequence_with(self, endpoint: NamespacedName, sha256: str) -> int | None:
-        """The sequence of the endpoint's route document, if the document holds that key."""
+        """The sequence of the endpoint's route document, if the document contains that key."""
         found = self._documents.get(NamespacedName(self._settings.gateway_namespace, names.route_document(endpoint)))
         return found.sequence if found and sha256 in found.digests else None
 
     def owners_of_secrets(self) -> frozenset[ObjectRef]:
-        """Whose children there are, live or not, for the orphan sweep."""
+        """The owners of all Secrets of ours, whether they still exist or not: for the orphan sweep."""
         return frozenset(self._owners.values())
 
     def secrets_of(self, owner: ObjectRef) -> tuple[NamespacedName, ...]:
-        """The Secrets that say they are this owner's."""
+        """The Secrets whose annotation names this owner."""
         return tuple(sorted(key for key, found in self._owners.items() if found == owner))
 
     def refs(self) -> tuple[ObjectRef, ...]:
-        """Everything that is reconciled, for the resync."""
+        """Every object that is reconciled: for the resync."""
         return (
             installation_ref(self._settings),
             *(ObjectRef(ENDPOINT, key) for key in self.endpoints),
@@ -126,7 +131,7 @@ class Index:
         )
 
     def known(self, kind: str, role: str | None) -> frozenset[NamespacedName]:
-        """The objects of a kind (and role, for Secrets) that the index has, for a comparison with a new list."""
+        """The objects of a kind (and role, for Secrets) in the index, for a comparison with a new list."""
         if kind == ENDPOINT:
             return frozenset(self.endpoints)
         if kind == CLIENT:
@@ -135,8 +140,6 @@ class Index:
             return frozenset(key for key, found in self._roles.items() if found == role)
         return frozenset(self.issuers)
 
-    # --- endpoints
-
     def _put_endpoint(self, key: NamespacedName, endpoint: ParsedEndpoint) -> Iterator[Requeue]:
         before = self.endpoints.get(key)
         self.endpoints[key] = endpoint
@@ -144,8 +147,8 @@ class Index:
             self._claims[host].add(key)
         if before is not None and _revision(before) == _revision(endpoint):
             return
-        yield Requeue(endpoint.ref, urgent=before is not None and _access(before) != _access(endpoint))
-        yield from self._touch_clients_of(key)
+        yield Requeue(endpoint.ref, urgent=access_changed(before, endpoint))
+        yield from self._requeue_clients_of(key)
 
     def _drop_endpoint(self, key: NamespacedName) -> Iterator[Requeue]:
         self.endpoints.pop(key, None)
@@ -154,29 +157,23 @@ class Index:
             self._claims[host].discard(key)
         yield Requeue(ObjectRef(ENDPOINT, key), urgent=True)
         yield from (Requeue(ObjectRef(ENDPOINT, claim.endpoint)) for claim in host_claims)
-        yield from self._touch_clients_of(key)
+        yield from self._requeue_clients_of(key)
 
-    def _touch_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
+    def _requeue_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(self._named_by.get(endpoint, ())))
 
-    def _host_claim(self, key: NamespacedName) -> HostClaim:
-        metadata = self.endpoints[key].metadata
-        return HostClaim(key, metadata.creation_timestamp, metadata.uid, hosts(self._settings, key))
-
-    # --- clients
-
     def _set_client(self, key: NamespacedName, client: ParsedClient | None) -> Iterator[Requeue]:
-        before, lost = self.clients.get(key), self._grants(key)
+        before, granted = self.clients.get(key), self._granted_to(key)
         named = self._rename(key, before, client)
         if before is not None and client is not None and _revision(before) == _revision(client):
             return
         yield Requeue(ObjectRef(CLIENT, key))
-        yield from self._touch_endpoints(named, lost - self._grants(key))
+        yield from self._requeue_endpoints(named, losing_endpoints(granted, self._granted_to(key)))
 
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
     ) -> frozenset[NamespacedName]:
-        """The new reading takes the old one's place; returns the endpoints that either names."""
+        """Replace the client. Returns the endpoints that the old or the new one names."""
         old, new = _names(before), _names(client)
         for endpoint in old:
             self._named_by[endpoint].discard(key)
@@ -188,27 +185,15 @@ class Index:
             self.clients[key] = client
         return old | new
 
-    def _touch_endpoints(self, endpoints: Iterable[NamespacedName], lost: frozenset[Grant]) -> Iterator[Requeue]:
-        losers = {endpoint for endpoint, _, _ in lost}
+    def _requeue_endpoints(
+        self, endpoints: Iterable[NamespacedName], losing: frozenset[NamespacedName]
+    ) -> Iterator[Requeue]:
         for endpoint in sorted(endpoints):
-            yield Requeue(ObjectRef(ENDPOINT, endpoint), urgent=endpoint in losers)
+            yield Requeue(ObjectRef(ENDPOINT, endpoint), urgent=endpoint in losing)
 
-    def _grants(self, key: NamespacedName) -> frozenset[Grant]:
-        """What the client has now: endpoint, digest, permission."""
+    def _granted_to(self, key: NamespacedName) -> GrantedPermissions:
         client = self.clients.get(key)
-        if client is None:
-            return frozenset()
-        revoked = client.spec.api_key.revoked_key_ids if client.spec and client.spec.api_key else ()
-        digests = [live.sha256 for live in self.keys_of(client) if live.key_id not in revoked]
-        return frozenset(
-            (endpoint, digest, permission)
-            for endpoint, grant in requested_grants(client)
-            if refusal(GrantRequest(client, endpoint, self.endpoints.get(endpoint))) is None
-            for digest in digests
-            for permission in grant.permissions
-        )
-
-    # --- Secrets
+        return granted_permissions(ClientView(client, self.keys_of(client)) if client else None, self.endpoints)
 
     def _put_secret(self, secret: SecretView) -> Iterator[Requeue]:
         owner = parse_owner(secret.owner)
@@ -222,7 +207,7 @@ class Index:
             yield from self._set_document(secret.key, secret)
             yield Requeue(owner)
         else:
-            yield from self._touch_owner(owner, secret.role)
+            yield from self._requeue_owner(owner, secret.role)
 
     def _drop_secret(self, key: NamespacedName) -> Iterator[Requeue]:
         owner, role = self._owners.pop(key, None), self._roles.pop(key, "")
@@ -232,21 +217,22 @@ class Index:
             yield from self._set_key(key, owner.key, None)
             return
         yield from self._set_document(key, None)
-        yield from self._touch_owner(owner, role)
+        yield from self._requeue_owner(owner, role)
 
     def _set_key(self, secret: NamespacedName, client: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         if secret.namespace != client.namespace:
             return
-        before = self._grants(client)
+        granted = self._granted_to(client)
         if view is None:
             self._keys.pop(secret, None)
         else:
             self._keys[secret] = (client, view.owner_uid, live_key(view))
         yield Requeue(ObjectRef(CLIENT, client))
-        yield from self._touch_endpoints(_names(self.clients.get(client)), before - self._grants(client))
+        losing = losing_endpoints(granted, self._granted_to(client))
+        yield from self._requeue_endpoints(_names(self.clients.get(client)), losing)
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
-        """A deleted client waits for its keys to leave the documents, a new one for its key to come into them."""
+        """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it."""
         before = self._documents.pop(secret, _NOTHING)
         document = read_document(view)
         if document is not None:
@@ -259,13 +245,11 @@ class Index:
         gone = (before.clients - now) - self.clients.keys()
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before.clients)))
 
-    def _touch_owner(self, owner: ObjectRef, role: str) -> Iterator[Requeue]:
+    def _requeue_owner(self, owner: ObjectRef, role: str) -> Iterator[Requeue]:
         if role in _INSTALLATION_ROLES:
             yield Requeue(installation_ref(self._settings))
         elif owner.kind in {ENDPOINT, CLIENT}:
             yield Requeue(owner)
-
-    # --- issuers
 
     def _put_issuer(self, raw: RawObject) -> Iterator[Requeue]:
         metadata = ObjectMeta.model_validate(raw["metadata"])
@@ -276,15 +260,14 @@ class Index:
 
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
-    """The endpoints in the spec, suspended or not: all of them are to be told of a change."""
+    """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
     if client is None or client.spec is None:
         return frozenset()
-    own = client.key.namespace
-    return frozenset(NamespacedName(grant.namespace or own, grant.name) for grant in client.spec.endpoints)
+    return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
-    """Equal for two readings that differ in nothing but status: our own writing of it calls for no work."""
+    """Equal for two readings that differ in status alone, because a status that we wrote needs no reconcile."""
     metadata = subject.metadata
     return (
         metadata.uid,
@@ -292,7 +275,3 @@ def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
         metadata.deletion_timestamp,
         tuple(sorted(metadata.annotations.items())),
     )
-
-
-def _access(endpoint: ParsedEndpoint) -> object:
-    return endpoint.spec.access if endpoint.spec else None

@@ -1,26 +1,23 @@
-"""The issuing authority in force, in memory between the PKI reconciler, which sets it, and those who issue by it."""
+"""The issuing CA of this process, in memory: set when the installation's plan is applied, used wherever leaves are."""
 
 from nightlatch.pki import CertificateAuthority
 from nightlatch.planning.inputs import CAView
 
 
 class IssuingCA:
-    """None until the PKI reconciler read or made one."""
+    """Empty until the installation's PKI has been reconciled once."""
 
     def __init__(self) -> None:
-        self._issuing: CertificateAuthority | None = None
+        self._ca: CertificateAuthority | None = None
 
     def get(self) -> CertificateAuthority | None:
-        """The authority that signs leaves now."""
-        return self._issuing
+        """The CA that signs leaves now."""
+        return self._ca
 
-    def put(self, issuing: CertificateAuthority) -> bool:
-        """Put it in force. Returns whether it is another one than before."""
-        changed = self._issuing is None or self._issuing.certificate != issuing.certificate
-        self._issuing = issuing
-        return changed
+    def put(self, ca: CertificateAuthority) -> None:
+        """Sign leaves by this CA from now on."""
+        self._ca = ca
 
     def view(self) -> CAView | None:
-        """What planning may know of it: no private key."""
-        issuing = self._issuing
-        return CAView(issuing.key_id, issuing.trust_pem) if issuing else None
+        """What planning may know of the CA, which excludes the private key."""
+        return CAView(self._ca.key_id, self._ca.trust_pem) if self._ca else None

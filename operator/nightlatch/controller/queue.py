@@ -1,6 +1,6 @@
-"""The work queue: each key once, one worker at a time on it, backoff with jitter, and a lane for revocations.
+"""The work queue: each key is in it once and has one worker at a time. It has backoff and a lane for revocations.
 
-All decisions are in plain methods over a clock handed in; only `next` waits.
+Everything is decided in plain methods, with the clock as an argument; only `next` waits.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ from nightlatch.api.meta import ObjectRef
 
 FIRST_BACKOFF = 0.05
 LONGEST_BACKOFF = 60.0
-# A revocation that failed is tried again before the second is over within which it must be in force.
+# A revocation must reach every gateway within a second, so one that failed is retried before the second is over.
 LONGEST_URGENT_BACKOFF = 1.0
 
 
 class WorkQueue:
-    """Keys to reconcile. `clock`: seconds, monotone. `random(n)`: n bytes, for jitter."""
+    """Keys to reconcile. clock: monotonic seconds. random(n): n bytes, for jitter."""
 
     def __init__(self, clock: Callable[[], float], random: Callable[[int], bytes]) -> None:
         self._clock = clock
@@ -27,7 +27,7 @@ class WorkQueue:
         self._active: dict[ObjectRef, None] = {}
         self._again: dict[ObjectRef, bool] = {}
         self._failures: dict[ObjectRef, int] = {}
-        # In work for a revocation, or failed at one: urgent until it succeeds.
+        # Being reconciled for a revocation, or failed at one: urgent until a reconcile succeeds.
         self._pressing: set[ObjectRef] = set()
         self._changed = asyncio.Event()
 
@@ -35,12 +35,12 @@ class WorkQueue:
         return len(self._urgent) + len(self._normal) + len(self._due)
 
     def busy(self) -> bool:
-        """Whether anything is in work or wants to be, now."""
+        """Whether any key is being reconciled, or is due now."""
         self._ripen()
         return bool(self._urgent or self._normal or self._active)
 
     def add(self, ref: ObjectRef, *, urgent: bool = False) -> None:
-        """Work on it soon; before everything that is not urgent, when it is. A key in work is taken again after."""
+        """Reconcile the key soon, an urgent key first. A key that is being reconciled is taken again afterwards."""
         if ref in self._active:
             self._again[ref] = urgent or self._again.get(ref, False)
             return
@@ -52,13 +52,13 @@ class WorkQueue:
         self._notify()
 
     def add_after(self, ref: ObjectRef, seconds: float) -> None:
-        """Work on it then, if nothing brings it up earlier. The earlier of two times counts."""
+        """Reconcile the key after so many seconds, if it is not added earlier. The earlier of two times counts."""
         due = self._clock() + max(0.0, seconds)
         self._due[ref] = min(due, self._due.get(ref, due))
         self._notify()
 
     def take(self, *, urgent_only: bool = False) -> ObjectRef | None:
-        """The next key, now in work until `done`; None when there is none."""
+        """The next key, which no other worker takes until `done`; None if no key is due."""
         self._ripen()
         for lane in (self._urgent,) if urgent_only else (self._urgent, self._normal):
             if lane:
@@ -72,7 +72,7 @@ class WorkQueue:
         return None
 
     def done(self, ref: ObjectRef, *, failed: bool = False, requeue_after: float | None = None) -> None:
-        """End the work on it. A failure comes back after a growing pause; a success forgets the failures."""
+        """End the work on a key. A key that failed comes back after a growing pause; a success forgets the failures."""
         self._active.pop(ref, None)
         if failed:
             self.add_after(ref, self._backoff(ref))
@@ -85,12 +85,12 @@ class WorkQueue:
             self.add(ref, urgent=self._again.pop(ref))
 
     def next_due(self) -> float | None:
-        """Seconds until a pause is over; None when nothing waits."""
+        """Seconds until the next key is due; None if no key waits."""
         waiting = [due for ref, due in self._due.items() if ref not in self._active]
         return max(0.0, min(waiting) - self._clock()) if waiting else None
 
     async def next(self, *, urgent_only: bool = False) -> ObjectRef:
-        """`take`, waiting for a key."""
+        """Wait for the next key and take it."""
         while (ref := self.take(urgent_only=urgent_only)) is None:
             changed = self._changed
             try:

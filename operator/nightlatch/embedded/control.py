@@ -5,11 +5,10 @@ from collections.abc import Mapping
 
 from nightlatch.api.meta import SECRET, NamespacedName
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
-from nightlatch.controller.autoscaling.caring import declare_endpoints
 from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.controller.autoscaling.report_client import operator_material
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.controller import Controller
-from nightlatch.controller.lookups import operator_material
 from nightlatch.embedded.gateway import Gateway
 from nightlatch.embedded.layout import Layout
 from nightlatch.planning.secrets import view_secret
@@ -25,13 +24,13 @@ class Control:
         self._store = store
         self._workloads = ProcessWorkloads(layout.workloads, self._secret)
         runtime_status = RuntimeStatus()
-        self._controller = Controller(store, self._workloads, settings, runtime_status=runtime_status)
         self._autoscaler = Autoscaler(
             workloads=self._workloads,
             runtime_status=runtime_status,
             directory=FileGatewayDirectory({gateway.name: gateway.files.announce for gateway in gateways}),
             material=lambda: operator_material(store, settings.operator_namespace),
         )
+        self._controller = Controller(store, self._workloads, settings, self._autoscaler, runtime_status)
 
     async def prepare(self) -> int:
         """End the model servers that a killed `up` left behind, and create the PKI. Returns how many were ended."""
@@ -44,7 +43,6 @@ class Control:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._controller.run(), name="controller")
             group.create_task(self._autoscaler.run(), name="autoscaler")
-            group.create_task(declare_endpoints(self._store, self._autoscaler, "Embedded"), name="endpoints")
 
     async def stop(self) -> None:
         """End every model server, and return when none is left."""

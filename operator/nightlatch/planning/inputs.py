@@ -29,11 +29,10 @@ class ClientView:
 
 @dataclass(frozen=True, slots=True)
 class HostClaim:
-    """The hosts that another endpoint claims."""
+    """The host names that one endpoint claims. `created`: when the endpoint was created, in Unix seconds."""
 
     endpoint: NamespacedName
-    created_at: str
-    uid: str
+    created: int
     hosts: tuple[str, ...]
 
 

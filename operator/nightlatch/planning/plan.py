@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from nightlatch.api.client import ClientStatus
 from nightlatch.api.endpoint import EndpointStatus
@@ -9,6 +10,7 @@ from nightlatch.api.issuer import IssuerStatus
 from nightlatch.api.meta import NamespacedName, ObjectRef
 from nightlatch.pki import LeafRequest
 from nightlatch.planning.workload import Workload
+from nightlatch.scaling.endpoint_scaling import DesiredScaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,23 @@ class PutSecret:
     target: OwnedSecret
     data: Mapping[str, bytes] = field(repr=False)
     replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MintCA:
+    """Make a CA with a new key. `signed_by`: the Secret of the CA that signs it; None for a self-signed root."""
+
+    target: OwnedSecret
+    duration: timedelta
+    signed_by: NamespacedName | None = None
+    replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UseCA:
+    """Issue leaves from the CA in this Secret from now on."""
+
+    secret: NamespacedName
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +116,8 @@ class DeleteSecret:
     revision: Revision
 
 
-Action = PutSecret | IssueLeaf | MintKey | MergeSecret | EnsureWorkload | PublishTrust
+SecretAction = PutSecret | MintCA | IssueLeaf | MintKey | MergeSecret
+Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 
 
@@ -105,10 +125,14 @@ Status = EndpointStatus | ClientStatus | IssuerStatus
 class Plan:
     """Apply in order, then delete, then write the status (None: it is already right).
 
+    scaling: how the autoscaler must scale the endpoint from now on; None: as before.
     requeue_after: seconds until the passing of time alone requires a new plan; None if only an event can.
+    refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
     """
 
     apply: tuple[Action, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
+    scaling: DesiredScaling | None = None
     status: Status | None = None
     requeue_after: float | None = None
+    refusal: str = ""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
+from nightlatch.routing.hosts import lost_hosts
 from nightlatch.routing.ir import (
     COLD,
     AccessIR,
@@ -53,27 +54,11 @@ def translate(
     return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)))
 
 
-def host_conflicts(documents: Iterable[Document]) -> dict[NamespacedName, dict[str, NamespacedName]]:
-    """For each endpoint that lost a host: the host, and the older endpoint that keeps it."""
-    owners: dict[str, NamespacedName] = {}
-    lost: dict[NamespacedName, dict[str, NamespacedName]] = {}
-    for document in _oldest_first(documents):
-        for host in document.hosts:
-            owner = owners.setdefault(host, document.endpoint)
-            if owner != document.endpoint:
-                lost.setdefault(document.endpoint, {})[host] = owner
-    return lost
-
-
 def _hosts(documents: Sequence[Document]) -> dict[NamespacedName, list[str]]:
-    lost = host_conflicts(documents)
+    lost = lost_hosts(documents)
     return {
         each.endpoint: [host for host in each.hosts if host not in lost.get(each.endpoint, {})] for each in documents
     }
-
-
-def _oldest_first(documents: Iterable[Document]) -> list[Document]:
-    return sorted(documents, key=lambda each: (each.created, each.endpoint))
 
 
 def translate_endpoint(

@@ -1,4 +1,4 @@
-"""How many replicas an endpoint should have, from its concurrency alone. Pure: the clock is an argument."""
+"""How many replicas an endpoint should have, decided from its concurrency alone."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -6,16 +6,16 @@ from math import ceil
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.endpoint import Scaling
 
-# Ruling (decisions.md, "Not there yet"): until autoscaling is in, maxReplicas above 1 is accepted and capped at 1.
+# Until autoscaling is implemented, maxReplicas above 1 is accepted and capped at 1.
 MAX_REPLICAS_FOR_NOW = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """All gateways together.
+    """The load of one endpoint over all gateways.
 
-    in_flight: requests in progress; None while any gateway's is unknown. held: calls waiting for a replica.
-    issued: requests ever sent to the model server, so that one between two load reports is seen as well.
+    in_flight: requests in progress; None while one gateway does not know its own. held: calls that wait for a replica.
+    issued: requests ever sent to the model server; a request that begins and ends between two reports changes it.
     """
 
     in_flight: int | None
@@ -24,7 +24,7 @@ class Load:
 
     @property
     def idle(self) -> bool:
-        """Known to be nothing at all. Unknown is not zero."""
+        """True only if the load is known to be zero. Unknown is not zero."""
         return self.in_flight == 0 and self.held == 0
 
 
@@ -35,7 +35,7 @@ UNKNOWN_LOAD = Load(in_flight=None, held=0)
 class Window:
     """The newest load and when the endpoint was last not idle (Unix seconds).
 
-    A leader opens a window at its election (`opened`), so nothing scales down until one has passed in full.
+    A leader opens a window at its election, so nothing scales down until one whole window has passed.
     """
 
     load: Load
@@ -43,18 +43,18 @@ class Window:
 
     @classmethod
     def opened(cls, now: float) -> "Window":
-        """Nothing is known yet."""
+        """The window of a leader that has seen no report yet."""
         return cls(UNKNOWN_LOAD, now)
 
     def observe(self, now: float, load: Load) -> "Window":
-        """The window after one more observation; what was busy until now was busy up to now."""
+        """The window after one more observation. An endpoint that was busy counts as busy until now."""
         quiet = load.idle and self.load.idle and load.issued == self.load.issued
         return Window(load, self.busy_at if quiet else now)
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingSpec:
-    """`spec.scaling` in numbers; idle_after in seconds."""
+    """`spec.scaling` as numbers. idle_after: seconds."""
 
     min_replicas: int
     max_replicas: int
@@ -63,7 +63,7 @@ class ScalingSpec:
 
     @classmethod
     def of(cls, scaling: Scaling) -> "ScalingSpec":
-        """From the API's shape, capped as ruled."""
+        """From the API's type, with the cap applied."""
         most = min(scaling.max_replicas, MAX_REPLICAS_FOR_NOW)
         return cls(
             min_replicas=min(scaling.min_replicas, most),
@@ -73,12 +73,12 @@ class ScalingSpec:
         )
 
     def clamp(self, replicas: int) -> int:
-        """Within minimum and maximum."""
+        """The nearest number within minimum and maximum."""
         return max(self.min_replicas, min(replicas, self.max_replicas))
 
 
 def decide(now: float, window: Window, spec: ScalingSpec, *, replicas: int) -> int:
-    """Replicas wanted, given that there are `replicas`: up at once, down after a whole idle window."""
+    """How many replicas to have when there are `replicas`: more at once, fewer only after a whole idle window."""
     wanted = spec.clamp(ceil(_concurrency(window.load, replicas) / spec.target_concurrency))
     if wanted >= replicas or now >= idle_at(window, spec):
         return wanted
@@ -86,10 +86,10 @@ def decide(now: float, window: Window, spec: ScalingSpec, *, replicas: int) -> i
 
 
 def idle_at(window: Window, spec: ScalingSpec) -> float:
-    """When the endpoint may scale down if nothing happens until then; never while it is not idle."""
+    """When the endpoint may scale down if it stays idle until then; infinity while it is not idle."""
     return window.busy_at + spec.idle_after if window.load.idle else float("inf")
 
 
 def _concurrency(load: Load, replicas: int) -> int:
-    # Without a replica nothing can be in flight: only a held call is demand.
+    # Without a replica nothing is in flight: only held calls are demand.
     return load.held if replicas == 0 else load.held + (load.in_flight or 0)

@@ -1,10 +1,10 @@
-"""One endpoint as the leader sees it: its load window and its cycle, settled together. Pure."""
+"""The scaling of one endpoint: its load window and its lifecycle, updated together."""
 
 from dataclasses import dataclass, replace
 
 from nightlatch.api.duration import parse_duration
-from nightlatch.api.endpoint import InferenceEndpoint
-from nightlatch.api.meta import NamespacedName
+from nightlatch.api.endpoint import EndpointSpec
+from nightlatch.api.meta import NamespacedName, ObjectMeta
 from nightlatch.scaling.decide import ScalingSpec, Window, decide, idle_at
 from nightlatch.scaling.fleet import Fleet, load_of
 from nightlatch.scaling.lifecycle import Inputs, Lifecycle, Replicas, advance, take_over
@@ -13,51 +13,54 @@ from nightlatch.scaling.runtime import EndpointRuntime
 from nightlatch.wire.report import WakeReport
 from nightlatch.wire.report_service import DRAIN_GRACE
 
-# Asleep, Starting, Awake, Gating, Emptying, Asleep: no input makes more of it at once.
+# Asleep, Starting, Awake, Holding, Emptying, Asleep: the same inputs never cause more transitions than this.
 MAX_TRANSITIONS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the endpoint's owner wants. `drain_limit`: seconds that a drain may take."""
+class DesiredScaling:
+    """How the owner of an endpoint wants it to be scaled. `drain_limit`: seconds that a drain may take."""
 
+    endpoint: NamespacedName
+    uid: str
     scaling: ScalingSpec
     drain_limit: float
     generation: int
 
     @classmethod
-    def of(cls, endpoint: InferenceEndpoint) -> "Wanted":
-        """From an endpoint that parse() accepted."""
-        spec = endpoint.spec
+    def of(cls, metadata: ObjectMeta, spec: EndpointSpec) -> "DesiredScaling":
+        """From an accepted spec."""
         return cls(
+            endpoint=metadata.key,
+            uid=metadata.uid,
             scaling=ScalingSpec.of(spec.scaling),
             drain_limit=DRAIN_GRACE + parse_duration(spec.request_timeout),
-            generation=endpoint.metadata.generation,
+            generation=metadata.generation,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointScaling:
-    """See the module."""
+    """What the leader remembers of one endpoint."""
 
     window: Window
     lifecycle: Lifecycle
 
 
-def initial(now: float, running: Replicas | None, wanted: Wanted) -> EndpointScaling:
-    """Where a new leader begins."""
-    return EndpointScaling(Window.opened(now), take_over(now, running, wanted.generation))
+def initial(now: float, running: Replicas | None, desired: DesiredScaling) -> EndpointScaling:
+    """The state from which a new leader starts."""
+    return EndpointScaling(Window.opened(now), take_over(now, running, desired.generation))
 
 
 def update(
-    state: EndpointScaling, now: float, wanted: Wanted, running: Replicas | None, fleet: Fleet, endpoint: NamespacedName
+    state: EndpointScaling, now: float, desired: DesiredScaling, running: Replicas | None, fleet: Fleet
 ) -> EndpointScaling:
-    """All that follows from what is seen now."""
-    views = fleet.views(endpoint)
+    """Every transition that follows from the replicas and the reports as they are now."""
+    views = fleet.views(desired.endpoint)
     state = replace(state, window=state.window.observe(now, load_of(views)))
     for _ in range(MAX_TRANSITIONS):
-        count = decide(now, state.window, wanted.scaling, replicas=state.lifecycle.replicas)
-        inputs = Inputs(now, count, running, views, wanted.drain_limit, wanted.generation)
+        count = decide(now, state.window, desired.scaling, replicas=state.lifecycle.replicas)
+        inputs = Inputs(now, count, running, views, desired.drain_limit, desired.generation)
         lifecycle = advance(state.lifecycle, inputs)
         if lifecycle == state.lifecycle:
             break
@@ -65,12 +68,12 @@ def update(
     return state
 
 
-def next_check_at(state: EndpointScaling, wanted: Wanted) -> float:
-    """When time alone changes something, in Unix seconds; infinity when it does not."""
-    by_cycle = lifecycle_checks_at(state.lifecycle, wanted.drain_limit)
-    if state.lifecycle.phase in ("Starting", "Awake") and not wanted.scaling.min_replicas:
-        return min(by_cycle, idle_at(state.window, wanted.scaling))
-    return by_cycle
+def next_check_at(state: EndpointScaling, desired: DesiredScaling) -> float:
+    """When the passing of time alone changes something, in Unix seconds; infinity if it never does."""
+    by_lifecycle = lifecycle_checks_at(state.lifecycle, desired.drain_limit)
+    if state.lifecycle.phase in ("Starting", "Awake") and not desired.scaling.min_replicas:
+        return min(by_lifecycle, idle_at(state.window, desired.scaling))
+    return by_lifecycle
 
 
 def runtime(
@@ -80,7 +83,7 @@ def runtime(
     endpoint: NamespacedName,
     last_wake: WakeReport | None,
 ) -> EndpointRuntime:
-    """The snapshot for the board."""
+    """The state to publish in RuntimeStatus."""
     reports = {view.gateway: view.report for view in fleet.views(endpoint) if view.report}
     return EndpointRuntime(
         state=state.lifecycle.state,
@@ -95,7 +98,7 @@ def runtime(
 
 
 def _moved(state: EndpointScaling, lifecycle: Lifecycle, now: float) -> EndpointScaling:
-    """Becoming awake, also by an abort, opens a new idle window: no endpoint is drained in a tight loop."""
+    """Becoming awake, also by an aborted drain, opens a new idle window: drains do not follow in a tight loop."""
     became_awake = lifecycle.phase == "Awake" != state.lifecycle.phase
     window = replace(state.window, busy_at=now) if became_awake else state.window
     return EndpointScaling(window, lifecycle)

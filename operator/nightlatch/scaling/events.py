@@ -17,9 +17,8 @@ class EndpointEvent:
 
 
 def events_between(before: EndpointRuntime, after: EndpointRuntime) -> tuple[EndpointEvent, ...]:
-    """What happened between two snapshots, in order."""
-    told = (_failure(before, after), _state(before, after))
-    return tuple(notice for notice in told if notice)
+    """The events between two states, in order."""
+    return tuple(event for event in (_failure(before, after), _state(before, after)) if event)
 
 
 def _failure(before: EndpointRuntime, after: EndpointRuntime) -> EndpointEvent | None:
@@ -36,10 +35,12 @@ def _state(before: EndpointRuntime, after: EndpointRuntime) -> EndpointEvent | N
         case "Waking":
             return EndpointEvent("Normal", Reason.WAKING, "An authorized call is held: starting the model server")
         case "Awake" if before.state == "Draining":
-            return EndpointEvent("Normal", Reason.AWAKE, "A call came while it was going to sleep: it stays awake")
+            return EndpointEvent("Normal", Reason.AWAKE, "A call came during the drain: the endpoint stays awake")
         case "Awake":
-            return EndpointEvent("Normal", Reason.AWAKE, "The model server answers")
+            return EndpointEvent("Normal", Reason.AWAKE, "The model server is ready")
         case "Draining":
-            return EndpointEvent("Normal", Reason.DRAINING, "Idle: going to sleep once every gateway is done")
+            message = "The endpoint is idle: it sleeps once every gateway has drained"
+            return EndpointEvent("Normal", Reason.DRAINING, message)
         case "Asleep":
-            return EndpointEvent("Normal", Reason.ASLEEP, "No replica runs; the next authorized call wakes it")
+            message = "No replica is running: an authorized call wakes the endpoint"
+            return EndpointEvent("Normal", Reason.ASLEEP, message)

@@ -1,4 +1,4 @@
-"""The gateways that should be there, and what each said last. Pure data."""
+"""The gateways of the installation, and the newest report of each."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ class LastReport:
 
     @classmethod
     def of(cls, report: GatewayReport) -> "LastReport":
-        """Index a report."""
+        """Index the entries of a report."""
         return cls(report.serving, {entry.endpoint: entry for entry in report.endpoints})
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayView:
-    """One gateway, seen from one endpoint.
+    """One gateway from the point of view of one endpoint.
 
-    connected: its report stream is up and fresh. report: its newest report on the endpoint; None if there is none.
+    connected: its report stream is up. report: its newest report about the endpoint, None if there is none.
     """
 
     gateway: str
@@ -35,27 +35,27 @@ class GatewayView:
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Members of the directory by id; None for one that is not reporting."""
+    """The gateways of the directory by id; None for one that does not report."""
 
     members: Mapping[str, LastReport | None] = field(default_factory=dict)
 
     def with_members(self, gateways: Iterable[str]) -> "Fleet":
-        """The same with exactly these gateways; one that left is forgotten and blocks nothing any more."""
+        """The fleet with exactly these gateways. One that left is forgotten and no longer blocks a drain."""
         return Fleet({gateway: self.members.get(gateway) for gateway in gateways})
 
     def with_report(self, gateway: str, last_report: LastReport | None) -> "Fleet":
-        """The same after a report (None: the stream broke) of a member; of any other gateway, unchanged."""
+        """The fleet after a report of one gateway (None: its stream broke). An unknown gateway changes nothing."""
         if gateway not in self.members:
             return self
         return Fleet({**self.members, gateway: last_report})
 
     @property
     def disconnected(self) -> tuple[str, ...]:
-        """Members that do not report, sorted."""
+        """Gateways that do not report, sorted."""
         return tuple(sorted(gateway for gateway, last_report in self.members.items() if last_report is None))
 
     def views(self, endpoint: NamespacedName) -> tuple[GatewayView, ...]:
-        """Every member that counts in a drain: those serving, and those of which nothing is known."""
+        """Every gateway that counts in a drain: those that serve, and those of which nothing is known."""
         return tuple(
             GatewayView(gateway, last_report is not None, last_report.endpoints.get(endpoint) if last_report else None)
             for gateway, last_report in sorted(self.members.items())
@@ -64,7 +64,7 @@ class Fleet:
 
 
 def load_of(views: tuple[GatewayView, ...]) -> Load:
-    """Sum over the gateways. Unknown as long as there is none, or one is silent or does not know."""
+    """The sum over the gateways. In-flight load is unknown without gateways, or while one does not report it."""
     reports = [view.report for view in views if view.report is not None]
     known = [report.in_flight for report in reports if report.in_flight is not None]
     complete = bool(views) and len(known) == len(views)
@@ -76,7 +76,7 @@ def load_of(views: tuple[GatewayView, ...]) -> Load:
 
 
 def changed_endpoints(before: LastReport | None, after: LastReport | None) -> set[NamespacedName]:
-    """Endpoints of which one gateway now says something else; all of them when it began or ceased to serve."""
+    """Endpoints about which a gateway's report changed; all of them if the gateway began or ceased to serve."""
     old, new = (last_report.endpoints if last_report else {} for last_report in (before, after))
     everything = set(old) | set(new)
     if (before and before.serving) != (after and after.serving):

@@ -1,15 +1,15 @@
-"""The leader's side of waking and sleeping an endpoint: `advance(cycle, sight) -> cycle`, at most one transition.
+"""The leader's side of waking and sleeping an endpoint: `advance(lifecycle, inputs)` makes at most one transition.
 
-Level-based: what a gateway or the platform says now decides, never a message that may have been lost.
+Transitions depend on what gateways and the platform report now, never on a message that may have been lost.
 
-    Asleep -> Starting      replicas are wanted (a held call, minReplicas)
-    Starting -> Awake       a replica is ready, or a gateway serves from one it probed
-    Starting -> BackOff     the start failed; held calls are told why
-    BackOff -> Starting     the delay is over and replicas are wanted (without demand: Asleep)
-    Awake -> Gating         none is wanted: drain epoch N opens, every gateway shuts its gate
-    Gating -> Emptying      every gateway is Gated(N) with nothing in flight or held: they may empty EDS
-    Emptying -> Asleep      every gateway is Cold(N): now the replicas may go
-    Gating, Emptying -> Awake   a held call, a refusal, a gateway that lost the epoch, a time-out: epoch N+1
+    Asleep -> Starting      replicas are wanted (a held call, or minReplicas)
+    Starting -> Awake       a replica is ready, or a gateway serves from a replica that it probed
+    Starting -> BackOff     the start failed; held calls are answered with the reason
+    BackOff -> Starting     the delay is over and replicas are wanted (if none are: BackOff -> Asleep)
+    Awake -> Holding        no replica is wanted: drain epoch N opens, every gateway turns its hold on
+    Holding -> Emptying     every gateway reports Holding(N) with nothing in flight or held: they may empty EDS
+    Emptying -> Asleep      every gateway reports Cold(N): the replicas may go
+    Holding, Emptying -> Awake  a held call, a refusal, a gateway that lost the epoch, a time-out: epoch N+1
     any with replicas -> BackOff    the last ready replica crashed
 """
 
@@ -23,11 +23,11 @@ from nightlatch.wire.report import Directive, HoldPhase, WakeFailure
 
 Phase = Literal["Asleep", "Starting", "BackOff", "Awake", "Holding", "Emptying"]
 
-# Below hold.timeout's default (45 s), so that a held call hears of the next attempt rather than of nothing.
+# Below the default of hold.timeout (45 s), so that a held call lives to see the next attempt.
 FIRST_BACKOFF = 1.0
 LONGEST_BACKOFF = 30.0
-# An endpoint that stood this long is sound: its next crash starts the back-off anew.
-SOUND_AFTER = 60.0
+# An endpoint that has served this long is stable: its next crash starts the back-off from the beginning.
+STABLE_AFTER = 60.0
 
 _STATES: dict[Phase, EndpointState] = {
     "Asleep": "Asleep",
@@ -41,7 +41,7 @@ _STATES: dict[Phase, EndpointState] = {
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """What the platform runs. `live`: not terminating. `failed_starts` only grows; the rest is of the newest."""
+    """What runs on the platform. live: not terminating. failed_starts: only grows. reason, message: of the newest."""
 
     desired: int = 0
     live: int = 0
@@ -53,10 +53,10 @@ class Replicas:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All that a transition may depend on. Times in Unix seconds.
+    """Everything that a transition may depend on. Times in Unix seconds.
 
-    wanted: what decide() says. running: None while the endpoint has no workload. gateways: those that count.
-    drain_limit: seconds from opening an epoch until it is given up. generation: of the endpoint's spec.
+    wanted: the result of decide(). running: None while the endpoint has no workload. gateways: those that count.
+    drain_limit: seconds after which a drain is given up. generation: of the endpoint's spec.
     """
 
     now: float
@@ -69,11 +69,11 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Lifecycle:
-    """Where one endpoint stands.
+    """The phase of one endpoint, and what must be remembered for the next transition.
 
-    epoch: the newest used; it only grows, also over a change of leader, and numbers failures as well.
-    since: when the phase began. seen_failures: of the platform's count, those dealt with.
-    crashes: failures in a row. failure: for status, until a replica serves; `told`: also for held calls.
+    epoch: the newest one used. It only grows, also across leaders, and numbers failures as well as drains.
+    since: when the phase began. seen_failures: how many of the platform's failed starts have been handled.
+    crashes: failures in a row. failure: shown in status until a replica serves; reported: held calls get it, too.
     """
 
     phase: Phase
@@ -89,17 +89,20 @@ class Lifecycle:
 
     @property
     def state(self) -> EndpointState:
-        """As status shows it."""
+        """The phase as status shows it."""
         return _STATES[self.phase]
 
     def directive(self, endpoint: NamespacedName) -> Directive:
-        """What gateways are to do now."""
+        """What the gateways should do now."""
         state: EndpointState = "Asleep" if self.phase == "Emptying" else self.state
         return Directive(endpoint, state, self.epoch, self.failure if self.reported else None)
 
 
 def take_over(now: float, running: Replicas | None, generation: int = 1) -> Lifecycle:
-    """What a new leader makes of what it finds: it changes nothing. Epochs start at the time, ahead of any used."""
+    """The lifecycle from which a new leader starts: it takes over the running replicas unchanged.
+
+    Epochs start at the current Unix time, which is higher than any epoch used before.
+    """
     running = running or Replicas()
     seen = running.failed_starts if running.live or not running.desired else 0
     lifecycle = Lifecycle("Asleep", int(now), now, generation=generation, seen_failures=seen)
@@ -109,7 +112,7 @@ def take_over(now: float, running: Replicas | None, generation: int = 1) -> Life
 
 
 def advance(lifecycle: Lifecycle, inputs: Inputs) -> Lifecycle:
-    """One transition, or the same cycle when nothing is to be done."""
+    """One transition, or the same lifecycle if nothing changes."""
     lifecycle = _ahead_of(lifecycle, inputs.gateways)
     if inputs.running is None:
         return lifecycle if lifecycle.phase == "Asleep" else _fall_asleep(lifecycle, inputs)
@@ -119,7 +122,7 @@ def advance(lifecycle: Lifecycle, inputs: Inputs) -> Lifecycle:
 
 
 def next_check_at(lifecycle: Lifecycle, drain_limit: float) -> float:
-    """When time alone moves the cycle; infinity when it does not."""
+    """When the passing of time alone causes a transition; infinity if it never does."""
     if lifecycle.phase in ("Holding", "Emptying"):
         return lifecycle.since + drain_limit
     return lifecycle.retry_at if lifecycle.phase == "BackOff" else float("inf")
@@ -131,14 +134,14 @@ def backoff(crashes: int) -> float:
 
 
 def _ahead_of(lifecycle: Lifecycle, gateways: tuple[GatewayView, ...]) -> Lifecycle:
-    """A gateway may know an epoch of an earlier leader whose clock was ahead."""
+    """Skip epochs that an earlier leader, whose clock was ahead, has used."""
     reports = [view.report for view in gateways if view.report]
     newest = max((max(report.epoch, report.refused_epoch) for report in reports), default=0)
     return replace(lifecycle, epoch=newest + 1) if newest > lifecycle.epoch else lifecycle
 
 
 def _crashed(lifecycle: Lifecycle, running: Replicas) -> bool:
-    # A pod that cannot pull its image is live, and will not be ready; beside a ready replica a failure changes nothing.
+    # A pod that cannot pull its image is live but never ready. Beside a ready replica a failure changes nothing.
     return running.ready == 0 and running.failed_starts > lifecycle.seen_failures
 
 
@@ -166,7 +169,7 @@ def _awake(lifecycle: Lifecycle, inputs: Inputs) -> Lifecycle:
     return _resize(lifecycle, inputs) if inputs.wanted else _open_epoch(lifecycle, inputs)
 
 
-def _gating(lifecycle: Lifecycle, inputs: Inputs) -> Lifecycle:
+def _holding(lifecycle: Lifecycle, inputs: Inputs) -> Lifecycle:
     if _must_abort(lifecycle, inputs):
         return _abort(lifecycle, inputs)
     if inputs.gateways and all(_is_quiet(view, "Holding", lifecycle.epoch) for view in inputs.gateways):
@@ -188,7 +191,7 @@ _TRANSITIONS = {
     "Starting": _starting,
     "BackOff": _back_off_phase,
     "Awake": _awake,
-    "Holding": _gating,
+    "Holding": _holding,
     "Emptying": _emptying,
 }
 
@@ -223,9 +226,9 @@ def _fall_asleep(lifecycle: Lifecycle, inputs: Inputs) -> Lifecycle:
 
 
 def _back_off(lifecycle: Lifecycle, inputs: Inputs, running: Replicas) -> Lifecycle:
-    """Calls held after a sound replica died are not told: the next start serves them."""
+    """Calls held because a stable replica died are not answered with the failure: the next start serves them."""
     crashes = lifecycle.crashes + 1
-    if lifecycle.phase != "Starting" and inputs.now - lifecycle.since >= SOUND_AFTER:
+    if lifecycle.phase != "Starting" and inputs.now - lifecycle.since >= STABLE_AFTER:
         crashes = 1
     return replace(
         lifecycle,

@@ -1,4 +1,4 @@
-"""What the autoscaler knows of each endpoint right now, for the reconciler's status. In memory; one event loop."""
+"""What the autoscaler knows of an endpoint right now."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,13 +9,13 @@ from nightlatch.wire.report import WakeFailure, WakeReport
 
 @dataclass(frozen=True, slots=True)
 class EndpointRuntime:
-    """One endpoint at run time; the defaults are what is true before anybody looked.
+    """One endpoint at run time. The defaults hold until the autoscaler has looked at the endpoint.
 
-    desired: replicas the autoscaler wants. replicas: those there are, ready or not, terminating ones aside.
-    failure: why the newest start failed; None once one succeeded.
-    applied: highest document sequence that Envoy ACKed whole, by serving gateway.
-    nacks: what Envoy said of a document it refused, by serving gateway.
-    disconnected: gateways that should be there and do not report.
+    desired: replicas that the autoscaler wants. replicas: those that exist and are not terminating, ready or not.
+    failure: why the newest start failed; None after a start that succeeded.
+    applied: the highest document sequence of which Envoy ACKed every resource, by serving gateway.
+    nacks: why Envoy refused a document, by serving gateway.
+    disconnected: gateways of the directory that do not report.
     """
 
     state: EndpointState = "Asleep"
@@ -28,7 +28,7 @@ class EndpointRuntime:
     disconnected: tuple[str, ...] = ()
 
     def has_applied(self, sequence: int) -> bool:
-        """Whether every gateway that reports serves that document, or a newer one; False when none reports."""
+        """Whether every gateway that reports serves that document or a newer one. False if no gateway reports."""
         return bool(self.applied) and all(applied >= sequence for applied in self.applied.values())
 
 

@@ -1,4 +1,4 @@
-"""The leader's peer in tests: the gatekeeper's own report stream over real mTLS, with a scripted gate behind it."""
+"""The leader's peer in tests: the gatekeeper's own report stream over real mTLS, with a scripted hold behind it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The leader end to end: real report streams over mTLS, real processes; only the gate behind the stream is scripted."""
+"""The leader end to end: real report streams over mTLS, real processes; only the hold behind the stream is scripted."""
 
 import asyncio
 import contextlib
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch.api.endpoint import Access, EndpointSpec, InferenceEndpoint, Model, ModelSource, Runtime, Scaling
+from nightlatch.api.endpoint import Access, EndpointSpec, Model, ModelSource, Runtime, Scaling
 from nightlatch.api.meta import NamespacedName, ObjectMeta
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
 from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.planning.workload import Workload
+from nightlatch.scaling.endpoint_scaling import DesiredScaling
 from nightlatch.wire.report import WakeReport
 from nightlatch.workloads.processes.workloads import ProcessWorkloads
 from tests.unit.controller.stand_in_gateway import Pki, StandInGateway
@@ -30,10 +31,10 @@ async def read_secret(_key):
     return {"tls.crt": b"x", "tls.key": b"x", "ca.crt": b"x"}
 
 
-def endpoint(path, idle_after="1h", generation=1, **scaling):
-    return InferenceEndpoint(
-        metadata=ObjectMeta(name=KEY.name, namespace=KEY.namespace, generation=generation),
-        spec=EndpointSpec(
+def desired(path, idle_after="1h", generation=1, uid="1", **scaling):
+    return DesiredScaling.of(
+        ObjectMeta(name=KEY.name, namespace=KEY.namespace, generation=generation, uid=uid),
+        EndpointSpec(
             model=Model(source=ModelSource(path=str(path))),
             scaling=Scaling(idle_after=idle_after, **scaling),
             access=Access(),
@@ -42,7 +43,7 @@ def endpoint(path, idle_after="1h", generation=1, **scaling):
 
 
 class House:
-    """Gateways, workloads, board and autoscaler of one test."""
+    """Gateways, workloads, runtime status and autoscaler of one test."""
 
     def __init__(self, tmp_path, gateways=1):
         self.pki = Pki()
@@ -55,7 +56,8 @@ class House:
         self.workloads = ProcessWorkloads(tmp_path / "workloads", read_secret, program=STAND_IN)
         self.directory = FileGatewayDirectory(announcements)
         self.changed = asyncio.Event()
-        self.runtime_status = RuntimeStatus(lambda _key: self.changed.set())
+        self.runtime_status = RuntimeStatus()
+        self.runtime_status.subscribe(lambda _key: self.changed.set())
         self.autoscaler = self.new_leader()
 
     def new_leader(self):
@@ -81,14 +83,14 @@ class House:
         )
 
     async def until(self, holds):
-        """The board's entry, once the condition holds of it."""
+        """The endpoint's runtime, once the condition holds of it."""
         try:
             async with asyncio.timeout(PATIENCE):
                 while not holds(self.runtime_status.get(KEY)):
                     self.changed.clear()
                     await self.changed.wait()
         except TimeoutError:
-            pytest.fail(f"never came; the board says {self.board.get(KEY)}, the gateways {self.gateways[0].says}")
+            pytest.fail(f"never came; status {self.runtime_status.get(KEY)}, gateways {self.gateways[0].says}")
         return self.runtime_status.get(KEY)
 
     @contextlib.asynccontextmanager
@@ -135,14 +137,14 @@ async def wake(house):
 
 
 async def test_without_demand_nothing_starts(house):
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     assert (await house.gateways[0].until(anything)).state == "Asleep"
     runtime = await house.until(lambda r: r.applied == {"gateway-0": 1})
     assert (runtime.state, runtime.desired, runtime.disconnected) == ("Asleep", 0, ())
 
 
 async def test_a_held_call_starts_one_replica_and_gateways_hear_of_it(house):
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     await house.gateways[0].until(lambda d: d.state == "Asleep")
     house.gateways[0].say(held=3, phase="Waking")
     await house.gateways[0].until(lambda d: d.state == "Waking")
@@ -151,13 +153,13 @@ async def test_a_held_call_starts_one_replica_and_gateways_hear_of_it(house):
 
 
 async def test_the_minimum_is_started_without_demand(house):
-    house.autoscaler.declare(endpoint(house.model, min_replicas=1))
+    house.autoscaler.declare(desired(house.model, min_replicas=1))
     await house.until(lambda r: r.replicas == 1)
 
 
 async def test_an_idle_endpoint_goes_to_zero_by_the_drain_protocol(house_of_two):
     house = house_of_two
-    house.autoscaler.declare(endpoint(house.model, idle_after="300ms"))
+    house.autoscaler.declare(desired(house.model, idle_after="300ms"))
     await wake(house)
     await house.until(lambda r: r.state == "Asleep" and r.replicas == 0)
     for gateway in house.gateways:
@@ -169,7 +171,7 @@ async def test_an_idle_endpoint_goes_to_zero_by_the_drain_protocol(house_of_two)
 
 async def test_a_silent_gateway_keeps_the_endpoint_awake_until_it_is_back(house_of_two):
     house = house_of_two
-    house.autoscaler.declare(endpoint(house.model, idle_after="300ms"))
+    house.autoscaler.declare(desired(house.model, idle_after="300ms"))
     house.gateways[1].obedient = False
     await wake(house)
     await house.gateways[1].until(lambda d: d.state == "Draining")
@@ -182,7 +184,7 @@ async def test_a_silent_gateway_keeps_the_endpoint_awake_until_it_is_back(house_
 
 
 async def test_a_held_call_during_the_drain_aborts_it(house):
-    house.autoscaler.declare(endpoint(house.model, idle_after="300ms"))
+    house.autoscaler.declare(desired(house.model, idle_after="300ms"))
     await wake(house)
     house.gateways[0].obedient = False
     drain = await house.gateways[0].until(lambda d: d.state == "Draining")
@@ -194,7 +196,7 @@ async def test_a_held_call_during_the_drain_aborts_it(house):
 
 async def test_a_failed_start_is_told_to_gateways_and_tried_again(house):
     (house.model / "broken").touch()
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     house.gateways[0].say(held=1, phase="Waking")
     reported = await house.gateways[0].until(lambda d: d.failure is not None)
     assert reported.failure.reason == "ModelServerExited"
@@ -205,12 +207,12 @@ async def test_a_failed_start_is_told_to_gateways_and_tried_again(house):
 
 
 async def test_a_new_leader_adopts_the_replica_and_waits_a_whole_window(house):
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     await wake(house)
     before = await house.workloads.observe(KEY)
     epoch = house.gateways[0].newest.epoch
     successor = house.new_leader()
-    successor.declare(endpoint(house.model))
+    successor.declare(desired(house.model))
     house.gateways[0].directives.clear()
     async with house.led(successor):
         adopted = await house.gateways[0].until(anything)
@@ -219,8 +221,8 @@ async def test_a_new_leader_adopts_the_replica_and_waits_a_whole_window(house):
         assert await house.workloads.observe(KEY) == before
 
 
-async def test_a_finished_wake_and_a_refused_document_reach_the_board(house):
-    house.autoscaler.declare(endpoint(house.model))
+async def test_a_finished_wake_and_a_refused_document_reach_the_runtime_status(house):
+    house.autoscaler.declare(desired(house.model))
     wake_report = WakeReport(KEY, at=5.0, phases={"start": 12.0})
     house.gateways[0].wakes = (wake_report,)
     house.gateways[0].say(nacked="route: no such cluster")
@@ -230,16 +232,26 @@ async def test_a_finished_wake_and_a_refused_document_reach_the_board(house):
 
 
 async def test_a_forgotten_endpoint_is_nobodys_business(house):
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     await house.gateways[0].until(lambda d: d.state == "Asleep")
     house.autoscaler.forget(KEY)
     assert house.autoscaler.directives().directives == ()
 
 
-async def test_a_peer_of_another_authority_is_not_believed(tmp_path):
+async def test_an_endpoint_made_again_under_its_name_starts_afresh(house):
+    house.autoscaler.declare(desired(house.model))
+    house.gateways[0].wakes = (WakeReport(KEY, at=5.0, phases={"start": 12.0}),)
+    house.gateways[0].say()
+    await house.until(lambda r: r.last_wake is not None)
+    house.gateways[0].wakes = ()
+    house.autoscaler.declare(desired(house.model, uid="2"))
+    await house.until(lambda r: r.applied and r.last_wake is None)
+
+
+async def test_a_peer_of_another_ca_is_not_believed(tmp_path):
     house = House(tmp_path)
     house.gateways[0]._pki = Pki()
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     async with lived_in(house):
         runtime = await house.until(lambda r: r.disconnected == ("gateway-0",))
         assert runtime.applied == {}
@@ -248,7 +260,7 @@ async def test_a_peer_of_another_authority_is_not_believed(tmp_path):
 
 
 async def test_a_renewed_certificate_is_used_at_the_next_dial(house):
-    house.autoscaler.declare(endpoint(house.model))
+    house.autoscaler.declare(desired(house.model))
     await house.gateways[0].until(anything)
     house.pki.operator = house.pki.issue("spiffe://nightlatch.test/somebody-else", "client")
     await house.gateways[0].stop()

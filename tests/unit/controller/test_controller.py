@@ -9,6 +9,7 @@ import pytest
 from nightlatch import api_keys, pki
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, NamespacedName
+from nightlatch.logs import JsonLines
 from nightlatch.scaling.runtime import EndpointRuntime
 from tests.unit.controller.world import (
     CLIENT,
@@ -105,7 +106,7 @@ async def test_a_foreign_secret_is_never_overwritten(world):
     assert (await world.find(SECRET, KEY_SECRET)) == created
 
 
-async def test_keys_and_authorities_survive_a_restart(world, tmp_path):
+async def test_keys_and_cas_survive_a_restart(world, tmp_path):
     await world.store.create(endpoint_object())
     await world.store.create(client_object(CLIENT, ENDPOINT))
     async with world.running():
@@ -119,7 +120,7 @@ async def test_keys_and_authorities_survive_a_restart(world, tmp_path):
     assert await again.document() == before
 
 
-async def test_leaves_near_their_end_are_issued_anew_at_start(world):
+async def test_leaves_near_their_end_are_issued_again_at_start(world):
     await world.store.create(endpoint_object())
     async with world.running():
         before = await until(world.document)
@@ -133,7 +134,7 @@ async def test_leaves_near_their_end_are_issued_anew_at_start(world):
     assert renewed.upstream_ca == before.upstream_ca
 
 
-async def test_a_new_issuing_authority_comes_at_half_life_and_its_leaves_follow(world):
+async def test_a_new_issuing_ca_comes_at_half_life_and_its_leaves_follow(world):
     async with world.running():
         await until(lambda: _renewed(world, _own_leaves()[0], ""))
         old = pki.read_ca(await world.secret(_issuing()))
@@ -200,7 +201,7 @@ async def test_a_refused_workload_shows_and_is_tried_again(world):
         await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "WorkloadAvailable", "True"))
 
 
-async def test_what_the_board_says_reaches_the_status(world):
+async def test_what_the_autoscaler_sees_reaches_the_status(world):
     await world.store.create(endpoint_object())
     async with world.running() as controller:
         document = await until(world.document)
@@ -253,7 +254,7 @@ async def test_a_token_issuer_says_that_it_has_no_effect_yet(world):
         await until(lambda: _is(world, TOKEN_ISSUER, key, "Accepted", "False", "NotYetSupported"))
 
 
-async def test_a_damaged_authority_stops_issuing_and_is_never_replaced(world, caplog):
+async def test_a_damaged_ca_stops_issuing_and_is_never_replaced(world, caplog):
     async with world.running():
         await until(lambda: _renewed(world, _own_leaves()[0], ""))
     root = NamespacedName(SETTINGS.operator_namespace, names.ROOT_CA_SECRET)
@@ -262,9 +263,9 @@ async def test_a_damaged_authority_stops_issuing_and_is_never_replaced(world, ca
     damaged = await world.store.replace(found)
     caplog.set_level(logging.WARNING)
     async with world.running():
-        await until(lambda: _has([each for each in caplog.messages if "is damaged" in each]))
+        await until(lambda: _has([each for each in caplog.records if "is damaged" in getattr(each, "error", "")]))
     assert await world.find(SECRET, root) == damaged
-    assert "MARKER" not in caplog.text
+    assert "MARKER" not in "".join(map(JsonLines().format, caplog.records))
 
 
 def _issuing():

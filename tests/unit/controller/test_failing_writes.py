@@ -7,6 +7,7 @@ import pytest
 from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName, ObjectRef
+from nightlatch.logs import JsonLines
 from nightlatch.store.protocol import ConflictError, UnavailableError
 from tests.unit.controller.world import CLIENT, ENDPOINT, World, client_object, endpoint_object, until
 
@@ -81,7 +82,7 @@ async def test_a_defect_in_one_reconcile_shows_by_type_and_stops_nobody_else(wor
     async with world.running():
         await until(lambda: _has(world, ENDPOINT))
         await until(lambda: _logged(caplog, "KeyError"))
-    assert "nl_secret_text" not in caplog.text
+    assert "nl_secret_text" not in "".join(map(JsonLines().format, caplog.records))
 
 
 async def _granted(world):
@@ -102,8 +103,8 @@ async def _has(world, key):
     return key in world.workloads.workloads
 
 
-async def _logged(caplog, text):
-    return text in caplog.text
+async def _logged(caplog, error):
+    return error in {getattr(record, "error", "") for record in caplog.records}
 
 
 class Wrapped:

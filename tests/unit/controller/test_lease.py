@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from nightlatch.controller.cluster.lease import DURATION_SECONDS, Sighting, decide, held, inputs, released
+from nightlatch.controller.cluster.lease import DURATION_SECONDS, Sighting, decide, held, released, sighting
 
 
 def lease(holder: str | None, version: str = "7") -> dict:
@@ -27,10 +27,10 @@ def test_the_candidate_takes_only_what_nobody_holds(found, seen_ago, move):
     assert decide(found, Sighting("7", at=100.0), "me", 100.0 + seen_ago) == move
 
 
-def test_a_renewed_lease_is_seen_anew_and_an_unchanged_one_ages():
-    first = inputs(None, lease("other", "7"), 10.0)
-    assert inputs(first, lease("other", "7"), 14.0).at == 10.0
-    assert inputs(first, lease("other", "8"), 14.0).at == 14.0
+def test_a_renewed_lease_is_seen_as_new_and_an_unchanged_one_ages():
+    first = sighting(None, lease("other", "7"), 10.0)
+    assert sighting(first, lease("other", "7"), 14.0).at == 10.0
+    assert sighting(first, lease("other", "8"), 14.0).at == 14.0
 
 
 def test_taking_counts_a_transition_and_renewing_does_not():

@@ -1,4 +1,4 @@
-"""The report client ends when it is told to."""
+"""The report client ends when it is cancelled."""
 
 import asyncio
 import json

@@ -17,6 +17,7 @@ from nightlatch.api.meta import (
     NamespacedName,
     ObjectRef,
 )
+from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.controller import Controller
 from nightlatch.planning.settings import Settings
 from nightlatch.store.files.store import FilesStore
@@ -57,12 +58,28 @@ class RememberedWorkloads:
         raise AssertionError("the reconcilers do not follow replicas")
 
 
+class RememberedScaling:
+    """What was declared and not forgotten, as the autoscaler would have it."""
+
+    def __init__(self, runtime_status):
+        self.desired = {}
+        self.runtime_status = runtime_status
+
+    def declare(self, desired):
+        self.desired[desired.endpoint] = desired
+
+    def forget(self, endpoint):
+        self.desired.pop(endpoint, None)
+        self.runtime_status.forget(endpoint)
+
+
 class World:
     """The store, and how to read from it what the tests ask about. `ahead`: how far the clock is put forward."""
 
     def __init__(self, directory: Path) -> None:
         self.store = FilesStore(directory)
         self.workloads = RememberedWorkloads()
+        self.scaling = RememberedScaling(RuntimeStatus())
         self.ahead = timedelta(0)
 
     def now(self) -> datetime:
@@ -71,7 +88,9 @@ class World:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Controller]:
         """A controller from start to its end, as a process would have it."""
-        controller = Controller(self.store, self.workloads, SETTINGS, clock=self.now)
+        runtime_status = RuntimeStatus()
+        self.scaling = RememberedScaling(runtime_status)
+        controller = Controller(self.store, self.workloads, SETTINGS, self.scaling, runtime_status, clock=self.now)
         task = asyncio.create_task(controller.run())
         try:
             yield controller

@@ -7,6 +7,7 @@ import pytest
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.access.api_keys import unix_seconds
 from nightlatch.planning.endpoint.plan import plan
 from nightlatch.planning.inputs import CAView, HostClaim
 from nightlatch.planning.plan import EnsureWorkload, IssueLeaf, PutSecret
@@ -161,7 +162,7 @@ def test_what_was_never_accepted_gets_nothing_made():
     broken = endpoint(scaling={"idle": "Standby"})
     observed = replace(issued(endpoint()), server_tls=None, upstream_tls=None)
     planned = plan(broken, observed, NOW)
-    assert planned.apply == ()
+    assert (planned.apply, planned.scaling) == ((), None)
     # Not even a look again: what waits for another spec must not keep the operator busy.
     assert planned.requeue_after is None
     assert conditions(broken, observed)["WorkloadAvailable"][:2] == ("False", "NotAccepted")
@@ -169,9 +170,11 @@ def test_what_was_never_accepted_gets_nothing_made():
 
 def test_of_two_endpoints_that_claim_a_host_the_older_has_it():
     subject = endpoint(created="2026-01-02T00:00:00Z")
-    claim = HostClaim(NamespacedName("search", "first"), "2026-01-01T00:00:00Z", "uid-r", ("minilm.search.localhost",))
+    first = unix_seconds("2026-01-01T00:00:00Z")
+    claim = HostClaim(NamespacedName("search", "first"), first, ("minilm.search.localhost",))
     assert conditions(subject, issued(subject, host_claims=(claim,)))["Accepted"][:2] == ("False", "HostConflict")
-    younger = replace(claim, created_at="2026-01-03T00:00:00Z")
+    assert plan(subject, issued(subject, host_claims=(claim,)), NOW).scaling is None
+    younger = replace(claim, created=unix_seconds("2026-01-03T00:00:00Z"))
     assert conditions(subject, issued(subject, host_claims=(younger,)))["Accepted"][0] == "True"
 
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
+from nightlatch.routing.hosts import lost_hosts
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
-from nightlatch.routing.translate import host_conflicts, translate
+from nightlatch.routing.translate import translate
 from nightlatch.routing.xds import changes, snapshot
 from nightlatch.routing.xds_filters import http_filters
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
@@ -100,7 +101,7 @@ def test_the_older_of_two_that_claim_a_host_has_it_and_the_younger_keeps_its_oth
     for order in ([older, younger], [younger, older]):
         hosts = {each.endpoint.name: each.hosts for each in translate(order, {}, SETTINGS).endpoints}
         assert hosts == {"old": ("old.search.localhost", shared), "young": ("young.search.localhost",)}
-        assert host_conflicts(order) == {younger.endpoint: {shared: older.endpoint}}
+        assert lost_hosts(order) == {younger.endpoint: {shared: older.endpoint}}
 
 
 def test_an_endpoint_that_lost_every_host_has_no_route():

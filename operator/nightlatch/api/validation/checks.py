@@ -78,11 +78,11 @@ def _rate(path: str, limit: RateLimit | None) -> Iterator[Cause]:
 
 
 def _named_once(spec: ClientSpec, namespace: str) -> Iterator[Cause]:
-    """The CRD has this rule as well, but cannot know the default of `namespace`: the client's own."""
-    counts = Counter((grant.namespace or namespace, grant.name) for grant in spec.endpoints)
-    for (endpoint_namespace, name), count in counts.items():
+    """The CRD's rule cannot know the client's own namespace, which is the default."""
+    counts = Counter(grant.endpoint(namespace) for grant in spec.endpoints)
+    for named, count in counts.items():
         if count > 1:
             yield (
                 "spec.endpoints",
-                f"{endpoint_namespace}/{name} is named twice: write it once, with all its permissions",
+                f"{named} is named twice: write it once, with all its permissions",
             )

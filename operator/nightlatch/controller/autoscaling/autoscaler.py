@@ -1,8 +1,8 @@
-"""The only writer of replicas: reports and workloads come in, replicas, directives and the board go out.
+"""The only writer of replicas: reads reports and workloads, and sets replicas, directives and RuntimeStatus.
 
-Every endpoint has a task of its own that sleeps until something concerns it: a report that says something new, a change
-of its workload or its spec, a gateway that came or went, or a moment that the pure part (`scaling/`) named. So demand
-is acted upon at once, and one endpoint's trouble is nobody else's.
+Every endpoint has a task that sleeps until something concerns the endpoint: a report that says something new, a change
+of its workload or its spec, a gateway that came or went, or a time that the pure part (`scaling/`) named. So demand is
+acted upon immediately, and trouble with one endpoint does not touch the others.
 """
 
 import asyncio
@@ -12,19 +12,18 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from nightlatch.api.endpoint import InferenceEndpoint
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.autoscaling.gateways import GatewayDirectory
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.scaling.endpoint_scaling import EndpointScaling, Wanted, initial, next_check_at, runtime, update
+from nightlatch.scaling.endpoint_scaling import DesiredScaling, EndpointScaling, initial, next_check_at, runtime, update
 from nightlatch.scaling.fleet import Fleet, LastReport, changed_endpoints
 from nightlatch.scaling.lifecycle import Replicas
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.workloads.protocol import WorkloadError, Workloads, WorkloadState
 
-# After a platform's refusal, and after a mistake of ours.
+# After a refusal of the platform, and after a defect of ours.
 RETRY_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
@@ -32,9 +31,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Entry:
-    """One endpoint under our care."""
+    """One endpoint that is scaled here."""
 
-    wanted: Wanted
+    desired: DesiredScaling
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     state: EndpointScaling | None = None
     directive: Directive | None = None
@@ -43,10 +42,9 @@ class _Entry:
 
 
 class Autoscaler:
-    """See the module. Run it on the leader only.
+    """Run it on the leader only.
 
-    directory: the gateways to dial. material: the operator's client certificate, asked for at each dial.
-    clock: Unix seconds.
+    directory: the gateways to dial. material: reads the operator's client certificate. clock: Unix seconds.
     """
 
     def __init__(
@@ -59,30 +57,36 @@ class Autoscaler:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._workloads = workloads
-        self._board = runtime_status
+        self._runtime_status = runtime_status
         self._clock = clock
         self._client = ReportClient(directory, material, self)
         self._fleet = Fleet()
         self._entries: dict[NamespacedName, _Entry] = {}
         self._group: asyncio.TaskGroup | None = None
 
-    def declare(self, endpoint: InferenceEndpoint) -> None:
-        """Care for an accepted endpoint from now on, or for its new spec. Idempotent and cheap."""
-        key, wanted = endpoint.metadata.key, Wanted.of(endpoint)
+    def declare(self, desired: DesiredScaling) -> None:
+        """Scale an endpoint like this from now on. Idempotent and cheap.
+
+        An endpoint that was deleted and created again under its name starts afresh.
+        """
+        key = desired.endpoint
         entry = self._entries.get(key)
+        if entry is not None and entry.desired.uid != desired.uid:
+            self.forget(key)
+            entry = None
         if entry is None:
-            self._entries[key] = entry = _Entry(wanted)
+            self._entries[key] = entry = _Entry(desired)
             self._start(key, entry)
-        elif entry.wanted != wanted:
-            entry.wanted = wanted
+        elif entry.desired != desired:
+            entry.desired = desired
             entry.bell.set()
 
     def forget(self, endpoint: NamespacedName) -> None:
-        """The endpoint is gone. Its workload is the reconciler's to remove."""
+        """The endpoint is gone: never scale it again. The reconciler removes its workload."""
         entry = self._entries.pop(endpoint, None)
         if entry and entry.task:
             entry.task.cancel()
-        self._board.forget(endpoint)
+        self._runtime_status.forget(endpoint)
 
     async def run(self) -> None:
         """Until cancelled. Leaves replicas as they are."""
@@ -92,15 +96,11 @@ class Autoscaler:
             self._group.create_task(self._client.run())
             self._group.create_task(self._watch_workloads())
 
-    # What the report client tells (ReportSink).
-
     def members(self, gateways: frozenset[str]) -> None:
-        """See ReportSink."""
         self._fleet = self._fleet.with_members(gateways)
         self._ring(self._entries)
 
     def reported(self, gateway: str, report: GatewayReport | None) -> None:
-        """See ReportSink."""
         if gateway not in self._fleet.members:
             return
         before, after = self._fleet.members[gateway], LastReport.of(report) if report else None
@@ -110,15 +110,12 @@ class Autoscaler:
         self._ring(self._entries if came_or_went else changed_endpoints(before, after) | woken)
 
     def directives(self) -> Directives:
-        """See ReportSink."""
         known = (entry.directive for entry in self._entries.values())
         return Directives(complete=True, directives=tuple(directive for directive in known if directive))
 
-    # Inside.
-
     def _start(self, key: NamespacedName, entry: _Entry) -> None:
         if self._group:
-            entry.task = self._group.create_task(self._care_for(key, entry))
+            entry.task = self._group.create_task(self._run_endpoint(key, entry))
 
     def _ring(self, endpoints: "set[NamespacedName] | dict[NamespacedName, _Entry]") -> None:
         for key in endpoints:
@@ -126,7 +123,7 @@ class Autoscaler:
                 entry.bell.set()
 
     def _note_wakes(self, wakes: tuple[WakeReport, ...]) -> set[NamespacedName]:
-        """Keep each endpoint's newest; returns those that got one."""
+        """Keep the newest wake of each endpoint. Returns the endpoints that got one."""
         woken = set()
         for wake in wakes:
             entry = self._entries.get(wake.endpoint)
@@ -141,40 +138,41 @@ class Autoscaler:
                 async for key in self._workloads.changes():
                     self._ring({key})
             except (WorkloadError, OSError) as error:
-                _log.warning("cannot watch the workloads: %s", error)
+                _log.warning("cannot watch the workloads", extra={"error": str(error)})
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _care_for(self, key: NamespacedName, entry: _Entry) -> None:
+    async def _run_endpoint(self, key: NamespacedName, entry: _Entry) -> None:
         while True:
             entry.bell.clear()
             try:
-                again = await self._step(key, entry)
+                next_step_at = await self._step(key, entry)
             except WorkloadError as error:
-                _log.warning("cannot scale %s: %s", key, error)
-                again = self._clock() + RETRY_SECONDS
-            except Exception:  # noqa: BLE001 - a mistake in one endpoint's care must not end that of the others
-                _log.exception("caring for %s failed", key)
-                again = self._clock() + RETRY_SECONDS
-            await _rung(entry.bell, again - self._clock())
+                _log.warning("cannot scale", extra={"endpoint": str(key), "error": str(error)})
+                next_step_at = self._clock() + RETRY_SECONDS
+            except Exception:  # noqa: BLE001 - a defect that shows with one endpoint must not end the scaling of others
+                _log.exception("cannot scale because of a defect", extra={"endpoint": str(key)})
+                next_step_at = self._clock() + RETRY_SECONDS
+            await _wait_for(entry.bell, next_step_at - self._clock())
 
     async def _step(self, key: NamespacedName, entry: _Entry) -> float:
-        """See, decide, act. Returns when to look again (Unix seconds)."""
+        """Observe, decide, act. Returns when to do so again (Unix seconds)."""
         running = _running(await self._workloads.observe(key))
         now = self._clock()
-        before = entry.state or initial(now, running, entry.wanted)
-        after = update(before, now, entry.wanted, running, self._fleet, key)
-        self._board.put(key, runtime(after, running, self._fleet, key, entry.last_wake))
+        before = entry.state or initial(now, running, entry.desired)
+        after = update(before, now, entry.desired, running, self._fleet)
+        self._runtime_status.put(key, runtime(after, running, self._fleet, key, entry.last_wake))
         if running is None and entry.state is None:
-            # Nothing seen yet is not "nothing there": whatever turns up is adopted as it is.
+            # The workload may just not have been seen yet: the replicas that appear are taken over as they are.
             return float("inf")
         entry.state = after
-        self._direct(key, entry, after)
+        self._publish_directive(key, entry, after)
         if running and running.desired != after.lifecycle.replicas:
-            _log.info("scaling %s from %d to %d", key, running.desired, after.lifecycle.replicas)
+            counts = {"from": running.desired, "to": after.lifecycle.replicas}
+            _log.info("scaling", extra={"endpoint": str(key), **counts})
             await self._workloads.scale(key, after.lifecycle.replicas)
-        return next_check_at(after, entry.wanted)
+        return next_check_at(after, entry.desired)
 
-    def _direct(self, key: NamespacedName, entry: _Entry, state: EndpointScaling) -> None:
+    def _publish_directive(self, key: NamespacedName, entry: _Entry, state: EndpointScaling) -> None:
         directive = state.lifecycle.directive(key)
         if directive != entry.directive:
             entry.directive = directive
@@ -195,8 +193,8 @@ def _running(state: WorkloadState | None) -> Replicas | None:
     )
 
 
-async def _rung(bell: asyncio.Event, seconds: float) -> None:
-    """Until the bell rings or so much time has passed (infinity: no bound)."""
+async def _wait_for(bell: asyncio.Event, seconds: float) -> None:
+    """Wait until the bell rings or so many seconds have passed (infinity: no limit)."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(None if seconds == float("inf") else max(seconds, 0)):
             await bell.wait()

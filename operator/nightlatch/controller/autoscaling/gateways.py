@@ -1,4 +1,4 @@
-"""Which gateways there are, and where their report streams listen."""
+"""The gateways of the installation, and the addresses of their report streams."""
 
 import asyncio
 import json
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Protocol
 
 Address = tuple[str, int]
-# Every gateway by id; None for one that has no address yet: it counts, and cannot be dialled.
+# Every gateway by id. None: it has no address yet, so it cannot be dialled, but it counts.
 Members = Mapping[str, Address | None]
 
 
 class GatewayDirectory(Protocol):
-    """The list that a sleeping endpoint waits for: no member may be missed."""
+    """The list of gateways. It must be complete, because an endpoint sleeps only once every gateway has drained."""
 
     def members(self) -> AsyncIterator[Members]:
-        """The whole set, first as it is and then after each change, without end."""
+        """The whole set as it is now, and again after each change, without end."""
 
 
 class FileGatewayDirectory:
@@ -26,17 +26,16 @@ class FileGatewayDirectory:
         self._poll_ms = int(poll_seconds * 1000)
 
     async def members(self) -> AsyncIterator[Members]:
-        """See GatewayDirectory."""
         last: Members | None = None
-        async for _ in self._touched():
+        async for _ in self._changes():
             now = {gateway: await asyncio.to_thread(_read, path) for gateway, path in self._announcements.items()}
             if now != last:
                 last = now
                 yield now
 
-    async def _touched(self) -> AsyncIterator[None]:
-        """At once, then after each change of a file and, in case one was missed, at each poll."""
-        from watchfiles import awatch  # noqa: PLC0415 - a laptop's package, not in the operator's image
+    async def _changes(self) -> AsyncIterator[None]:
+        """Now, after each change of a file, and at each poll in case a change was missed."""
+        from watchfiles import awatch  # noqa: PLC0415 - only on a laptop, not in the operator's image
 
         yield
         folders = {path.parent for path in self._announcements.values()}

@@ -1,7 +1,7 @@
 """The leader's end of the report streams: it dials every gateway over mTLS and keeps one stream to each.
 
-Both directions are level-based, so a broken stream is mended by the next one: the gateway says all it knows at once,
-and so do we. A gateway that is silent for SILENCE seconds is as good as gone.
+Each stream begins with the complete state in both directions, so a new stream makes up for everything that a broken one
+lost. A gateway that sends nothing for SILENCE seconds counts as disconnected.
 """
 
 import asyncio
@@ -14,26 +14,27 @@ import grpc
 import grpc.aio
 
 from nightlatch.api import names
-from nightlatch.api.meta import NamespacedName
+from nightlatch.api.meta import SECRET, NamespacedName
 from nightlatch.controller.autoscaling.gateways import Address, GatewayDirectory, Members
 from nightlatch.pki.material import PkiError, TlsMaterial
-from nightlatch.store.protocol import StoreError
+from nightlatch.planning.secrets import view_secret
+from nightlatch.store.protocol import Store, StoreError
 from nightlatch.wire.report import Directive, Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_report, encode_directives
 from nightlatch.wire.report_service import METHOD_PATH
 
-# Reports come once a second.
+# Seconds. A gateway sends a report every second.
 SILENCE = 5.0
-# Everything is said again so often, should a gateway have missed something.
+# Seconds after which the complete set of directives is sent again, in case a gateway missed one.
 REPEAT = 10.0
 FIRST_RETRY, LONGEST_RETRY = 0.1, 2.0
-# A stream outlives the certificate that it was opened with, unless somebody looks.
+# Seconds between two looks for a renewed certificate: an open stream would outlive the certificate it began with.
 RENEWAL_LOOK = 60.0
 
 _log = logging.getLogger(__name__)
 _OPTIONS = (
     ("grpc.ssl_target_name_override", names.GATEWAY_REPORT_NAME),
-    # Channels of one address would share their connection, and with it the certificate and gRPC's own back-off.
+    # Otherwise channels to one address share a connection, and with it the certificate and gRPC's back-off.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -42,10 +43,10 @@ _OPTIONS = (
 
 
 class ReportSink(Protocol):
-    """Who listens. Called on the event loop; must not block."""
+    """Receives what gateways report. Called on the event loop; must not block."""
 
     def members(self, gateways: frozenset[str]) -> None:
-        """These are all the gateways there are."""
+        """These are all gateways."""
 
     def reported(self, gateway: str, report: GatewayReport | None) -> None:
         """A report came; None: the stream broke."""
@@ -55,7 +56,7 @@ class ReportSink(Protocol):
 
 
 class ReportClient:
-    """See the module. `material` gives the operator's certificate; when it is renewed, each gateway is dialled anew."""
+    """material: reads the operator's client certificate. Once it is renewed, each gateway is dialled again."""
 
     def __init__(
         self, directory: GatewayDirectory, material: Callable[[], Awaitable[TlsMaterial]], sink: ReportSink
@@ -66,7 +67,7 @@ class ReportClient:
         self._links: dict[str, _Link] = {}
 
     def publish(self, directive: Directive) -> None:
-        """Tell every gateway."""
+        """Send the directive to every gateway."""
         for link in self._links.values():
             link.send(directive)
 
@@ -114,12 +115,12 @@ class _Link:
         self._task = group.create_task(self._run())
 
     def send(self, directive: Directive) -> None:
-        """Soon; a newer one of the same endpoint takes its place."""
+        """Send it soon. A newer directive of the same endpoint replaces it."""
         self._outbox[directive.endpoint] = directive
         self._bell.set()
 
     def stop(self) -> None:
-        """Hang up for good."""
+        """Close the stream for good."""
         self._task.cancel()
 
     async def _run(self) -> None:
@@ -135,19 +136,19 @@ class _Link:
             self._sink.reported(self._gateway, None)
 
     async def _talked_until_renewal(self) -> bool:
-        """One stream; False when it broke, or when none came about."""
+        """Keep one stream until the certificate is renewed. False if the stream broke or could not be opened."""
         try:
             await self._talk(await self._material())
         except (grpc.RpcError, ReportError, StoreError, PkiError, TimeoutError, OSError) as error:
-            _log.warning("no report stream to gateway %s: %s", self._gateway, _cause(error))
+            _log.warning("no report stream", extra={"gateway": self._gateway, "error": _cause(error)})
             return False
-        except Exception:  # noqa: BLE001 - a mistake about one gateway must not end the leader
-            _log.exception("the report stream to gateway %s failed", self._gateway)
+        except Exception:  # noqa: BLE001 - a defect that shows with one gateway must not end the leader
+            _log.exception("no report stream because of a defect", extra={"gateway": self._gateway})
             return False
         return True
 
     async def _talk(self, material: TlsMaterial) -> None:
-        """Until the certificate is renewed."""
+        """Read and write until the certificate is renewed."""
         async with self._stream(material) as call:
             renewed = asyncio.create_task(self._until_renewed(material))
             writer = asyncio.create_task(self._write(call))
@@ -183,17 +184,17 @@ class _Link:
         raise ConnectionResetError(f"{(await call.code()).name}: {await call.details()}")
 
     async def _write(self, call: Any) -> None:
-        # When the stream breaks, reading fails as well and says why.
+        # If the stream breaks, reading fails as well and says why.
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
             while True:
                 self._outbox.clear()
                 await call.write(encode_directives(self._sink.directives()))
                 repeat_at = asyncio.get_running_loop().time() + REPEAT
-                while await self._rung(repeat_at):
+                while await self._has_changes(repeat_at):
                     await self._write_changes(call)
 
-    async def _rung(self, until: float) -> bool:
-        """Whether something was sent before that time of the loop's clock."""
+    async def _has_changes(self, until: float) -> bool:
+        """Wait for a directive to send. False if none came before that time of the loop's clock."""
         try:
             async with asyncio.timeout_at(until):
                 await self._bell.wait()
@@ -209,15 +210,21 @@ class _Link:
             await call.write(encode_directives(Directives(complete=False, directives=changes)))
 
 
+async def operator_material(store: Store, namespace: str) -> TlsMaterial:
+    """The client certificate with which the operator dials the gateways, as stored now. Raises StoreError, PkiError."""
+    found = await store.get(SECRET, namespace, names.OPERATOR_TLS_SECRET)
+    return TlsMaterial.of_secret(view_secret(found).data)
+
+
 def _end_if_cancelled() -> None:
-    """grpc.aio loses a cancellation that meets the end of a call being set up: the call's error comes in its place."""
+    """grpc.aio loses a cancellation that meets the failed set-up of a call, and raises the call's error instead."""
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError
 
 
 async def _frame(call: Any) -> Any:
-    # Not wait_for: in Python 3.11 it loses a cancellation that meets the result.
+    # Not wait_for, which in Python 3.11 loses a cancellation that arrives together with the result.
     async with asyncio.timeout(SILENCE):
         return await call.read()
 

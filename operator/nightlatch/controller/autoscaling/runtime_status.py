@@ -5,25 +5,32 @@ from collections.abc import Callable
 from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 
+Listener = Callable[[NamespacedName], None]
+
 
 class RuntimeStatus:
-    """The autoscaler writes, the reconciler reads. `on_change` is called with each key whose entry changed."""
+    """In memory, for one event loop."""
 
-    def __init__(self, on_change: Callable[[NamespacedName], None] = lambda _: None) -> None:
-        self.on_change = on_change
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
         self._entries: dict[NamespacedName, EndpointRuntime] = {}
 
+    def subscribe(self, listener: Listener) -> None:
+        """Call `listener` with the key of each endpoint whose state changes. It must not block."""
+        self._listeners.append(listener)
+
     def get(self, endpoint: NamespacedName) -> EndpointRuntime:
-        """The newest snapshot; UNSEEN when there is none."""
+        """The newest state; UNKNOWN_RUNTIME if the autoscaler has not seen the endpoint."""
         return self._entries.get(endpoint, UNKNOWN_RUNTIME)
 
     def put(self, endpoint: NamespacedName, runtime: EndpointRuntime) -> None:
-        """Replace the snapshot. An equal one is no change."""
+        """Replace the state. An equal one is no change, and no listener is called."""
         if self._entries.get(endpoint) == runtime:
             return
         self._entries[endpoint] = runtime
-        self.on_change(endpoint)
+        for listener in self._listeners:
+            listener(endpoint)
 
     def forget(self, endpoint: NamespacedName) -> None:
-        """The endpoint is gone; nobody is told."""
+        """The endpoint is gone. No listener is called."""
         self._entries.pop(endpoint, None)

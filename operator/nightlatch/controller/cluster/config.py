@@ -9,11 +9,11 @@ from nightlatch.planning.settings import Settings
 
 
 class ConfigError(ValueError):
-    """The file cannot be used; the message says which entry and what is expected."""
+    """The file cannot be used. The message names the entry and what is expected."""
 
 
 class ClusterConfig(BaseModel):
-    """See the module. `watch_namespaces`: empty for all of them."""
+    """watch_namespaces: the namespaces to watch; empty for all of them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,7 +31,7 @@ class ClusterConfig(BaseModel):
     metrics_port: int = Field(default=8080, ge=0, le=65535)
 
     def settings(self) -> Settings:
-        """What planning needs."""
+        """The settings that planning needs."""
         return Settings(
             platform="Cluster",
             port=self.gateway_port,
@@ -42,7 +42,7 @@ class ClusterConfig(BaseModel):
         )
 
     def cluster(self) -> ClusterSettings:
-        """What the builders of Kubernetes objects need."""
+        """The settings that the builders of Kubernetes objects need."""
         return ClusterSettings(
             model_server_image=self.model_server_image,
             gateway_namespace=self.gateway_namespace,

@@ -1,4 +1,4 @@
-"""Leader election by Lease around the whole run: one replica acts, and losing the Lease ends the process."""
+"""Leader election by Lease: one replica acts, and a replica that loses the Lease ends its process."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from nightlatch.kube.client import ApiServer
 from nightlatch.kube.errors import ApiServerError
 from nightlatch.kube.paths import collection, item
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 
 class LeadershipLostError(Exception):
-    """The Lease could not be renewed in time: another replica may act now, so this one must stop at once."""
+    """The Lease could not be renewed in time. Another replica may act now, so this one must stop immediately."""
 
 
 class Election:
@@ -36,12 +36,12 @@ class Election:
     async def lead(self, run: Callable[[], Awaitable[None]]) -> None:
         """Wait for the Lease, then run `run()` for as long as it is held. Raises LeadershipLostError.
 
-        When `run` ends or this is cancelled, the Lease is given back.
+        When `run` ends or is cancelled, the Lease is released.
         """
         while not await self._attempt():
             await asyncio.sleep(rules.RETRY_SECONDS)
         self.leading = True
-        log.info("leading as %s", self._identity)
+        _log.info("leading", extra={"identity": self._identity})
         try:
             await self._run_while_held(run)
         finally:
@@ -72,19 +72,19 @@ class Election:
                 )
 
     async def _attempt(self) -> bool:
-        """Take or renew the Lease; False when it is another's or the API did not let us."""
+        """Take or renew the Lease. False if another replica holds it, or if the API server refuses or is silent."""
         try:
             async with asyncio.timeout(rules.RETRY_SECONDS * 2):
                 return await self._take_or_renew()
         except (ApiServerError, TimeoutError) as error:
-            log.warning("the Lease could not be reached: %s", str(error) or "no answer in time")
+            _log.warning("cannot read or renew the Lease", extra={"error": str(error) or "no answer in time"})
             return False
 
     async def _take_or_renew(self) -> bool:
         found = await self._read()
         now = time.monotonic()
         if found is not None:
-            self._sighting = rules.inputs(self._sighting, found, now)
+            self._sighting = rules.sighting(self._sighting, found, now)
         move = rules.decide(found, self._sighting, self._identity, now)
         if move == "Wait":
             return False
@@ -102,7 +102,7 @@ class Election:
             raise
 
     async def _write(self, lease: dict[str, Any], *, create: bool) -> None:
-        """The resourceVersion that was read is the precondition: of two candidates one is refused."""
+        """The resourceVersion that was read is the precondition, so of two candidates one is refused."""
         if create:
             await self._api.request("POST", collection(LEASE, self._namespace), body=lease)
         else:
@@ -114,7 +114,7 @@ class Election:
             if found and (found.get("spec") or {}).get("holderIdentity") == self._identity:
                 await self._write(rules.released(found), create=False)
         except ApiServerError as error:
-            log.warning("the Lease could not be given back, it will expire: %s", error)
+            _log.warning("could not release the Lease, it will expire", extra={"error": str(error)})
 
 
 def _unheld(namespace: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Kubernetes Events about endpoints. Best effort: an Event that could not be posted is logged and forgotten."""
+"""Kubernetes Events about endpoints. An Event that cannot be posted is logged and dropped."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 _log = logging.getLogger(__name__)
 
 EVENT = Kind("events.k8s.io/v1", "Event", "events")
-# A flapping endpoint must not flood the API: what does not fit is dropped.
+# An endpoint that flaps must not flood the API server: Events beyond this number are dropped.
 _BACKLOG = 256
 
 
 class EventRecorder:
-    """Run `run()` as a task and call `changed` with each new snapshot."""
+    """Run `run()` as a task, and call `changed` with each new state of an endpoint."""
 
     def __init__(self, api: ApiServer, identity: str) -> None:
         self._api = api
@@ -29,42 +29,44 @@ class EventRecorder:
         self._queue: asyncio.Queue[tuple[NamespacedName, EndpointEvent]] = asyncio.Queue(_BACKLOG)
 
     def changed(self, endpoint: NamespacedName, runtime: EndpointRuntime) -> None:
-        """Note what is worth telling. Never waits."""
+        """Queue the Events of a change. Never waits."""
         before = self._last.get(endpoint, UNKNOWN_RUNTIME)
         self._last[endpoint] = runtime
-        for notice in events_between(before, runtime):
+        for found in events_between(before, runtime):
             if self._queue.full():
-                _log.warning("too many events, dropping one about %s", endpoint)
+                _log.warning("dropping an event: too many are waiting", extra={"endpoint": str(endpoint)})
                 return
-            self._queue.put_nowait((endpoint, notice))
+            self._queue.put_nowait((endpoint, found))
 
     async def run(self) -> None:
         """Post until cancelled."""
         while True:
-            endpoint, notice = await self._queue.get()
+            endpoint, found = await self._queue.get()
             try:
-                await self._post(endpoint, notice)
+                await self._post(endpoint, found)
             except ApiServerError as error:
-                _log.warning("cannot post an event about %s: %s", endpoint, error)
+                _log.warning("cannot post an event", extra={"endpoint": str(endpoint), "error": str(error)})
 
-    async def _post(self, endpoint: NamespacedName, notice: EndpointEvent) -> None:
+    async def _post(self, endpoint: NamespacedName, found: EndpointEvent) -> None:
         path = f"{collection(INFERENCE_ENDPOINT, endpoint.namespace)}/{endpoint.name}"
-        found = await self._api.request("GET", path)
-        body = event(endpoint, found["metadata"]["uid"], notice, self._identity, datetime.now(UTC))
+        regarding = await self._api.request("GET", path)
+        body = event_object(endpoint, regarding["metadata"]["uid"], found, self._identity, datetime.now(UTC))
         await self._api.request("POST", collection(EVENT, endpoint.namespace), body=body)
 
 
-def event(endpoint: NamespacedName, uid: str, notice: EndpointEvent, identity: str, now: datetime) -> dict[str, object]:
+def event_object(
+    endpoint: NamespacedName, uid: str, event: EndpointEvent, identity: str, now: datetime
+) -> dict[str, object]:
     """The Event object."""
     return {
         "apiVersion": EVENT.api_version,
         "kind": EVENT.kind,
         "metadata": {"name": f"{endpoint.name}.{uuid4().hex[:16]}", "namespace": endpoint.namespace},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "type": notice.type,
-        "reason": notice.reason,
-        "note": notice.message[:1024],
-        "action": notice.reason,
+        "type": event.type,
+        "reason": event.reason,
+        "note": event.message[:1024],
+        "action": event.reason,
         "regarding": {
             "apiVersion": INFERENCE_ENDPOINT.api_version,
             "kind": INFERENCE_ENDPOINT.kind,

@@ -1,6 +1,6 @@
-"""Whether to take, keep or leave a Lease: client-go's rules, pure. Times are seconds of a monotone clock.
+"""Whether to take, renew or leave a Lease, by client-go's rules. Pure; times are seconds of a monotonic clock.
 
-A holder's own `renewTime` is never compared with our clock: what counts is how long ago *we* saw the Lease change.
+The holder's `renewTime` is never compared with our clock. We count from the moment at which we saw the Lease change.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ class Sighting:
     at: float
 
 
-def inputs(last: Sighting | None, lease: Mapping[str, Any], now: float) -> Sighting:
+def sighting(last: Sighting | None, lease: Mapping[str, Any], now: float) -> Sighting:
     """The sighting after reading `lease`."""
     version = lease["metadata"]["resourceVersion"]
     return last if last is not None and last.version == version else Sighting(version, now)
 
 
-def decide(lease: Mapping[str, Any] | None, sighting: Sighting | None, identity: str, now: float) -> Move:
-    """What the candidate `identity` should do about the Lease it has just read (None: there is none)."""
+def decide(lease: Mapping[str, Any] | None, seen: Sighting | None, identity: str, now: float) -> Move:
+    """What the candidate `identity` should do about the Lease that it has just read (None: there is no Lease)."""
     if lease is None:
         return "Create"
     spec = lease.get("spec") or {}
@@ -38,7 +38,7 @@ def decide(lease: Mapping[str, Any] | None, sighting: Sighting | None, identity:
         return "Renew"
     if not spec.get("holderIdentity"):
         return "Take"
-    expired = sighting is not None and now - sighting.at >= float(spec.get("leaseDurationSeconds") or DURATION_SECONDS)
+    expired = seen is not None and now - seen.at >= float(spec.get("leaseDurationSeconds") or DURATION_SECONDS)
     return "Take" if expired else "Wait"
 
 
@@ -53,5 +53,5 @@ def held(lease: Mapping[str, Any], identity: str, wall: datetime, *, taken: bool
 
 
 def released(lease: Mapping[str, Any]) -> dict[str, Any]:
-    """The Lease with no holder, so that the next candidate need not wait for it to expire."""
+    """The Lease without a holder, so that the next candidate need not wait until it expires."""
     return {**lease, "spec": {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}

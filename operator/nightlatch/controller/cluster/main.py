@@ -1,16 +1,15 @@
-"""The operator in a cluster, put together: the same controller and autoscaler as embedded, over the Kubernetes API.
+"""The operator in a cluster: the same controller and autoscaler as in `nightlatch up`, over the Kubernetes API.
 
-Everything that acts runs inside the leader's term. Losing the Lease ends the process; Kubernetes starts a fresh one.
+Everything that acts runs while this replica holds the Lease. Losing it ends the process, which Kubernetes restarts.
 """
 
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
 
 from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
-from nightlatch.controller.autoscaling.caring import declare_endpoints
+from nightlatch.controller.autoscaling.report_client import operator_material
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.cluster import probes
 from nightlatch.controller.cluster.config import ClusterConfig
@@ -19,7 +18,6 @@ from nightlatch.controller.cluster.event_recorder import EventRecorder
 from nightlatch.controller.cluster.gateway_slices import SliceGatewayDirectory
 from nightlatch.controller.cluster.kopf_watch import KopfEvents
 from nightlatch.controller.controller import Controller
-from nightlatch.controller.lookups import operator_material
 from nightlatch.kube.client import ApiServer, connect
 from nightlatch.store.kubernetes.store import KubernetesStore
 from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
@@ -35,26 +33,31 @@ async def run(config: ClusterConfig, identity: str, *, kubeconfig: str | None = 
 
 
 class _Operator:
-    """What one leader runs."""
+    """The parts that the leader runs."""
 
     def __init__(self, api: ApiServer, config: ClusterConfig, identity: str) -> None:
         own = (config.operator_namespace, config.gateway_namespace)
         self._config = config
-        self._board = RuntimeStatus()
+        self._runtime_status = RuntimeStatus()
         self._store = KubernetesStore(api, namespaces=config.watch_namespaces, own=own)
         self._workloads = KubernetesWorkloads(api, config.cluster(), config.watch_namespaces)
         self._kopf = KopfEvents(api, identity, config.watch_namespaces)
         self._recorder = EventRecorder(api, identity)
-        self._controller = Controller(
-            self._store, self._workloads, config.settings(), runtime_status=self._board, watch_ours=self._kopf.watch
-        )
-        self._board.on_change = self._told(self._board.on_change)
         self._autoscaler = Autoscaler(
             workloads=self._workloads,
-            runtime_status=self._board,
+            runtime_status=self._runtime_status,
             directory=SliceGatewayDirectory(api, config.gateway_namespace, config.gateway_report_service),
             material=lambda: operator_material(self._store, config.operator_namespace),
         )
+        self._controller = Controller(
+            self._store,
+            self._workloads,
+            config.settings(),
+            self._autoscaler,
+            self._runtime_status,
+            watch_ours=self._kopf.watch,
+        )
+        self._runtime_status.subscribe(self._record_event)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -64,19 +67,18 @@ class _Operator:
             group.create_task(self._kopf.run(), name="kopf")
             group.create_task(self._controller.run(), name="controller")
             group.create_task(self._autoscaler.run(), name="autoscaler")
-            group.create_task(declare_endpoints(self._store, self._autoscaler, "Cluster"), name="endpoints")
             group.create_task(self._recorder.run(), name="events")
             group.create_task(self._restore(), name="restore")
 
     async def _restore(self) -> None:
-        """What somebody deleted or changed of an endpoint's objects is put right at once."""
+        """Reconcile an endpoint as soon as one of its objects was deleted or changed by someone else."""
         async for key in self._workloads.disturbed():
             self._controller.enqueue(INFERENCE_ENDPOINT.kind, key)
 
     def stats(self, *, leading: bool) -> probes.OperatorStats:
-        """The numbers for the probes and the metrics."""
+        """The numbers for probes and metrics."""
         controller = self._controller
-        states = Counter(self._board.get(key).state for key in controller.index.endpoints)
+        states = Counter(self._runtime_status.get(key).state for key in controller.index.endpoints)
         return probes.OperatorStats(
             leading=leading,
             heartbeat_age=time.monotonic() - controller.heartbeat if leading else None,
@@ -86,9 +88,5 @@ class _Operator:
             states={state: states.get(state, 0) for state in ("Asleep", "Waking", "Awake", "Draining")},
         )
 
-    def _told(self, first: Callable[[NamespacedName], None]) -> Callable[[NamespacedName], None]:
-        def changed(key: NamespacedName) -> None:
-            first(key)
-            self._recorder.changed(key, self._board.get(key))
-
-        return changed
+    def _record_event(self, key: NamespacedName) -> None:
+        self._recorder.changed(key, self._runtime_status.get(key))

@@ -14,6 +14,7 @@ from nightlatch.metrics import MetricDefinition
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # The leader reconciles the installation at least once in every resync period; longer silence means that it hangs.
 STUCK_SECONDS = 900.0
+_STUCK = f"no reconcile finished in the last {STUCK_SECONDS:.0f} s\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,7 @@ async def serve(stats: Callable[[], OperatorStats], port: int) -> AsyncIterator[
 
     async def healthy(_: web.Request) -> web.Response:
         alive = stats().alive
-        trouble = f"no reconcile finished in the last {STUCK_SECONDS:.0f} s\n"
-        return web.Response(status=200 if alive else 503, text="ok\n" if alive else trouble)
+        return web.Response(status=200 if alive else 503, text="ok\n" if alive else _STUCK)
 
     async def ready(_: web.Request) -> web.Response:
         return web.Response(text="leading\n" if stats().leading else "standing by\n")

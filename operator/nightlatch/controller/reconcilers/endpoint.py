@@ -1,15 +1,16 @@
-"""One InferenceEndpoint: observe, plan, apply, status; and its end."""
+"""One InferenceEndpoint: observe, plan, apply, write the status; and its removal."""
 
 from dataclasses import dataclass, field, replace
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, NamespacedName, ObjectRef
-from nightlatch.controller.apply import Applier, delete_secret
+from nightlatch.controller.apply import Applier, Scaler, delete_secret
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.controller.lookups import find, find_secret
 from nightlatch.planning.endpoint.plan import plan
+from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import read_endpoint
 from nightlatch.planning.secrets import owner_text
@@ -17,32 +18,37 @@ from nightlatch.planning.settings import Settings
 from nightlatch.workloads.protocol import WorkloadError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EndpointReconciler:
-    """See the module."""
+    """workload_errors: what the platform said to the last `ensure`, by endpoint. It is the only state kept here."""
 
+    context: Context
     applier: Applier
     index: Index
     issuing_ca: IssuingCA
+    scaler: Scaler
     settings: Settings
     runtime_status: RuntimeStatus
     workload_errors: dict[NamespacedName, str] = field(default_factory=dict)
 
     async def reconcile(self, key: NamespacedName) -> float | None:
-        """Bring it to what its spec says. Returns seconds until time alone calls for more. Raises ApplyFailure."""
-        raw = await find(self.applier.store, INFERENCE_ENDPOINT, key)
+        """Returns the seconds after which it must be reconciled again, None if only an event can cause that.
+
+        Raises StoreError, PkiError, WorkloadError.
+        """
+        raw = await self.context.find(INFERENCE_ENDPOINT, key)
         if raw is None:
             await self._remove(key)
             return None
         endpoint = read_endpoint(raw, self.settings)
         observed = await self._observe(key)
-        wanted = plan(endpoint, observed, self.applier.clock())
+        wanted = plan(endpoint, observed, self.context.clock())
         failures = await self.applier.apply(wanted)
         error = next((str(failure) for failure in failures if isinstance(failure, WorkloadError)), "")
         if error != observed.workload_error:
-            # What the platform said belongs into the status of now, not of the next reconcile.
+            # The status of this reconcile, not of the next one, shows what the platform said.
             self.workload_errors[key] = error
-            now = self.applier.clock()
+            now = self.context.clock()
             wanted = replace(wanted, status=plan(endpoint, replace(observed, workload_error=error), now).status)
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
@@ -50,14 +56,24 @@ class EndpointReconciler:
             raise failures[0]
         return wanted.requeue_after
 
+    def declare_scaling(self) -> None:
+        """Declare every accepted endpoint of the index to the autoscaler.
+
+        For the start of a leader: a call that is held already does not wait until the queue reaches its endpoint.
+        """
+        for key, endpoint in self.index.endpoints.items():
+            accepted = decide_acceptance(endpoint, self.settings, self.index.host_claims_of(key))
+            desired = desired_scaling(accepted)
+            if desired is not None:
+                self.scaler.declare(desired)
+
     async def _observe(self, key: NamespacedName) -> Observed:
-        store = self.applier.store
         return Observed(
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
-            document=await find_secret(store, self._document(key)),
-            server_tls=await find_secret(store, self._server_tls(key)),
-            upstream_tls=await find_secret(store, self._upstream_tls(key)),
+            document=await self.context.find_secret(self._document(key)),
+            server_tls=await self.context.find_secret(self._server_tls(key)),
+            upstream_tls=await self.context.find_secret(self._upstream_tls(key)),
             clients=self.index.clients_of(key),
             host_claims=self.index.host_claims_of(key),
             runtime=self.runtime_status.get(key),
@@ -65,14 +81,14 @@ class EndpointReconciler:
         )
 
     async def _remove(self, key: NamespacedName) -> None:
-        """The document first: with it goes the right to call."""
+        """The document goes first, because it carries the right to call."""
+        self.scaler.forget(key)
         for secret in (self._document(key), self._server_tls(key), self._upstream_tls(key)):
-            found = await find_secret(self.applier.store, secret)
+            found = await self.context.find_secret(secret)
             if found is not None and found.owner == owner_text(ObjectRef(INFERENCE_ENDPOINT.kind, key)):
-                await delete_secret(self.applier.store, ObjectRef(SECRET.kind, secret), found.revision)
-        await self.applier.workloads.remove(key)
+                await delete_secret(self.context.store, ObjectRef(SECRET.kind, secret), found.revision)
+        await self.context.workloads.remove(key)
         self.workload_errors.pop(key, None)
-        self.runtime_status.forget(key)
 
     def _document(self, key: NamespacedName) -> NamespacedName:
         return NamespacedName(self.settings.gateway_namespace, names.route_document(key))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+from nightlatch.api.client import EndpointGrant
 from nightlatch.api.conditions import EndpointCondition
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, NamespacedName, RawObject
 from nightlatch.embedded.console import credentials, snippets
@@ -90,10 +91,8 @@ class StatusPrinter:
     def _caller(self, callers: list[RawObject], endpoint: NamespacedName) -> Path | None:
         for client in callers:
             key = NamespacedName.of(client)
-            named = {
-                NamespacedName(g.get("namespace") or key.namespace, g["name"])
-                for g in client["spec"].get("endpoints", [])
-            }
+            grants = map(EndpointGrant.model_validate, client["spec"].get("endpoints", []))
+            named = {grant.endpoint(key.namespace) for grant in grants}
             if endpoint in named and (self._layout.client(key) / "api-key").exists():
                 return self._layout.client(key)
         return None

@@ -1,4 +1,4 @@
-"""The key list of a route document: every live key of every client that names the endpoint and may, and no other."""
+"""The key list of a route document: every live key of every client that the endpoint grants access."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from nightlatch.planning.inputs import ClientView, LiveKey
 from nightlatch.planning.parsed import ParsedEndpoint
 from nightlatch.wire.route_document import KeyGrant, RateTier
 
-# Beyond it, an update of the route config takes longer than a revocation may (measured: 40 ms at 1,000 keys).
+# With more keys, an update of the route configuration would take longer than a revocation may (40 ms at 1,000 keys).
 MAX_KEYS = 2000
 
 
@@ -25,7 +25,7 @@ def key_grants(endpoint: ParsedEndpoint, clients: Iterable[ClientView]) -> tuple
         for key in unrevoked(view)
     )
     ordered = sorted(found, key=lambda grant: (grant.client, grant.key_id), reverse=True)
-    # A key is looked up by its digest. One that two clients hold (a copied Secret) counts for the first of them.
+    # A key is looked up by its digest. A key that two clients hold (a copied Secret) counts for the first of them.
     return tuple({grant.sha256: grant for grant in ordered}.values())[::-1]
 
 
@@ -37,7 +37,7 @@ def unrevoked(view: ClientView) -> tuple[LiveKey, ...]:
 
 
 def key_grant(endpoint: ParsedEndpoint, view: ClientView, grant: EndpointGrant, key: LiveKey) -> KeyGrant:
-    """One key in one document."""
+    """The entry of one key in the endpoint's document."""
     spec = view.client.spec
     expires_at = spec.api_key.expires_at if spec and spec.api_key else None
     limit = effective_tier(endpoint.spec.rate_limit if endpoint.spec else None, spec.rate_limit if spec else None)
@@ -69,12 +69,12 @@ def effective_tier(endpoint: RateLimit | None, client: RateLimit | None) -> Rate
 
 
 def tier_name(tier: RateTier) -> str:
-    """Made of numbers alone: it becomes part of generated configuration."""
+    """Consists of numbers alone, because it becomes part of generated configuration."""
     return f"{tier.requests}-{round(tier.per_seconds * 1000)}ms-{tier.burst}"
 
 
 def unix_seconds(rfc3339: str) -> int:
-    """A time as users write it, UTC when it names no zone. An unreadable one is in the past: it lets nobody in."""
+    """A time as users write it, UTC if it names no zone. An unreadable time is 0: a key with it has expired."""
     try:
         parsed = datetime.fromisoformat(rfc3339)
     except ValueError:

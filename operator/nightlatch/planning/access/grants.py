@@ -1,4 +1,4 @@
-"""Which client may use which endpoint: a chain of named predicates, read from both ends of the grant."""
+"""Which client may use which endpoint: a chain of named predicates, used for the endpoint's plan and the client's."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class GrantRequest:
-    """A client asks for an endpoint; `endpoint` is None when there is no such object."""
+    """A client names an endpoint; `endpoint` is None if no such object exists."""
 
     client: ParsedClient
     named: NamespacedName
@@ -22,7 +22,7 @@ class GrantRequest:
 
 
 def not_found(request: GrantRequest) -> Rejection | None:
-    """Nothing of that name."""
+    """The endpoint does not exist."""
     if request.endpoint is not None:
         return None
     return Rejection(
@@ -31,24 +31,22 @@ def not_found(request: GrantRequest) -> Rejection | None:
 
 
 def not_allowed(request: GrantRequest) -> Rejection | None:
-    """Another namespace, and the endpoint does not let it in."""
+    """The client is in another namespace, which the endpoint does not allow."""
     endpoint, namespace = request.endpoint, request.client.key.namespace
     if endpoint is None or endpoint.key.namespace == namespace:
         return None
     selector = endpoint.spec.access.allowed_namespaces if endpoint.spec else None
     if selector is not None and namespace in selector.names:
         return None
-    message = (
-        f"{request.named} does not let namespace {namespace} in: add it to its spec.access.allowedNamespaces.names"
-    )
+    message = f"{request.named} does not allow namespace {namespace}: add it to its spec.access.allowedNamespaces.names"
     return Rejection(Reason.NAMESPACE_NOT_ALLOWED, message)
 
 
 def unfit_name(request: GrantRequest) -> Rejection | None:
-    """A name that no route document can carry."""
+    """The client's name cannot be part of a route document."""
     if LABEL.fullmatch(request.client.key.name):
         return None
-    message = "the client's name must be one DNS label (a-z, 0-9, -; at most 63): rename it"
+    message = "the client's name must be one DNS label (a-z, 0-9, -; at most 63 characters): rename the client"
     return Rejection(Reason.INVALID_CLIENT_NAME, message)
 
 
@@ -57,14 +55,15 @@ def takes_no_keys(request: GrantRequest) -> Rejection | None:
     endpoint = request.endpoint
     if endpoint is None or endpoint.spec is None or endpoint.spec.access.api_key is not None:
         return None
-    return Rejection(Reason.API_KEYS_NOT_ACCEPTED, f"{request.named} takes no API keys: set its spec.access.apiKey")
+    message = f"{request.named} does not accept API keys: set its spec.access.apiKey"
+    return Rejection(Reason.API_KEYS_NOT_ACCEPTED, message)
 
 
 CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (unfit_name, not_found, not_allowed, takes_no_keys)
 
 
 def refusal(request: GrantRequest) -> Rejection | None:
-    """Why the client does not get what it asks for; None when it does."""
+    """Why the client is refused; None if it is granted access."""
     return next((found for predicate in CHAIN if (found := predicate(request))), None)
 
 
@@ -72,5 +71,4 @@ def requested_grants(client: ParsedClient) -> tuple[tuple[NamespacedName, Endpoi
     """The endpoints that a client names, in the order of its spec; none when it is suspended or unreadable."""
     if client.spec is None or client.spec.suspended:
         return ()
-    own = client.key.namespace
-    return tuple((NamespacedName(grant.namespace or own, grant.name), grant) for grant in client.spec.endpoints)
+    return tuple((grant.endpoint(client.key.namespace), grant) for grant in client.spec.endpoints)

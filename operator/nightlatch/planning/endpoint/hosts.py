@@ -1,22 +1,27 @@
-"""Two endpoints that claim one host name: the older one keeps it, the younger one says so."""
+"""A spec is rejected while an older endpoint owns one of its hosts. `routing.hosts` says who owns a host."""
+
+from collections.abc import Iterable
 
 from nightlatch.api.conditions import Reason
-from nightlatch.planning.inputs import HostClaim, Observed
+from nightlatch.planning.access.api_keys import unix_seconds
+from nightlatch.planning.inputs import HostClaim
 from nightlatch.planning.parsed import ParsedEndpoint, Rejection
-from nightlatch.planning.settings import hosts
+from nightlatch.planning.settings import Settings, hosts
+from nightlatch.routing.hosts import lost_hosts
 
 
-def host_conflict(endpoint: ParsedEndpoint, observed: Observed) -> Rejection | None:
-    """The rejection of the younger one. Age is by creation time, then by uid, so that both sides agree."""
-    metadata = endpoint.metadata
-    own = set(hosts(observed.settings, endpoint.key))
-    for claim in observed.host_claims:
-        shared = sorted(own & set(claim.hosts))
-        if shared and _age(claim) < (metadata.creation_timestamp, metadata.uid):
-            message = f"{shared[0]} belongs to the older InferenceEndpoint {claim.endpoint}: choose another name"
-            return Rejection(Reason.HOST_CONFLICT, message)
-    return None
+def host_claim(endpoint: ParsedEndpoint, settings: Settings) -> HostClaim:
+    """What an endpoint claims, whether its spec is accepted or not."""
+    return HostClaim(endpoint.key, unix_seconds(endpoint.metadata.creation_timestamp), hosts(settings, endpoint.key))
 
 
-def _age(claim: HostClaim) -> tuple[str, str]:
-    return claim.created_at, claim.uid
+def host_conflict(endpoint: ParsedEndpoint, settings: Settings, others: Iterable[HostClaim]) -> Rejection | None:
+    """The rejection of an endpoint that does not own all of its hosts."""
+    own = host_claim(endpoint, settings)
+    lost = lost_hosts((own, *others)).get(endpoint.key, {})
+    if not lost:
+        return None
+    host, owner = min(lost.items())
+    return Rejection(
+        Reason.HOST_CONFLICT, f"{host} belongs to the older InferenceEndpoint {owner}: choose another name"
+    )

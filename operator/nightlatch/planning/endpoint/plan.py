@@ -9,7 +9,7 @@ from nightlatch.api.meta import API_VERSION
 from nightlatch.planning.endpoint.certificates import server_leaf, upstream_leaf
 from nightlatch.planning.endpoint.conditions import ConditionInput
 from nightlatch.planning.endpoint.document import decide_document
-from nightlatch.planning.endpoint.hosts import host_conflict
+from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.endpoint.status import endpoint_status
 from nightlatch.planning.endpoint.workload import model_server
 from nightlatch.planning.inputs import Observed
@@ -22,8 +22,7 @@ from nightlatch.planning.trust import publish_trust
 
 def plan(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
     """The route document goes first, since it is what revokes; then certificates; then the workload."""
-    conflict = endpoint.rejection or host_conflict(endpoint, observed)
-    endpoint = replace(endpoint, rejection=conflict)
+    endpoint = decide_acceptance(endpoint, observed.settings, observed.host_claims)
     owner = owner_of(endpoint)
     server, upstream = _leaves(endpoint, observed, owner, now)
     orphan = _orphaned_document(observed.document, owner)
@@ -35,6 +34,7 @@ def plan(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
     return Plan(
         apply=_actions(inputs, upstream, blocked=taken or orphan is not None),
         delete=tuple(found for found in (orphan, server.delete, upstream.delete) if found),
+        scaling=desired_scaling(endpoint),
         status=status if status != endpoint.status else None,
         requeue_after=None if _never_accepted(inputs) else _next_renewal((server, upstream), now),
     )

@@ -1,4 +1,4 @@
-"""The installation's own PKI: which authorities and leaves there shall be. Pure."""
+"""Which CAs and leaves the installation has: their Secrets, their owner, their contents."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from nightlatch.planning.leaves import WantedLeaf
 from nightlatch.planning.plan import Owner
 from nightlatch.planning.settings import Settings
 
-# What owns the Secrets that belong to no object of ours: the installation itself, which has no uid of its own.
+# The owner of Secrets that belong to none of our objects: the installation, which is no Kubernetes object with a uid.
 INSTALLATION = "Installation"
 INSTALLATION_UID = "nightlatch-installation"
 
@@ -20,17 +20,17 @@ def installation_ref(settings: Settings) -> ObjectRef:
 
 
 def installation_owner(settings: Settings) -> Owner:
-    """The owner of CA, gateway and operator Secrets. No owner reference comes of it."""
+    """The owner of CA, gateway and operator Secrets. It makes no owner reference, because it is no object."""
     return Owner(installation_ref(settings), INSTALLATION_UID, api_version="")
 
 
 def root_secret(settings: Settings) -> NamespacedName:
-    """The root's own Secret: in the operator's namespace, where no gateway reads."""
+    """The root's Secret, in the operator's namespace, which gateways cannot read."""
     return NamespacedName(settings.operator_namespace, names.ROOT_CA_SECRET)
 
 
 def issuing_secret(settings: Settings) -> NamespacedName:
-    """The issuing authority's Secret, beside the root's."""
+    """The issuing CA's Secret, beside the root's."""
     return NamespacedName(settings.operator_namespace, names.ISSUING_CA_SECRET)
 
 
@@ -64,7 +64,7 @@ def installation_leaves(settings: Settings) -> tuple[WantedLeaf, ...]:
 
 
 def is_issuing_due(issuing: CertificateAuthority, root: CertificateAuthority, now: datetime) -> bool:
-    """At half its life, so that leaves are never cut short; or when it is not the present root's."""
+    """At half its life, so that it outlives its leaves; or when it belongs to another root."""
     certificate = issuing.certificate
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return issuing.trust != root.trust or now >= certificate.not_valid_before_utc + lifetime / 2

@@ -1,0 +1,35 @@
+"""What every reconciler works with: the two seams, the clock, and randomness."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from nightlatch.api.meta import SECRET, Kind, NamespacedName, RawObject
+from nightlatch.planning.secrets import SecretView, view_secret
+from nightlatch.store.protocol import NotFoundError, Store
+from nightlatch.workloads.protocol import Workloads
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """clock: the time now, timezone-aware. random(n): n bytes of cryptographic quality."""
+
+    store: Store
+    workloads: Workloads
+    clock: Callable[[], datetime]
+    random: Callable[[int], bytes]
+
+    async def find(self, kind: Kind, key: NamespacedName) -> RawObject | None:
+        """The object, or None if it does not exist or is being deleted."""
+        try:
+            found = await self.store.get(kind, key.namespace, key.name)
+        except NotFoundError:
+            return None
+        return None if found["metadata"].get("deletionTimestamp") else found
+
+    async def find_secret(self, key: NamespacedName) -> SecretView | None:
+        """The Secret as data, or None if it does not exist."""
+        try:
+            return view_secret(await self.store.get(SECRET, key.namespace, key.name))
+        except NotFoundError:
+            return None
