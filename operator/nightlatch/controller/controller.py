@@ -1,4 +1,4 @@
-"""The controller: followers feed the queue, workers reconcile, a resync repairs what an event missed."""
+"""The controller: informers feed the queue, workers reconcile, a resync repairs what an event missed."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from nightlatch.controller.reconcilers.client import ClientReconciler
 from nightlatch.controller.reconcilers.endpoint import EndpointReconciler
 from nightlatch.controller.reconcilers.installation import PkiReconciler
 from nightlatch.controller.reconcilers.issuer import IssuerReconciler
-from nightlatch.controller.watches import Watch, followers
+from nightlatch.controller.watches import Watch, informers
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.settings import Settings
@@ -66,7 +66,7 @@ class Controller:
         issuing_ca = IssuingCA()
         applier = Applier(store, workloads, issuing_ca.get, clock, random)
         self._pki = PkiReconciler(applier, issuing_ca, settings)
-        self._followers = followers(store, self.index, self._touch, watch_ours)
+        self._informers = informers(store, self.index, self._touch, watch_ours)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
             INFERENCE_ENDPOINT.kind: EndpointReconciler(
                 applier, self.index, issuing_ca, settings, self.runtime_status
@@ -90,10 +90,10 @@ class Controller:
         """Until cancelled. Nobody works before every list is in: a client not seen yet is not one that is gone."""
         await self._first_pki()
         async with asyncio.TaskGroup() as group:
-            for follower in self._followers:
-                group.create_task(follower.run())
-            for follower in self._followers:
-                await follower.synced.wait()
+            for informer in self._informers:
+                group.create_task(informer.run())
+            for informer in self._informers:
+                await informer.synced.wait()
             group.create_task(self._resync())
             # One worker for revocations alone: slow work on other keys never holds them up.
             group.create_task(self._work(urgent_only=True))

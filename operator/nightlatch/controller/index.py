@@ -125,16 +125,6 @@ class Index:
             *(ObjectRef("TokenIssuer", key) for key in self.issuers),
         )
 
-    def known(self, kind: str, role: str | None) -> frozenset[NamespacedName]:
-        """The objects of a kind (and role, for Secrets) that the index has, for a comparison with a new list."""
-        if kind == ENDPOINT:
-            return frozenset(self.endpoints)
-        if kind == CLIENT:
-            return frozenset(self.clients)
-        if kind == SECRET:
-            return frozenset(key for key, found in self._roles.items() if found == role)
-        return frozenset(self.issuers)
-
     # --- endpoints
 
     def _put_endpoint(self, key: NamespacedName, endpoint: ParsedEndpoint) -> Iterator[Requeue]:

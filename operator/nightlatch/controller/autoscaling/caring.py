@@ -6,16 +6,20 @@ from nightlatch.api.meta import INFERENCE_ENDPOINT, NamespacedName, RawObject
 from nightlatch.api.validation.parse import ParseError, parse_endpoint
 from nightlatch.api.validation.unsupported import Platform, message, unsupported_in_endpoint
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
-from nightlatch.store.follow import follow
+from nightlatch.informer import Informer
 from nightlatch.store.protocol import Store
+from nightlatch.store.source import StoreSource
 
 _log = logging.getLogger(__name__)
 
 
 async def declare_endpoints(store: Store, autoscaler: Autoscaler, platform: Platform) -> None:
     """Without end. An endpoint whose new spec is not accepted keeps being cared for by the last good one."""
-    async for key, raw in follow(store, INFERENCE_ENDPOINT):
-        _declare(autoscaler, platform, key, raw)
+    await Informer(
+        StoreSource(store, INFERENCE_ENDPOINT),
+        lambda key, raw: _declare(autoscaler, platform, key, raw),
+        name="endpoints to scale",
+    ).run()
 
 
 def _declare(autoscaler: Autoscaler, platform: Platform, key: NamespacedName, raw: RawObject | None) -> None:
