@@ -344,12 +344,15 @@ class StoreContract:
         follower = await follow(INFERENCE_ENDPOINT)
         await store.create(endpoint(namespace, "a"))
         await store.delete(ObjectRef.of(await store.create(endpoint(namespace, "b"))))
-        told = await follower.until(lambda events: bool(events) and events[-1].type == "Deleted")
+        told = list(await follower.until(lambda events: bool(events) and events[-1].type == "Deleted"))
         await store.create(endpoint(namespace, "c"))
         for number, event in enumerate(told):
             resumed = await follow(INFERENCE_ENDPOINT, since=event.resource_version)
-            rest = [*summary(told[number + 1 :]), ("Added", "c")]
-            assert summary(await resumed.next(len(rest))) == rest
+            rest = await resumed.until(lambda events: ("Added", "c") in summary(events))
+            # Changes of one object that lie in the past may be told as one.
+            assert rest[-1].ref.key.name == "c"
+            assert set(summary(rest[:-1])) <= set(summary(told[number + 1 :]))
+            assert {each.ref for each in rest[:-1]} == {each.ref for each in told[number + 1 :]}
 
     async def test_versions_of_a_kind_are_integers_that_grow_with_every_change(
         self, store: Store, namespace: str, follow
