@@ -14,16 +14,10 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, ObjectRef, RawObject
-from nightlatch.store.protocol import (
-    AlreadyExistsError,
-    ConflictError,
-    ExpiredError,
-    InvalidError,
-    NotFoundError,
-    Store,
-    WatchEvent,
-)
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, NamespacedName, ObjectRef, RawObject
+from nightlatch.informer import Bookmark, ExpiredError, Informer, WatchEvent
+from nightlatch.store.protocol import AlreadyExistsError, ConflictError, InvalidError, NotFoundError, Store
+from nightlatch.store.source import StoreSource
 
 SOON = 10.0
 
@@ -60,17 +54,18 @@ def client(namespace: str, name: str = "bot") -> RawObject:
 
 
 class Follower:
-    """Reads a watch in the background, from the moment it is made."""
+    """Reads the changes that a watch tells, in the background, from the moment it is made."""
 
-    def __init__(self, events: AsyncIterator[WatchEvent]) -> None:
+    def __init__(self, events: AsyncIterator[WatchEvent | Bookmark]) -> None:
         self.events: list[WatchEvent] = []
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._read(events))
 
-    async def _read(self, events: AsyncIterator[WatchEvent]) -> None:
+    async def _read(self, events: AsyncIterator[WatchEvent | Bookmark]) -> None:
         async for event in events:
-            self.events.append(event)
-            self._changed.set()
+            if isinstance(event, WatchEvent):
+                self.events.append(event)
+                self._changed.set()
 
     async def until(self, enough: Callable[[list[WatchEvent]], bool]) -> list[WatchEvent]:
         """The events so far, as soon as they are enough."""
@@ -344,6 +339,57 @@ class StoreContract:
         assert events[0].object == missed
         await store.create(endpoint(namespace, "c"))
         assert summary(await follower.next()) == [("Added", "c")]
+
+    async def test_a_watch_resumes_after_any_event(self, store: Store, namespace: str, follow) -> None:
+        follower = await follow(INFERENCE_ENDPOINT)
+        await store.create(endpoint(namespace, "a"))
+        await store.delete(ObjectRef.of(await store.create(endpoint(namespace, "b"))))
+        told = list(await follower.until(lambda events: bool(events) and events[-1].type == "Deleted"))
+        await store.create(endpoint(namespace, "c"))
+        for number, event in enumerate(told):
+            resumed = await follow(INFERENCE_ENDPOINT, since=event.resource_version)
+            rest = await resumed.until(lambda events: ("Added", "c") in summary(events))
+            # Changes of one object that lie in the past may be told as one.
+            assert rest[-1].ref.key.name == "c"
+            assert set(summary(rest[:-1])) <= set(summary(told[number + 1 :]))
+            assert {each.ref for each in rest[:-1]} == {each.ref for each in told[number + 1 :]}
+
+    async def test_versions_of_a_kind_are_integers_that_grow_with_every_change(
+        self, store: Store, namespace: str, follow
+    ) -> None:
+        follower = await follow(INFERENCE_ENDPOINT)
+        for _ in range(2):
+            created = await store.create(endpoint(namespace))
+            changed = await store.replace({**created, "spec": {**created["spec"], "requestTimeout": "5s"}})
+            await store.replace_status({**changed, "status": {"url": "https://a"}})
+            await store.delete(ObjectRef.of(created))
+            await store.create(endpoint(namespace, f"another-{created['metadata']['uid']}"))
+        events = await follower.until(lambda events: sum(event.type == "Deleted" for event in events) == 2)
+        versions = [int(event.object["metadata"]["resourceVersion"]) for event in events]
+        assert versions == sorted(set(versions))
+        listing = await store.list(INFERENCE_ENDPOINT, namespace=namespace)
+        assert int(listing.resource_version) >= versions[-1]
+
+    async def test_an_informer_holds_what_is_there_however_it_came_about(self, store: Store, namespace: str) -> None:
+        held: dict[NamespacedName, RawObject | None] = {}
+        informer = Informer(StoreSource(store, INFERENCE_ENDPOINT, namespace), held.__setitem__, name="endpoints")
+        for name in ("kept", "changed", "deleted", "made-again"):
+            await store.create(endpoint(namespace, name))
+        following = asyncio.create_task(informer.run())
+        await asyncio.wait_for(informer.synced.wait(), SOON)
+        for name in ("deleted", "made-again"):
+            await store.delete(ObjectRef.of(endpoint(namespace, name)))
+        await store.create(endpoint(namespace, "made-again"))
+        await store.replace(endpoint(namespace, "changed", requestTimeout="5s"))
+        await store.create(endpoint(namespace, "new"))
+        there = {
+            NamespacedName.of(item): item for item in (await store.list(INFERENCE_ENDPOINT, namespace=namespace)).items
+        }
+        async with asyncio.timeout(SOON):
+            while held != {**there, NamespacedName(namespace, "deleted"): None}:
+                await asyncio.sleep(0.01)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
     async def test_a_list_and_a_watch_from_it_miss_nothing(self, store: Store, namespace: str) -> None:
         writing = asyncio.create_task(self._write_many(store, namespace, 12))

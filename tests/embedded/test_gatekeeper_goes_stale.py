@@ -7,7 +7,7 @@ import pytest
 
 from tests.embedded.gatekeeper_lab import PATIENCE, Lab, eventually, infer, warm
 
-# Above the gatekeeper's own question to the store, every 5 s.
+# Above the time between two bookmarks of an idle store, 5 s.
 MAX_STALENESS = 8.0
 
 
@@ -65,7 +65,7 @@ async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(la
             seen = await until_status(client, 503)
             lasted = loop.time() - gone
             assert set(seen[:-1]) == {200}
-            # Whatever was heard before counts from then: up to one question earlier.
+            # The time counts from the last bookmark, up to 5 s earlier.
             assert lasted > MAX_STALENESS - 5.0
             assert "without news" in (await infer(client)).text
             await eventually(lambda: "nightlatch_gateway_stale 1" in lab.gateways[0].metrics(), "it says so")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nightlatch.api.meta import SECRET, Kind, NamespacedName, RawObject
+from nightlatch.informer import is_live
 from nightlatch.planning.secrets import SecretView, view_secret
 from nightlatch.store.protocol import NotFoundError, Store
 from nightlatch.workloads.protocol import Workloads
@@ -20,15 +21,15 @@ class Context:
     random: Callable[[int], bytes]
 
     async def find(self, kind: Kind, key: NamespacedName) -> RawObject | None:
-        """The object, or None if it does not exist or is being deleted."""
+        """The object, or None if it does not exist or is being deleted, as informers see it."""
         try:
             found = await self.store.get(kind, key.namespace, key.name)
         except NotFoundError:
             return None
-        return None if found["metadata"].get("deletionTimestamp") else found
+        return found if is_live(found) else None
 
     async def find_secret(self, key: NamespacedName) -> SecretView | None:
-        """The Secret as data, or None if it does not exist."""
+        """The Secret as data, or None. One that is being deleted still counts: its name is not free yet."""
         try:
             return view_secret(await self.store.get(SECRET, key.namespace, key.name))
         except NotFoundError:

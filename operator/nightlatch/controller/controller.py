@@ -1,4 +1,4 @@
-"""The controller: watches feed the queue, workers reconcile, and a resync repairs what no event told of."""
+"""The controller: informers feed the queue, workers reconcile, and a resync repairs what no event told of."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from nightlatch.controller.reconcilers.client import ClientReconciler
 from nightlatch.controller.reconcilers.endpoint import EndpointReconciler
 from nightlatch.controller.reconcilers.installation import PkiReconciler
 from nightlatch.controller.reconcilers.issuer import IssuerReconciler
-from nightlatch.controller.watches import Watch, followers
+from nightlatch.controller.watches import Watch, informers
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.settings import Settings
@@ -69,7 +69,7 @@ class Controller:
         context = Context(store, workloads, clock, random)
         applier = Applier(context, issuing_ca, scaler)
         self._pki = PkiReconciler(context, applier, issuing_ca, settings)
-        self._followers = followers(store, self.index, self._requeue, watch_ours)
+        self._informers = informers(store, self.index, self._requeue, watch_ours)
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
@@ -91,10 +91,10 @@ class Controller:
         """Until cancelled. No worker starts before every list is read: a client not seen yet must not count as gone."""
         await self._first_pki()
         async with asyncio.TaskGroup() as group:
-            for follower in self._followers:
-                group.create_task(follower.run())
-            for follower in self._followers:
-                await follower.synced.wait()
+            for informer in self._informers:
+                group.create_task(informer.run())
+            for informer in self._informers:
+                await informer.synced.wait()
             self._endpoints.declare_scaling()
             group.create_task(self._resync())
             # One worker takes revocations only, so that slow work on other keys never delays them.

@@ -130,16 +130,6 @@ class Index:
             *(ObjectRef("TokenIssuer", key) for key in self.issuers),
         )
 
-    def known(self, kind: str, role: str | None) -> frozenset[NamespacedName]:
-        """The objects of a kind (and role, for Secrets) in the index, for a comparison with a new list."""
-        if kind == ENDPOINT:
-            return frozenset(self.endpoints)
-        if kind == CLIENT:
-            return frozenset(self.clients)
-        if kind == SECRET:
-            return frozenset(key for key, found in self._roles.items() if found == role)
-        return frozenset(self.issuers)
-
     def _put_endpoint(self, key: NamespacedName, endpoint: ParsedEndpoint) -> Iterator[Requeue]:
         before = self.endpoints.get(key)
         self.endpoints[key] = endpoint

@@ -1,10 +1,9 @@
-"""The gateway's Secrets: route documents and the gateway's own certificates, followed by list and watch.
+"""The gateway's Secrets: route documents and the gateway's own certificates.
 
-What was good stays while the store is down; `age` says since when nothing was heard from it. An endpoint whose
-document becomes unreadable is denied, its neighbours are not touched.
+The last good ones stay while the store is down; `age` says for how long nothing was heard from it. An endpoint whose
+document becomes unreadable is denied; the others are not affected.
 """
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -13,29 +12,29 @@ from dataclasses import dataclass, replace
 
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, RawObject
+from nightlatch.informer import Informer, Timing
 from nightlatch.pki.material import PkiError, TlsMaterial
-from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
+from nightlatch.store.protocol import Store
+from nightlatch.store.source import StoreSource
 from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import DocumentError, RouteDocument, decode
 
 _log = logging.getLogger(__name__)
 
-RETRY_PAUSE = 1.0
-HEARTBEAT = 5.0
 # What callers get, as in RouteDocument.denied.
 UNREADABLE = caller_errors.POLICY_INVALID.code
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentChanges:
-    """What one piece of news touched: endpoints whose document came, changed or went; the gateway's certificates."""
+    """Endpoints whose document appeared, changed or went, and whether the gateway's certificates changed."""
 
     endpoints: frozenset[NamespacedName] = frozenset()
     tls: bool = False
 
 
 class Documents:
-    """See the module. `on_change` is called after each change, the new state in place; `clock`: monotonic seconds."""
+    """`on_change` is called after each change, with the new state in place; `clock`: monotonic seconds."""
 
     def __init__(
         self, store: Store, namespace: str, on_change: Callable[[DocumentChanges], None], clock: Callable[[], float]
@@ -44,78 +43,42 @@ class Documents:
         self.client_tls: TlsMaterial | None = None
         self.server_tls: TlsMaterial | None = None
         self.unreadable: dict[str, str] = {}
-        self._store = store
-        self._namespace = namespace
         self._on_change = on_change
-        self._clock = clock
-        self._heard = clock()
-        self._since = ""
+        self._informer = Informer(
+            StoreSource(store, SECRET, namespace),
+            self._changed,
+            name=f"secrets in {namespace}",
+            after=self._tell,
+            timing=Timing(clock=clock),
+        )
+        self._touched: set[NamespacedName] = set()
+        self._tls_touched = False
         self._names: dict[str, NamespacedName] = {}
 
     @property
     def age(self) -> float:
-        """Seconds since the store last answered."""
-        return self._clock() - self._heard
+        """Seconds since the watch last told something. A store that sends no bookmarks is deaf, not fresh."""
+        return self._informer.age
 
     async def load(self) -> None:
-        """The first list; tries until the store answers."""
-        while True:
-            try:
-                return await self._relist()
-            except StoreError as error:
-                _log.warning("the store does not answer", extra={"error": str(error)})
-                await asyncio.sleep(RETRY_PAUSE)
+        """List until the store answers."""
+        await self._informer.load()
 
     async def follow(self) -> None:
-        """Keep up, without end: watch, and list again when the watch cannot be resumed."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._beat())
-            tasks.create_task(self._watch_forever())
+        """Keep up, without end."""
+        await self._informer.run()
 
-    async def _watch_forever(self) -> None:
-        while True:
-            try:
-                await self._watch()
-            except ExpiredError:
-                await self.load()
-            except StoreError as error:
-                _log.warning("the watch of the store broke", extra={"error": str(error)})
-                await asyncio.sleep(RETRY_PAUSE)
+    def _changed(self, key: NamespacedName, secret: RawObject | None) -> None:
+        change = self._remove(key.name) if secret is None else self._take(secret)
+        self._touched |= change.endpoints
+        self._tls_touched |= change.tls
 
-    async def _watch(self) -> None:
-        async for event in self._store.watch(SECRET, since=self._since, namespace=self._namespace):
-            self._heard = self._clock()
-            self._since = event.object["metadata"].get("resourceVersion", self._since)
-            if event.type == "Deleted":
-                self._tell(self._remove(event.ref.key.name))
-            else:
-                self._tell(self._take(event.object))
-
-    async def _beat(self) -> None:
-        """An idle watch says nothing about the store, so ask it something small now and then."""
-        while True:
-            await asyncio.sleep(HEARTBEAT)
-            try:
-                await self._store.list(SECRET, namespace=self._namespace, labels=_OWN_TLS)
-                self._heard = self._clock()
-            except StoreError as error:
-                _log.warning("the store does not answer", extra={"error": str(error), "age_s": round(self.age)})
-
-    async def _relist(self) -> None:
-        listing = await self._store.list(SECRET, namespace=self._namespace)
-        self._heard = self._clock()
-        self._since = listing.resource_version
-        self._tell(*self._gone(listing), *(self._take(item) for item in listing.items))
-
-    def _gone(self, listing: Listing) -> list[DocumentChanges]:
-        present = {item["metadata"]["name"] for item in listing.items}
-        return [self._remove(name) for name in set(self._names) - present]
-
-    def _tell(self, *changes: DocumentChanges) -> None:
-        endpoints = frozenset[NamespacedName]().union(*(change.endpoints for change in changes))
-        tls = any(change.tls for change in changes)
-        if endpoints or tls:
-            self._on_change(DocumentChanges(endpoints, tls))
+    def _tell(self) -> None:
+        """Once for a whole list, since each news makes Envoy's configuration anew."""
+        changes = DocumentChanges(frozenset(self._touched), self._tls_touched)
+        self._touched, self._tls_touched = set(), False
+        if changes.endpoints or changes.tls:
+            self._on_change(changes)
 
     def _remove(self, name: str) -> DocumentChanges:
         key = self._names.pop(name, None)
@@ -136,7 +99,7 @@ class Documents:
             else:
                 return DocumentChanges()
         except DocumentError as error:
-            _log.error("unreadable Secret", extra={"secret": name, "error": str(error)})
+            _log.error("cannot read a Secret", extra={"secret": name, "error": str(error)})
             return self._deny(name, str(error))
         self.unreadable.pop(name, None)
         return changed
@@ -152,7 +115,7 @@ class Documents:
         return DocumentChanges(frozenset({key}))
 
     def _deny(self, name: str, error: str) -> DocumentChanges:
-        """What cannot be read may be a revocation, so the endpoint is denied until its document is good again."""
+        """A document that cannot be read may be a revocation, so the endpoint is denied until it can be read again."""
         self.unreadable[name] = error
         key = self._names.get(name)
         if key is None or self.routes[key].denied == UNREADABLE:
@@ -167,9 +130,6 @@ class Documents:
         elif name == names.GATEWAY_SERVER_TLS_SECRET:
             self.server_tls = material
         return DocumentChanges(tls=(self.client_tls, self.server_tls) != before)
-
-
-_OWN_TLS = {names.LABEL_ROLE: names.ROLE_GATEWAY_TLS}
 
 
 def secret_data(secret: RawObject) -> dict[str, bytes]:

@@ -1,17 +1,13 @@
-"""A live copy of one collection: list, then watch; whoever reads it never waits for the API."""
+"""A live copy of one collection: whoever reads it never waits for the API."""
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.kube.client import ApiServer
-from nightlatch.kube.errors import ApiServerError
-
-log = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 1.0
+from nightlatch.informer import Informer, Timing
+from nightlatch.kube.client import ApiServer, Query
+from nightlatch.kube.collection import Collection
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -19,28 +15,32 @@ Listener = Callable[[dict[str, Any]], None]
 class ObjectCache:
     """Objects at `path` that match `query`, followed from the first use on.
 
-    While the API is away the last copy stays, and `connected` is False.
+    An object that is being deleted stays until it is gone: a pod that shuts down still answers calls. While the API is
+    away the last copy stays, and `connected` is False.
     """
 
-    def __init__(self, api: ApiServer, path: str, query: Mapping[str, str]) -> None:
-        self._api = api
-        self._path = path
-        self._query = dict(query)
+    def __init__(self, api: ApiServer, path: str, query: Query, *, timing: Timing | None = None) -> None:
         self._objects: dict[NamespacedName, dict[str, Any]] = {}
         self._listeners: list[Listener] = []
-        self._synced = asyncio.Event()
         self._following: asyncio.Task[None] | None = None
-        self.connected = False
+        self._informer = Informer(
+            Collection(api, path, query), self._changed, name=path, is_live=lambda _: True, timing=timing
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether the API answers."""
+        return self._informer.connected
 
     def add_listener(self, listener: Listener) -> None:
-        """Call `listener` with every object that appeared, changed or went."""
+        """Call `listener` with every object that appeared, changed or went; one that went as it was last seen."""
         self._listeners.append(listener)
 
     async def synced(self) -> None:
         """Wait for the first complete list. Starts to follow the collection when nobody did before."""
         if self._following is None or self._following.done():
-            self._following = asyncio.create_task(self._follow_on())
-        await self._synced.wait()
+            self._following = asyncio.create_task(self._informer.run())
+        await self._informer.synced.wait()
 
     async def close(self) -> None:
         """Stop following."""
@@ -56,50 +56,10 @@ class ObjectCache:
         """All objects."""
         return list(self._objects.values())
 
-    async def _follow_on(self) -> None:
-        while True:
-            try:
-                version = await self._relist()
-                self.connected = True
-                await self._follow(version)
-            except ApiServerError as error:
-                self.connected = False
-                if error.code != 410:
-                    log.warning("watch of %s broke off: %s", self._path, error)
-            except Exception:
-                self.connected = False
-                log.exception("watch of %s failed", self._path)
-            await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _relist(self) -> str:
-        answer = await self._api.request("GET", self._path, query=self._query)
-        fresh = {NamespacedName.of(obj): obj for obj in answer.get("items") or ()}
-        gone = [obj for key, obj in self._objects.items() if key not in fresh]
-        self._objects = fresh
-        self._synced.set()
-        for obj in (*gone, *fresh.values()):
-            self._tell(obj)
-        return str(answer["metadata"]["resourceVersion"])
-
-    async def _follow(self, version: str) -> None:
-        while True:
-            async for event in self._events(version):
-                version = event["object"]["metadata"]["resourceVersion"]
-                self._take(event)
-
-    def _events(self, version: str) -> AsyncIterator[dict[str, Any]]:
-        return self._api.watch(self._path, query={**self._query, "resourceVersion": version})
-
-    def _take(self, event: dict[str, Any]) -> None:
-        if event["type"] == "BOOKMARK":
-            return
-        obj = event["object"]
-        if event["type"] == "DELETED":
-            self._objects.pop(NamespacedName.of(obj), None)
-        else:
-            self._objects[NamespacedName.of(obj)] = obj
-        self._tell(obj)
-
-    def _tell(self, obj: dict[str, Any]) -> None:
+    def _changed(self, key: NamespacedName, obj: dict[str, Any] | None) -> None:
+        last_seen = self._objects.pop(key, None)
+        if obj is not None:
+            self._objects[key] = last_seen = obj
         for listener in self._listeners:
-            listener(obj)
+            if last_seen is not None:
+                listener(last_seen)

@@ -9,28 +9,28 @@ from nightlatch.kube.cache import Listener, ObjectCache
 
 
 class CacheGroup:
-    """The same as an ObjectCache, over all of `caches`."""
+    """Has the methods of an ObjectCache, over all of `caches`."""
 
     def __init__(self, caches: Sequence[ObjectCache]) -> None:
         self._caches = tuple(caches)
 
     def add_listener(self, listener: Listener) -> None:
-        """See ObjectCache."""
+        """As ObjectCache says."""
         for cache in self._caches:
             cache.add_listener(listener)
 
     async def synced(self) -> None:
-        """See ObjectCache."""
+        """As ObjectCache says."""
         await asyncio.gather(*(cache.synced() for cache in self._caches))
 
     async def close(self) -> None:
-        """See ObjectCache."""
+        """As ObjectCache says."""
         await asyncio.gather(*(cache.close() for cache in self._caches))
 
     def get(self, key: NamespacedName) -> dict[str, Any] | None:
-        """See ObjectCache."""
+        """As ObjectCache says."""
         return next((found for cache in self._caches if (found := cache.get(key))), None)
 
     def values(self) -> list[dict[str, Any]]:
-        """See ObjectCache."""
+        """As ObjectCache says."""
         return [obj for cache in self._caches for obj in cache.values()]

@@ -1,7 +1,9 @@
 """One connection to an API server: authenticated JSON requests and watches."""
 
 import json
-from collections.abc import AsyncIterator, Mapping
+import random
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -10,6 +12,7 @@ import aiohttp
 import orjson
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.client.rest import RESTClientObject
 
 from nightlatch.kube.errors import ApiServerError
 
@@ -18,9 +21,12 @@ APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
-# The server ends a watch after the asked time; silence for longer than that means a dead connection.
-_WATCH_SECONDS = 300
-_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=_WATCH_SECONDS + 30)
+# The server ends a watch after a time that is asked for: 5 to 10 minutes at random, so that not all end at once.
+SHORTEST_WATCH_S = 300
+# A server sends a bookmark about every minute, so longer silence means that the connection is dead.
+WATCH_SILENCE_S = 80.0
+# A peer that acknowledges nothing is given up after 30 + 3 * 10 seconds.
+_KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 Query = Mapping[str, str]
 
@@ -42,9 +48,33 @@ async def connect(kubeconfig: str | None = None, context: str | None = None) -> 
                 persist_config=False,
             )
     except (config.ConfigException, OSError) as error:
-        raise ApiServerError(0, "Configuration", f"no way to the Kubernetes API: {error}") from error
+        raise ApiServerError(0, "Configuration", f"cannot load Kubernetes credentials: {error}") from error
     configuration.connection_pool_maxsize = 64
     return ApiServer(ApiClient(configuration))
+
+
+def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket (for aiohttp's `socket_factory`) on which the kernel notices a peer that went away without a word."""
+    family, kind, protocol, *_ = address
+    made = socket.socket(family, kind, protocol)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE.items():
+        # Not every platform lets a program choose.
+        if hasattr(socket, option):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return made
+
+
+def watch_seconds(random: Callable[[], float]) -> int:
+    """How long the next watch is asked to last."""
+    return SHORTEST_WATCH_S + int(SHORTEST_WATCH_S * random())
+
+
+class _RestClient(RESTClientObject):  # type: ignore[misc]
+    """Overrides what its base class offers for this purpose."""
+
+    def _create_connector(self) -> aiohttp.TCPConnector:
+        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, socket_factory=keepalive_socket)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +89,23 @@ class Access:
 
 
 class ApiServer:
-    """See `connect`. Every method raises ApiServerError; nothing is retried here: only callers know what may be."""
+    """One API server, made by `connect`. Every method raises ApiServerError.
 
-    def __init__(self, client: ApiClient) -> None:
+    Nothing is retried here: only callers know what may be repeated. watch_silence: seconds after which a watch on which
+    nothing comes, not even a bookmark, is given up.
+    """
+
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        watch_silence: float = WATCH_SILENCE_S,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        client.rest_client = _RestClient(client.configuration)
         self._client = client
+        self._random = random
+        self._watch_timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=watch_silence)
 
     async def __aenter__(self) -> Self:
         return self
@@ -103,8 +146,13 @@ class ApiServer:
 
     async def watch(self, path: str, *, query: Query) -> AsyncIterator[dict[str, Any]]:
         """Events `{type, object}` of one watch request, until the server ends it. Bookmarks are among them."""
-        full = {**query, "watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_SECONDS)}
-        response = await self._send("GET", path, full, None, JSON, _WATCH_TIMEOUT)
+        full = {
+            **query,
+            "watch": "1",
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(watch_seconds(self._random)),
+        }
+        response = await self._send("GET", path, full, None, JSON, self._watch_timeout)
         async with response:
             if response.status >= 400:
                 await _object(response)

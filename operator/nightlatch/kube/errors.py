@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from nightlatch.informer import SourceError
 
-class ApiServerError(Exception):
+
+class ApiServerError(SourceError):
     """A `metav1.Status` other than success.
 
-    code: HTTP status, 0 when no answer came. reason: Kubernetes' machine-readable word (`NotFound`, `Conflict`, …).
+    code: HTTP status, 0 when no answer came. reason: Kubernetes' machine-readable reason (`NotFound`, `Conflict`, …).
     causes: `(field path, message)` pairs of `status.details.causes`.
     """
 

@@ -1,18 +1,22 @@
 """The store seam: InferenceEndpoints, InferenceClients, TokenIssuers, Secrets, with Kubernetes' rules of concurrency.
 
-Objects are raw JSON dicts with `apiVersion`, `kind`, `metadata`. Secrets carry base64 `data`.
+Objects are raw JSON dicts with `apiVersion`, `kind`, `metadata`. Secrets carry base64 `data`. Within a kind,
+resourceVersions are integers that grow with every change.
 Every implementation passes tests/contract/store_contract.py.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from nightlatch.api.meta import Kind, ObjectRef, RawObject
+from nightlatch.informer import Bookmark, Listing, SourceError, WatchEvent
 
 
-class StoreError(Exception):
-    """Base of everything a store raises on purpose. The message is fit for a user and holds no secret."""
+class StoreError(SourceError):
+    """Base of everything a store raises on purpose, but for a watch's ExpiredError (nightlatch.informer).
+
+    The message is fit for a user and holds no secret.
+    """
 
 
 class NotFoundError(StoreError):
@@ -37,33 +41,12 @@ class InvalidError(StoreError):
         super().__init__(f"{ref} is invalid: {lines}")
 
 
-class ExpiredError(StoreError):
-    """The watch cannot be resumed from that resourceVersion any more: list again."""
-
-
 class UnavailableError(StoreError):
     """The store did not answer; the call may be repeated."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A consistent list and the resourceVersion to watch from."""
-
-    items: tuple[RawObject, ...]
-    resource_version: str
-
-
-@dataclass(frozen=True, slots=True)
-class WatchEvent:
-    """A change. For Deleted, `object` is the last state known and may hold no more than metadata."""
-
-    type: Literal["Added", "Modified", "Deleted"]
-    ref: ObjectRef
-    object: RawObject
-
-
 class Store(Protocol):
-    """See the module. `labels` selects by equality on every pair."""
+    """`labels` selects by equality on every pair."""
 
     async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
         """The object. Raises NotFoundError."""
@@ -75,8 +58,11 @@ class Store(Protocol):
 
     def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
-    ) -> AsyncIterator[WatchEvent]:
-        """Changes after `since`, without end, in order for each object. Raises ExpiredError when `since` is too old."""
+    ) -> AsyncIterator[WatchEvent | Bookmark]:
+        """Changes after `since`, in order for each object, and bookmarks. May end: resume from the last version.
+
+        Follow it with an Informer. Raises ExpiredError when `since` is too old.
+        """
 
     async def create(self, obj: RawObject) -> RawObject:
         """Validate, default, assign uid and generation 1, keep. Raises AlreadyExistsError, InvalidError."""

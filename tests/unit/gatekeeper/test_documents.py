@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,8 @@ import pytest
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
+from nightlatch.informer import WatchEvent
+from nightlatch.store.files import store as files_store
 from nightlatch.store.files.store import FilesStore
 from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import RouteDocument, encode
@@ -116,3 +118,53 @@ def test_age_counts_from_the_last_answer_of_the_store(store) -> None:
     now[0] = 190.0
     assert documents.age == 90
     assert SECRET.kind == "Secret"
+
+
+class Deaf(FilesStore):
+    """Lists as before; its watches tell nothing, as on a connection that is half open."""
+
+    async def watch(self, *_: Any, **__: Any) -> AsyncIterator[WatchEvent]:
+        await asyncio.Event().wait()
+        yield WatchEvent("Added", {}, "")
+
+
+async def test_a_deaf_watch_never_looks_fresh(tmp_path, monkeypatch) -> None:
+    now = [0.0]
+    documents = Documents(Deaf(tmp_path / "state"), NAMESPACE, lambda _: None, lambda: now[0])
+    await documents.load()
+    following = asyncio.create_task(documents.follow())
+    started, real_sleep = time.monotonic(), asyncio.sleep
+    # Let everything that waits for some time wait for none.
+    monkeypatch.setattr(asyncio, "sleep", lambda _: real_sleep(0.001))
+    while time.monotonic() < started + 0.3:
+        now[0] += 1.0
+        await real_sleep(0.001)
+    assert documents.age == now[0]
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_bookmarks_of_a_quiet_store_keep_its_documents_fresh(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(files_store, "BOOKMARK_SECONDS", 0.05)
+    FilesStore(tmp_path / "state")
+    now = [0.0]
+    documents = Documents(FilesStore(tmp_path / "state", read_only=True), NAMESPACE, lambda _: None, lambda: now[0])
+    await documents.load()
+    following = asyncio.create_task(documents.follow())
+    now[0] = 60.0
+    await eventually(lambda: documents.age == 0)
+    # A bookmark says that the store can be read, which an unchanged journal alone does not.
+    (tmp_path / "state" / "lock").unlink()
+    now[0] = 120.0
+    await asyncio.sleep(0.3)
+    assert documents.age >= 60
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_new_list_is_one_change(tmp_path) -> None:
+    store, news = FilesStore(tmp_path / "state"), list[DocumentChanges]()
+    for number in range(3):
+        await store.create(secret(replace(DOCUMENT, endpoint=NamespacedName("search", f"e{number}"))))
+    await Documents(store, NAMESPACE, news.append, time.monotonic).load()
+    assert [len(changes.endpoints) for changes in news] == [3]

@@ -72,8 +72,8 @@ class StandInApi:
         return found
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[ApiServer]:
-        """A connection to it."""
+    async def serving(self, **options: Any) -> AsyncIterator[ApiServer]:
+        """A connection to it, with `options` for the ApiServer."""
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
@@ -81,7 +81,7 @@ class StandInApi:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
         try:
-            async with ApiServer(ApiClient(configuration)) as api:
+            async with ApiServer(ApiClient(configuration), **options) as api:
                 yield api
         finally:
             for watch in self.watches:

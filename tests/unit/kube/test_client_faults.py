@@ -104,5 +104,5 @@ async def test_an_error_within_a_watch_is_raised_with_its_code():
 
 
 async def test_without_a_kubeconfig_what_is_missing_is_said(tmp_path):
-    with pytest.raises(ApiServerError, match="no way to the Kubernetes API"):
+    with pytest.raises(ApiServerError, match="cannot load Kubernetes credentials"):
         await connect(str(tmp_path / "none"))

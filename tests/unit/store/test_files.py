@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from nightlatch.api.meta import INFERENCE_ENDPOINT, SECRET, NamespacedName, ObjectRef
+from nightlatch.informer import ExpiredError
 from nightlatch.store.files.object_files import DamagedObjectError
 from nightlatch.store.files.state_directory import StateDirectoryError
 from nightlatch.store.files.store import FilesStore
-from nightlatch.store.protocol import ExpiredError, InvalidError, StoreError, UnavailableError
+from nightlatch.store.protocol import InvalidError, StoreError, UnavailableError
 from tests.contract.store_contract import Follower, endpoint, secret
 from tests.unit.store.test_killed_writer import FORK
 

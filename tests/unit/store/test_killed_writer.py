@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef, RawObject
+from nightlatch.informer import WatchEvent
 from nightlatch.store.files.journal import Change, Journal
 from nightlatch.store.files.store import FilesStore
-from nightlatch.store.protocol import WatchEvent
 
 FORK = multiprocessing.get_context("fork")
 

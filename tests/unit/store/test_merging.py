@@ -72,10 +72,12 @@ async def test_an_error_comes_after_what_came_before_it_and_ends_all(others):
         await anext(merged)
 
 
-async def test_a_stream_that_ends_is_an_error_since_none_should():
-    merged = merge([Stream().read(), Stream(END).read()])
-    with pytest.raises(RuntimeError, match="ended without an error"):
-        await anext(merged)
+@pytest.mark.parametrize("others", [0, 2])
+async def test_the_end_of_one_comes_after_what_came_before_it_and_is_the_end_of_all(others):
+    streams = [Stream("last", END), *(Stream() for _ in range(others))]
+    merged = merge([stream.read() for stream in streams])
+    assert [item async for item in merged] == ["last"]
+    assert not any(stream.open for stream in streams)
 
 
 async def test_a_reader_that_goes_away_leaves_no_task_behind():

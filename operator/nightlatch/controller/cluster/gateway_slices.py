@@ -14,14 +14,14 @@ ENDPOINT_SLICE = Kind("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 
 
 class SliceGatewayDirectory:
-    """See `nightlatch.controller.autoscaling.gateways.GatewayDirectory`. A gateway's id is the name of its pod."""
+    """A `nightlatch.controller.autoscaling.gateways.GatewayDirectory`. A gateway's id is the name of its pod."""
 
     def __init__(self, api: ApiServer, namespace: str, service: str) -> None:
         query = {"labelSelector": f"kubernetes.io/service-name={service}"}
         self._slices = ObjectCache(api, collection(ENDPOINT_SLICE, namespace), query)
 
     async def members(self) -> AsyncIterator[Members]:
-        """See GatewayDirectory."""
+        """As GatewayDirectory says."""
         changed = asyncio.Event()
         self._slices.add_listener(lambda _: changed.set())
         await self._slices.synced()

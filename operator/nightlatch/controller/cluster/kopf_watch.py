@@ -1,21 +1,26 @@
 """Events of our kinds from kopf, the only file that imports it.
 
-Its `on.event` handlers write nothing to the cluster, unlike its others, and are called once for an event whatever
-becomes of it. So a handler does no more than to hand the event on; all that must not be lost is in the queue behind.
+Unlike kopf's other handlers, its `on.event` handlers write nothing to the cluster, and kopf calls them once for an
+event even if they fail. So our handler only hands the event on. kopf promises no order between objects of one name, so
+the Informer behind it checks uid, version and deletion of every event, as it does for its own watches.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import aiohttp
 import kopf
 
-from nightlatch.api.meta import GROUP, OUR_KINDS, VERSION, Kind, ObjectRef, RawObject
-from nightlatch.kube.client import ApiServer
-from nightlatch.store.protocol import ExpiredError, WatchEvent
+from nightlatch.api.meta import GROUP, OUR_KINDS, VERSION, Kind, RawObject
+from nightlatch.informer import FIRST_PAUSE_S, Backoff, ExpiredError, Timing, WatchEvent
+from nightlatch.kube.client import WATCH_SILENCE_S, ApiServer, keepalive_socket, watch_seconds
 
-# A deletion that fell between two of kopf's own lists is told by nobody: list again now and then.
+# kopf does not tell of an object that was deleted between two of its own lists, so we list again now and then.
 RELIST_SECONDS = 300.0
+# A watch that ends sooner gave nothing.
+SHORT_WATCH_S = 10.0
 
 _TYPES: dict[str | None, Any] = {None: "Added", "ADDED": "Added", "MODIFIED": "Modified", "DELETED": "Deleted"}
 
@@ -25,7 +30,7 @@ class StopAskedError(Exception):
 
 
 class KopfEvents:
-    """Run `run()` as a task; `watch` is a `nightlatch.controller.watches.Watch`.
+    """Run `run()` as a task. `watch` is a `nightlatch.controller.watches.Watch`.
 
     identity: this replica's name. namespaces: those to watch; empty: all of them.
     """
@@ -49,14 +54,8 @@ class KopfEvents:
         )
         raise StopAskedError
 
-    async def watch(
-        self,
-        kind: Kind,
-        *,
-        since: str,  # noqa: ARG002 - kopf resumes by itself
-        labels: Mapping[str, str] | None = None,  # noqa: ARG002 - our own kinds are watched whole
-    ) -> AsyncIterator[WatchEvent]:
-        """See `nightlatch.controller.watches.Watch`."""
+    async def watch(self, kind: Kind) -> AsyncIterator[WatchEvent]:
+        """Until it is time to list again. Raises ExpiredError then."""
         queue = self._queues[kind.kind]
         deadline = asyncio.get_running_loop().time() + RELIST_SECONDS
         while True:
@@ -74,24 +73,55 @@ class KopfEvents:
             kopf.on.event(GROUP, VERSION, kind.plural, registry=registry)(self._taker(kind))
         return registry
 
-    async def _login(self, **_: Any) -> kopf.ConnectionInfo:
+    async def _login(self, **_: Any) -> kopf.AiohttpSession:
         access = await self._api.access()
-        scheme, _separator, token = (access.authorization or "").partition(" ")
-        return kopf.ConnectionInfo(
+        tls = kopf.ConnectionInfo(
             server=access.server,
             ca_path=access.ca_path,
             certificate_path=access.certificate_path,
             private_key_path=access.private_key_path,
-            scheme=scheme or None,
-            token=token or None,
+        ).as_ssl_context()
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls, socket_factory=keepalive_socket),
+            headers={"Authorization": access.authorization} if access.authorization else {},
+            middlewares=(WatchPace(),),
         )
+        return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     def _taker(self, kind: Kind) -> Any:
         async def take(event: Mapping[str, Any], **_: Any) -> None:
             obj: RawObject = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
-            self._queues[kind.kind].put_nowait(WatchEvent(_TYPES[event["type"]], ObjectRef.of(obj), obj))
+            version = obj["metadata"]["resourceVersion"]
+            self._queues[kind.kind].put_nowait(WatchEvent(_TYPES[event["type"]], obj, version))
 
         return take
+
+
+class WatchPace:
+    """Delays the next watch of a path after one that ended at once. kopf itself asks again without any pause."""
+
+    def __init__(self, timing: Timing | None = None) -> None:
+        self._timing = timing or Timing()
+        self._backoffs: dict[str, Backoff] = {}
+        self._started: dict[str, float] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """As aiohttp calls its middlewares."""
+        if "watch" in request.url.query:
+            await self.take_turn(request.url.path)
+        return await handler(request)
+
+    async def take_turn(self, path: str) -> None:
+        """Returns when the path may be watched again."""
+        backoff = self._backoffs.setdefault(path, Backoff(self._timing.random))
+        started = self._started.get(path)
+        if started is not None and self._timing.clock() - started < SHORT_WATCH_S:
+            await self._timing.sleep(backoff.next())
+        else:
+            backoff.reset()
+        self._started[path] = self._timing.clock()
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -99,4 +129,7 @@ def _settings() -> kopf.OperatorSettings:
     # Events are posted by us; CRDs and namespaces are known, so no right to look for them is needed.
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    settings.watching.inactivity_timeout = WATCH_SILENCE_S
+    settings.watching.server_timeout = watch_seconds(random.random)
+    settings.watching.reconnect_backoff = FIRST_PAUSE_S
     return settings

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from nightlatch.api.client import EndpointGrant
 from nightlatch.api.conditions import EndpointCondition
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, NamespacedName, RawObject
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, Kind, NamespacedName, RawObject
 from nightlatch.embedded.console import credentials, snippets
 from nightlatch.embedded.console.lines import EndpointView, FalseCondition, Line, condition_lines, status_lines, view
 from nightlatch.embedded.layout import Layout
-from nightlatch.store.follow import follow
+from nightlatch.informer import Informer
 from nightlatch.store.protocol import Store
+from nightlatch.store.source import StoreSource
 
 # A condition that becomes True within this time is not shown as a failure: its work is merely not finished yet.
 PATIENCE_S = 1.5
@@ -19,6 +20,8 @@ PATIENCE_S = 1.5
 GATEWAY_PATIENCE_S = 15.0
 
 Say = Callable[[Line], None]
+# Objects that changed; None for one that is gone.
+Changes = asyncio.Queue[tuple[NamespacedName, RawObject | None]]
 
 
 class StatusPrinter:
@@ -37,11 +40,20 @@ class StatusPrinter:
     async def run(self) -> None:
         """Runs until it is cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._endpoints(group))
-            group.create_task(self._keys())
+            group.create_task(self._endpoints(group, self._changes(group, INFERENCE_ENDPOINT)))
+            group.create_task(self._keys(self._changes(group, SECRET)))
 
-    async def _endpoints(self, group: asyncio.TaskGroup) -> None:
-        async for key, endpoint in follow(self._store, INFERENCE_ENDPOINT):
+    def _changes(self, group: asyncio.TaskGroup, kind: Kind) -> Changes:
+        changes: Changes = asyncio.Queue()
+        informer = Informer(
+            StoreSource(self._store, kind), lambda key, obj: changes.put_nowait((key, obj)), name=kind.plural
+        )
+        group.create_task(informer.run())
+        return changes
+
+    async def _endpoints(self, group: asyncio.TaskGroup, changes: Changes) -> None:
+        while True:
+            key, endpoint = await changes.get()
             if endpoint is None:
                 self._forget(key)
                 continue
@@ -71,8 +83,9 @@ class StatusPrinter:
         self._introduced.discard(key)
         self._say(Line(f"{key} deleted"))
 
-    async def _keys(self) -> None:
-        async for _ in follow(self._store, SECRET):
+    async def _keys(self, changes: Changes) -> None:
+        while True:
+            await changes.get()
             await credentials.export(self._store, self._layout)
             await self._introduce()
 

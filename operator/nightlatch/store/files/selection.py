@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nightlatch.api.meta import Kind, NamespacedName, ObjectRef, RawObject
+from nightlatch.api.meta import Kind, RawObject
+from nightlatch.informer import WatchEvent
 from nightlatch.store.files.journal import Change, ChangeType
-from nightlatch.store.protocol import WatchEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,6 @@ class Selection:
 
 def deletion(kind: Kind, change: Change) -> WatchEvent:
     """The event for an object that was deleted or left the selection, with what the journal knows about it."""
-    key = NamespacedName(change.namespace, change.name)
     tombstone: RawObject = {
         "apiVersion": kind.api_version,
         "kind": kind.kind,
@@ -46,4 +45,4 @@ def deletion(kind: Kind, change: Change) -> WatchEvent:
             "resourceVersion": str(change.rv),
         },
     }
-    return WatchEvent("Deleted", ObjectRef(kind.kind, key), tombstone)
+    return WatchEvent("Deleted", tombstone, str(change.rv))

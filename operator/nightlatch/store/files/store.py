@@ -4,16 +4,17 @@ Several processes can have it open: writers take turns by flock, readers read th
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from nightlatch.api.meta import SECRET, STORED_KINDS, Kind, NamespacedName, ObjectRef, RawObject
+from nightlatch.informer import Bookmark, ExpiredError, Listing, WatchEvent
 from nightlatch.store.admission import revisions
 from nightlatch.store.admission.schema import admitted, admitted_status, kind_of, reference
 from nightlatch.store.files.file_watcher import FileWatcher
@@ -23,17 +24,16 @@ from nightlatch.store.files.selection import Selection, deletion
 from nightlatch.store.files.state_directory import existing, prepared
 from nightlatch.store.protocol import (
     AlreadyExistsError,
-    ExpiredError,
     InvalidError,
-    Listing,
     NotFoundError,
     StoreError,
     UnavailableError,
-    WatchEvent,
 )
 
 _KINDS = {kind.kind: kind for kind in STORED_KINDS}
 Found = TypeVar("Found")
+
+BOOKMARK_SECONDS = 5.0
 
 
 class FilesStore:
@@ -64,16 +64,26 @@ class FilesStore:
 
     async def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
-    ) -> AsyncIterator[WatchEvent]:
-        """Changes of one object that come faster than they are read may become one event."""
+    ) -> AsyncIterator[WatchEvent | Bookmark]:
+        """Changes of one object that come faster than they are read may become one event.
+
+        A bookmark every few seconds says that the directory can still be read.
+        """
         selection, position = Selection(kind, namespace, labels or {}), Position(int(since))
         unseen: set[NamespacedName] = set()
         await self._read(lambda: self._check_not_ahead(position.rv))
+        now = asyncio.get_running_loop().time
+        bookmark_due = now() + BOOKMARK_SECONDS
         while True:
             seen = self._watcher.fingerprint()
             for event in await self._read(lambda: self._events(selection, position, unseen)):
                 yield event
-            await self._watcher.wait(seen)
+            if now() >= bookmark_due:
+                yield await self._read(lambda: self._bookmark(position))
+                bookmark_due = now() + BOOKMARK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(bookmark_due):
+                    await self._watcher.wait(seen)
 
     async def create(self, obj: RawObject) -> RawObject:
         return await self._write(lambda: self._create(admitted(obj)))
@@ -136,7 +146,12 @@ class FilesStore:
             return None
         first_sight = seen_as == "Added" or key in unseen
         unseen.discard(key)
-        return WatchEvent("Added" if first_sight else "Modified", ObjectRef(selection.kind.kind, key), obj)
+        return WatchEvent("Added" if first_sight else "Modified", obj, str(change.rv))
+
+    def _bookmark(self, position: Position) -> Bookmark:
+        """What a list would need must be there, since an idle journal looks the same as one that is out of reach."""
+        with self._lock(fcntl.LOCK_SH):
+            return Bookmark(str(position.rv))
 
     def _create(self, obj: RawObject) -> RawObject:
         ref = ObjectRef.of(obj)
@@ -222,7 +237,7 @@ class FilesStore:
         except OSError as error:
             raise UnavailableError(f"cannot write to {self._directory}: {error.strerror}") from error
 
-    @contextmanager
+    @contextlib.contextmanager
     def _lock(self, mode: int) -> Iterator[None]:
         """Lock the store until the end of the block: shared among readers, exclusive for a writer."""
         descriptor = os.open(self._directory / "lock", os.O_RDONLY | (0 if self._read_only else os.O_CREAT), 0o600)

@@ -1,4 +1,4 @@
-"""Several endless streams as one."""
+"""Several streams as one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[T]:
-    """Items of all streams as they come. The first stream that raises ends it with its error."""
+    """Items of all streams as they come. The first stream that ends, or raises, ends it in the same way."""
     if len(streams) == 1:
         async for item in streams[0]:
             yield item
@@ -17,11 +17,18 @@ async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[T]:
     pumps = [asyncio.create_task(_pump(stream, queue)) for stream in streams]
     try:
         while True:
-            yield await _next(queue, pumps)
+            try:
+                yield await _next(queue, pumps)
+            except _EndedError:
+                return
     finally:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
+
+
+class _EndedError(Exception):
+    """One of the streams has no more items."""
 
 
 async def _pump(stream: AsyncIterator[T], queue: "asyncio.Queue[T]") -> None:
@@ -40,4 +47,4 @@ async def _next(queue: "asyncio.Queue[T]", pumps: Sequence["asyncio.Task[None]"]
     for pump in pumps:
         if pump.done():
             pump.result()
-    raise RuntimeError("a watch ended without an error")
+    raise _EndedError

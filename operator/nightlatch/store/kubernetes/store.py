@@ -1,12 +1,15 @@
-"""The store over the Kubernetes API: a thin translation of words, since the protocol is Kubernetes' own."""
+"""The store over the Kubernetes API: a thin translation, since the protocol is Kubernetes' own."""
 
 import asyncio
 import copy
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nightlatch.api.meta import SECRET, STORED_KINDS, Kind, ObjectRef, RawObject
+from nightlatch.informer import Bookmark, Listing, WatchEvent
 from nightlatch.kube.client import ApiServer
+from nightlatch.kube.collection import Collection
 from nightlatch.kube.errors import ApiServerError
 from nightlatch.kube.paths import collection, item
 from nightlatch.store.kubernetes import versions
@@ -14,23 +17,19 @@ from nightlatch.store.kubernetes.merging import merge
 from nightlatch.store.protocol import (
     AlreadyExistsError,
     ConflictError,
-    ExpiredError,
     InvalidError,
-    Listing,
     NotFoundError,
     StoreError,
     UnavailableError,
-    WatchEvent,
 )
 
 # Refuse unknown fields, as kubectl does, rather than drop them in silence.
 _STRICT = {"fieldValidation": "Strict", "fieldManager": "nightlatch"}
 _KINDS = {kind.kind: kind for kind in STORED_KINDS}
-_EVENTS: dict[str, Any] = {"ADDED": "Added", "MODIFIED": "Modified", "DELETED": "Deleted"}
 
 
 class KubernetesStore:
-    """See `nightlatch.store.protocol.Store`.
+    """A `nightlatch.store.protocol.Store`.
 
     namespaces: where "all namespaces" ends, for an operator without rights beyond them; empty: the whole cluster.
     own: namespaces in which only Secrets are ours to read (the operator's and the gateways').
@@ -42,47 +41,48 @@ class KubernetesStore:
         self._own = own
 
     async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
-        """See the protocol."""
+        """As in the protocol."""
         return await self._call(_ref(kind, namespace, name), "GET", item(kind, namespace, name))
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Listing:
-        """See the protocol. One request a namespace: our collections are small, a page would not be one moment."""
+        """As in the protocol. One request for each namespace."""
         scopes = self._scopes(kind, namespace)
-        answers = await asyncio.gather(*(self._list_in(kind, scope, labels) for scope in scopes))
-        items = tuple(_typed(kind, obj) for answer in answers for obj in answer.get("items") or ())
-        return Listing(items, versions.join(answer["metadata"]["resourceVersion"] for answer in answers))
+        listings = await asyncio.gather(*(self._list_in(kind, scope, labels) for scope in scopes))
+        items = tuple(_typed(kind, obj) for listing in listings for obj in listing.items)
+        return Listing(items, versions.join(listing.resource_version for listing in listings))
 
     async def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
-    ) -> AsyncIterator[WatchEvent]:
-        """See the protocol."""
+    ) -> AsyncIterator[WatchEvent | Bookmark]:
+        """As in the protocol. One request for each namespace; the first that ends, ends all of them."""
         scopes = self._scopes(kind, namespace)
+        current = versions.split(since, len(scopes))
         watches = [
-            self._watch_in(kind, scope, version, labels)
-            for scope, version in zip(scopes, versions.split(since, len(scopes)), strict=True)
+            _numbered(index, self._watch_in(kind, scope, current[index], labels)) for index, scope in enumerate(scopes)
         ]
-        async for event in merge(watches):
-            yield event
+        async for index, event in merge(watches):
+            current[index] = event.resource_version
+            yield replace(event, resource_version=versions.join(current))
 
     async def create(self, obj: RawObject) -> RawObject:
-        """See the protocol."""
+        """As in the protocol."""
         ref, kind = ObjectRef.of(obj), _KINDS[obj["kind"]]
         return await self._call(
             ref, "POST", collection(kind, ref.key.namespace), query=_STRICT, body=_without_status(obj)
         )
 
     async def replace(self, obj: RawObject) -> RawObject:
-        """See the protocol."""
+        """As in the protocol."""
         return await self._put(obj, _path(obj))
 
     async def replace_status(self, obj: RawObject) -> RawObject:
-        """See the protocol."""
+        """As in the protocol."""
         return await self._put(obj, f"{_path(obj)}/status")
 
     async def delete(self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None) -> None:
-        """See the protocol."""
+        """As in the protocol."""
         wanted = {"uid": uid, "resourceVersion": resource_version}
         options = {
             "propagationPolicy": "Background",
@@ -96,26 +96,26 @@ class KubernetesStore:
             return (namespace,)
         return tuple(dict.fromkeys((*self._namespaces, *(self._own if kind is SECRET else ()))))
 
-    async def _list_in(self, kind: Kind, scope: str | None, labels: Mapping[str, str] | None) -> RawObject:
-        return await self._call(_ref(kind, scope or "*", "*"), "GET", collection(kind, scope), query=_selector(labels))
+    def _collection(self, kind: Kind, scope: str | None, labels: Mapping[str, str] | None) -> Collection:
+        return Collection(self._api, collection(kind, scope), _selector(labels))
+
+    async def _list_in(self, kind: Kind, scope: str | None, labels: Mapping[str, str] | None) -> Listing:
+        try:
+            return await self._collection(kind, scope, labels).list()
+        except ApiServerError as error:
+            raise _translated(_ref(kind, scope or "*", "*"), error) from error
 
     async def _watch_in(
         self, kind: Kind, scope: str | None, since: str, labels: Mapping[str, str] | None
-    ) -> AsyncIterator[WatchEvent]:
-        """The server ends a watch every few minutes; it is taken up where it ended."""
-        while True:
-            query = {**_selector(labels), "resourceVersion": since}
-            try:
-                async for event in self._api.watch(collection(kind, scope), query=query):
-                    since = event["object"]["metadata"]["resourceVersion"]
-                    if event["type"] in _EVENTS:
-                        obj = _typed(kind, event["object"])
-                        yield WatchEvent(_EVENTS[event["type"]], ObjectRef.of(obj), obj)
-            except ApiServerError as error:
-                raise _translated(_ref(kind, scope or "*", "*"), error) from error
+    ) -> AsyncIterator[WatchEvent | Bookmark]:
+        try:
+            async for event in self._collection(kind, scope, labels).watch(since):
+                yield replace(event, object=_typed(kind, event.object)) if isinstance(event, WatchEvent) else event
+        except ApiServerError as error:
+            raise _translated(_ref(kind, scope or "*", "*"), error) from error
 
     async def _put(self, obj: RawObject, path: str) -> RawObject:
-        """Custom resources take no update without a resourceVersion: where none is given, the newest is meant."""
+        """Custom resources take no update without a resourceVersion: where none is given, use the newest."""
         ref = ObjectRef.of(obj)
         if not obj["metadata"].get("resourceVersion"):
             current = await self.get(_KINDS[ref.kind], ref.key.namespace, ref.key.name)
@@ -151,6 +151,13 @@ def _without_status(obj: RawObject) -> RawObject:
     return {name: value for name, value in obj.items() if name != "status"}
 
 
+async def _numbered(
+    index: int, events: AsyncIterator[WatchEvent | Bookmark]
+) -> AsyncIterator[tuple[int, WatchEvent | Bookmark]]:
+    async for event in events:
+        yield index, event
+
+
 def _typed(kind: Kind, obj: RawObject) -> RawObject:
     """Items of a list carry neither kind nor apiVersion."""
     return {"apiVersion": kind.api_version, "kind": kind.kind, **obj}
@@ -169,8 +176,6 @@ def _translated(ref: ObjectRef, error: ApiServerError) -> StoreError:
         return NotFoundError(f"{ref} does not exist")
     if error.code == 409:
         return ConflictError(f"{ref} changed since it was read")
-    if error.code == 410:
-        return ExpiredError(f"the watch of {ref.kind} cannot be resumed: list again")
     if error.code in {400, 422}:
         return InvalidError(ref, _named_causes(error) or (("", str(error)),))
     if error.transient:
@@ -179,5 +184,5 @@ def _translated(ref: ObjectRef, error: ApiServerError) -> StoreError:
 
 
 def _named_causes(error: ApiServerError) -> tuple[tuple[str, str], ...]:
-    """Without the server's note, on a field named so, that it left CEL rules unchecked."""
+    """Leaves out the server's note that it did not check CEL rules, which it puts on a field of this name."""
     return tuple((path, message) for path, message in error.causes if path != "<nil>")

@@ -1,4 +1,4 @@
-"""One resourceVersion made of several: a list over some namespaces is as many lists as there are namespaces."""
+"""One resourceVersion made of several: a list over some namespaces is one list for each of them."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ _SEPARATOR = ","
 
 
 def join(parts: Iterable[str]) -> str:
-    """The version to watch from, one part for each namespace, in their order. Opaque to callers."""
+    """The version to watch from, one part for each namespace, in their order."""
     return _SEPARATOR.join(parts)
 
 
