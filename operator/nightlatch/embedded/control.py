@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 from nightlatch.api.meta import SECRET, NamespacedName
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
-from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
 from nightlatch.controller.autoscaling.report_client import operator_material
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.controller import Controller
 from nightlatch.embedded.gateway import Gateway
+from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.embedded.layout import Layout
 from nightlatch.planning.secrets import view_secret
 from nightlatch.planning.settings import Settings

@@ -17,8 +17,8 @@ from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
 from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
-from nightlatch.gatekeeper.process.metrics import GatewayStats
 from nightlatch.gatekeeper.report_stream import ReportStream
+from nightlatch.gatekeeper.stats import GatewayStats
 from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads

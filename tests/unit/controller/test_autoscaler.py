@@ -10,8 +10,8 @@ import pytest
 from nightlatch.api.endpoint import Access, EndpointSpec, Model, ModelSource, Runtime, Scaling
 from nightlatch.api.meta import NamespacedName, ObjectMeta
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
-from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
+from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.planning.workload import Workload
 from nightlatch.scaling.endpoint_scaling import DesiredScaling
 from nightlatch.wire.report import WakeReport

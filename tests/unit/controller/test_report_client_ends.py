@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
 from nightlatch.controller.autoscaling.report_client import ReportClient
+from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.wire.report import Directives, GatewayReport
 

@@ -7,8 +7,8 @@ import pytest
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.autoscaling import report_client
-from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
 from nightlatch.controller.autoscaling.report_client import ReportClient
+from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.gatekeeper import report_stream
 from nightlatch.wire.report import Directives
 from tests.unit.controller.stand_in_gateway import TRUST_DOMAIN, Pki, StandInGateway

@@ -7,12 +7,13 @@ from prometheus_client.registry import Collector
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.cluster import probes
 from nightlatch.gatekeeper.process import metrics
+from nightlatch.gatekeeper.stats import GatewayStats
 from nightlatch.metrics import MetricDefinition
 from nightlatch.reference.metrics import render
 from nightlatch.wire.report import EndpointReport
 
 ENDPOINT = EndpointReport(NamespacedName("search", "minilm"), applied=1, phase="Warm", in_flight=2, issued=3, held=4)
-GATEWAY = metrics.GatewayStats(
+GATEWAY = GatewayStats(
     endpoints=(ENDPOINT,),
     checks=5,
     acks=6,
@@ -65,7 +66,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 def test_an_unknown_load_has_no_sample() -> None:
     unknown = EndpointReport(NamespacedName("a", "b"), applied=1, phase="Cold", in_flight=None, issued=0, held=0)
     metric = metrics.IN_FLIGHT.values([])
-    collected = metrics.GatewayCollector(lambda: metrics.GatewayStats((unknown,), 0, 0, 0, 0, False, 0.0, False, True))
+    collected = metrics.GatewayCollector(lambda: GatewayStats((unknown,), 0, 0, 0, 0, False, 0.0, False, True))
     assert next(each for each in collected.collect() if each.name == metric.name).samples == []
 
 

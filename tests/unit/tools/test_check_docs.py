@@ -36,6 +36,7 @@ def test_a_dead_reference_is_named_with_its_line(checkout: Path, name: str, text
     ("name", "text"),
     [
         ("page.md", "[there](docs/there.md#part), [away](https://example.com/docs/gone.md), `docs/*.md`"),
+        ("page.md", "a name matches `[a-z](gone)`, which is code"),
         ("page.md", "`/opt/docs/gone.md`, `~/docs/gone.md`, `.nightlatch/NAMESPACE/NAME/x.json`, and/or"),
         ("code.py", 'PATH = "docs/gone.md"  # text that is no comment is not read'),
     ],

@@ -1,7 +1,6 @@
 """Health and metrics over plain HTTP, GET only, for the kubelet and Prometheus. Callers cannot reach this port."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import get_args
 
 from aiohttp import web
@@ -9,26 +8,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from nightlatch.gatekeeper.stats import GatewayStats
 from nightlatch.metrics import MetricDefinition
 from nightlatch.wire.report import EndpointReport, HoldPhase
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-
-
-@dataclass(frozen=True, slots=True)
-class GatewayStats:
-    """The numbers behind the metrics, at one moment. `store_age`: seconds since the store last answered."""
-
-    endpoints: tuple[EndpointReport, ...]
-    checks: int
-    acks: int
-    nacks: int
-    streams: int
-    leader_connected: bool
-    store_age: float
-    stale: bool
-    serving: bool
-
 
 _ENDPOINT = ("namespace", "name")
 CHECKS = MetricDefinition(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nightlatch.controller.autoscaling.gateways import FileGatewayDirectory
+from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 
 
 @pytest.fixture
