@@ -128,8 +128,8 @@ def is_live(raw: RawObject) -> bool:
 class Informer:
     """Follows one source; see the module.
 
-    on_change: called for every difference, before `synced` is set and before `after`. `after` is called when all
-    differences of a list, or that of an event, were handed over. name: of the source, for logs.
+    on_change: called for every difference. after: called when all differences of a list, or that of an event, have been
+    handed over; if it raises, it is called again after a new list. name: of the source, for logs.
     """
 
     def __init__(
@@ -169,16 +169,16 @@ class Informer:
         while True:
             try:
                 listing = await self._source.list()
+                # A list proves nothing about watches that fail.
+                self._hear(listing.resource_version, answers=list_failed)
+                self._take(listing)
             except Exception as error:  # noqa: BLE001 - a source must not end those who follow it
                 list_failed = True
                 self._lost(error)
                 await self._timing.sleep(self._backoff.next())
-                continue
-            # A list proves nothing about watches that fail.
-            self._hear(listing.resource_version, answers=self.connected or list_failed)
-            self._take(listing)
-            self.synced.set()
-            return listing.resource_version
+            else:
+                self.synced.set()
+                return listing.resource_version
 
     async def run(self) -> None:
         """Keep up, without end."""
@@ -197,12 +197,13 @@ class Informer:
                 self._backoff.reset()
             if failure is not None:
                 self._since = None
-            broke = failure is not None and not isinstance(failure, ExpiredError)
-            # Every long watch breaks one day; that is worth a line only if the list after it fails, too.
-            if failure is not None and broke and not (was_good and isinstance(failure, SourceError)):
-                self._lost(failure)
-            if broke or not was_good:
-                await self._timing.sleep(self._backoff.next())
+            if failure is not None and not isinstance(failure, ExpiredError):
+                # Every long watch breaks one day; that is worth a line only if the list after it fails, too.
+                if not (was_good and isinstance(failure, SourceError)):
+                    self._lost(failure)
+            elif was_good:
+                continue
+            await self._timing.sleep(self._backoff.next())
 
     def _hear(self, resource_version: str, *, answers: bool) -> None:
         self._heard = self._timing.clock()
@@ -274,7 +275,7 @@ class _Seen:
     """What order is decided by. `handled`: False where an exception got in the way."""
 
     uid: str
-    version: int | None
+    resource_version: str
     generation: int
     live: bool
     handled: bool = True
@@ -282,25 +283,26 @@ class _Seen:
     @classmethod
     def of(cls, raw: RawObject, *, live: bool) -> "_Seen":
         metadata = raw["metadata"]
-        version = _number(metadata.get("resourceVersion", ""))
-        return cls(metadata.get("uid", ""), version, metadata.get("generation", 0), live)
+        return cls(metadata.get("uid", ""), metadata.get("resourceVersion", ""), metadata.get("generation", 0), live)
 
     def is_old(self, before: "_Seen | None", floor: int | None) -> bool:
         """Whether an event with this says nothing new after `before` and after everything up to `floor`."""
-        if self.version is not None and floor is not None and self.version <= floor:
+        version = _number(self.resource_version)
+        if version is not None and floor is not None and version <= floor:
             return True
         if before is None:
             return False
+        last = _number(before.resource_version)
         if self.uid == before.uid and self.live and self.generation < before.generation:
             return True
-        if self.version is None or before.version is None:
+        if version is None or last is None:
             # A deletion is of one uid, and the object that is there may be its successor.
             return not self.live and self.uid != before.uid
         # The last version of an object may be told once more when it is deleted.
-        return self.version < before.version or (self.version == before.version and (self.live or not before.live))
+        return version < last or (version == last and (self.live or not before.live))
 
 
 def _number(resource_version: str) -> int | None:
-    """None where it is none. Several with commas between them are as old as the oldest."""
+    """The version as a number, or None. Several versions with commas between them are as old as the oldest."""
     parts = resource_version.split(",")
     return min(int(part) for part in parts) if all(part.isdecimal() for part in parts) else None

@@ -282,3 +282,22 @@ async def test_a_long_watch_that_breaks_is_no_line(caplog):
     caplog.set_level(logging.INFO)
     await played(Script(listing(5), watches=[[GOOD_WATCH_S, SourceError("silent")]] * 3))
     assert caplog.records == []
+
+
+async def test_what_could_not_be_settled_is_settled_after_a_new_list():
+    attempts, source = [], Script(listing(5), watches=[[event("Added", obj("a", 6))]])
+
+    def settle():
+        attempts.append(source.listed)
+        if len(attempts) <= 3:
+            raise KeyError("defect")
+
+    timing = Timing(clock=lambda: source.now, sleep=source.sleep, random=lambda: 0.0)
+    informer = Informer(source, lambda *_: None, name="clients", after=settle, timing=timing)
+    following = asyncio.create_task(informer.run())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert attempts == [1, 2, 3, 4, 4]
+    assert source.pauses == [1, 2, 4]

@@ -74,11 +74,12 @@ class Documents:
         self._tls_touched |= change.tls
 
     def _tell(self) -> None:
-        """Once for a whole list, since each news makes Envoy's configuration anew."""
+        """Once for a whole list, since every call computes Envoy's configuration again."""
         changes = DocumentChanges(frozenset(self._touched), self._tls_touched)
-        self._touched, self._tls_touched = set(), False
         if changes.endpoints or changes.tls:
             self._on_change(changes)
+        # Not before: what could not be told is told after the next list.
+        self._touched, self._tls_touched = set(), False
 
     def _remove(self, name: str) -> DocumentChanges:
         key = self._names.pop(name, None)
