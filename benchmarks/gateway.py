@@ -200,7 +200,7 @@ def _ratio(own: list[float], peer: list[float]) -> float:
 
 
 def _print_rest(rows: list[Row], ours: Running) -> None:
-    print(f"calls that Python was asked about: {ours.checks}")
+    print(f"calls that reached Python: {ours.checks}")
     print(
         f"memory after the run: plain Envoy {resident_mib(rows[0].pid):.0f} MiB, "
         f"gateway with 4 endpoints and 4,010 keys {resident_mib(ours.pid):.0f} MiB"

@@ -1,7 +1,6 @@
-"""A load generator: one process, kept-alive HTTP/1.1 over TLS, each connection sends its next call at the answer.
+"""A load generator: one process, kept-alive HTTP/1.1 over TLS; each connection sends its next call after the answer.
 
-It is told to get ready (connect, one call each to warm up) and to go apart, so that what is measured between the two
-holds no handshake.
+Getting ready (connecting, and one call each to warm up) is a separate command, so that no handshake is measured.
 """
 
 import asyncio

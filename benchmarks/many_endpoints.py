@@ -1,8 +1,8 @@
-"""One gateway with a thousand endpoints: memory, time until it serves, and how fast one endpoint's change is in force.
+"""One gateway with a thousand endpoints: memory, time until it serves, and time until one endpoint's change is applied.
 
-The real gatekeeper and Envoy over a store of route documents, ten keys each, every endpoint asleep. Beside it the
-same Envoy with as many static SNI chains and mTLS clusters and no filter but the router: what it costs to have the
-names and certificates at all.
+The real gatekeeper and Envoy serve a store of route documents with ten keys each, and every endpoint is asleep. The
+peer is the same Envoy with as many static SNI chains and mTLS clusters and no filter but the router. It shows what the
+names and certificates alone cost.
 """
 
 import argparse
@@ -63,7 +63,7 @@ async def run(endpoints: int, changes: int) -> None:
             wakes, edits = await _wakes(lab, changes), await _edits(lab, changes)
     print(_costs(endpoints, ours, peer))
     print()
-    print(f"Gatekeeper killed and back: {back:.1f} s until it serves Envoy again, which goes on meanwhile.")
+    print(f"A killed gatekeeper serves Envoy again after {back:.1f} s. Envoy goes on serving calls.")
     print()
     print(_changes(endpoints, wakes, edits))
 

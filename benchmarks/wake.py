@@ -1,4 +1,4 @@
-"""How long a sleeping model takes to answer, beside the same model server started by hand; and that none is lost.
+"""How long a sleeping model takes to answer, beside the same model server started by hand; and how many calls are lost.
 
 Everything is real: `nightlatch up`, Envoy, the gatekeeper, torch and MiniLM.
 """

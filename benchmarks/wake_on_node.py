@@ -1,10 +1,10 @@
-"""Wakes of MiniLM on a real node, beside the floor: a trivial pod scaled from zero on the same node, in the same run.
+"""Wakes of MiniLM on a real node, beside a floor: a trivial pod scaled from zero on the same node, in the same run.
 
     make cluster-up images && helm install …        (docs/how-to/install.md)
     python benchmarks/wake_on_node.py [--quick] [--state-dir DIR]
 
-Floor: a Deployment of a static web server goes from 0 to 1; ends with its first answer. Ours: one call with a key to a
-sleeping endpoint; ends with the embedding. Neither pulls an image. Phases are the gateways' own report.
+Floor: a Deployment of a static web server is scaled from 0 to 1, until its first answer. Ours: one call with a key to a
+sleeping endpoint, until the embedding. Neither pulls an image. The phases are those that the gateways report.
 """
 
 import argparse

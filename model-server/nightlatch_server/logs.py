@@ -1,6 +1,4 @@
-"""Logs as JSON lines on standard error."""
-
-from __future__ import annotations
+"""Structured logs: one JSON object per line on standard error."""
 
 import logging
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, what `extra=` added, and the traceback if there is one."""
+    """Each line has time, level, logger, message, the fields given as `extra`, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -30,9 +28,10 @@ class JsonLines(logging.Formatter):
 
 
 def configure(level: str, access_file: Path | None) -> None:
-    """Log to standard error from `level` up; the access log goes to `access_file`, or to standard error at level debug.
+    """Log to standard error from `level` up.
 
-    Raises OSError when the file can't be opened.
+    The access log goes to `access_file`; without a file it goes to standard error, if `level` is debug.
+    Raises OSError if the file cannot be opened.
     """
     stderr = logging.StreamHandler()
     stderr.setFormatter(JsonLines())

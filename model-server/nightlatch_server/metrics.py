@@ -1,6 +1,4 @@
-"""Prometheus metrics, in a registry of their own."""
-
-from __future__ import annotations
+"""The server's Prometheus metrics, in a registry of their own."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,69 +13,70 @@ _PREFIX = "nightlatch_server_"
 
 
 class Metrics:
-    """Every metric that the server has; thread-safe, as prometheus_client is."""
+    """Every metric that the server has. Thread-safe, because prometheus_client is."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         self._requests = Counter(_PREFIX + "requests", "Requests answered.", ["operation", "code"], registry=registry)
         self._duration = Histogram(
             _PREFIX + "request_duration_seconds",
-            "From a request's last byte in to its answer.",
+            "Time from the last byte of a request to its answer.",
             ["operation"],
             buckets=_SECONDS,
             registry=registry,
         )
-        self._queued = self._histogram("queue_duration_seconds", "Wait before inference, for each piece.", _SECONDS)
-        self._inference = self._histogram("inference_duration_seconds", "One batch in the model.", _SECONDS)
-        self._rows = self._histogram("batch_rows", "Rows of a batch.", _COUNTS)
-        self._tokens = self._histogram("batch_tokens", "Tokens of a batch, without padding.", _COUNTS)
+        self._queued = self._histogram("queue_duration_seconds", "Time a piece waits for inference.", _SECONDS)
+        self._inference = self._histogram("inference_duration_seconds", "Time the model takes for a batch.", _SECONDS)
+        self._rows = self._histogram("batch_rows", "Rows in a batch.", _COUNTS)
+        self._tokens = self._histogram("batch_tokens", "Tokens in a batch, without padding.", _COUNTS)
         self.running = Gauge(_PREFIX + "requests_running", "Requests being served.", registry=registry)
-        self._waiting = Gauge(_PREFIX + "requests_waiting", "Requests queued or in the model.", registry=registry)
-        self._ready = Gauge(_PREFIX + "ready", "1 when the model can serve.", registry=registry)
-        self._load = Gauge(_PREFIX + "load_duration_seconds", "Start-up by phase.", ["phase"], registry=registry)
+        self._waiting = Gauge(_PREFIX + "requests_waiting", "Requests in the queue or the model.", registry=registry)
+        self._ready = Gauge(_PREFIX + "ready", "1 if the model is ready to serve, otherwise 0.", registry=registry)
+        self._load = Gauge(
+            _PREFIX + "load_duration_seconds", "Time each phase of the start-up took.", ["phase"], registry=registry
+        )
         self._refused = Counter(
             _PREFIX + "connections_refused",
-            "Connections whose certificate isn't the admitted identity.",
+            "Connections refused because the client certificate does not have the admitted identity.",
             registry=registry,
         )
-        self._reloads = Counter(_PREFIX + "tls_reloads", "TLS files taken or refused.", ["result"], registry=registry)
+        self._reloads = Counter(
+            _PREFIX + "tls_reloads", "New TLS files, by result: taken or refused.", ["result"], registry=registry
+        )
 
     def _histogram(self, name: str, text: str, buckets: Iterable[float]) -> Histogram:
         return Histogram(_PREFIX + name, text, buckets=tuple(buckets), registry=self.registry)
 
     def request(self, operation: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count one answered request."""
         self._requests.labels(operation, str(status)).inc()
         self._duration.labels(operation).observe(seconds)
 
     def batch_started(self, rows: int, tokens: int, waits: Iterable[float]) -> None:
-        """See `batcher.Observer`."""
         self._rows.observe(rows)
         self._tokens.observe(tokens)
         for wait in waits:
             self._queued.observe(wait)
 
     def batch_finished(self, seconds: float) -> None:
-        """See `batcher.Observer`."""
         self._inference.observe(seconds)
 
     def watch(self, *, waiting: Callable[[], float], ready: Callable[[], float]) -> None:
-        """Read these two when scraped."""
+        """Read these two values at each scrape."""
         self._waiting.set_function(waiting)
         self._ready.set_function(ready)
 
     def phase(self, name: str, seconds: float) -> None:
-        """A phase of start-up took this long."""
+        """Record how long a phase of the start-up took."""
         self._load.labels(name).set(seconds)
 
     def connection_refused(self) -> None:
-        """A connection was closed for its identity."""
         self._refused.inc()
 
     def tls_reload(self, result: str) -> None:
-        """New TLS files were `taken` or `refused`."""
+        """Count new TLS files as `taken` or `refused`."""
         self._reloads.labels(result).inc()
 
     def render(self) -> bytes:
-        """Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)

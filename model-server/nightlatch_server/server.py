@@ -1,6 +1,4 @@
-"""The process: ports first, then the model, then requests, until SIGTERM."""
-
-from __future__ import annotations
+"""The process: it opens the ports, loads the model, and serves until SIGTERM."""
 
 import asyncio
 import logging
@@ -16,26 +14,28 @@ from typing import Any
 import orjson
 import uvloop
 
-from nightlatch_server import admin, loader, logs, threads
-from nightlatch_server.app import App
-from nightlatch_server.architectures.base import Embedder
-from nightlatch_server.batcher import Bounds
-from nightlatch_server.http import tls
-from nightlatch_server.http.limits import Limits
-from nightlatch_server.http.listener import Listener, admit_all, bind
+from nightlatch_server import admin, logs
+from nightlatch_server.engine import loader, threads
+from nightlatch_server.engine.batcher import Bounds
+from nightlatch_server.engine.serving import Serving
 from nightlatch_server.lifecycle import Lifecycle
-from nightlatch_server.manifest import PackageError
 from nightlatch_server.metrics import Metrics
+from nightlatch_server.model_package.manifest import PackageError
+from nightlatch_server.models.base import Embedder
 from nightlatch_server.options import Options, parse
-from nightlatch_server.serving import Serving
+from nightlatch_server.protocols.app import App
+from nightlatch_server.transport.http import tls
+from nightlatch_server.transport.http.connection import admit_all
+from nightlatch_server.transport.http.limits import Limits
+from nightlatch_server.transport.http.listener import Listener, bind
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 EXIT_OPTIONS, EXIT_PACKAGE, EXIT_MODEL = 2, 3, 4
 
 
 class StartError(Exception):
-    """The process can't serve; `status` is its exit status."""
+    """The process cannot serve. `status` is its exit status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -43,7 +43,7 @@ class StartError(Exception):
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run until told to end; never returns."""
+    """Run until SIGTERM or SIGINT, then exit the process; never returns."""
     options = parse(arguments)
     status = 0
     try:
@@ -51,15 +51,16 @@ def main(arguments: Sequence[str]) -> None:
         uvloop.run(Server(options).run())
     except StartError as error:
         status = error.status
-        log.critical("the server ends: %s", error)
+        _log.critical("shutting down", extra={"error": str(error)})
         _leave_message(options.termination_message, str(error))
     except OSError as error:
         status = EXIT_OPTIONS
-        log.critical("the server can't start: %s", error)
+        _log.critical("cannot start", extra={"error": str(error)})
+        _leave_message(options.termination_message, f"the model server cannot start: {error}")
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: torch may still be importing in its thread, and an interpreter that is torn down under it crashes.
+    # Not sys.exit: another thread may still be importing torch, which crashes while the interpreter shuts down.
     os._exit(status)
 
 
@@ -69,31 +70,31 @@ def _leave_message(path: Path | None, message: str) -> None:
     try:
         path.write_text(message[:4096], encoding="utf-8")
     except OSError as error:
-        log.warning("no termination message could be written: %s", error)
+        _log.warning("cannot write the termination message", extra={"error": str(error)})
 
 
 @dataclass(frozen=True, slots=True)
 class _Security:
-    """What the serving port starts with."""
+    """The TLS context that the serving port starts with, and the fingerprint of its files."""
 
     context: ssl.SSLContext | None
     known: tls.Fingerprint = ()
 
 
 class Server:
-    """Wires the parts together; one per process."""
+    """Wires the parts together. There is one per process."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.metrics = Metrics()
         self.lifecycle = Lifecycle()
-        self.serving = Serving(options.model_name, self.lifecycle, options.request_timeout)
+        self.serving = Serving(options.model_name, self.lifecycle)
         self.metrics.watch(waiting=lambda: self.serving.depth, ready=lambda: float(self.lifecycle.ready))
         self._ending = asyncio.Event()
         self._hurried = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. Raises StartError if the model can't be loaded, OSError for a port in use."""
+        """Serve until SIGTERM or SIGINT. Raises StartError if the model cannot load, OSError if a port is in use."""
         security = self._security()
         listener = self._listener()
         admin_sock = bind(self.options.admin_host or self.options.host, self.options.admin_port)
@@ -109,42 +110,40 @@ class Server:
                     tls.follow(self.options.tls, security.known, listener.serve, self.metrics.tls_reload)
                 )
             )
-        await self._load_or_end()
+        await self._load_until_ending()
         await self._ending.wait()
         await self._drain(listener)
         for task in background:
             task.cancel()
 
-    # -- start -------------------------------------------------------------------------------------------------------
-
     def _security(self) -> _Security:
         files = self.options.tls
         if files is None:
-            log.warning("--insecure-plain: no TLS, anyone who reaches the port can use the model")
+            _log.warning("no TLS (--insecure-plain): anyone who reaches the port can use the model")
             return _Security(None)
         try:
             known = files.fingerprint()
             return _Security(tls.server_context(files), known)
         except (OSError, ssl.SSLError) as error:
-            raise StartError(EXIT_OPTIONS, f"the TLS files can't be used: {error}") from error
+            raise StartError(EXIT_OPTIONS, f"cannot use the TLS files: {error}") from error
 
     def _listener(self) -> Listener:
         options = self.options
         admits = admit_all if options.admit is None else tls.admission(options.admit, self.metrics.connection_refused)
-        app = App(self.serving, self.metrics, log_headers=options.log_headers)
+        app = App(self.serving, self.metrics, request_timeout=options.request_timeout, log_headers=options.log_headers)
         return Listener(bind(options.host, options.port), app, limits=Limits(body=options.max_body), admits=admits)
 
     def _announce(self, port: int, admin_port: int) -> None:
         ports = {"port": port, "admin_port": admin_port, "pid": os.getpid()}
-        log.info("listening", extra=ports)
+        _log.info("listening", extra=ports)
         path = self.options.announce
         if path is not None:
             temporary = path.with_name(f".{path.name}.{os.getpid()}")
             temporary.write_bytes(orjson.dumps(ports))
             temporary.replace(path)
 
-    async def _load_or_end(self) -> None:
-        """Load the model in a thread; come back when it serves, or when the process is told to end before that."""
+    async def _load_until_ending(self) -> None:
+        """Load the model in a thread. Returns once it is served, or earlier if a signal ends the process."""
         loading = asyncio.wrap_future(loader.in_thread(self._load, "loader"))
         ending = asyncio.create_task(self._ending.wait())
         awaited: list[asyncio.Future[Any]] = [loading, ending]
@@ -155,10 +154,10 @@ class Server:
         try:
             model = loading.result()
         except PackageError as error:
-            raise StartError(EXIT_PACKAGE, f"the model package is refused: {error}") from error
+            raise StartError(EXIT_PACKAGE, f"the model package was refused: {error}") from error
         except Exception as error:
-            log.exception("the model could not be loaded")
-            raise StartError(EXIT_MODEL, f"the model could not be loaded: {error}") from error
+            _log.exception("cannot load the model")
+            raise StartError(EXIT_MODEL, f"cannot load the model: {error}") from error
         self._serve(model)
 
     def _load(self) -> Embedder:
@@ -176,11 +175,9 @@ class Server:
         bounds = Bounds(self.serving.manifest().batching.max_cost, self.options.max_queue)
         self.serving.start(model, bounds, self.metrics)
         phases = {name: round(seconds, 4) for name, seconds in self.lifecycle.phases.items()}
-        log.info(
+        _log.info(
             "ready", extra={"model": self.serving.name(), "digest": self.lifecycle.digest, "phase_seconds": phases}
         )
-
-    # -- end ---------------------------------------------------------------------------------------------------------
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -188,7 +185,7 @@ class Server:
             loop.add_signal_handler(number, self._end)
 
     def _end(self) -> None:
-        """First signal: drain. Second: skip the rest of the delay."""
+        """On the first signal drain; on the second skip the rest of the delay."""
         if self._ending.is_set():
             self._hurried.set()
         self.lifecycle.drain()
@@ -196,10 +193,10 @@ class Server:
 
     async def _drain(self, listener: Listener) -> None:
         options = self.options
-        log.info("draining", extra={"delay": options.drain_delay, "timeout": options.drain_timeout})
+        _log.info("draining", extra={"delay": options.drain_delay, "timeout": options.drain_timeout})
         try:
             await asyncio.wait_for(self._hurried.wait(), options.drain_delay)
         except TimeoutError:
-            log.info("closing connections", extra={"open": len(listener.connections)})
+            _log.info("closing connections", extra={"open": len(listener.connections)})
         finished = await listener.drain(quiet=min(options.drain_delay, 1.0), timeout=options.drain_timeout)
-        log.log(logging.INFO if finished else logging.WARNING, "drained", extra={"complete": finished})
+        _log.log(logging.INFO if finished else logging.WARNING, "drained", extra={"complete": finished})

@@ -15,7 +15,7 @@ NAMESPACE = "nightlatch-system"
 
 def tool(name: str) -> str:
     """Path of a pinned tool."""
-    command = [sys.executable, "-m", "tests.cluster.node", "tool", name]
+    command = [sys.executable, "-m", "tools.node", "tool", name]
     return subprocess.run(command, check=True, capture_output=True, text=True, cwd=CHART.parents[1]).stdout.strip()
 
 

@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def node(*arguments: str) -> str:
-    """Run `python -m tests.cluster.node …` and return what it printed."""
-    command = [sys.executable, "-m", "tests.cluster.node", *arguments]
+    """Run `python -m tools.node …` and return what it printed."""
+    command = [sys.executable, "-m", "tools.node", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout.strip()
 
 
@@ -40,8 +40,8 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def images(*arguments: str) -> list[str]:
-    """Run `python -m tests.cluster.images …` and return the references it printed."""
-    command = [sys.executable, "-m", "tests.cluster.images", *arguments]
+    """Run `python -m tools.images …` and return the references it printed."""
+    command = [sys.executable, "-m", "tools.images", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT).stdout.split()
 
 

@@ -17,10 +17,10 @@ import httpx
 import psutil
 import yaml
 
-from tests.cluster.node import record
-from tests.cluster.node.paths import State
-from tests.cluster.node.volumes import host_path_claim
 from tests.embedded.raw_http import Connection, request
+from tools.node import record
+from tools.node.paths import State
+from tools.node.volumes import host_path_claim
 
 ROOT = Path(__file__).parents[2]
 SYSTEM, GATEWAYS = "nightlatch-system", "nightlatch-gateway"

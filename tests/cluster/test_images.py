@@ -14,15 +14,15 @@ import httpx
 import pytest
 import yaml
 
-from tests.cluster.images import buildah, inputs
-from tests.cluster.images.building import built
-from tests.cluster.images.inputs import TARGETS
-from tests.cluster.images.loading import load
-from tests.cluster.node import record
-from tests.cluster.node.paths import REPOSITORY, State
-from tests.cluster.node.progress import Progress
-from tests.cluster.node.record import Record
-from tests.cluster.node.volumes import host_path_claim
+from tools.images import buildah, inputs
+from tools.images.building import built
+from tools.images.inputs import TARGETS
+from tools.images.loading import load
+from tools.node import record
+from tools.node.paths import REPOSITORY, State
+from tools.node.progress import Progress
+from tools.node.record import Record
+from tools.node.volumes import host_path_claim
 
 pytestmark = [
     pytest.mark.cluster,
@@ -139,7 +139,7 @@ class Node:
 
 
 def node(*arguments: str) -> str:
-    command = [sys.executable, "-m", "tests.cluster.node", *arguments]
+    command = [sys.executable, "-m", "tools.node", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY).stdout.strip()
 
 
@@ -219,9 +219,10 @@ def test_loading_again_adds_nothing(loaded: Node) -> None:
 
 def test_changed_code_changes_only_the_last_layer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "checkout"
-    for name in ("images", "LICENSE", "requirements", "model-server"):
-        source = REPOSITORY / name
-        _ = shutil.copytree(source, copy / name) if source.is_dir() else shutil.copy(source, copy / name)
+    for name in ("requirements", "tools/images", "model-server"):
+        shutil.copytree(REPOSITORY / name, copy / name)
+    for name in ("Dockerfile", ".dockerignore", "LICENSE"):
+        shutil.copy(REPOSITORY / name, copy / name)
     before = built("model-server", Progress())
     monkeypatch.setattr(inputs, "REPOSITORY", copy)
     monkeypatch.setattr(buildah, "REPOSITORY", copy)

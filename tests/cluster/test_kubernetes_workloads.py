@@ -18,12 +18,12 @@ from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.workload import Workload
 from nightlatch.workloads.kubernetes.pods import PodReader
 from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
-from nightlatch_server import packaging
+from nightlatch_server.model_package.writer import write_package
 from tests.cluster.conftest import ROOT, images, node
-from tests.cluster.node.volumes import host_path_claim
 from tests.contract.workloads_contract import WorkloadsContract
 from tests.unit.model_server import tiny_model
 from tests.unit.model_server.process import GATEWAY, CertificateAuthority
+from tools.node.volumes import host_path_claim
 
 pytestmark = pytest.mark.cluster
 
@@ -34,7 +34,7 @@ UPSTREAM = "upstream"
 def directory() -> Iterator[Path]:
     """Where the node finds a good model and a broken one; a pod's user may read it, unlike pytest's own."""
     directory = Path(tempfile.mkdtemp(prefix="nightlatch-workloads-"))
-    packaging.write(tiny_model.write(directory / "models" / "tiny"), None, name="tiny", version="1")
+    write_package(tiny_model.write(directory / "models" / "tiny"), name="tiny")
     (directory / "models" / "broken").mkdir()
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -16,13 +16,13 @@ import httpx
 import pytest
 import yaml
 
-from tests.cluster.node import record
-from tests.cluster.node.isolation import WANTED_SYSCTLS
-from tests.cluster.node.network import link_index
-from tests.cluster.node.paths import REPOSITORY, State
-from tests.cluster.node.processes import is_running
-from tests.cluster.node.record import Record
-from tests.cluster.node.volumes import host_path_claim
+from tools.node import record
+from tools.node.bundled.isolation import WANTED_SYSCTLS
+from tools.node.bundled.network import link_index
+from tools.node.paths import REPOSITORY, State
+from tools.node.processes import is_running
+from tools.node.record import Record
+from tools.node.volumes import host_path_claim
 
 pytestmark = [
     pytest.mark.cluster,
@@ -62,7 +62,7 @@ SERVICE = {
 
 def node(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
-    command = [sys.executable, "-m", "tests.cluster.node", *map(str, arguments)]
+    command = [sys.executable, "-m", "tools.node", *map(str, arguments)]
     return subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True, **options)
 
 
@@ -278,7 +278,7 @@ def test_down_under_running_pods_leaves_nothing(tmp_path: Path) -> None:
 
 def test_down_cleans_up_after_an_up_that_was_killed_half_way(tmp_path: Path) -> None:
     state = State(tmp_path / "state")
-    command = [sys.executable, "-m", "tests.cluster.node", "up", "--state-dir", str(state.root)]
+    command = [sys.executable, "-m", "tools.node", "up", "--state-dir", str(state.root)]
     with subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL) as process:
         wait_for((state.logs / "kube-apiserver.log").exists, "the API server is starting", timeout=2000)
         process.send_signal(signal.SIGKILL)
@@ -314,7 +314,7 @@ def test_a_state_directory_that_the_node_could_not_see_is_refused(hidden: str) -
 
 def test_without_root_the_other_clusters_are_named(tmp_path: Path) -> None:
     # In a user namespace without a mapping, even root is nobody.
-    up = ["unshare", "--user", sys.executable, "-m", "tests.cluster.node", "up", "--state-dir", str(tmp_path)]
+    up = ["unshare", "--user", sys.executable, "-m", "tools.node", "up", "--state-dir", str(tmp_path)]
     refused = subprocess.run(up, cwd=REPOSITORY, check=False, capture_output=True, text=True)
 
     assert refused.returncode == 1

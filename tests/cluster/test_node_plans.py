@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.node import programs
-from tests.cluster.node.build import Program, fingerprint
-from tests.cluster.node.cgroups import hierarchies
-from tests.cluster.node.components import Layout, apiserver, controller_manager, write_configuration
-from tests.cluster.node.images import binary_archive
-from tests.cluster.node.network import SLOTS, AddressPlan, free_plans
-from tests.cluster.node.paths import State, is_hidden
-from tests.cluster.node.processes import ProcessIdentity, identify, is_running, kill, parse_stat
-from tests.cluster.node.toolchain import parse_version
+from tools.node.artifacts import programs
+from tools.node.artifacts.go_build import Program, fingerprint
+from tools.node.artifacts.image_archive import binary_archive
+from tools.node.artifacts.toolchain import parse_version
+from tools.node.bundled.cgroups import hierarchies
+from tools.node.bundled.components import Layout, apiserver, controller_manager, write_configuration
+from tools.node.bundled.network import SLOTS, AddressPlan, free_plans
+from tools.node.paths import State, is_hidden
+from tools.node.processes import ProcessIdentity, identify, is_running, kill, parse_stat
 
 HYBRID = """\
 tmpfs /sys/fs/cgroup tmpfs rw 0 0

@@ -255,11 +255,11 @@ def child_environment():
 
 
 async def test_the_real_model_server_starts_and_drains(root, tmp_path, runnable):
-    from nightlatch_server import packaging
+    from nightlatch_server.model_package.writer import write_package
     from tests.unit.model_server import tiny_model
     from tests.unit.model_server.process import CertificateAuthority
 
-    packaging.write(tiny_model.write(tmp_path / "model"), None, name="minilm", version="1")
+    write_package(tiny_model.write(tmp_path / "model"), name="minilm")
     authority = CertificateAuthority()
     certificate, key = authority.issue(tmp_path, "server", "spiffe://nightlatch.test/ns/search/ie/minilm")
     secrets = Secrets()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch_server.package import write_package
+from nightlatch_server.model_package.writer import write_package
 from tests.embedded.running import ENVIRONMENT, ROOT, Up, manifest
 from tests.unit.model_server import tiny_model
 

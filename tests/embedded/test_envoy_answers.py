@@ -1,4 +1,4 @@
-"""What a caller sees: every row of the API page's table that exists so far, from outside, on the real Envoy."""
+"""What a caller sees of every answer that the gateway gives itself, from outside, on the real Envoy."""
 
 import secrets
 import time
@@ -9,7 +9,7 @@ import pytest
 from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import BrokenDocument, Serving
 from nightlatch.wire.route_document import RateTier
-from tests.embedded.envoy_fixture import Caller, Gateway, until
+from tests.embedded.envoy_fixture import Caller, Gateway, error_info, until
 
 KEY = NamespacedName("search", "minilm")
 OTHER = NamespacedName("search", "other")
@@ -18,11 +18,12 @@ OTHER_HOST = "other.search.localhost"
 BOT = Caller("bot", secrets.token_bytes, "infer", "metadata")
 READER = Caller("reader", secrets.token_bytes, "metadata")
 LIMITED = Caller("limited", secrets.token_bytes, "metadata", tier="small")
+LIMITED_GRPC = Caller("limitedgrpc", secrets.token_bytes, "metadata", tier="small")
 EARLY = Caller("early", secrets.token_bytes, "metadata", not_before=int(time.time()) + 3600)
 LATE = Caller("late", secrets.token_bytes, "metadata", not_after=int(time.time()) - 1)
 IN_TIME = Caller("intime", secrets.token_bytes, "metadata", not_before=1, not_after=int(time.time()) + 3600)
 STRANGER = Caller("stranger", secrets.token_bytes, "infer")
-CALLERS = (BOT, READER, LIMITED, EARLY, LATE, IN_TIME)
+CALLERS = (BOT, READER, LIMITED, LIMITED_GRPC, EARLY, LATE, IN_TIME)
 INFER = "/v2/models/minilm/infer"
 
 
@@ -39,7 +40,7 @@ def model(gateway):
     grants = tuple(caller.grant for caller in CALLERS)
     document = gateway.document(KEY, keys=grants, rate_tiers={"small": RateTier(1, 3600.0, 2)})
     other = gateway.document(OTHER, keys=(STRANGER.grant,))
-    broken = replace(gateway.document(NamespacedName("search", "broken")), denied="PolicyInvalid")
+    broken = replace(gateway.document(NamespacedName("search", "broken")), denied="policy_stale")
     unread = BrokenDocument(NamespacedName("search", "unread"), "DocumentUnreadable", ("unread.search.localhost",))
     gateway.put([document, other, broken, unread], {KEY: Serving(hold=False, addresses=(model.address,))})
     return model
@@ -156,7 +157,10 @@ def test_a_key_in_the_url_is_refused(client, escape):
 
 def test_two_keys_that_differ_are_a_malformed_request(client):
     answer = client.get("/v2", headers={**key(BOT), **bearer(READER.key)})
-    assert (answer.status_code, answer.json()) == (400, {"error": "Two API keys that differ."})
+    assert (answer.status_code, answer.json()) == (
+        400,
+        {"error": "The request has two API keys that differ.", "code": "invalid_request"},
+    )
 
 
 MALFORMED = {
@@ -186,7 +190,10 @@ def test_a_permission_that_is_missing_is_forbidden(client, model):
     before = len(model.received)
     answer = client.post(INFER, headers=key(READER))
     assert answer.status_code == 403
-    assert answer.json() == {"error": "The credential does not permit this operation."}
+    assert answer.json() == {
+        "error": "The credential does not permit this operation.",
+        "code": "insufficient_scope",
+    }
     assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
     assert len(model.received) == before
 
@@ -259,14 +266,14 @@ def test_a_client_over_its_rate_is_told_when_to_come_back(gateway, model):
 
 
 def test_a_broken_policy_denies_its_own_endpoint_alone(gateway, client):
-    for host, reason, verify in (
-        ("broken.search.localhost", "PolicyInvalid", True),
-        ("unread.search.localhost", "DocumentUnreadable", False),
+    for host, code, verify in (
+        ("broken.search.localhost", "policy_stale", True),
+        ("unread.search.localhost", "policy_invalid", False),
     ):
         with gateway.client(host, verify=verify) as broken:
             answer = broken.get("/v1/models", headers=key(BOT))
         assert answer.status_code == 503
-        assert answer.json()["error"]["code"] == reason
+        assert answer.json()["error"]["code"] == code
         assert answer.json()["error"]["type"] == "server_error"
     assert client.get("/v2", headers=key(BOT)).status_code == 200
 
@@ -292,7 +299,7 @@ def test_a_model_server_that_cannot_be_reached_is_unavailable(gateway, model):
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2/models/minilm", {"error": "A valid credential is required."}),
+        ("/v2/models/minilm", {"error": "A valid credential is required.", "code": "unauthenticated"}),
         (
             "/v1/models",
             {
@@ -319,6 +326,28 @@ def test_grpc_callers_get_a_grpc_status(gateway, model, headers, status):
         answer = client.post(INFER, headers={"content-type": "application/grpc", "te": "trailers", **headers})
     assert answer.headers["grpc-status"] == status
     assert not answer.headers["grpc-message"].startswith("{")
+
+
+def test_the_grpc_status_of_a_rate_limit_is_its_own_and_not_the_one_that_envoy_makes_of_429(gateway, model):
+    headers = {"content-type": "application/grpc", "te": "trailers", **key(LIMITED_GRPC)}
+    with gateway.client(HOST, http2=True) as client:
+        answers = [client.get("/v1/models", headers=headers) for _ in range(3)]
+    assert answers[2].headers["grpc-status"] == "8"
+    assert answers[2].headers["grpc-message"] == "The client's rate limit is used up."
+    assert answers[2].headers["retry-after"] == "3600"
+
+
+def test_grpc_callers_get_the_code_as_error_info(gateway, model):
+    for headers, code in (({}, "unauthenticated"), (key(READER), "insufficient_scope")):
+        ended = gateway.grpc_call(HOST, INFER, headers)
+        info = error_info(ended)
+        assert (info.reason, info.domain, dict(info.metadata)) == (code, "nightlatch.dev", {})
+
+
+def test_a_grpc_caller_with_a_malformed_credential_gets_the_status_and_the_sentence_only(gateway, model):
+    ended = gateway.grpc_call(HOST, INFER, {**key(BOT), **bearer(READER.key)})
+    assert (ended.code().name, ended.details()) == ("INVALID_ARGUMENT", "The request has two API keys that differ.")
+    assert "grpc-status-details-bin" not in dict(ended.trailing_metadata())
 
 
 # --- paths that mean to be something else

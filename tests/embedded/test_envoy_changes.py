@@ -7,13 +7,15 @@ import ssl
 import threading
 from dataclasses import replace
 
+import grpc
 import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Refused
 from nightlatch.routing.ir import COLD, Serving
-from tests.embedded.envoy_fixture import Caller, Gateway, until
+from nightlatch.wire import caller_errors
+from tests.embedded.envoy_fixture import Caller, Gateway, error_info, until
 
 KEY = NamespacedName("search", "minilm")
 HOST = "minilm.search.localhost"
@@ -40,8 +42,8 @@ def document(gateway):
 
 @pytest.fixture
 def warm(gateway, model, document):
-    gateway.door.outcome = None
-    gateway.door.held.clear()
+    gateway.hold.outcome = None
+    gateway.hold.held.clear()
     gate = Serving(hold=False, addresses=(model.address,))
     gateway.put([document], {KEY: gate})
     return gate
@@ -121,7 +123,7 @@ def test_one_flip_pushes_one_route_configuration(gateway, document, warm):
 def test_a_warm_call_never_asks_the_gatekeeper(gateway, warm):
     with gateway.client(HOST) as client:
         assert status(client) == 200
-    assert gateway.door.held == []
+    assert gateway.hold.held == []
 
 
 def test_only_an_allowed_call_reaches_the_gate_and_it_is_told_how_long_it_waited(gateway, document, warm):
@@ -130,20 +132,20 @@ def test_only_an_allowed_call_reaches_the_gate_and_it_is_told_how_long_it_waited
         assert client.get("/v2").status_code == 401
         assert client.get("/v2", headers={"x-api-key": "x"}).status_code == 401
         assert client.get("/metrics", headers=HEADERS).status_code == 403
-        assert gateway.door.held == []
+        assert gateway.hold.held == []
         answer = client.get("/v2", headers=HEADERS)
     assert answer.status_code == 200
     assert answer.headers["server-timing"] == "wake;dur=250"
-    assert gateway.door.held == ["search/bot"]
+    assert gateway.hold.held == ["search/bot"]
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])
 def test_a_held_call_goes_to_the_replica_that_came_meanwhile(gateway, model, document, warm, http2):
     async def wait_for():
-        gateway.door.outcome = asyncio.get_running_loop().create_future()
+        gateway.hold.outcome = asyncio.get_running_loop().create_future()
 
     async def release():
-        gateway.door.outcome.set_result(Admitted(waited=1.0))
+        gateway.hold.outcome.set_result(Admitted(waited=1.0))
 
     gateway.put([document], {KEY: COLD})
     gateway.loop.run(wait_for())
@@ -156,7 +158,7 @@ def test_a_held_call_goes_to_the_replica_that_came_meanwhile(gateway, model, doc
     callers = [threading.Thread(target=call) for _ in range(8)]
     for caller in callers:
         caller.start()
-    until(lambda: len(gateway.door.held) == len(callers), "all are held")
+    until(lambda: len(gateway.hold.held) == len(callers), "all are held")
     gateway.put([document], {KEY: Serving(hold=True, addresses=(model.address,))})
     gateway.loop.run(release())
     for caller in callers:
@@ -164,33 +166,61 @@ def test_a_held_call_goes_to_the_replica_that_came_meanwhile(gateway, model, doc
     assert [(answer.status_code, len(answer.json()["body"])) for answer in answers] == [(200, 100_000)] * len(callers)
 
 
+SENTENCE = 'The endpoint could not wake: it "took" too long'
+WAKE_FAILED = Refused(caller_errors.WAKE_FAILED, SENTENCE, "CrashLoop")
+
+
+async def refuse(gateway, refused):
+    gateway.hold.outcome = asyncio.get_running_loop().create_future()
+    gateway.hold.outcome.set_result(refused)
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v2/models/minilm", {"error": 'WakeTimeout: it "took" too long'}),
+        ("/v2/models/minilm", {"error": SENTENCE, "code": "wake_failed", "reason": "CrashLoop"}),
         (
             "/v1/models",
             {
                 "error": {
-                    "message": 'it "took" too long',
+                    "message": SENTENCE,
                     "type": "server_error",
                     "param": None,
-                    "code": "WakeTimeout",
+                    "code": "wake_failed",
+                    "reason": "CrashLoop",
                 }
             },
         ),
     ],
 )
 def test_a_refusal_of_the_gatekeeper_has_its_reason_in_the_shape_of_the_api(gateway, document, warm, path, body):
-    async def refuse():
-        gateway.door.outcome = asyncio.get_running_loop().create_future()
-        gateway.door.outcome.set_result(Refused(503, "WakeTimeout", 'it "took" too long', 5))
-
     gateway.put([document], {KEY: COLD})
-    gateway.loop.run(refuse())
+    gateway.loop.run(refuse(gateway, WAKE_FAILED))
     with gateway.client(HOST) as client:
         answer = client.get(path, headers=HEADERS)
-    assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, body, "5")
+    assert (answer.status_code, answer.json(), answer.headers["retry-after"]) == (503, body, "10")
+
+
+@pytest.mark.parametrize(
+    ("refused", "status", "metadata"),
+    [
+        (WAKE_FAILED, grpc.StatusCode.UNAVAILABLE, {"reason": "CrashLoop"}),
+        (
+            Refused(caller_errors.TOO_MANY_HELD, caller_errors.TOO_MANY_HELD.say()),
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            {},
+        ),
+    ],
+)
+def test_a_grpc_caller_gets_the_refusal_of_the_gatekeeper_as_status_and_error_info(
+    gateway, document, warm, refused, status, metadata
+):
+    gateway.put([document], {KEY: COLD})
+    gateway.loop.run(refuse(gateway, refused))
+    ended = gateway.grpc_call(HOST, "/v2/models/minilm/infer", HEADERS)
+    assert (ended.code(), ended.details()) == (status, refused.sentence)
+    info = error_info(ended)
+    assert (info.reason, info.domain, dict(info.metadata)) == (refused.error.code, "nightlatch.dev", metadata)
 
 
 # --- the model server's identity

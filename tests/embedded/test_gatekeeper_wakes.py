@@ -62,7 +62,11 @@ async def test_a_failed_start_is_told_to_held_calls_at_once(lab, leader) -> None
         for answer in await asyncio.gather(*calls):
             assert answer.status_code == 503
             assert answer.headers["retry-after"]
-            assert answer.json() == {"error": "ModelServerExited: the model server exited with status 1"}
+            assert answer.json() == {
+                "error": "The endpoint could not wake: the model server exited with status 1",
+                "code": "wake_failed",
+                "reason": "ModelServerExited",
+            }
         # A later call is demand for the next attempt and does not hear of the old failure.
         late = asyncio.create_task(infer(client))
         await leader.until("gateway-0", lambda said: said.held == 1, "the late call is held")
@@ -81,14 +85,15 @@ async def test_hold_is_bounded_in_number_and_time_and_by_client(lab, leader) -> 
         await leader.until("gateway-0", lambda said: said.held == 2, "a quarter is held")
         third = await infer(client)
         assert (third.status_code, third.headers["retry-after"]) == (429, "5")
-        assert third.json()["error"].startswith("TooManyHeld")
+        assert third.json()["code"] == "too_many_held_by_client"
         impatient = await infer(others, **{"x-nightlatch-hold-timeout": "0.2"})
         assert impatient.status_code == 503
-        assert impatient.json()["error"].startswith("WakeTimeout")
+        assert (impatient.json()["code"], impatient.json()["reason"]) == ("wake_timeout", "WakeTimeout")
         openai = await others.post("/v1/embeddings", json={}, headers={"x-nightlatch-hold-timeout": "0.1"})
-        assert (openai.status_code, openai.json()["error"]["code"]) == (503, "WakeTimeout")
+        assert (openai.status_code, openai.json()["error"]["code"]) == (503, "wake_timeout")
+        assert openai.json()["error"]["reason"] == "WakeTimeout"
         nonsense = await infer(others, **{"x-nightlatch-hold-timeout": "soon"})
-        assert nonsense.status_code == 400
+        assert (nonsense.status_code, nonsense.json()["code"]) == (400, "invalid_request")
         for call in held:
             call.cancel()
         await leader.until("gateway-0", lambda said: said.held == 0, "hanging up gives the places back")

@@ -1,7 +1,5 @@
 """The model server as a process of its own, over real mTLS, with a tiny BERT."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -15,7 +13,7 @@ import httpx
 import openai
 import pytest
 
-from nightlatch_server.package import write_package
+from nightlatch_server.model_package.writer import write_package
 from tests.unit.model_server import tiny_model
 from tests.unit.model_server.process import (
     GATEWAY,
@@ -54,9 +52,6 @@ def texts(*values: str, **change: Any) -> dict[str, Any]:
 def slow_texts() -> dict[str, Any]:
     """Some hundred milliseconds of work."""
     return texts(*["the cat sat on the mat " * 10] * 2000)
-
-
-# -- protocols -------------------------------------------------------------------------------------------------
 
 
 def test_infer_gives_one_unit_vector_for_each_text(server: ModelServer) -> None:
@@ -105,28 +100,35 @@ def test_metadata_and_health(server: ModelServer, path: str, expected: dict[str,
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
+    ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404),
-        ("GET", "/v2/", 404),
-        ("GET", "/V2", 404),
-        ("GET", "/v2/models/other", 404),
-        ("POST", "/v2/models/other/infer", 404),
-        ("POST", "/v2/models/tiny/versions/2/infer", 404),
-        ("GET", INFER, 405),
-        ("POST", "/v2", 405),
-        ("HEAD", "/v2", 405),
-        ("POST", INFER, 400),
-        ("POST", "/v2/repository/models/tiny/unload", 404),
-        ("GET", "/metrics", 404),
+        ("GET", "/", 404, "unknown_url"),
+        ("GET", "/v2/", 404, "unknown_url"),
+        ("GET", "/V2", 404, "unknown_url"),
+        ("GET", "/v2/models/other", 404, "model_not_found"),
+        ("POST", "/v2/models/other/infer", 404, "model_not_found"),
+        ("POST", "/v2/models/tiny/versions/2/infer", 404, "model_not_found"),
+        ("GET", INFER, 405, "method_not_allowed"),
+        ("POST", "/v2", 405, "method_not_allowed"),
+        ("HEAD", "/v2", 405, None),
+        ("POST", INFER, 400, "invalid_request"),
+        ("POST", "/v2/repository/models/tiny/unload", 404, "unknown_url"),
+        ("GET", "/metrics", 404, "unknown_url"),
+        ("GET", "/v1/models/other", 404, "model_not_found"),
     ],
 )
-def test_anything_else_is_an_error_with_a_message(server: ModelServer, method: str, path: str, status: int) -> None:
+def test_anything_else_is_an_error_with_a_message_and_a_code(
+    server: ModelServer, method: str, path: str, status: int, code: str | None
+) -> None:
     with server.client() as client:
         url = httpx.URL(server.url).copy_with(raw_path=path.encode())
         response = client.send(client.build_request(method, url))
     assert response.status_code == status
-    assert method == "HEAD" or response.json()["error"]
+    if code is not None:
+        body = response.json()
+        nested = not path.startswith("/v2")
+        assert body["error"]["message"] if nested else body["error"]
+        assert (body["error"] if nested else body)["code"] == code
     assert ("allow" in response.headers) is (status == 405)
 
 
@@ -158,7 +160,7 @@ def test_the_real_openai_client_understands_the_errors(server: ModelServer) -> N
     with server.client() as http, openai.OpenAI(api_key="x", base_url=f"{server.url}/v1", http_client=http) as client:
         with pytest.raises(openai.NotFoundError) as missing:
             client.embeddings.create(model="other", input="a")
-        with pytest.raises(openai.BadRequestError, match="can't be shortened") as shortened:
+        with pytest.raises(openai.BadRequestError, match="cannot be shortened") as shortened:
             client.embeddings.create(model="tiny", input="a", dimensions=2)
         with pytest.raises(openai.BadRequestError, match="empty string"):
             client.embeddings.create(model="tiny", input="")
@@ -173,9 +175,6 @@ def test_the_header_log_shows_every_header_that_arrived(server: ModelServer, req
     (line,) = [line for line in lines if ["x-test", request.node.name] in line["headers"]]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/v2/health/live", 200)
     assert "host" in dict(line["headers"])
-
-
-# -- the admin port --------------------------------------------------------------------------------------------
 
 
 def test_the_admin_port_has_health_and_metrics_by_get_and_nothing_else(server: ModelServer) -> None:
@@ -195,9 +194,6 @@ def test_metrics_count_requests_batches_and_start_up_phases(server: ModelServer)
     assert server.metric("batch_rows_count") >= 1
     for phase in ("verify", "import", "load", "warmup", "total"):
         assert server.metric(f'load_duration_seconds{{phase="{phase}"}}') > 0
-
-
-# -- who may connect -------------------------------------------------------------------------------------------
 
 
 def refused(server: ModelServer, identity: tuple[Path, Path] | None) -> bool:
@@ -238,9 +234,6 @@ def test_plain_http_on_the_tls_port_gets_nothing(server: ModelServer) -> None:
 
 def test_the_gateway_is_still_served_after_all_these(server: ModelServer) -> None:
     assert not refused(server, server.pki.gateway)
-
-
-# -- start, load, end ------------------------------------------------------------------------------------------
 
 
 def test_it_is_live_before_torch_is_imported_and_ready_only_when_it_can_serve(package: Path, tmp_path: Path) -> None:
@@ -370,12 +363,12 @@ def test_a_package_that_is_refused_ends_the_process_with_the_reason(package: Pat
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        ([], "--tls-cert, --tls-key, --tls-ca and --admit are needed"),
+        ([], "--tls-cert, --tls-key, --tls-ca and --admit are required"),
         (["--insecure-plain", "--admit=spiffe://a/b"], "excludes"),
         (["--insecure-plain", "--expect-digest=1"], "64 lower-case hex"),
         (["--insecure-plain", "--port=99999"], "0 to 65535"),
         (["--tls-cert=a", "--tls-key=b", "--tls-ca=c", "--admit=gateway"], "SPIFFE id"),
-        (["--tls-cert=a", "--tls-key=b", "--tls-ca=c", "--admit=spiffe://a/b"], "TLS files can't be used"),
+        (["--tls-cert=a", "--tls-key=b", "--tls-ca=c", "--admit=spiffe://a/b"], "cannot use the TLS files"),
         (["--insecure-plain", "--access-log=/nowhere/x"], "No such file"),
     ],
 )
@@ -385,10 +378,13 @@ def test_bad_options_end_the_process_with_the_reason(package: Path, flags: list[
     assert says in log
 
 
-def test_a_port_in_use_ends_the_process_with_the_reason(server: ModelServer, package: Path) -> None:
-    status, log = ended([*command(package, "--insecure-plain"), f"--port={server.port}"])
+def test_a_port_in_use_ends_the_process_with_the_reason(server: ModelServer, package: Path, tmp_path: Path) -> None:
+    message = tmp_path / "message"
+    flags = [f"--port={server.port}", f"--termination-message={message}"]
+    status, log = ended([*command(package, "--insecure-plain"), *flags])
     assert status == 2
     assert "ddress already in use" in log
+    assert "ddress already in use" in message.read_text()
 
 
 def test_weights_that_do_not_fit_the_description_end_the_process_with_the_reason(tmp_path: Path) -> None:
@@ -397,7 +393,7 @@ def test_weights_that_do_not_fit_the_description_end_the_process_with_the_reason
     write_package(source)
     status, log = ended(command(source, "--insecure-plain"))
     assert status == 3
-    assert "the weights don't fit the architecture" in log
+    assert "the weights do not fit the architecture" in log
 
 
 def test_plain_http_is_possible_and_warned_about(package: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """The real model, all-MiniLM-L6-v2: what it says of related and unrelated sentences."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

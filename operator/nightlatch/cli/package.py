@@ -15,7 +15,8 @@ from nightlatch.embedded.errors import UserError
 def command(directory: Path, output: Path | None, name: str | None, version: str) -> None:
     """Make a model package of DIRECTORY: config.json, tokenizer.json and *.safetensors of a BERT-family model."""
     try:
-        from nightlatch_server.package import PackageError, write_package  # noqa: PLC0415 - only this verb needs it
+        from nightlatch_server.model_package.manifest import PackageError  # noqa: PLC0415 - only this verb needs it
+        from nightlatch_server.model_package.writer import write_package  # noqa: PLC0415 - the same
     except ImportError as error:
         raise UserError(f"the model server is not installed ({error})", "install `nightlatch[model-server]`") from None
     try:

@@ -15,14 +15,15 @@ from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, RawObject
 from nightlatch.pki.material import PkiError, TlsMaterial
 from nightlatch.store.protocol import ExpiredError, Listing, Store, StoreError
+from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import DocumentError, RouteDocument, decode
 
 _log = logging.getLogger(__name__)
 
 RETRY_PAUSE = 1.0
 HEARTBEAT = 5.0
-# Reasons for callers, as in RouteDocument.denied.
-UNREADABLE = "PolicyUnreadable"
+# What callers get, as in RouteDocument.denied.
+UNREADABLE = caller_errors.POLICY_INVALID.code
 
 
 @dataclass(frozen=True, slots=True)

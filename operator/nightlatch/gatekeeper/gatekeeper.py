@@ -14,7 +14,7 @@ from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
-from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
 from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.metrics import GatewayStats
@@ -25,6 +25,7 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving, resource_name
 from nightlatch.store.protocol import Store
+from nightlatch.wire import caller_errors
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica, WorkloadReader
@@ -36,7 +37,6 @@ TICK = 1.0
 # How many wakes, and for how many seconds, the reports repeat, so that a leader that connects late learns of them.
 WAKES_KEPT = 64
 WAKES_FOR = 30.0
-STALE = "PolicyStale"
 
 
 class Gatekeeper:
@@ -57,7 +57,7 @@ class Gatekeeper:
         self.endpoints: dict[NamespacedName, GatewayEndpoint] = {}
         self.ads = Ads(program.stand_in, lambda _: self.changed())
         self.load = LoadReports(self._load_reported)
-        self.hold_service = HoldService(self.endpoints.get)
+        self.hold_service = HoldService(self._admit_of)
         self.reports = ReportStream(operator_identity, self.report, self._directed)
         self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
         self.stale = False
@@ -94,6 +94,10 @@ class Gatekeeper:
         """Refuse the held calls."""
         for endpoint in self.endpoints.values():
             endpoint.close()
+
+    def _admit_of(self, key: NamespacedName) -> Admit | None:
+        endpoint = self.endpoints.get(key)
+        return endpoint.admit if endpoint else None
 
     # EndpointHost, for the endpoints.
 
@@ -267,6 +271,6 @@ class Gatekeeper:
             else:
                 _log.warning("the store answers again; calls are no longer denied")
             with self._batch():
-                self._program.deny_all(STALE if stale else None)
+                self._program.deny_all(caller_errors.POLICY_STALE.code if stale else None)
                 for endpoint in self.endpoints.values():
                     endpoint.reprogram()

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nightlatch.reference import metrics
+from nightlatch.reference import errors, metrics
 
 HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "errors.md": errors.render,
     "metrics.md": metrics.render,
 }
 

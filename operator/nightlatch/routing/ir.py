@@ -1,4 +1,4 @@
-"""The gateway, between documents and xDS: what each endpoint needs, in the gateway's own words and in no protocol's."""
+"""The IR of one gateway, between documents and xDS: what each endpoint needs, independent of any protocol."""
 
 from dataclasses import dataclass, field
 
@@ -24,8 +24,8 @@ class CertificateIR:
 class GatewaySettings:
     """What all endpoints of one gateway share.
 
-    client: this gateway's identity towards model servers. fallback: shown for host names that are nobody's, so that
-    the caller gets past the handshake to a 404.
+    `client` is this gateway's identity towards model servers. `fallback` is the certificate for host names that no
+    endpoint has, so that the caller gets past the handshake to a 404.
     """
 
     host: str
@@ -36,7 +36,7 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """How the gate of an endpoint stands now. hold: calls are held. addresses: replicas that take calls."""
+    """How an endpoint serves now. `hold`: its calls are held. `addresses`: the replicas that take calls."""
 
     hold: bool
     addresses: tuple[tuple[str, int], ...] = ()
@@ -47,20 +47,20 @@ COLD = Serving(hold=True)
 
 @dataclass(frozen=True, slots=True)
 class BrokenDocument:
-    """A document that cannot be read. Its hosts, as far as known, answer 503 with the reason.
+    """A document that cannot be read. The hosts that are known of it answer 503 with this code.
 
-    Where the last good document is known, `replace(last_good, denied=reason)` keeps the certificate and is better.
+    If the last good document is known, `replace(last_good, denied=code)` is better, because it keeps the certificate.
     """
 
     endpoint: NamespacedName
-    reason: str
+    code: str
     hosts: tuple[str, ...] = ()
     created: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class GrantIR:
-    """`grant` is `client|keyId|permissions|tier|notBefore|notAfter`, as the second Lua filter reads it."""
+    """`grant` is `client|keyId|permissions|tier|notBefore|notAfter`, as decide.lua reads it."""
 
     sha256: str
     grant: str
@@ -68,7 +68,7 @@ class GrantIR:
 
 @dataclass(frozen=True, slots=True)
 class OperationsIR:
-    """All operations of one method that need one permission. `pattern`: an RE2 for the whole path."""
+    """All operations of one method that need one permission. `pattern` is an RE2 pattern for the whole path."""
 
     permission: Permission
     method: str
@@ -77,7 +77,7 @@ class OperationsIR:
 
 @dataclass(frozen=True, slots=True)
 class TierIR:
-    """A token bucket for each client of the tier. Times in seconds."""
+    """The token bucket of each client of the tier. Times in seconds."""
 
     name: str
     burst: int
@@ -87,9 +87,9 @@ class TierIR:
 
 @dataclass(frozen=True, slots=True)
 class AccessIR:
-    """Who may do what. It stays the same object as long as the document does, so that what is made of it is kept.
+    """Who may do what. It stays the same object while the document does, so that what was built from it can be kept.
 
-    retry_after: whole seconds after which every tier has a token again.
+    `retry_after` is the whole seconds after which every tier has a token again.
     """
 
     grants: tuple[GrantIR, ...]
@@ -100,7 +100,7 @@ class AccessIR:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamIR:
-    """Whom the gateway believes to be the model server."""
+    """The SPIFFE identity that the model server must show, and the CAs that it must come from."""
 
     identity: str
     trust: str = field(repr=False)
@@ -108,9 +108,9 @@ class UpstreamIR:
 
 @dataclass(frozen=True, slots=True)
 class EndpointIR:
-    """One endpoint. hosts: those that are its own after conflicts. Times in seconds.
+    """One endpoint. `hosts` are those that it keeps after conflicts. Times in seconds.
 
-    idle_timeout: silence after which a call is given up; above hold and answer together.
+    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together.
     """
 
     endpoint: NamespacedName
@@ -132,12 +132,12 @@ class EndpointIR:
 
 @dataclass(frozen=True, slots=True)
 class GatewayIR:
-    """Everything one gateway serves, endpoints in order of their keys."""
+    """Everything that one gateway serves, with the endpoints sorted by namespace and name."""
 
     settings: GatewaySettings
     endpoints: tuple[EndpointIR, ...]
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Every host that is someone's, sorted."""
+        """The hosts of all endpoints, sorted."""
         return tuple(sorted(host for endpoint in self.endpoints for host in endpoint.hosts))

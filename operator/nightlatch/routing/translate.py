@@ -1,4 +1,4 @@
-"""Route documents and gates to GatewayIR. Each endpoint by itself; only hosts can be disputed between two."""
+"""Route documents to GatewayIR. Each endpoint is translated alone; only a host can be claimed by two."""
 
 import math
 import re
@@ -25,7 +25,7 @@ from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
 Document = RouteDocument | BrokenDocument
 
 NO_ACCESS = AccessIR((), (), (), 1)
-# Beyond hold and answer, before a silent call is given up.
+# Seconds beyond hold and answer before a call on which nothing is sent is ended.
 IDLE_MARGIN = 15.0
 # One segment. Envoy has merged slashes, resolved dots and refused encoded slashes before it matches.
 _SEGMENT = "[-._A-Za-z0-9]+"
@@ -38,9 +38,9 @@ def translate(
     settings: GatewaySettings,
     previous: GatewayIR | None = None,
 ) -> GatewayIR:
-    """The gateway's state. An endpoint without a gate is cold.
+    """The gateway's state. An endpoint that is not in `serving` is cold.
 
-    `previous` only saves work: an endpoint whose document, hosts and gate are unchanged stays the same object.
+    `previous` only saves work: an endpoint whose document, hosts and serving are unchanged stays the same object.
     """
     known = {each.endpoint: each for each in previous.endpoints} if previous else {}
     hosts = _hosts(documents)
@@ -54,7 +54,7 @@ def translate(
 
 
 def host_conflicts(documents: Iterable[Document]) -> dict[NamespacedName, dict[str, NamespacedName]]:
-    """For every endpoint that lost a host: the host, and the older endpoint that has it."""
+    """For each endpoint that lost a host: the host, and the older endpoint that keeps it."""
     owners: dict[str, NamespacedName] = {}
     lost: dict[NamespacedName, dict[str, NamespacedName]] = {}
     for document in _oldest_first(documents):
@@ -79,7 +79,7 @@ def _oldest_first(documents: Iterable[Document]) -> list[Document]:
 def translate_endpoint(
     document: Document, hosts: tuple[str, ...], serving: Serving, previous: EndpointIR | None = None
 ) -> EndpointIR:
-    """One endpoint that has these hosts. `previous` only saves work, as in `translate`."""
+    """One endpoint with the hosts that it keeps. `previous` only saves work, as in `translate`."""
     same = previous if previous is not None and previous.source is document else None
     if same is not None and same.hosts == hosts and same.serving == serving:
         return same
@@ -101,7 +101,7 @@ def translate_endpoint(
 
 def _broken(document: BrokenDocument, hosts: tuple[str, ...], serving: Serving) -> EndpointIR:
     return EndpointIR(
-        document.endpoint, hosts, None, NO_ACCESS, None, serving, IDLE_MARGIN, IDLE_MARGIN, document.reason, document
+        document.endpoint, hosts, None, NO_ACCESS, None, serving, IDLE_MARGIN, IDLE_MARGIN, document.code, document
     )
 
 

@@ -1,4 +1,4 @@
-"""GatewayIR to what Envoy subscribes to. An endpoint that did not change is not built again."""
+"""GatewayIR to the resources that Envoy subscribes to. An endpoint that did not change is not built again."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Resources = Mapping[str, Mapping[str, Packed]]
 
 @dataclass(frozen=True, slots=True)
 class EndpointResources:
-    """What one endpoint needs in Envoy. Its document is applied once Envoy ACKed all of it."""
+    """The resources of one endpoint. Its document is applied once Envoy acknowledged all of them."""
 
     ir: EndpointIR
     access: AccessConfig
@@ -30,7 +30,7 @@ class EndpointResources:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot(Resources):
-    """A whole state: resources by type URL and name. `endpoints` tells which of them are whose."""
+    """All resources of a gateway, by type URL and name; `endpoints` has those of each endpoint."""
 
     resources: Resources
     endpoints: Mapping[NamespacedName, EndpointResources]
@@ -46,8 +46,10 @@ class Snapshot(Resources):
         return len(self.resources)
 
     def find(self, type_url: str, name: str) -> Packed | None:
-        """A resource by the name Envoy asks for. A certificate also answers to its host in upper case, as a caller's
-        SNI may have it; the resource then carries the name asked for."""
+        """The resource with the name that Envoy asks for, None if there is none.
+
+        A certificate is also found by its host in upper case, which a caller's SNI may have; it then has that name.
+        """
         found = self.resources[type_url].get(name)
         if found is None and type_url == SECRET and name != name.lower():
             return self._host_certificate(name)
@@ -61,7 +63,7 @@ class Snapshot(Resources):
 
 
 def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
-    """Everything for Envoy. `previous` only saves work: an unchanged resource stays the same object."""
+    """All resources for Envoy. `previous` only saves work: an unchanged resource stays the same object."""
     known = previous.endpoints if previous else {}
     endpoints = {each.endpoint: build_endpoint(each, ir.settings, known.get(each.endpoint)) for each in ir.endpoints}
     shared = _kept(_shared(ir), previous)
@@ -70,7 +72,7 @@ def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
 
 
 def changes(previous: Resources | None, current: Resources) -> dict[str, set[str]]:
-    """Names by type that were added, removed or changed."""
+    """The names of the resources that were added, removed or changed, by type URL."""
     before: Resources = previous if previous is not None else {}
     return {url: found for url in PUSH_ORDER if (found := _differing(before.get(url, {}), current.get(url, {})))}
 
@@ -121,7 +123,7 @@ def _built(ir: EndpointIR, settings: GatewaySettings, access: AccessConfig) -> R
 
 
 def _kept(built: Resources, previous: Snapshot | EndpointResources | None) -> Resources:
-    """Equal resources as the objects they were, so that identity tells what changed."""
+    """Replace each resource that equals its previous object by that object, so that identity shows what changed."""
     if previous is None:
         return built
     before = previous.resources

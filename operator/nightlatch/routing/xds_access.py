@@ -1,6 +1,6 @@
-"""What an endpoint's keys and tiers become: the shadow matcher that finds a key's grant, and each client's bucket.
+"""The key look-up (a shadow matcher that finds a key's grant) and the rate limits of one endpoint.
 
-The dear part of a route configuration (one entry a key). It is built once per AccessIR and kept.
+This is the expensive part of a route configuration: one entry for each key. It is built once per AccessIR and kept.
 """
 
 from dataclasses import dataclass
@@ -29,14 +29,13 @@ _DRAFT_03 = 1
 
 @dataclass(frozen=True, slots=True)
 class AccessConfig:
-    """Per-route configuration of the key look-up and rate-limit filters; None where there is nothing to say."""
+    """The per-route configuration of the filters for key look-up and rate limit; None where there is none."""
 
     key_lookup: any_pb2.Any | None
     rate_limit: any_pb2.Any | None
 
 
 def build_access(access: AccessIR) -> AccessConfig:
-    """See the module."""
     return AccessConfig(
         key_lookup=_key_lookup(access.grants) if access.grants else None,
         rate_limit=_rate_limit(access.tiers, access.retry_after) if access.tiers else None,
@@ -61,7 +60,7 @@ def _action(name: str, action: int) -> extension_pb2.TypedExtensionConfig:
 
 
 def _rate_limit(tiers: tuple[TierIR, ...], retry_after: int) -> any_pb2.Any:
-    """A descriptor with an empty client gives each client a bucket of its own."""
+    """Local rate limits. A descriptor whose client is empty gives each client its own bucket."""
     limit = local_rate_limit_pb2.LocalRateLimit(
         stat_prefix="rate_limit",
         token_bucket=_bucket(_PLENTY, _PLENTY, 1.0),

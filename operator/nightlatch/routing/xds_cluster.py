@@ -9,16 +9,16 @@ from envoy.type.matcher.v3 import string_pb2
 from nightlatch.routing.ir import EndpointIR, UpstreamIR
 from nightlatch.routing.xds_types import CLIENT_SECRET, ads, pack, seconds, trust_secret
 
-# The gate and the model server bound the load; Envoy's own bounds must not be met first.
+# The hold and the model server limit the load; Envoy's own limits must not be reached first.
 _UNBOUNDED = 1_000_000
-# With the TLS handshake in it: a burst released by a wake meets a busy replica, which is slow and not dead.
+# Includes the TLS handshake: a wake releases a burst of calls at a replica that is busy, which makes it slow, not dead.
 _CONNECT_TIMEOUT = 10.0
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _SAN_URI = 3
 
 
 def build_cluster(endpoint: EndpointIR, upstream: UpstreamIR) -> cluster_pb2.Cluster:
-    """Addresses by EDS, certificate and trust by SDS: a rotation changes no cluster."""
+    """The cluster. Addresses come by EDS, certificate and trust by SDS, so a rotation does not change it."""
     cluster = cluster_pb2.Cluster(
         name=endpoint.name,
         type=cluster_pb2.Cluster.EDS,
@@ -36,7 +36,7 @@ def build_cluster(endpoint: EndpointIR, upstream: UpstreamIR) -> cluster_pb2.Clu
 
 
 def build_assignment(endpoint: EndpointIR) -> endpoint_pb2.ClusterLoadAssignment:
-    """The replicas that take calls; one locality, which load reports need."""
+    """The addresses that take calls, in one locality, because load reports need one."""
     assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=endpoint.name)
     if endpoint.serving.addresses:
         locality = assignment.endpoints.add()
@@ -69,7 +69,7 @@ def _tls(endpoint: EndpointIR, upstream: UpstreamIR) -> tls_pb2.UpstreamTlsConte
     validation = common.combined_validation_context
     validation.validation_context_sds_secret_config.name = trust_secret(endpoint.endpoint)
     validation.validation_context_sds_secret_config.sds_config.CopyFrom(ads())
-    # Exactly this identity. Without a matcher any certificate of the CA would do.
+    # Only this identity. Without a matcher, any certificate of the CA would be accepted.
     validation.default_validation_context.match_typed_subject_alt_names.add(
         san_type=_SAN_URI, matcher=string_pb2.StringMatcher(exact=upstream.identity)
     )

@@ -1,6 +1,6 @@
-"""The order of the HTTP filters. This file alone decides it.
+"""The HTTP filters in their order, which only this file decides.
 
-classify → key look-up → (tokens, introspection: to come, here) → decide → authorize → rate limit → hold → router
+classify → key look-up → decide → authorize → rate limit → hold → router
 """
 
 from typing import Any
@@ -25,18 +25,18 @@ ROUTER = "nightlatch.router"
 # Dynamic metadata that decide.lua writes and the filters after it read.
 CALLER = "nightlatch.caller"
 GATEKEEPER_CLUSTER = "gatekeeper"
-# The gatekeeper bounds a hold by itself; Envoy only must not be sooner.
+# The gatekeeper limits how long a call is held; Envoy must not give up earlier.
 _HOLD_CEILING = "4000s"
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http."
 
 
 def http_filters() -> list[dict[str, Any]]:
-    """Every filter of the shared chain, in the order in which a call passes them. Routes switch disabled ones on."""
+    """Every filter of the shared chain, in the order in which a call passes them. Routes enable the disabled ones."""
     return [
         _lua(CLASSIFY, classify_source()),
         _filter(KEY_LOOKUP, "rbac.v3.RBAC"),
         _lua(DECIDE, decide_source()),
-        # Empty, not absent: without a route's own rules nothing is allowed.
+        # Empty, not absent: nothing is allowed on a route without rules of its own.
         _filter(AUTHORIZE, "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": {}}),
         {**_filter(RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit", stat_prefix="rate_limit"), "disabled": True},
         {**_hold(), "disabled": True},
@@ -45,12 +45,12 @@ def http_filters() -> list[dict[str, Any]]:
 
 
 def router() -> dict[str, Any]:
-    """The last filter of any chain."""
+    """The router, the last filter of each chain."""
     return _filter(ROUTER, "router.v3.Router", suppress_envoy_headers=True)
 
 
 def _hold() -> dict[str, Any]:
-    """Cold calls wait in the gatekeeper's answer. Only routes whose gate is on switch it on."""
+    """ext_authz, which holds a call: the gatekeeper answers when the endpoint is awake. Holding routes enable it."""
     return _filter(
         HOLD,
         "ext_authz.v3.ExtAuthz",
@@ -59,7 +59,8 @@ def _hold() -> dict[str, Any]:
         failure_mode_allow=False,
         status_on_error={"code": "ServiceUnavailable"},
         clear_route_cache=False,
-        allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}]},
+        # Also the content type, so that a gRPC caller gets a gRPC answer.
+        allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}, {"exact": "content-type"}]},
     )
 
 

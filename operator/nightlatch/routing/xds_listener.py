@@ -1,6 +1,7 @@
-"""The listener. One chain for every endpoint, its certificate by SNI on demand; one for names that are nobody's.
+"""The listener: one filter chain for all endpoints, and one for host names that no endpoint has.
 
-Endpoints come and go in the matcher alone, which Envoy replaces in place: no chain changes, no connection is drained.
+Certificates are fetched on demand by SNI. When an endpoint comes or goes, only the matcher changes. Envoy replaces
+it in place: no chain changes and no connection is drained.
 """
 
 from functools import lru_cache
@@ -24,7 +25,7 @@ from nightlatch.routing.xds_types import FALLBACK_SECRET, pack, parse
 NAME = "callers"
 _KNOWN = "endpoints"
 _UNKNOWN = "unknown-host"
-# Bounds a handshake, also one for a certificate that never comes.
+# Limits a handshake, also one that waits for a certificate that never comes.
 _HANDSHAKE = "10s"
 _ADS = {"ads": {}, "resource_api_version": "V3"}
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
@@ -34,7 +35,7 @@ _NOBODY = "no endpoint"
 
 
 def build_listener(host: str, port: int, hosts: tuple[str, ...]) -> listener_pb2.Listener:
-    """The one listener, for callers of `hosts`."""
+    """The listener for callers of `hosts`."""
     listener = listener_pb2.Listener()
     listener.CopyFrom(_frame(host, port))
     listener.filter_chain_matcher.CopyFrom(_matcher(hosts))
@@ -53,7 +54,7 @@ def _matcher(hosts: tuple[str, ...]) -> matcher_pb2.Matcher:
 
 @lru_cache(maxsize=8)
 def _frame(host: str, port: int) -> listener_pb2.Listener:
-    """All but the matcher: the same for every state of the endpoints."""
+    """The listener without its matcher. This part does not depend on the endpoints."""
     inspector = {"@type": _EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
     return parse(
         {
@@ -79,7 +80,7 @@ def _chain(name: str, certificates: dict[str, Any], manager: dict[str, Any]) -> 
 
 
 def _tls(certificates: dict[str, Any]) -> dict[str, Any]:
-    """Certificates on demand need both resumptions off; so does keeping one endpoint's session from another's."""
+    """Session resumption is off: certificates on demand need that, and so no session crosses to another endpoint."""
     return {
         "@type": _TLS + "v3.DownstreamTlsContext",
         "disable_stateless_session_resumption": True,
@@ -93,7 +94,7 @@ def _tls(certificates: dict[str, Any]) -> dict[str, Any]:
 
 
 def _certificate_on_demand() -> dict[str, Any]:
-    """The SDS secret named by the SNI. xds-protos lacks these types, hence the TypedStruct."""
+    """The SDS secret with the name of the SNI. A TypedStruct, because xds-protos lacks these types."""
     mapper = {
         "name": "envoy.tls.certificate_mappers.sni",
         "typed_config": {"@type": _TLS + "cert_mappers.sni.v3.SNI", "default_value": FALLBACK_SECRET},
@@ -129,13 +130,13 @@ def _unknown_manager() -> dict[str, Any]:
 
 
 def _manager(name: str, **rest: Any) -> dict[str, Any]:
-    """An HTTP connection manager that trusts nothing a caller says of himself or of his path."""
+    """An HTTP connection manager that trusts no header about the caller and normalizes or rejects odd paths."""
     return {
         "@type": _EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "server_name": "nightlatch",
         "use_remote_address": True,
-        # Nobody is internal: Envoy's own request headers are never obeyed.
+        # No caller is internal, so Envoy never obeys its own x-envoy- request headers.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "forward_client_cert_details": "SANITIZE",
         "normalize_path": True,
@@ -149,7 +150,7 @@ def _manager(name: str, **rest: Any) -> dict[str, Any]:
         },
         "max_request_headers_kb": 64,
         "request_headers_timeout": "10s",
-        # Until a route is known; each route has its own above the hold.
+        # Applies until a route is known; each route has an idle timeout of its own that is longer than the hold.
         "stream_idle_timeout": "60s",
         "http2_protocol_options": {
             "max_concurrent_streams": 1000,

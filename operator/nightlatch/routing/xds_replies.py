@@ -1,73 +1,82 @@
-"""The bodies of what Envoy answers by itself: by status and by the API that the path belongs to."""
+"""The bodies of the errors that Envoy answers itself, by status and by the API that the path belongs to."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-# Where the gatekeeper's answer leaves its `reason`: its body is shaped already. Without one it could not be reached.
-GATE = "envoy.filters.http.ext_authz"
-# Where the Lua filters leave the code of their own replies.
-LUA = "nightlatch.reply"
+from nightlatch.routing.xds_error_info import grpc_headers
+from nightlatch.wire import caller_errors, error_body
+from nightlatch.wire.error_body import CallerError
 
-_STATUSES: dict[int, tuple[str, str]] = {
-    400: ("invalid_request", "The request is malformed."),
-    403: ("insufficient_scope", "The credential does not permit this operation."),
-    404: ("not_found", "No endpoint has this host name."),
-    408: ("request_timeout", "The request did not arrive in time."),
-    413: ("payload_too_large", "The request is too large."),
-    429: ("rate_limited", "The client's rate limit is used up."),
-    431: ("headers_too_large", "The request headers are too large."),
-    502: ("bad_gateway", "The model server's answer was malformed."),
-    503: ("unavailable", "The model server cannot be reached."),
-    504: ("upstream_timeout", "The model server did not answer in time."),
-}
-_HEADERS: dict[int, dict[str, str]] = {
-    403: {"www-authenticate": 'Bearer realm="nightlatch", error="insufficient_scope"'},
-    503: {"retry-after": "1"},
-}
-_OPENAI_TYPES = {403: "permission_error", 429: "rate_limit_error"}
-_SAID = "%LOCAL_REPLY_BODY%"
+# Metadata with the code of a refusal by the gatekeeper, whose body has its shape already. Without it, the gatekeeper
+# could not be reached.
+GATE = "envoy.filters.http.ext_authz"
+# Metadata with the code of a reply by the Lua filters.
+LUA = "nightlatch.reply"
+CODE = "code"
+
+# What Envoy answers itself, recognised by the status.
+_BY_STATUS = (
+    caller_errors.INVALID_REQUEST,
+    caller_errors.INSUFFICIENT_SCOPE,
+    caller_errors.NOT_FOUND,
+    caller_errors.REQUEST_TIMEOUT,
+    caller_errors.PAYLOAD_TOO_LARGE,
+    caller_errors.RATE_LIMITED,
+    caller_errors.HEADERS_TOO_LARGE,
+    caller_errors.BAD_GATEWAY,
+    caller_errors.UNAVAILABLE,
+    caller_errors.UPSTREAM_TIMEOUT,
+)
+_ANY = caller_errors.REQUEST_FAILED
+_BODY = "%LOCAL_REPLY_BODY%"
 
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What is said, and what each API makes of it. `plain`: the message where there is no code."""
+    """What every API's body is made of. The texts may hold Envoy's command operators."""
 
     code: str
-    message: str
-    plain: str
+    sentence: str
     openai_type: str
+    headers: dict[str, str] = field(default_factory=dict)
+    grpc: dict[str, str] = field(default_factory=dict)
 
 
 def local_reply_config() -> dict[str, Any]:
     """LocalReplyConfig: the first mapper that fits gives the body."""
-    by_lua = _Reply(f"%DYNAMIC_METADATA({LUA}:code)%", _SAID, _SAID, "invalid_request_error")
+    code = f"%DYNAMIC_METADATA({LUA}:{CODE})%"
+    refused = _Reply(code, _BODY, caller_errors.INVALID_REQUEST.openai_type)
+    failed = _Reply(code, _BODY, caller_errors.POLICY_INVALID.openai_type)
     mappers = [
-        _mapper(_has(GATE, "reason"), {**_text(_SAID), "content_type": "application/json"}, {}),
-        *_shapes(_all(_has(LUA, "code"), _status("GE", 500)), replace(by_lua, openai_type="server_error")),
-        *_shapes(_has(LUA, "code"), by_lua),
+        _mapper(_has(GATE, CODE), {**_text(_BODY), "content_type": "application/json"}, {}),
+        *_shapes(_all(_has(LUA, CODE), _status("GE", 500)), failed),
+        *_shapes(_has(LUA, CODE), refused),
     ]
-    for status, (code, message) in _STATUSES.items():
-        mappers += _shapes(_status("EQ", status), _by_envoy(status, code, message), _HEADERS.get(status, {}))
-    return {"mappers": mappers, "body_format": {"json_format": _nightlatch(_OTHER)}}
+    for error in _BY_STATUS:
+        mappers += _shapes(_status("EQ", error.status), _by_envoy(error))
+    # Any other status: Envoy's own gRPC status stays.
+    mappers += _shapes(_status("GE", 400), _Reply(_ANY.code, _ANY.sentence, _ANY.openai_type))
+    return {"mappers": mappers, "body_format": {"json_format": error_body.plain(_ANY.code, _ANY.sentence)}}
 
 
-def _by_envoy(status: int, code: str, message: str) -> _Reply:
-    default = "server_error" if status >= 500 else "invalid_request_error"
-    return _Reply(code, message, message, _OPENAI_TYPES.get(status, default))
+def _by_envoy(error: CallerError) -> _Reply:
+    headers = {"www-authenticate": error.www_authenticate, "retry-after": error.retry_after}
+    given = {name: str(value) for name, value in headers.items() if value is not None}
+    return _Reply(error.code, error.sentence, error.openai_type, given, grpc_headers(error, error.sentence))
 
 
-_OTHER = _by_envoy(500, "error", "The request could not be served.")
-
-
-def _shapes(condition: dict[str, Any], reply: _Reply, headers: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """A mapper for each API, the most special first."""
-    bodies = (
-        (_all(condition, _header("content-type", "application/grpc")), _text(reply.plain)),
-        (_all(condition, _header(":path", "/v2")), {"json_format": {"error": reply.plain}}),
-        (_all(condition, _header(":path", "/v1/")), {"json_format": _openai(reply)}),
-        (condition, {"json_format": _nightlatch(reply)}),
-    )
-    return [_mapper(when, body, headers or {}) for when, body in bodies]
+def _shapes(condition: dict[str, Any], reply: _Reply) -> list[dict[str, Any]]:
+    """A mapper for each API, the most special first. For gRPC the body becomes the grpc-message."""
+    grpc = _all(condition, _header("content-type", "application/grpc"))
+    open_inference = _all(condition, _header(":path", error_body.OPEN_INFERENCE))
+    openai = _all(condition, _header(":path", error_body.OPENAI))
+    code, sentence, headers = reply.code, reply.sentence, reply.headers
+    return [
+        _mapper(grpc, _text(sentence), headers | reply.grpc),
+        _mapper(open_inference, {"json_format": error_body.open_inference(code, sentence)}, headers),
+        _mapper(openai, {"json_format": error_body.openai(code, sentence, reply.openai_type)}, headers),
+        _mapper(condition, {"json_format": error_body.plain(code, sentence)}, headers),
+    ]
 
 
 def _mapper(condition: dict[str, Any], body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
@@ -77,17 +86,8 @@ def _mapper(condition: dict[str, Any], body: dict[str, Any], headers: dict[str, 
     return {"filter": condition, "body_format_override": body, **({"headers_to_add": added} if added else {})}
 
 
-def _text(message: str) -> dict[str, Any]:
-    """gRPC: becomes grpc-message; Envoy makes grpc-status of the HTTP status."""
-    return {"text_format_source": {"inline_string": message}}
-
-
-def _nightlatch(reply: _Reply) -> dict[str, Any]:
-    return {"error": {"code": reply.code, "message": reply.message}}
-
-
-def _openai(reply: _Reply) -> dict[str, Any]:
-    return {"error": {"message": reply.message, "type": reply.openai_type, "param": None, "code": reply.code}}
+def _text(text: str) -> dict[str, Any]:
+    return {"text_format_source": {"inline_string": text}}
 
 
 def _all(*conditions: dict[str, Any]) -> dict[str, Any]:
@@ -99,8 +99,8 @@ def _status(operator: str, status: int) -> dict[str, Any]:
     return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
 
 
-def _has(namespace: str, field: str) -> dict[str, Any]:
-    matcher = {"filter": namespace, "path": [{"key": field}], "value": {"present_match": True}}
+def _has(namespace: str, key: str) -> dict[str, Any]:
+    matcher = {"filter": namespace, "path": [{"key": key}], "value": {"present_match": True}}
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
 
 

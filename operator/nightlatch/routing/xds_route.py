@@ -1,4 +1,4 @@
-"""Scopes (a host leads to a route configuration) and the route configuration of one endpoint."""
+"""The scopes (which route configuration a host has) and the route configuration of one endpoint."""
 
 from functools import cache
 
@@ -16,8 +16,9 @@ from nightlatch.routing.ir import EndpointIR, OperationsIR
 from nightlatch.routing.xds_access import AccessConfig
 from nightlatch.routing.xds_filters import AUTHORIZE, CALLER, CLASSIFY, HOLD, KEY_LOOKUP, RATE_LIMIT
 from nightlatch.routing.xds_types import pack, seconds
+from nightlatch.wire import caller_errors
 
-# Beyond the identity headers, which the Lua filters see to: what could make a runtime act on another path or method.
+# Headers that could make a runtime act on another path or method. The Lua filters remove the identity headers.
 _REMOVED = (
     "x-nightlatch-hold-timeout",
     "x-original-url",
@@ -30,18 +31,20 @@ _REMOVED = (
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 # classify.lua knows this name.
 _DENIED = "denied"
+# The codes that a document may be denied with; one that this version does not know is answered like the first.
+_DENIALS = (caller_errors.POLICY_INVALID.code, caller_errors.POLICY_STALE.code)
 _UNLISTED = "unlisted"
 
 
 def build_scope(host: str, endpoint: EndpointIR) -> scoped_route_pb2.ScopedRouteConfiguration:
-    """The host's calls go to the endpoint's route configuration."""
+    """Send the host's calls to the endpoint's route configuration."""
     scope = scoped_route_pb2.ScopedRouteConfiguration(name=host, route_configuration_name=endpoint.name)
     scope.key.fragments.add(string_key=host)
     return scope
 
 
 def build_routes(endpoint: EndpointIR, access: AccessConfig) -> route_pb2.RouteConfiguration:
-    """One virtual host. A path in no operation reaches no cluster."""
+    """One virtual host. A path that no operation has reaches no cluster."""
     config = route_pb2.RouteConfiguration(name=endpoint.name, request_headers_to_remove=_REMOVED)
     virtual_host = config.virtual_hosts.add(name=endpoint.name, domains=["*"])
     if endpoint.denied is not None:
@@ -89,20 +92,20 @@ def _action(endpoint: EndpointIR) -> components.RouteAction:
     return action
 
 
-def _denied(reason: str) -> components.Route:
-    """classify.lua answers; the direct response is what stands there if it did not."""
+def _denied(code: str) -> components.Route:
+    """A route whose calls classify.lua answers. The direct response is the fallback if it did not."""
     route = components.Route(
         name=_DENIED,
         match=components.RouteMatch(prefix="/"),
         direct_response=components.DirectResponseAction(status=503),
     )
     for filter_name in (CLASSIFY, "envoy.filters.http.lua"):
-        route.metadata.filter_metadata[filter_name].update({_DENIED: reason})
+        route.metadata.filter_metadata[filter_name].update({_DENIED: code if code in _DENIALS else _DENIALS[0]})
     return route
 
 
 def _unlisted() -> components.Route:
-    """What no operation names: the empty rules of the filter refuse it, after authentication."""
+    """Any path that no operation has. The filter's empty rules refuse it after authentication."""
     return components.Route(
         name=_UNLISTED,
         match=components.RouteMatch(prefix="/"),
@@ -112,7 +115,7 @@ def _unlisted() -> components.Route:
 
 @cache
 def _requires(permission: Permission) -> any_pb2.Any:
-    """RBAC: the caller's permissions, as decide.lua found them, hold this one."""
+    """An RBAC rule: the caller's permissions, which decide.lua wrote into metadata, contain this one."""
     has = value_pb2.ListMatcher(one_of=value_pb2.ValueMatcher(string_match=string_pb2.StringMatcher(exact=permission)))
     matcher = metadata_pb2.MetadataMatcher(filter=CALLER, value=value_pb2.ValueMatcher(list_match=has))
     matcher.path.add(key="permissions")
@@ -130,5 +133,5 @@ def _hold(name: str) -> any_pb2.Any:
 
 
 def _enabled(config: any_pb2.Any) -> any_pb2.Any:
-    """Switch on, with this configuration, a filter that is disabled in the chain."""
+    """Enable a filter that is disabled in the chain, with this configuration."""
     return pack(components.FilterConfig(config=config))

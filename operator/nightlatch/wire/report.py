@@ -1,7 +1,7 @@
-"""The report stream's messages. Both directions are level-based: a lost message is repaired by the next one.
+"""The report stream's messages. Both directions are level-based: the next message makes up for a lost one.
 
-Up (gateway to leader), about once a second and at once on change: `GatewayReport`.
-Down (leader to gateway), the whole set on connect and then what changed: `Directives`.
+Up, from gateway to leader: `GatewayReport`, about once a second and immediately after a change.
+Down, from leader to gateway: `Directives`, the whole set after connecting and then those that changed.
 """
 
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from typing import Literal
 from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.meta import NamespacedName
 
-# Cold: gate on, EDS empty. Waking: gate on, demand or probing. Warm: gate off.
-# Gated: gate on for a drain epoch, EDS still full.
+# Cold: calls are held, and Envoy has no address. Waking: calls are held, and there is demand or a probe under way.
+# Warm: calls pass. Holding: calls are held for a drain epoch while Envoy still has addresses.
 HoldPhase = Literal["Cold", "Waking", "Warm", "Holding"]
 
 
@@ -19,14 +19,15 @@ HoldPhase = Literal["Cold", "Waking", "Warm", "Holding"]
 class EndpointReport:
     """One endpoint on one gateway.
 
-    applied: highest document sequence of which Envoy ACKed every resource; 0 for none.
-    in_flight: requests in progress by the newest load report; None while unknown (never to be read as zero).
-    issued: requests sent to the model server since this gatekeeper started (monotone).
+    applied: the highest document sequence of which Envoy acknowledged every resource; 0 for none.
+    in_flight: requests in progress by the newest load report; None while unknown, which must not be read as zero.
+    issued: requests sent to the model server since this gatekeeper started.
     held: calls held now.
-    epoch: the drain epoch the phase belongs to: Gated(N) once the gate is on for N (also when it was on before),
-    Cold(N) once EDS is empty for N. The leader counts only reports of its own epoch, so a gateway that was Cold
-    already answers Draining(N) with Gated(N), and Asleep(N) with Cold(N), like any other.
-    refused_epoch: a drain epoch this gateway gave up (a held call, a time-out); the leader must abort it.
+    epoch: the drain epoch that the phase belongs to: Holding(N) once calls are held for N, also if they were held
+    before; Cold(N) once Envoy has no address for N. The leader counts only reports of its own epoch, so a gateway that
+    is already Cold answers Draining(N) with Holding(N) and Asleep(N) with Cold(N), like any other.
+    refused_epoch: a drain epoch that this gateway gave up (a call was held, or a timeout); the leader must abort it.
+    nacked: why Envoy refused the newest document.
     """
 
     endpoint: NamespacedName
@@ -42,7 +43,7 @@ class EndpointReport:
 
 @dataclass(frozen=True, slots=True)
 class WakeReport:
-    """A wake this gateway finished: milliseconds by phase (`demand`, `start`, `probe`, `eds`, `release`)."""
+    """A finished wake. `phases`: milliseconds of `demand`, `start`, `probe`, `eds` and `release`."""
 
     endpoint: NamespacedName
     at: float
@@ -51,7 +52,7 @@ class WakeReport:
 
 @dataclass(frozen=True, slots=True)
 class GatewayReport:
-    """Everything one gateway has to say. `serving`: its listeners are open (it counts in drain epochs)."""
+    """The report of one gateway. `serving`: its listeners are open, so it counts in drain epochs."""
 
     gateway: str
     serving: bool
@@ -62,7 +63,7 @@ class GatewayReport:
 
 @dataclass(frozen=True, slots=True)
 class WakeFailure:
-    """Why the newest start failed; `attempt` grows with every failure, so that held calls hear each once."""
+    """Why the newest start failed. `attempt` grows with every failure, so that each is given to held calls once."""
 
     attempt: int
     reason: str
@@ -71,10 +72,10 @@ class WakeFailure:
 
 @dataclass(frozen=True, slots=True)
 class Directive:
-    """What the leader wants of one endpoint on every gateway.
+    """What every gateway should do with one endpoint.
 
-    Asleep(epoch): no address in EDS. Waking/Awake: follow the replicas.
-    Draining(epoch): gate on, finish in-flight, report.
+    Asleep(epoch): remove all addresses from Envoy. Waking, Awake: follow the replicas.
+    Draining(epoch): hold new calls, finish those in flight, report.
     """
 
     endpoint: NamespacedName
@@ -85,7 +86,7 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """`complete`: this is the whole set (first message after connecting)."""
+    """`complete`: this is the whole set, as in the first message after connecting."""
 
     complete: bool
     directives: tuple[Directive, ...]

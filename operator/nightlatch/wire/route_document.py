@@ -1,7 +1,7 @@
-"""The route document: everything the gateways may know of one endpoint, as validated data.
+"""The route document: all that the gateways know of one endpoint, as validated data.
 
-It is a Secret in the gateway's namespace: `document.json` (this type), `tls.crt` and `tls.key` (the certificate callers
-see), `upstream-ca.crt` (trust for the model server). The JSON holds no plain-text key, only SHA-256 hashes.
+It is a Secret in the gateway's namespace: `document.json` (this type), `tls.crt` and `tls.key` (the certificate that
+callers see), `upstream-ca.crt` (trust for the model server). The JSON has no API key, only SHA-256 hashes of keys.
 """
 
 import hashlib
@@ -50,9 +50,9 @@ class DocumentError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
-    """One live API key: lower-case hex SHA-256 of the whole key text, whose it is, and what it may do.
+    """One valid API key: the SHA-256 of its whole text in lower-case hex, its client, and what the client may do.
 
-    `not_before`/`not_after` are Unix seconds; None means unbounded. `tier` names an entry of `rate_tiers` or is empty.
+    `not_before` and `not_after` are Unix seconds or None. `tier` names an entry of `rate_tiers` or is empty.
     """
 
     sha256: str
@@ -66,7 +66,7 @@ class KeyGrant:
 
 @dataclass(frozen=True, slots=True)
 class RateTier:
-    """Token bucket of each client: `burst` tokens at most, `requests` refilled every `per_seconds`."""
+    """The token bucket of each client: at most `burst` tokens; `requests` are added every `per_seconds`."""
 
     requests: int
     per_seconds: float
@@ -75,10 +75,10 @@ class RateTier:
 
 @dataclass(frozen=True, slots=True)
 class RouteDocument:
-    """See the module. Times in seconds. `hosts[0]` is the host of the endpoint's URL.
+    """Times are in seconds. `hosts[0]` is the host of the endpoint's URL.
 
-    `denied` is a CamelCase reason fit for callers when the policy is broken: every call is then answered 503.
-    `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older has it.
+    `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
+    `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older keeps it.
     """
 
     endpoint: NamespacedName
@@ -125,7 +125,7 @@ def encode(document: RouteDocument) -> dict[str, bytes]:
 
 
 def decode(data: Mapping[str, bytes]) -> RouteDocument:
-    """The inverse of encode, strict: what it lets through is safe to put into Envoy's configuration.
+    """The inverse of encode. It is strict: a decoded document is safe to put into Envoy's configuration.
 
     Raises DocumentError.
     """
@@ -140,7 +140,7 @@ def decode(data: Mapping[str, bytes]) -> RouteDocument:
 
 
 def content_hash(document: RouteDocument) -> str:
-    """SHA-256 in hex over everything but the sequence: equal hashes need no push."""
+    """SHA-256 in hex of everything but the sequence. Documents with equal hashes need no push."""
     digest = hashlib.sha256()
     for name, value in sorted(encode(document).items()):
         body = value if name != DOCUMENT_JSON else _without_sequence(value)
@@ -169,7 +169,7 @@ def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
             request_timeout=fields.seconds("request_timeout", MAX_REQUEST_SECONDS),
             hold_timeout=fields.seconds("hold_timeout", MAX_HOLD_SECONDS),
             hold_max_requests=fields.integer("hold_max_requests", 0, 1_000_000),
-            denied=fields.optional("denied", lambda name: fields.text(name, _TOKEN, "a CamelCase reason")),
+            denied=fields.optional("denied", lambda name: fields.text(name, _TOKEN, "the code of an error")),
             created=fields.integer("created", 0, _TIMESTAMP_LIMIT),
             **pem,
         )
@@ -179,7 +179,7 @@ def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
 
 
 def _check_whole(document: RouteDocument) -> None:
-    """What no member can know by itself."""
+    """Check the rules that concern more than one member."""
     if not all(_TOKEN.fullmatch(tier) for tier in document.rate_tiers):
         raise DocumentError("document.rate_tiers has a name that is not a plain word")
     if any(grant.tier and grant.tier not in document.rate_tiers for grant in document.keys):

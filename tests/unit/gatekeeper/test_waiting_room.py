@@ -6,8 +6,9 @@ import time
 import pytest
 
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
+from nightlatch.wire import caller_errors
 
-FAILURE = Refused(503, "ImagePullFailed", "the image cannot be pulled", 10)
+FAILURE = Refused(caller_errors.WAKE_FAILED, "the image cannot be pulled", "ImagePullFailed")
 
 
 class Counts:
@@ -48,7 +49,7 @@ async def test_one_client_gets_a_quarter_of_the_places() -> None:
     await enter(room, "a", 2)
     refused = await room.hold("a")
     assert isinstance(refused, Refused)
-    assert (refused.status, refused.code) == (429, "TooManyHeld")
+    assert (refused.error.status, refused.error.code) == (429, "too_many_held_by_client")
     await enter(room, "b", 1)
     assert len(room) == 3
     room.release()
@@ -60,7 +61,7 @@ async def test_no_more_calls_than_places() -> None:
         await enter(room, client, 1)
     refused = await room.hold("e")
     assert isinstance(refused, Refused)
-    assert refused.status == 429
+    assert (refused.error.status, refused.error.code) == (429, "too_many_held")
     room.release()
 
 
@@ -78,8 +79,8 @@ async def test_time_out_is_the_shorter_of_bound_and_wish(bound: float, asked: fl
     counts = Counts()
     refused = await counts.room(timeout=bound).hold("a", timeout=asked)
     assert isinstance(refused, Refused)
-    assert (refused.status, refused.code) == (503, "WakeTimeout")
-    assert shown in refused.message
+    assert (refused.error.status, refused.error.code, refused.reason) == (503, "wake_timeout", "WakeTimeout")
+    assert shown in refused.sentence
     assert counts.seen == [1, 0]
 
 

@@ -1,7 +1,5 @@
 """A real model server process, its certificates, and a client of it."""
 
-from __future__ import annotations
-
 import datetime as dt
 import json
 import os

@@ -1,7 +1,5 @@
 """The batcher keeps the worker busy, loses nobody's rows, and refuses rather than grow."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
@@ -13,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nightlatch_server.architectures.base import TokenIds
-from nightlatch_server.batcher import Batcher, Bounds, Job, Piece, select, split
-from nightlatch_server.errors import RequestError
+from nightlatch_server.engine.batcher import Batcher, Bounds, Job, Piece, select, split
+from nightlatch_server.models.base import TokenIds
+from nightlatch_server.request_error import RequestError
 
 
 class Worker:
@@ -98,7 +96,7 @@ async def test_a_full_queue_is_429_and_what_waits_is_still_served() -> None:
     waiting = [await occupied(worker, submit), submit([[2]]), submit([[3]])]
     with pytest.raises(RequestError) as refused:
         submit([[4]])
-    assert (refused.value.status, refused.value.retry_after) == (429, 1)
+    assert (refused.value.error.status, refused.value.error.retry_after) == (429, 1)
     worker.gate.set()
     assert [answer.tolist() for answer in await asyncio.gather(*waiting)] == [[[1, 1]], [[2, 1]], [[3, 1]]]
     assert (await submit([[4]])).tolist() == [[4, 1]]
@@ -108,7 +106,7 @@ async def test_the_queue_is_bounded_in_tokens_too_but_one_large_request_always_f
     worker = Worker()
     submit = make(worker, Bounds(tokens=10))
     large = submit([[1] * 50])
-    with pytest.raises(RequestError, match="too many"):
+    with pytest.raises(RequestError, match="Too many"):
         submit([[1]])
     assert (await large).tolist() == [[50, 50]]
 
@@ -132,7 +130,7 @@ async def test_a_request_past_its_deadline_is_not_started() -> None:
     worker.gate.set()
     with pytest.raises(RequestError) as refused:
         await late
-    assert refused.value.status == 504
+    assert refused.value.error.status == 504
     await asyncio.gather(first, stays)
     assert worker.batches == [[[1]], [[8]]]
 

@@ -1,16 +1,14 @@
 """HTTP/1.1 as it comes on the wire: kept alive, pipelined, chunked, too large, malformed, cut off."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from nightlatch_server.http.limits import Limits
-from nightlatch_server.http.listener import Listener, bind
-from nightlatch_server.http.message import Request, Response
+from nightlatch_server.transport.http.limits import Limits
+from nightlatch_server.transport.http.listener import Listener, bind
+from nightlatch_server.transport.http.message import Request, Response
 
 LIMITS = Limits(body=1000, url=200, headers=2000, header_count=20, receive_timeout=0.2, linger=0.05)
 

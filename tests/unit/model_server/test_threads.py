@@ -1,12 +1,10 @@
 """Threads follow the CPUs that this process really has."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
-from nightlatch_server import threads
+from nightlatch_server.engine import threads
 
 
 def cgroup(tmp_path: Path, own: str, files: dict[str, str]) -> float | None:

@@ -1,7 +1,5 @@
 """No byte of a safetensors file becomes a tensor unless the whole header makes sense."""
 
-from __future__ import annotations
-
 import json
 import struct
 
@@ -9,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from nightlatch_server import weights
-from nightlatch_server.manifest import PackageError
+from nightlatch_server.model_package import weights
+from nightlatch_server.model_package.manifest import PackageError
 
 ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 

@@ -1,7 +1,5 @@
 """A BERT of a few kilobytes with random weights, in Hugging Face's layout: real in all but its usefulness."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

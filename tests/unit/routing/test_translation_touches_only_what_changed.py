@@ -117,7 +117,7 @@ def test_an_endpoint_that_lost_its_host_gets_it_when_the_older_one_goes():
 
 
 def test_an_unreadable_document_has_hosts_and_no_cluster():
-    (built,) = states(([BrokenDocument(NamespacedName("search", "x"), "DocumentUnreadable", ("x.example",))], {}))
+    (built,) = states(([BrokenDocument(NamespacedName("search", "x"), "policy_invalid", ("x.example",))], {}))
     assert set(built[SCOPE]) == {"x.example"}
     assert built[CLUSTER] == {}
     assert "x.example" in built[SECRET]

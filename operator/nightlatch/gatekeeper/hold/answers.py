@@ -1,25 +1,31 @@
-"""What a held call is answered with when it may not go on: one JSON body in the shape its API uses."""
+"""The answer to a held call that may not go on, in the shape of the API that it uses. Pure."""
+
+from dataclasses import dataclass
 
 import orjson
 
 from nightlatch.gatekeeper.hold.waiting_room import Refused
+from nightlatch.routing.xds_error_info import grpc_headers
+from nightlatch.wire.error_body import error_body
 
 
-def body(path: str, refused: Refused) -> str:
-    """The JSON body for a call to `path`: Open Inference Protocol (/v2), OpenAI (/v1) or our own shape."""
-    return orjson.dumps(_shape(path, refused)).decode()
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Envoy sends a gRPC caller the body as grpc-message, with status and content type of its own."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
 
 
-def _shape(path: str, refused: Refused) -> dict[str, object]:
-    if path.startswith("/v2/"):
-        return {"error": f"{refused.code}: {refused.message}"}
-    if path.startswith("/v1/"):
-        kind = "rate_limit_error" if refused.status == 429 else "server_error"
-        return {"error": {"message": refused.message, "type": kind, "param": None, "code": refused.code}}
-    return {"error": {"code": refused.code, "message": refused.message}}
-
-
-def headers(refused: Refused) -> dict[str, str]:
-    """Response headers beside the body."""
-    retry = {"retry-after": str(refused.retry_after)} if refused.retry_after else {}
-    return {"content-type": "application/json", "cache-control": "no-store", **retry}
+def answer(path: str, content_type: str, refused: Refused) -> Answer:
+    """The answer to a call to `path` with this Content-Type."""
+    error = refused.error
+    headers = {"cache-control": "no-store"}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
+    if content_type.startswith("application/grpc"):
+        details = grpc_headers(error, refused.sentence, refused.reason)
+        return Answer(error.status, headers | details, refused.sentence)
+    body = orjson.dumps(error_body(path, error, refused.sentence, reason=refused.reason)).decode()
+    return Answer(error.status, headers | {"content-type": "application/json"}, body)

@@ -34,15 +34,14 @@ from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import RefusedError
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving
+from nightlatch.wire import caller_errors
 from nightlatch.wire.report import EndpointReport, WakeFailure, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica
 
 _log = logging.getLogger(__name__)
 
-REFUSED_POLICY = "PolicyRefused"
-REMOVED = Refused(503, "EndpointRemoved", "this endpoint was removed", 5)
-RETRY_AFTER_FAILURE = 10
+REMOVED = Refused(caller_errors.ENDPOINT_REMOVED, caller_errors.ENDPOINT_REMOVED.say())
 IDENTITY_PAUSE = 1.0
 
 
@@ -163,7 +162,8 @@ class GatewayEndpoint:
     def _fail(self, failure: WakeFailure | None) -> None:
         if failure and not self.hold.open:
             self._timer.reset()
-            self._room.fail(Refused(503, failure.reason, failure.message, RETRY_AFTER_FAILURE))
+            error = caller_errors.WAKE_FAILED
+            self._room.fail(Refused(error, error.say(message=failure.message), failure.reason))
 
     def _program(self) -> None:
         """Hand Envoy the document with the hold and the addresses as they are now. Its ACKs come back as events."""
@@ -208,7 +208,7 @@ class GatewayEndpoint:
         refused = self.document
         if self.accepted and not self._stand_in_for and takes_away(self.accepted, refused):
             _log.error("Envoy refused a revocation, so every call is denied", extra={"endpoint": str(self.key)})
-            self.replace_document(replace(refused, denied=REFUSED_POLICY), stand_in_for=error)
+            self.replace_document(replace(refused, denied=caller_errors.POLICY_INVALID.code), stand_in_for=error)
         self._gateway.changed()
 
     def _probe(self) -> None:

@@ -1,12 +1,13 @@
-"""The ext_authz service: Envoy asks it on gated routes only, after the call was authenticated and authorized.
+"""The hold, as an ext_authz service. Envoy asks it about each call to an endpoint that holds its calls.
 
-`CheckRequest -> Call -> Outcome -> CheckResponse`. An open gate answers at once, a shut one holds the call.
+The call is authenticated and authorized already; the answer only waits until the endpoint is awake.
+`CheckRequest -> Call -> Outcome -> CheckResponse`.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import grpc
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
@@ -18,45 +19,47 @@ from google.rpc.status_pb2 import Status
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome, Refused
+from nightlatch.routing.xds_replies import CODE
+from nightlatch.wire import caller_errors
 
 CONTEXT_ENDPOINT = "endpoint"
 HEADER_CLIENT = "x-nightlatch-client"
 HEADER_HOLD_TIMEOUT = "x-nightlatch-hold-timeout"
 
-_UNKNOWN_ENDPOINT = Refused(503, "EndpointUnknown", "this endpoint is being removed or set up; retry later", 5)
-_BAD_TIMEOUT = Refused(400, "BadRequest", f"{HEADER_HOLD_TIMEOUT} must be a number of seconds above zero", 0)
+_UNKNOWN_ENDPOINT = Refused(caller_errors.ENDPOINT_CHANGING, caller_errors.ENDPOINT_CHANGING.say())
+_BAD_TIMEOUT = Refused(
+    caller_errors.INVALID_REQUEST, caller_errors.INVALID_REQUEST.say("hold_timeout", header=HEADER_HOLD_TIMEOUT)
+)
+
+# Waits until a call of `client` may go on or must not; the number is the caller's own limit in seconds.
+Admit = Callable[[str, float | None], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as the gate sees it. `timeout`: seconds the caller is willing to be held; None: the endpoint's bound."""
+    """A call to hold. `timeout` is how many seconds the caller is willing to wait; None means the endpoint's limit."""
 
     endpoint: NamespacedName
     client: str
     timeout: float | None
 
 
-class Door(Protocol):
-    """The gate of one endpoint."""
-
-    async def admit(self, client: str, timeout: float | None) -> Outcome:
-        """Wait until the call may go on, or must not."""
-
-
 class HoldService(AuthorizationServicer):  # type: ignore[misc]
-    """See the module. `checks` counts every question asked, `admitted` those answered yes."""
+    """`admits` gives the Admit of an endpoint, None if this gateway does not have the endpoint.
 
-    def __init__(self, door: Callable[[NamespacedName], Door | None]) -> None:
+    `checks` counts Envoy's questions, `admitted` the calls that may go on.
+    """
+
+    def __init__(self, admits: Callable[[NamespacedName], Admit | None]) -> None:
         self.checks = 0
         self.admitted = 0
-        self._door = door
+        self._admits = admits
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
-        """The gRPC method."""
         self.checks += 1
         outcome = await self._decide(request.attributes)
         if isinstance(outcome, Refused):
-            return _deny(request.attributes.request.http.path, outcome)
+            return _deny(request.attributes.request.http, outcome)
         self.admitted += 1
         return _admit(outcome)
 
@@ -65,8 +68,8 @@ class HoldService(AuthorizationServicer):  # type: ignore[misc]
             call = _call(attributes)
         except ValueError:
             return _BAD_TIMEOUT
-        door = self._door(call.endpoint)
-        return await door.admit(call.client, call.timeout) if door else _UNKNOWN_ENDPOINT
+        admit = self._admits(call.endpoint)
+        return await admit(call.client, call.timeout) if admit else _UNKNOWN_ENDPOINT
 
 
 def _call(attributes: Any) -> Call:
@@ -79,7 +82,7 @@ def _call(attributes: Any) -> Call:
 
 
 def asked_timeout(headers: Mapping[str, str]) -> float | None:
-    """Seconds a caller is willing to be held; None when it does not say. Raises ValueError."""
+    """How many seconds a caller is willing to be held; None if it does not say. Raises ValueError."""
     text = headers.get(HEADER_HOLD_TIMEOUT)
     if text is None:
         return None
@@ -90,7 +93,7 @@ def asked_timeout(headers: Mapping[str, str]) -> float | None:
 
 
 def _admit(admitted: Admitted) -> Any:
-    """Go on; a call that waited is told for how long."""
+    """Let the call go on. Server-Timing says how long it was held."""
     response = OkHttpResponse()
     if admitted.waited:
         timing = HeaderValue(key="server-timing", value=f"wake;dur={admitted.waited * 1000:.0f}")
@@ -98,11 +101,12 @@ def _admit(admitted: Admitted) -> Any:
     return CheckResponse(status=Status(code=grpc.StatusCode.OK.value[0]), ok_response=response)
 
 
-def _deny(path: str, refused: Refused) -> Any:
-    """Refused, in the shape of the path's API; the `reason` beside it keeps Envoy from putting a body of its own."""
-    denied = DeniedHttpResponse(status=HttpStatus(code=refused.status), body=answers.body(path, refused))
-    for key, value in answers.headers(refused).items():
+def _deny(http: Any, refused: Refused) -> Any:
+    """Refuse the call. The code in the metadata keeps Envoy from replacing the body by one of its own."""
+    answer = answers.answer(http.path, http.headers.get("content-type", ""), refused)
+    denied = DeniedHttpResponse(status=HttpStatus(code=answer.status), body=answer.body)
+    for key, value in answer.headers.items():
         denied.headers.append(HeaderValueOption(header=HeaderValue(key=key, value=value)))
     response = CheckResponse(status=Status(code=grpc.StatusCode.UNAVAILABLE.value[0]), denied_response=denied)
-    response.dynamic_metadata.update({"reason": refused.code})
+    response.dynamic_metadata.update({CODE: refused.error.code})
     return response

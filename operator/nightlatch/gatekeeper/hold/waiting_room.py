@@ -8,47 +8,48 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nightlatch.wire import caller_errors
+from nightlatch.wire.error_body import CallerError
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`max_requests` places; nobody waits longer than `timeout` seconds."""
+    """At most `max_requests` calls wait, each at most `timeout` seconds."""
 
     max_requests: int
     timeout: float
 
     @property
     def per_client(self) -> int:
-        """Places of one client."""
+        """How many calls of one client may wait."""
         return max(1, self.max_requests // 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Go on. `waited`: seconds spent in the room."""
+    """Go on. `waited` is how many seconds the call was held."""
 
     waited: float
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Do not go on. `code` is CamelCase and, like `message`, fit for a caller; `retry_after` is whole seconds."""
+    """Do not go on. The caller reads `sentence`, and the CamelCase `reason` where a wake failed."""
 
-    status: int
-    code: str
-    message: str
-    retry_after: int
+    error: CallerError
+    sentence: str
+    reason: str | None = None
 
 
 Outcome = Admitted | Refused
 
-_TOO_MANY = Refused(429, "TooManyHeld", "too many calls already wait for this endpoint to wake; retry later", 5)
-_CLIENT_QUOTA = Refused(
-    429, "TooManyHeld", "this client already holds its share of the calls that may wait for this endpoint", 5
-)
+_TOO_MANY = Refused(caller_errors.TOO_MANY_HELD, caller_errors.TOO_MANY_HELD.say())
+_CLIENT_QUOTA = Refused(caller_errors.TOO_MANY_HELD_BY_CLIENT, caller_errors.TOO_MANY_HELD_BY_CLIENT.say())
+_WAKE_TIMEOUT = "WakeTimeout"
 
 
 class WaitingRoom:
-    """See the module. `on_count` is told the number held at each change; `clock` is monotonic seconds."""
+    """`on_count` is called with the number of held calls at each change; `clock` is monotonic seconds."""
 
     def __init__(self, bounds: Bounds, on_count: Callable[[int], None], clock: Callable[[], float]) -> None:
         self.bounds = bounds
@@ -61,9 +62,9 @@ class WaitingRoom:
         return len(self._waiting)
 
     async def hold(self, client: str, *, timeout: float | None = None) -> Outcome:
-        """Wait until released, failed or out of time. The caller may ask for less time than the bound, not for more.
+        """Wait until the endpoint is awake, its wake failed or the time is up. A caller may shorten the time only.
 
-        Cancellation (the caller hung up) gives the place back.
+        Cancellation (the caller hung up) frees the place.
         """
         if len(self._waiting) >= self.bounds.max_requests:
             return _TOO_MANY
@@ -79,17 +80,18 @@ class WaitingRoom:
         try:
             refused = await asyncio.wait_for(place, limit)
         except TimeoutError:
-            return Refused(503, "WakeTimeout", f"the endpoint did not wake within {limit:g} s; retry later", 10)
+            error = caller_errors.WAKE_TIMEOUT
+            return Refused(error, error.say(seconds=f"{limit:g}"), _WAKE_TIMEOUT)
         finally:
             self._leave(client, place)
         return refused or Admitted(self._clock() - entered)
 
     def release(self) -> None:
-        """Let everyone go on."""
+        """Let every held call go on."""
         self._settle(None)
 
     def fail(self, refused: Refused) -> None:
-        """Send everyone away with a reason."""
+        """Refuse every held call."""
         self._settle(refused)
 
     def _settle(self, outcome: Refused | None) -> None:

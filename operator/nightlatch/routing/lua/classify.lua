@@ -1,7 +1,5 @@
 -- First filter. Is this call ours and well formed, and which credentials does it present? No secret is compared here.
 local MAX_CREDENTIAL = 8192
-local INVALID = "The endpoint's configuration is not valid; its owner sees why in its conditions."
-local STALE = "This gateway has been without news of the endpoint's configuration for too long; try again later."
 
 local function strip_identity(headers)
   local found = {}
@@ -11,14 +9,18 @@ local function strip_identity(headers)
   for i = 1, #found do headers:remove(found[i]) end
 end
 
+local function detail(name, header)
+  return (errors.invalid_request.details[name]:gsub("{header}", header or ""))
+end
+
 -- The value of a header that may occur once. Second result: what is wrong.
 local function single(headers, name)
   local count = headers:getNumValues(name)
   if count == 0 then return nil end
-  if count > 1 then return nil, "More than one " .. name .. " header." end
+  if count > 1 then return nil, detail("repeated_header", name) end
   local value = headers:get(name)
-  if #value > MAX_CREDENTIAL then return nil, "The " .. name .. " header is too long." end
-  if value:find("[^\32-\126]") then return nil, "The " .. name .. " header holds characters it may not." end
+  if #value > MAX_CREDENTIAL then return nil, detail("header_too_long", name) end
+  if value:find("[^\32-\126]") then return nil, detail("header_characters", name) end
   return value
 end
 
@@ -26,7 +28,7 @@ end
 local function bearer(authorization)
   local scheme, token = authorization:match("^(%S+) *(.-) *$")
   if scheme == nil or scheme:lower() ~= "bearer" then return nil, "other" end
-  if token:find(",", 1, true) then return nil, nil, "More than one authorization header." end
+  if token:find(",", 1, true) then return nil, nil, detail("repeated_header", "authorization") end
   if token:find("^[%w%-%._~%+/]+=*$") == nil then return nil, "other" end
   if token:sub(1, 3) == "nl_" then return token, "key" end
   return token, token:find("^[^.]*%.[^.]*%.[^.]*$") and "jwt" or "opaque"
@@ -44,7 +46,7 @@ local function credentials(headers)
   token, kind, wrong = bearer(authorization)
   if wrong then return nil, nil, wrong end
   if kind ~= "key" then return api_key, api_key and "key," .. kind or kind end
-  if api_key ~= nil and api_key ~= token then return nil, nil, "Two API keys that differ." end
+  if api_key ~= nil and api_key ~= token then return nil, nil, detail("keys_differ") end
   return token, "key"
 end
 
@@ -53,17 +55,16 @@ local function misplaced(handle, headers)
   local info = handle:streamInfo()
   local host = (headers:get(":authority") or ""):lower()
   if info:requestedServerName() ~= host then
-    reply(handle, "421", "misdirected_request", "The host must equal the TLS server name (SNI).")
+    reply(handle, errors.misdirected_request)
     return true
   end
   local route = info:routeName()
   if route == "" then
-    reply(handle, "404", "not_found", "No endpoint has this host name.")
+    reply(handle, errors.not_found)
     return true
   end
   if route == "denied" then
-    local reason = handle:metadata():get("denied")
-    reply(handle, "503", reason, reason == "PolicyStale" and STALE or INVALID)
+    reply(handle, errors[handle:metadata():get("denied")])
     return true
   end
   return false
@@ -73,9 +74,9 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   strip_identity(headers)
   if misplaced(handle, headers) then return end
-  if key_in(headers:get(":path") or "") then return unauthenticated(handle) end
+  if key_in(headers:get(":path") or "") then return reply(handle, errors.unauthenticated) end
   local key, kinds, wrong = credentials(headers)
-  if wrong then return reply(handle, "400", "invalid_request", wrong) end
+  if wrong then return reply(handle, errors.invalid_request, wrong) end
   headers:replace("x-nightlatch-credential", kinds)
   if key ~= nil and well_formed(key) then headers:replace("x-nightlatch-key-sha256", sha256(key)) end
 end

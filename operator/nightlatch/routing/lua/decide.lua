@@ -37,8 +37,8 @@ function envoy_on_request(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata()
   -- A second credential that nobody verified has failed, also beside a good one.
-  if headers:get("x-nightlatch-credential") ~= "key" then return unauthenticated(handle) end
+  if headers:get("x-nightlatch-credential") ~= "key" then return reply(handle, errors.unauthenticated) end
   local client, key_id, permissions, tier, not_before, not_after = grant_of(metadata):match(GRANT)
-  if client == nil or not in_force(handle, not_before, not_after) then return unauthenticated(handle) end
+  if client == nil or not in_force(handle, not_before, not_after) then return reply(handle, errors.unauthenticated) end
   admit(headers, metadata, client, key_id, permissions, tier)
 end

@@ -1,5 +1,0 @@
-"""Start the command line."""
-
-from tests.cluster.node.cli import main
-
-main()

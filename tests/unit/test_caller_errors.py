@@ -1,0 +1,91 @@
+"""Every error that a caller can get is in wire/caller_errors.yaml, and everything in there is used."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from nightlatch.reference.__main__ import outdated
+from nightlatch.routing import lua_source
+from nightlatch.wire import error_body
+from nightlatch.wire.generate import generated, read_rows
+from nightlatch_server import error_body as model_servers_error_body
+
+ROOT = Path(__file__).parents[2]
+GENERATED = {"caller_errors.py"}
+PACKAGES = {"gateway": ROOT / "operator" / "nightlatch", "model-server": ROOT / "model-server" / "nightlatch_server"}
+ROWS = read_rows()
+# Codes that are also the name of a field.
+FIELDS = {"request_timeout"}
+
+
+def sources(package: Path) -> list[Path]:
+    return [path for path in package.rglob("*.py") if path.name not in GENERATED and "reference" not in path.parts]
+
+
+def used_in_python(package: Path) -> set[str]:
+    """Codes of the rows that the package's modules name, as `caller_errors.CODE`."""
+    found = (node for path in sources(package) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
+    named = (node for node in found if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name))
+    return {node.attr.lower() for node in named if node.value.id == "caller_errors"}
+
+
+def lua() -> str:
+    return "\n".join(path.read_text("utf-8") for path in (PACKAGES["gateway"] / "routing" / "lua").glob("*.lua"))
+
+
+@pytest.mark.parametrize("by", PACKAGES)
+def test_the_rows_of_each_part_are_those_that_its_code_uses(by):
+    assert used_in_python(PACKAGES[by]) == {row.code for row in ROWS if by in row.by}
+
+
+def test_the_lua_filters_use_the_rows_that_they_are_given():
+    given = {error.code for error in lua_source._ERRORS}
+    # The denials of a document are looked up by the code in the route's metadata.
+    assert set(re.findall(r"errors\.(\w+)", lua())) | {"policy_invalid", "policy_stale"} == given
+
+
+def test_every_detail_is_used():
+    python = "\n".join(path.read_text("utf-8") for package in PACKAGES.values() for path in sources(package))
+    for row in ROWS:
+        for name in row.details:
+            assert f'say("{name}"' in python or f'detail("{name}"' in lua(), f"{row.code}: {name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES.values(), ids=PACKAGES)
+def test_no_code_and_no_sentence_is_written_down_elsewhere(package):
+    sentences = {text for row in ROWS for text in (row.sentence, *row.details.values())}
+    codes = {row.code for row in ROWS} - FIELDS
+    for path in sources(package):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert node.value not in sentences | codes, f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_no_code_and_no_sentence_is_written_down_in_lua():
+    for literal in re.findall(r'"([^"\n]*)"', lua()):
+        assert literal not in {row.code for row in ROWS} | {row.sentence for row in ROWS}
+
+
+def test_codes_are_snake_case_and_sentences_begin_with_a_capital_letter():
+    for row in ROWS:
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", row.code)
+        assert all(text[0].isupper() for text in (row.when, row.sentence, *row.details.values()))
+
+
+def test_only_a_failed_wake_has_a_reason():
+    assert {row.code for row in ROWS if row.reason} == {"wake_failed", "wake_timeout"}
+
+
+def test_generated_files_are_in_step():
+    assert [path.name for path, text in generated(ROWS).items() if path.read_text("utf-8") != text] == []
+    assert "errors.md" not in outdated(ROOT / "docs" / "reference")
+
+
+@pytest.mark.parametrize("path", ["/v2/models/m/infer", "/v1/embeddings", "/", ""])
+def test_gateway_and_model_server_answer_in_the_same_shape(path):
+    error = error_body.CallerError("code", 400, 3, "invalid_request_error", "", {}, None, None)
+    assert error_body.error_body(path, error, "Sentence.") == model_servers_error_body.error_body(
+        path, error, "Sentence."
+    )

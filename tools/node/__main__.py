@@ -1,0 +1,5 @@
+"""Start the command line."""
+
+from tools.node.cli import main
+
+main()
