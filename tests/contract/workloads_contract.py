@@ -1,6 +1,6 @@
-"""What every implementation of the workloads seam promises. A subclass gives the fixtures; no platform is known here.
+"""The promises of every implementation of the workloads seam. A subclass gives the fixtures of its platform.
 
-Waits are on conditions. `patience` (seconds) bounds them: a platform that pulls images may need minutes.
+The tests wait for conditions, at most `patience` seconds: a platform that pulls images may need minutes.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from nightlatch.workloads.protocol import WorkloadError, WorkloadReader, Workloa
 async def until(
     reader: WorkloadReader, key: NamespacedName, holds: Callable[[WorkloadState | None], bool], patience: float
 ) -> WorkloadState | None:
-    """The first state of which the condition holds, looked at again only when `changes` says so."""
+    """The first state that fulfils the condition. It is observed again only when `changes` yields the endpoint."""
     seen: list[WorkloadState | None] = []
     try:
         async with asyncio.timeout(patience):
@@ -47,12 +47,12 @@ def empty(state: WorkloadState | None) -> bool:
 
 
 def nothing(state: WorkloadState | None) -> bool:
-    """What `empty` is to a reader that sees replicas alone, and cannot tell it from no workload."""
+    """Like `empty`, for a reader that sees only replicas and cannot tell an empty workload from none."""
     return state is None or not state.replicas
 
 
 async def until_refused(address: tuple[str, int], patience: float) -> None:
-    """Until nobody accepts there any more. Where the address itself is gone, nobody refuses either."""
+    """Wait until nothing accepts connections there. If the address itself is gone, connecting times out instead."""
     async with asyncio.timeout(patience):
         while True:
             try:
@@ -65,11 +65,11 @@ async def until_refused(address: tuple[str, int], patience: float) -> None:
 
 
 class WorkloadsContract:
-    """Fixtures to give: workloads, reader (the same platform, read elsewhere), runnable, broken, patience."""
+    """A subclass gives these fixtures: workloads, reader (of the same platform), runnable, broken, patience."""
 
     @pytest.fixture
     async def served(self, workloads: Workloads, runnable: Workload) -> AsyncIterator[NamespacedName]:
-        """The runnable workload, ensured."""
+        """The endpoint of the runnable workload, which is ensured."""
         await workloads.ensure(runnable)
         yield runnable.endpoint
         await workloads.remove(runnable.endpoint)
