@@ -186,13 +186,13 @@ class Gateway:
         self.asked.append(name)
         return self.snapshot.find(type_url, name) if self.snapshot else None
 
-    def put(self, documents: Sequence[RouteDocument | BrokenDocument], gates: dict[NamespacedName, Serving]) -> None:
+    def put(self, documents: Sequence[RouteDocument | BrokenDocument], serving: dict[NamespacedName, Serving]) -> None:
         running = self.snapshot is not None
-        self.loop.run(self._put(documents, gates, wait=running))
+        self.loop.run(self._put(documents, serving, wait=running))
 
-    async def _put(self, documents: Any, gates: Any, *, wait: bool) -> None:
+    async def _put(self, documents: Any, serving: Any, *, wait: bool) -> None:
         before = self.snapshot
-        ir = translate(documents, gates, self.settings, before.ir if before else None)
+        ir = translate(documents, serving, self.settings, before.ir if before else None)
         self.snapshot = snapshot(ir, before)
         changed = {
             (url, name): self.snapshot[url].get(name)

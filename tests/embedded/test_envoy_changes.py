@@ -44,9 +44,9 @@ def document(gateway):
 def warm(gateway, model, document):
     gateway.hold.outcome = None
     gateway.hold.held.clear()
-    gate = Serving(hold=False, addresses=(model.address,))
-    gateway.put([document], {KEY: gate})
-    return gate
+    serving = Serving(hold=False, addresses=(model.address,))
+    gateway.put([document], {KEY: serving})
+    return serving
 
 
 def status(client, **options):
@@ -117,7 +117,7 @@ def test_one_flip_pushes_one_route_configuration(gateway, document, warm):
     assert changed == [("RouteConfiguration", str(KEY))]
 
 
-# --- the gate
+# --- the hold
 
 
 def test_a_warm_call_never_asks_the_gatekeeper(gateway, warm):
@@ -126,7 +126,7 @@ def test_a_warm_call_never_asks_the_gatekeeper(gateway, warm):
     assert gateway.hold.held == []
 
 
-def test_only_an_allowed_call_reaches_the_gate_and_it_is_told_how_long_it_waited(gateway, document, warm):
+def test_only_an_allowed_call_is_held_and_it_is_told_how_long_it_waited(gateway, document, warm):
     gateway.put([document], {KEY: replace(warm, hold=True)})
     with gateway.client(HOST) as client:
         assert client.get("/v2").status_code == 401
@@ -276,9 +276,9 @@ def test_without_a_gatekeeper_warm_calls_go_on_and_cold_ones_are_refused(tmp_pat
     gateway = Gateway(tmp_path)
     try:
         warm, cold = KEY, NamespacedName("search", "cold")
-        gate = Serving(hold=False, addresses=(gateway.model_server(warm).address,))
+        serving = Serving(hold=False, addresses=(gateway.model_server(warm).address,))
         documents = [gateway.document(key, keys=(BOT.grant,)) for key in (warm, cold)]
-        gateway.put(documents, {warm: gate, cold: replace(gate, hold=True)})
+        gateway.put(documents, {warm: serving, cold: replace(serving, hold=True)})
         # Both certificates are fetched at the first handshake.
         with gateway.client(HOST) as to_warm, gateway.client("cold.search.localhost") as to_cold:
             assert [to_warm.get("/").status_code, to_cold.get("/").status_code] == [401, 401]

@@ -9,7 +9,7 @@ from nightlatch.wire.error_body import CallerError
 
 # Metadata with the code of a refusal by the gatekeeper, whose body has its shape already. Without it, the gatekeeper
 # could not be reached.
-GATE = "envoy.filters.http.ext_authz"
+GATEKEEPER = "envoy.filters.http.ext_authz"
 # Metadata with the code of a reply by the Lua filters.
 LUA = "nightlatch.reply"
 CODE = "code"
@@ -48,7 +48,7 @@ def local_reply_config() -> dict[str, Any]:
     refused = _Reply(code, _BODY, caller_errors.INVALID_REQUEST.openai_type)
     failed = _Reply(code, _BODY, caller_errors.POLICY_INVALID.openai_type)
     mappers = [
-        _mapper(_has(GATE, CODE), {**_text(_BODY), "content_type": "application/json"}, {}),
+        _mapper(_has(GATEKEEPER, CODE), {**_text(_BODY), "content_type": "application/json"}, {}),
         *_shapes(_all(_has(LUA, CODE), _status("GE", 500)), failed),
         *_shapes(_has(LUA, CODE), refused),
     ]

@@ -52,7 +52,7 @@ def _members(frame: bytes) -> Fields:
         raise ReportError(f"not JSON: {error}") from None
 
 
-def _key(fields: Fields) -> NamespacedName:
+def _namespaced_name(fields: Fields) -> NamespacedName:
     return fields.close(NamespacedName(fields.plain("namespace", str), fields.plain("name", str)))
 
 
@@ -71,7 +71,7 @@ def _report(fields: Fields) -> GatewayReport:
 def _endpoint(fields: Fields) -> EndpointReport:
     return fields.close(
         EndpointReport(
-            endpoint=fields.nested("endpoint", _key),
+            endpoint=fields.nested("endpoint", _namespaced_name),
             applied=fields.count("applied"),
             phase=fields.one_of("phase", get_args(HoldPhase)),
             in_flight=fields.optional("in_flight", fields.count),
@@ -87,7 +87,7 @@ def _endpoint(fields: Fields) -> EndpointReport:
 def _wake(fields: Fields) -> WakeReport:
     return fields.close(
         WakeReport(
-            endpoint=fields.nested("endpoint", _key),
+            endpoint=fields.nested("endpoint", _namespaced_name),
             at=fields.number("at"),
             phases=fields.numbers("phases"),
         )
@@ -106,7 +106,7 @@ def _directives(fields: Fields) -> Directives:
 def _directive(fields: Fields) -> Directive:
     return fields.close(
         Directive(
-            endpoint=fields.nested("endpoint", _key),
+            endpoint=fields.nested("endpoint", _namespaced_name),
             state=fields.one_of("state", get_args(EndpointState)),
             epoch=fields.count("epoch"),
             failure=fields.optional("failure", lambda name: fields.nested(name, _failure)),

@@ -158,7 +158,7 @@ def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
     fields.integer("version", FORMAT_VERSION, FORMAT_VERSION)
     document = fields.close(
         RouteDocument(
-            endpoint=fields.nested("endpoint", _key),
+            endpoint=fields.nested("endpoint", _namespaced_name),
             uid=fields.text("uid", _TIER, "a uid"),
             sequence=fields.integer("sequence", 0, _TIMESTAMP_LIMIT),
             hosts=fields.texts("hosts", _HOST, "a lower-case host name"),
@@ -194,7 +194,7 @@ def _is_pem(document: RouteDocument) -> bool:
     return all(getattr(document, name).startswith("-----BEGIN ") for name in _PEM_FIELDS)
 
 
-def _key(fields: Fields) -> NamespacedName:
+def _namespaced_name(fields: Fields) -> NamespacedName:
     namespace = fields.text("namespace", _NAME, _NAME_EXPECTED)
     return fields.close(NamespacedName(namespace, fields.text("name", _NAME, _NAME_EXPECTED)))
 
@@ -220,7 +220,7 @@ def _grant(fields: Fields) -> KeyGrant:
     return fields.close(
         KeyGrant(
             sha256=fields.text("sha256", _SHA256, "64 lower-case hex digits"),
-            client=fields.nested("client", _key),
+            client=fields.nested("client", _namespaced_name),
             key_id=fields.text("key_id", _TOKEN, "a key id"),
             permissions=tuple(map(_permission, permissions)),
             tier=fields.text("tier", _TIER, "a plain word"),

@@ -33,7 +33,7 @@ def document(name, **changed):
 
 
 def states(*steps):
-    """A snapshot for each (documents, gates), each on top of the one before."""
+    """A snapshot for each (documents, serving), each on top of the one before."""
     ir, built = None, None
     for documents, serving in steps:
         ir = translate(documents, serving, SETTINGS, ir)
@@ -59,8 +59,8 @@ def test_an_equal_document_that_was_read_anew_changes_nothing():
 
 
 def test_the_gate_is_in_the_route_configuration_and_the_addresses_in_the_assignment():
-    gated = replace(WARM, hold=True)
-    assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: gated})) == {ROUTES: {"search/a"}}
+    holding = replace(WARM, hold=True)
+    assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: holding})) == {ROUTES: {"search/a"}}
     moved = replace(WARM, addresses=(("127.0.0.1", 4001),))
     assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: moved})) == {ADDRESSES: {"search/a"}}
 
