@@ -10,7 +10,7 @@ _INTRODUCTION = """# Errors
 
 What a caller of an endpoint gets when a call is not answered by the model. Compare `code` in programs: it does not
 change. The sentence is for people and may change. A `reason` (CamelCase, for example `ImagePullFailed`) is there only
-where a wake failed.
+where a wake failed; [conditions.md](conditions.md) lists the reasons.
 """
 
 _BODIES = """## Bodies

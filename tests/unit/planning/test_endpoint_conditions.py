@@ -11,7 +11,7 @@ from nightlatch.planning.conditions import evaluate
 from nightlatch.planning.endpoint.certificates import server_leaf
 from nightlatch.planning.endpoint.conditions import ConditionInput, chains, endpoint_verdicts
 from nightlatch.planning.endpoint.document import DocumentDecision
-from nightlatch.planning.endpoint.plan import owner_of, plan
+from nightlatch.planning.endpoint.plan import owner_of, plan_endpoint
 from nightlatch.planning.leaves import LeafDecision
 from nightlatch.planning.parsed import Rejection
 from nightlatch.scaling.runtime import EndpointRuntime
@@ -21,7 +21,7 @@ from tests.unit.planning.scene import NOW, SETTINGS, endpoint, held, issued
 
 SUBJECT = endpoint()
 OBSERVED = issued(SUBJECT, clients=(held(),))
-DOCUMENT = routing.decode(plan(SUBJECT, OBSERVED, NOW).apply[0].data)
+DOCUMENT = routing.decode(plan_endpoint(SUBJECT, OBSERVED, NOW).apply[0].data)
 GRANT = DOCUMENT.keys[0]
 LEAF = LeafDecision(server_leaf(SETTINGS, SUBJECT.key, owner_of(SUBJECT), SUBJECT.spec.tls))
 GOOD = ConditionInput(

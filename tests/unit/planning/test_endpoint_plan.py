@@ -1,4 +1,4 @@
-"""plan(): what an endpoint needs, when its document changes, and what its conditions say."""
+"""plan_endpoint(): what an endpoint needs, when its document changes, and what its conditions say."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +8,7 @@ import pytest
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.api_keys import unix_seconds
-from nightlatch.planning.endpoint.plan import plan
+from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.inputs import CAView, HostClaim
 from nightlatch.planning.plan import EnsureWorkload, IssueLeaf, PutSecret
 from nightlatch.scaling.runtime import EndpointRuntime
@@ -39,7 +39,7 @@ def put_of(planned):
 
 def documented(subject, observed, now=NOW):
     """Observed once the planned document is there."""
-    action = put_of(plan(subject, observed, now))
+    action = put_of(plan_endpoint(subject, observed, now))
     return replace(observed, document=found(action.target, action.data, version="7"))
 
 
@@ -49,33 +49,33 @@ def document_in(planned):
 
 
 def conditions(subject, observed, now=NOW):
-    planned = plan(subject, observed, now)
+    planned = plan_endpoint(subject, observed, now)
     status = planned.status or subject.status
     return {each.type: (each.status, each.reason, each.message) for each in status.conditions}
 
 
 def with_status(subject, observed, now=NOW):
-    return replace(subject, status=plan(subject, observed, now).status)
+    return replace(subject, status=plan_endpoint(subject, observed, now).status)
 
 
 def test_first_the_leaves_are_asked_for_then_document_and_workload_follow():
     subject = endpoint()
-    first = plan(subject, issued(subject, server_tls=None, upstream_tls=None), NOW)
+    first = plan_endpoint(subject, issued(subject, server_tls=None, upstream_tls=None), NOW)
     assert kinds(first) == ["IssueLeaf", "IssueLeaf"]
     assert first.requeue_after == 0
-    second = plan(subject, issued(subject), NOW)
+    second = plan_endpoint(subject, issued(subject), NOW)
     assert kinds(second) == ["PutSecret", "EnsureWorkload"]
     assert 15 * 3600 < second.requeue_after <= 16.1 * 3600
 
 
 def test_no_private_key_is_in_a_plans_repr():
     subject = endpoint()
-    assert "PRIVATE KEY" not in repr(plan(subject, issued(subject, clients=(held(),)), NOW))
+    assert "PRIVATE KEY" not in repr(plan_endpoint(subject, issued(subject, clients=(held(),)), NOW))
 
 
 def test_the_document_holds_the_hash_and_permissions_of_each_client_that_names_the_endpoint():
     subject, view = endpoint(), held(client(endpoints=({"name": "minilm", "permissions": ["infer"]},)))
-    document = document_in(plan(subject, issued(subject, clients=(view,)), NOW))
+    document = document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW))
     assert [(grant.sha256, grant.permissions) for grant in document.keys] == [(view.keys[0].sha256, ("infer",))]
     assert document.upstream_identity == "spiffe://nightlatch.local/ns/search/ie/minilm"
 
@@ -83,17 +83,17 @@ def test_the_document_holds_the_hash_and_permissions_of_each_client_that_names_t
 def test_a_document_is_written_again_only_when_it_says_something_else():
     subject = endpoint()
     observed = documented(subject, issued(subject))
-    assert kinds(plan(subject, observed, NOW)) == ["EnsureWorkload"]
+    assert kinds(plan_endpoint(subject, observed, NOW)) == ["EnsureWorkload"]
     before = routing.decode(observed.document.data).sequence
-    changed = plan(subject, replace(observed, clients=(held(),)), NOW)
+    changed = plan_endpoint(subject, replace(observed, clients=(held(),)), NOW)
     assert document_in(changed).sequence == before + 1
     assert put_of(changed).replaces == observed.document.revision
 
 
 def test_the_sequence_never_goes_back_even_over_a_deletion():
     subject = endpoint()
-    first = document_in(plan(subject, issued(subject), NOW)).sequence
-    assert document_in(plan(subject, issued(subject), NOW + timedelta(seconds=1))).sequence > first
+    first = document_in(plan_endpoint(subject, issued(subject), NOW)).sequence
+    assert document_in(plan_endpoint(subject, issued(subject), NOW + timedelta(seconds=1))).sequence > first
 
 
 @pytest.mark.parametrize(
@@ -108,13 +108,13 @@ def test_the_sequence_never_goes_back_even_over_a_deletion():
 )
 def test_who_may_not_is_not_in_the_document(view, reason):
     subject = endpoint()
-    assert document_in(plan(subject, issued(subject, clients=(view,)), NOW)).keys == (), reason
+    assert document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW)).keys == (), reason
 
 
 def test_an_allowed_namespace_is_let_in():
     subject = endpoint(access={"apiKey": {}, "allowedNamespaces": {"names": ["elsewhere"]}})
     view = held(client(namespace="elsewhere", endpoints=({"name": "minilm", "namespace": "search"},)))
-    assert len(document_in(plan(subject, issued(subject, clients=(view,)), NOW)).keys) == 1
+    assert len(document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW)).keys) == 1
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_an_allowed_namespace_is_let_in():
 def test_a_clients_rate_limit_holds_within_the_endpoints(own, theirs, tier):
     subject = endpoint(**({"rateLimit": own} if own else {}))
     view = held(client(**({"rateLimit": theirs} if theirs else {})))
-    document = document_in(plan(subject, issued(subject, clients=(view,)), NOW))
+    document = document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW))
     chosen = document.rate_tiers.get(document.keys[0].tier)
     assert (chosen and (chosen.requests, chosen.per_seconds, chosen.burst)) == tier
 
@@ -139,14 +139,14 @@ def test_a_broken_spec_keeps_the_last_good_document_but_still_revokes():
     good = endpoint()
     observed = documented(good, issued(good, clients=(held(),)))
     broken = endpoint(generation=2, scaling={"idle": "Standby"})
-    assert put_of(plan(broken, observed, NOW)) is None
+    assert put_of(plan_endpoint(broken, observed, NOW)) is None
     accepted = conditions(broken, observed)["Accepted"]
     assert accepted[:2] == ("False", "NotYetSupported")
     assert "spec.scaling.idle" in accepted[2]
     assert "last good configuration stays" in accepted[2]
-    revoked = document_in(plan(broken, replace(observed, clients=()), NOW))
+    revoked = document_in(plan_endpoint(broken, replace(observed, clients=()), NOW))
     assert revoked.keys == ()
-    assert not [action for action in plan(broken, observed, NOW).apply if isinstance(action, EnsureWorkload)]
+    assert not [action for action in plan_endpoint(broken, observed, NOW).apply if isinstance(action, EnsureWorkload)]
 
 
 def test_an_unreadable_spec_is_said_and_grants_nobody_anything_new():
@@ -154,14 +154,14 @@ def test_an_unreadable_spec_is_said_and_grants_nobody_anything_new():
     observed = documented(good, issued(good))
     broken = endpoint(generation=2, requestTimeout="soon")
     assert broken.spec is None
-    assert put_of(plan(broken, replace(observed, clients=(held(),)), NOW)) is None
+    assert put_of(plan_endpoint(broken, replace(observed, clients=(held(),)), NOW)) is None
     assert conditions(broken, observed)["Accepted"][:2] == ("False", "Invalid")
 
 
 def test_what_was_never_accepted_gets_nothing_made():
     broken = endpoint(scaling={"idle": "Standby"})
     observed = replace(issued(endpoint()), server_tls=None, upstream_tls=None)
-    planned = plan(broken, observed, NOW)
+    planned = plan_endpoint(broken, observed, NOW)
     assert (planned.apply, planned.scaling) == ((), None)
     # Not even a look again: what waits for another spec must not keep the operator busy.
     assert planned.requeue_after is None
@@ -173,7 +173,7 @@ def test_of_two_endpoints_that_claim_a_host_the_older_has_it():
     first = unix_seconds("2026-01-01T00:00:00Z")
     claim = HostClaim(NamespacedName("search", "first"), first, ("minilm.search.localhost",))
     assert conditions(subject, issued(subject, host_claims=(claim,)))["Accepted"][:2] == ("False", "HostConflict")
-    assert plan(subject, issued(subject, host_claims=(claim,)), NOW).scaling is None
+    assert plan_endpoint(subject, issued(subject, host_claims=(claim,)), NOW).scaling is None
     younger = replace(claim, created=unix_seconds("2026-01-03T00:00:00Z"))
     assert conditions(subject, issued(subject, host_claims=(younger,)))["Accepted"][0] == "True"
 
@@ -184,7 +184,7 @@ def test_a_secret_that_is_not_ours_is_kept_away_from(part):
     observed = issued(subject)
     stranger = foreign(DOCUMENT if part == "document" else getattr(observed, part).key)
     observed = replace(observed, **{part: stranger})
-    planned = plan(subject, observed, NOW)
+    planned = plan_endpoint(subject, observed, NOW)
     assert stranger.key not in [action.target.key for action in planned.apply if not isinstance(action, EnsureWorkload)]
     assert planned.delete == ()
     said = conditions(subject, observed)["Programmed" if part == "document" else "CertificatesReady"]
@@ -194,7 +194,7 @@ def test_a_secret_that_is_not_ours_is_kept_away_from(part):
 def test_children_of_an_earlier_object_of_the_name_are_deleted_first():
     old, new = endpoint(uid="uid-old"), endpoint(uid="uid-new")
     observed = documented(old, issued(old))
-    planned = plan(new, observed, NOW)
+    planned = plan_endpoint(new, observed, NOW)
     assert {each.key for each in planned.delete} == {
         observed.document.key,
         observed.server_tls.key,
@@ -206,7 +206,7 @@ def test_children_of_an_earlier_object_of_the_name_are_deleted_first():
 def test_a_leaf_past_two_thirds_is_replaced_exactly_and_its_document_goes_on():
     subject = endpoint()
     observed = documented(subject, issued(subject))
-    planned = plan(subject, observed, NOW + timedelta(hours=17))
+    planned = plan_endpoint(subject, observed, NOW + timedelta(hours=17))
     issues = [action for action in planned.apply if isinstance(action, IssueLeaf)]
     assert [action.replaces for action in issues] == [observed.server_tls.revision, observed.upstream_tls.revision]
     assert conditions(subject, observed, NOW + timedelta(hours=17))["CertificatesReady"][0] == "True"
@@ -217,19 +217,19 @@ def test_an_expired_certificate_shows_and_never_takes_the_document_away():
     observed = documented(subject, issued(subject, clients=(held(),)))
     late = NOW + timedelta(hours=30)
     assert conditions(subject, observed, late)["CertificatesReady"][:2] == ("False", "CertificateExpired")
-    assert document_in(plan(subject, replace(observed, clients=()), late)).keys == ()
+    assert document_in(plan_endpoint(subject, replace(observed, clients=()), late)).keys == ()
 
 
 def test_a_new_issuing_ca_brings_new_leaves():
     subject = endpoint()
     observed = issued(subject, issuing_ca=CAView("00", ISSUING_CA.trust_pem))
-    assert kinds(plan(subject, observed, NOW)).count("IssueLeaf") == 2
+    assert kinds(plan_endpoint(subject, observed, NOW)).count("IssueLeaf") == 2
 
 
 def test_without_an_issuing_ca_nothing_is_issued_and_the_condition_says_so():
     subject = endpoint()
     observed = issued(subject, issuing_ca=None, server_tls=None, upstream_tls=None)
-    assert plan(subject, observed, NOW).apply == ()
+    assert plan_endpoint(subject, observed, NOW).apply == ()
     assert conditions(subject, observed)["CertificatesReady"][:2] == ("False", "IssuingCAPending")
 
 
@@ -289,7 +289,7 @@ def test_status_is_written_only_when_it_changed_and_is_about_its_generation():
     assert settled.status.url == "https://minilm.search.localhost:8443"
     assert settled.status.access == "apiKey"
     assert {entry.role for entry in settled.status.certificates} == {"server-tls", "upstream-tls"}
-    assert plan(settled, observed, NOW + timedelta(hours=1)).status is None
+    assert plan_endpoint(settled, observed, NOW + timedelta(hours=1)).status is None
 
 
 def test_transition_times_move_with_the_status_alone():
@@ -309,19 +309,19 @@ def test_the_last_wake_is_told_and_outlives_a_restart_of_the_operator():
     observed = sequenced(documented(subject, issued(subject)), last_wake=wake)
     woken = with_status(subject, observed)
     assert woken.status.last_wake.duration == "1230ms"
-    again = plan(woken, sequenced(documented(subject, issued(subject)), ahead=-1), NOW)
+    again = plan_endpoint(woken, sequenced(documented(subject, issued(subject)), ahead=-1), NOW)
     assert again.status.last_wake == woken.status.last_wake
 
 
 def test_a_document_that_no_gateway_would_take_is_never_written():
     subject = endpoint(scaling={"hold": {"timeout": "30d"}})
     observed = issued(subject)
-    assert put_of(plan(subject, observed, NOW)) is None
+    assert put_of(plan_endpoint(subject, observed, NOW)) is None
     assert conditions(subject, observed)["Programmed"][:2] == ("False", "InvalidConfiguration")
 
 
 def test_a_copied_key_counts_for_one_client_alone():
     subject = endpoint()
     views = (held(client(name="bot")), held(client(name="thief", uid="uid-t")))
-    document = document_in(plan(subject, issued(subject, clients=views), NOW))
+    document = document_in(plan_endpoint(subject, issued(subject, clients=views), NOW))
     assert [grant.client.name for grant in document.keys] == ["bot"]

@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from nightlatch.planning.endpoint.hosts import host_claim, host_conflict
-from nightlatch.planning.endpoint.plan import plan
+from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.plan import PutSecret
 from nightlatch.planning.settings import hosts
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings
@@ -63,7 +63,7 @@ def served(documents):
 def document(subject):
     """As planning writes it, but for the name: a document does not carry a name with dots yet."""
     plain = endpoint(created=subject.metadata.creation_timestamp)
-    put = next(action for action in plan(plain, issued(plain), NOW).apply if isinstance(action, PutSecret))
+    put = next(action for action in plan_endpoint(plain, issued(plain), NOW).apply if isinstance(action, PutSecret))
     return replace(routing.decode(put.data), endpoint=subject.key, hosts=hosts(SETTINGS, subject.key))
 
 

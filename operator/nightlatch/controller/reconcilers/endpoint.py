@@ -9,7 +9,7 @@ from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
-from nightlatch.planning.endpoint.plan import plan
+from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import read_endpoint
@@ -42,14 +42,16 @@ class EndpointReconciler:
             return None
         endpoint = read_endpoint(raw, self.settings)
         observed = await self._observe(key)
-        wanted = plan(endpoint, observed, self.context.clock())
+        wanted = plan_endpoint(endpoint, observed, self.context.clock())
         failures = await self.applier.apply(wanted)
         error = next((str(failure) for failure in failures if isinstance(failure, WorkloadError)), "")
         if error != observed.workload_error:
             # The status of this reconcile, not of the next one, shows what the platform said.
             self.workload_errors[key] = error
             now = self.context.clock()
-            wanted = replace(wanted, status=plan(endpoint, replace(observed, workload_error=error), now).status)
+            wanted = replace(
+                wanted, status=plan_endpoint(endpoint, replace(observed, workload_error=error), now).status
+            )
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
         if failures:

@@ -1,4 +1,4 @@
-"""`plan()`: from an endpoint and what was observed to everything that should exist for it. Pure."""
+"""`plan_endpoint()`: from an endpoint and what was observed to everything that should exist for it. Pure."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +20,7 @@ from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.trust import publish_trust
 
 
-def plan(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
+def plan_endpoint(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
     """The route document goes first, since it is what revokes; then certificates; then the workload."""
     endpoint = decide_acceptance(endpoint, observed.settings, observed.host_claims)
     owner = owner_of(endpoint)
