@@ -16,7 +16,7 @@ CASES = [
 
 
 class AdmissionContract:
-    """See the module. Needs the fixtures `store` and `namespace`."""
+    """Needs the fixtures `store` and `namespace`."""
 
     @pytest.mark.parametrize(("kind", "case"), CASES)
     async def test_manifest(self, store: Store, namespace: str, kind: Any, case: dict[str, Any]) -> None:

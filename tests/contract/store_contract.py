@@ -109,8 +109,6 @@ def summary(events: list[WatchEvent]) -> list[tuple[str, str]]:
 
 
 class StoreContract:
-    """See the module."""
-
     async def test_what_is_created_can_be_read(self, store: Store, namespace: str) -> None:
         created = await store.create(endpoint(namespace))
         assert await store.get(INFERENCE_ENDPOINT, namespace, "minilm") == created

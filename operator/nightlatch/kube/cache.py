@@ -1,4 +1,4 @@
-"""A live copy of one collection: whoever reads it never waits for the API."""
+"""A live copy of one collection: reading it never waits for the API."""
 
 import asyncio
 from collections.abc import Callable

@@ -15,22 +15,17 @@ class CacheGroup:
         self._caches = tuple(caches)
 
     def add_listener(self, listener: Listener) -> None:
-        """As ObjectCache says."""
         for cache in self._caches:
             cache.add_listener(listener)
 
     async def synced(self) -> None:
-        """As ObjectCache says."""
         await asyncio.gather(*(cache.synced() for cache in self._caches))
 
     async def close(self) -> None:
-        """As ObjectCache says."""
         await asyncio.gather(*(cache.close() for cache in self._caches))
 
     def get(self, key: NamespacedName) -> dict[str, Any] | None:
-        """As ObjectCache says."""
         return next((found for cache in self._caches if (found := cache.get(key))), None)
 
     def values(self) -> list[dict[str, Any]]:
-        """As ObjectCache says."""
         return [obj for cache in self._caches for obj in cache.values()]

@@ -18,9 +18,7 @@ class StoreSource:
     labels: Mapping[str, str] | None = None
 
     async def list(self) -> Listing:
-        """As Source says."""
         return await self.store.list(self.kind, namespace=self.namespace, labels=self.labels)
 
     def watch(self, since: str) -> AsyncIterator[WatchEvent | Bookmark]:
-        """As Source says."""
         return self.store.watch(self.kind, since=since, namespace=self.namespace, labels=self.labels)

@@ -24,7 +24,7 @@ class RuntimeStatus:
         return self._entries.get(endpoint, UNKNOWN_RUNTIME)
 
     def put(self, endpoint: NamespacedName, runtime: EndpointRuntime) -> None:
-        """Replace the state. An equal one is no change, and no listener is called."""
+        """Replace the state. Listeners are called unless the new state equals the old one."""
         if self._entries.get(endpoint) == runtime:
             return
         self._entries[endpoint] = runtime

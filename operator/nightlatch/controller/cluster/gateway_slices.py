@@ -21,7 +21,6 @@ class SliceGatewayDirectory:
         self._slices = ObjectCache(api, collection(ENDPOINT_SLICE, namespace), query)
 
     async def members(self) -> AsyncIterator[Members]:
-        """As GatewayDirectory says."""
         changed = asyncio.Event()
         self._slices.add_listener(lambda _: changed.set())
         await self._slices.synced()

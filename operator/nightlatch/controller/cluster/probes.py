@@ -19,8 +19,9 @@ _STUCK = f"no reconcile finished in the last {STUCK_SECONDS:.0f} s\n"
 
 @dataclass(frozen=True, slots=True)
 class OperatorStats:
-    """The numbers behind the metrics. `heartbeat_age`: seconds since a reconcile finished, None if this is no leader.
+    """The numbers behind the metrics.
 
+    heartbeat_age: seconds since a reconcile finished; None if this replica does not lead.
     states: number of endpoints by state. waiting: objects in the work queue.
     """
 

@@ -16,7 +16,7 @@ def decide_acceptance(endpoint: ParsedEndpoint, settings: Settings, host_claims:
 
 
 def desired_scaling(endpoint: ParsedEndpoint) -> DesiredScaling | None:
-    """None while the spec is rejected: the autoscaler then goes on with the last spec that was accepted."""
+    """None while the spec is rejected: the autoscaler then keeps the last spec that was accepted."""
     if endpoint.spec is None or endpoint.rejection is not None:
         return None
     return DesiredScaling.of(endpoint.metadata, endpoint.spec)

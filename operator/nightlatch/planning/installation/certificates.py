@@ -20,7 +20,7 @@ def installation_ref(settings: Settings) -> ObjectRef:
 
 
 def installation_owner(settings: Settings) -> Owner:
-    """The owner of CA, gateway and operator Secrets. It makes no owner reference, because it is no object."""
+    """The owner of CA, gateway and operator Secrets. Without an owner reference: the installation is not an object."""
     return Owner(installation_ref(settings), INSTALLATION_UID, api_version="")
 
 

@@ -41,13 +41,12 @@ class KubernetesStore:
         self._own = own
 
     async def get(self, kind: Kind, namespace: str, name: str) -> RawObject:
-        """As in the protocol."""
         return await self._call(_ref(kind, namespace, name), "GET", item(kind, namespace, name))
 
     async def list(
         self, kind: Kind, *, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> Listing:
-        """As in the protocol. One request for each namespace."""
+        """One request for each namespace."""
         scopes = self._scopes(kind, namespace)
         listings = await asyncio.gather(*(self._list_in(kind, scope, labels) for scope in scopes))
         items = tuple(_typed(kind, obj) for listing in listings for obj in listing.items)
@@ -56,7 +55,7 @@ class KubernetesStore:
     async def watch(
         self, kind: Kind, *, since: str, namespace: str | None = None, labels: Mapping[str, str] | None = None
     ) -> AsyncIterator[WatchEvent | Bookmark]:
-        """As in the protocol. One request for each namespace; the first that ends, ends all of them."""
+        """One request for each namespace; the first that ends, ends all of them."""
         scopes = self._scopes(kind, namespace)
         current = versions.split(since, len(scopes))
         watches = [
@@ -67,22 +66,18 @@ class KubernetesStore:
             yield replace(event, resource_version=versions.join(current))
 
     async def create(self, obj: RawObject) -> RawObject:
-        """As in the protocol."""
         ref, kind = ObjectRef.of(obj), _KINDS[obj["kind"]]
         return await self._call(
             ref, "POST", collection(kind, ref.key.namespace), query=_STRICT, body=_without_status(obj)
         )
 
     async def replace(self, obj: RawObject) -> RawObject:
-        """As in the protocol."""
         return await self._put(obj, _path(obj))
 
     async def replace_status(self, obj: RawObject) -> RawObject:
-        """As in the protocol."""
         return await self._put(obj, f"{_path(obj)}/status")
 
     async def delete(self, ref: ObjectRef, *, uid: str | None = None, resource_version: str | None = None) -> None:
-        """As in the protocol."""
         wanted = {"uid": uid, "resourceVersion": resource_version}
         options = {
             "propagationPolicy": "Background",
