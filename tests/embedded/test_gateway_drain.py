@@ -136,5 +136,7 @@ def test_envoy_takes_the_bootstrap_that_is_written(tmp_path):
 def test_a_configuration_that_is_wrong_writes_nothing_and_says_why(tmp_path, config):
     written = write_bootstrap(tmp_path, config)
     assert written.returncode == 2
-    assert json.loads(written.stderr)["message"].startswith("cannot write the bootstrap: ")
+    logged = json.loads(written.stderr)
+    assert logged["message"] == "cannot write the bootstrap"
+    assert logged["error"]
     assert not (tmp_path / "envoy.json").exists()
