@@ -1,4 +1,4 @@
-"""The lower limit of a wake: the model server that `up` starts, started by hand and called over mTLS without a gate."""
+"""The lower limit of a wake: the model server that `up` starts, by hand, called over mTLS without a gateway."""
 
 import base64
 import contextlib

@@ -1,6 +1,6 @@
 """Our gateway: the listener and filters that `routing` compiles, given to Envoy by the gatekeeper's own ADS.
 
-There is no operator and no store. The gate of every endpoint is off, as it is while a model server runs. Load reports
+There is no operator and no store. The hold of every endpoint is off, as it is while a model server runs. Load reports
 (LRS) are on, as always.
 """
 

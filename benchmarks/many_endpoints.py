@@ -183,7 +183,7 @@ def _costs(endpoints: int, ours: EndpointScaling, peer: EndpointScaling) -> str:
 def _changes(endpoints: int, wakes: Sequence[dict[str, int]], edits: Sequence[float]) -> str:
     rows = [
         ("wake: address pushed to ACKed", [float(each["eds"]) for each in wakes]),
-        ("wake: route without the gate, pushed to ACKed", [float(each["release"]) for each in wakes]),
+        ("wake: route with the hold off, pushed to ACKed", [float(each["release"]) for each in wakes]),
         ("a document written to applied, as the leader hears it", list(edits)),
     ]
     cells = [[name, f"{median(each):.1f}", f"{percentile(each, 95):.1f}"] for name, each in rows]

@@ -36,7 +36,7 @@ async def drained(leader: Leader, gateway: str, epoch: int) -> None:
     await leader.until(
         gateway,
         lambda said: (said.phase, said.epoch, said.in_flight, said.held) == ("Holding", epoch, 0, 0),
-        f"gated({epoch}), nothing in flight",
+        f"holding({epoch}), nothing in flight",
     )
 
 

@@ -1,4 +1,4 @@
-"""What stands behind the gate: it admits the gateway alone and sees no credential of a caller."""
+"""The model server behind a gateway: it admits the gateway alone and sees no credential of a caller."""
 
 import asyncio
 import ssl

@@ -31,8 +31,8 @@ _KINDS = {kind.kind: kind for kind in STORED_KINDS}
 class KubernetesStore:
     """A `nightlatch.store.protocol.Store`.
 
-    namespaces: where "all namespaces" ends, for an operator without rights beyond them; empty: the whole cluster.
-    own: namespaces in which only Secrets are ours to read (the operator's and the gateways').
+    namespaces: the only namespaces this operator may read; empty means the whole cluster.
+    own: namespaces in which it may read Secrets only (the operator's and the gateways').
     """
 
     def __init__(self, api: ApiServer, *, namespaces: tuple[str, ...] = (), own: tuple[str, ...] = ()) -> None:
