@@ -34,10 +34,10 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
-from nightlatch.routing.bootstrap import bootstrap
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.routing.xds.bootstrap import bootstrap
+from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"

@@ -29,7 +29,7 @@ from nightlatch.api.operations import operations_for
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport

@@ -11,7 +11,7 @@ from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
 from nightlatch.files import replace_file
 from nightlatch.planning.settings import Settings
-from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.xds.bootstrap import bootstrap
 
 # How long a gateway keeps working with the configuration it has when the store stops answering.
 MAX_STALENESS_S = 3600

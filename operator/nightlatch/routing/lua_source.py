@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import orjson
 
-from nightlatch.routing.xds_error_info import GRPC_DETAILS, grpc_headers
+from nightlatch.routing.xds.error_info import GRPC_DETAILS, grpc_headers
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
 

@@ -13,7 +13,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving
 from nightlatch.routing.lua_source import classify_source, decide_source
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import snapshot
+from nightlatch.routing.xds.snapshot import snapshot
 from nightlatch.wire.route_document import DOCUMENT_JSON, TLS_CRT, TLS_KEY, UPSTREAM_CA, RouteDocument, decode
 
 HERE = Path(__file__).parent

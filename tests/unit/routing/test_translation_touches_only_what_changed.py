@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
+from nightlatch.routing.filter_order import http_filters
 from nightlatch.routing.hosts import lost_hosts
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import changes, snapshot
-from nightlatch.routing.xds_filters import http_filters
+from nightlatch.routing.xds.snapshot import changes, snapshot
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 

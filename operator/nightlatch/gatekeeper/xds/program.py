@@ -9,11 +9,11 @@ from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving, resource_name
 from nightlatch.routing.translate import translate, translate_endpoint
-from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
-from nightlatch.routing.xds import Resources as XdsResources
-from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
-from nightlatch.routing.xds_secret import build_certificate
-from nightlatch.routing.xds_types import pack, trust_secret
+from nightlatch.routing.xds.listener import NAME as LISTENER_NAME
+from nightlatch.routing.xds.secret import build_certificate
+from nightlatch.routing.xds.snapshot import EndpointResources, Snapshot, build_endpoint, changes, snapshot
+from nightlatch.routing.xds.snapshot import Resources as XdsResources
+from nightlatch.routing.xds.types import pack, trust_secret
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 

@@ -16,9 +16,9 @@ from google.protobuf import any_pb2
 from xds.core.v3 import extension_pb2
 from xds.type.matcher.v3 import matcher_pb2
 
+from nightlatch.routing.filter_order import CALLER
 from nightlatch.routing.ir import AccessIR, GrantIR, TierIR
-from nightlatch.routing.xds_filters import CALLER
-from nightlatch.routing.xds_types import pack, seconds
+from nightlatch.routing.xds.types import pack, seconds
 
 KEY_HEADER = "x-nightlatch-key-sha256"
 NO_GRANT = "none"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from nightlatch.routing.xds_error_info import grpc_headers
+from nightlatch.routing.xds.error_info import grpc_headers
 from nightlatch.wire import caller_errors, error_body
 from nightlatch.wire.error_body import CallerError
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nightlatch.routing.xds_filters import GATEKEEPER_CLUSTER
+from nightlatch.routing.filter_order import GATEKEEPER_CLUSTER
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MAX_CONNECTIONS = 50_000

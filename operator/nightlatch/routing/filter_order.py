@@ -5,12 +5,6 @@ classify → key look-up → decide → authorize → rate limit → hold → ro
 
 from typing import Any
 
-from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: F401 - registers its type
-from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2  # noqa: F401
-from envoy.extensions.filters.http.lua.v3 import lua_pb2  # noqa: F401
-from envoy.extensions.filters.http.rbac.v3 import rbac_pb2  # noqa: F401
-from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
-
 from nightlatch.routing.lua_source import classify_source, decide_source
 
 # Names are the keys of per-route configuration.

@@ -7,7 +7,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import string_pb2
 
 from nightlatch.routing.ir import EndpointIR, UpstreamIR
-from nightlatch.routing.xds_types import CLIENT_SECRET, ads, pack, seconds, trust_secret
+from nightlatch.routing.xds.types import CLIENT_SECRET, ads, pack, seconds, trust_secret
 
 # The hold and the model server limit the load; Envoy's own limits must not be reached first.
 _UNBOUNDED = 1_000_000

@@ -7,12 +7,12 @@ from google.protobuf.any_pb2 import Any as Packed
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import EndpointIR, GatewayIR, GatewaySettings
-from nightlatch.routing.xds_access import AccessConfig, build_access
-from nightlatch.routing.xds_cluster import build_assignment, build_cluster
-from nightlatch.routing.xds_listener import NAME, build_listener
-from nightlatch.routing.xds_route import build_routes, build_scope
-from nightlatch.routing.xds_secret import build_certificate, build_trust
-from nightlatch.routing.xds_types import CLIENT_SECRET, FALLBACK_SECRET, pack, trust_secret
+from nightlatch.routing.xds.access import AccessConfig, build_access
+from nightlatch.routing.xds.cluster import build_assignment, build_cluster
+from nightlatch.routing.xds.listener import NAME, build_listener
+from nightlatch.routing.xds.route import build_routes, build_scope
+from nightlatch.routing.xds.secret import build_certificate, build_trust
+from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, pack, trust_secret
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, PUSH_ORDER, ROUTES, SCOPE, SECRET
 
 # By type URL, then by resource name. Packed messages are never changed.

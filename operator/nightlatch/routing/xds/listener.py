@@ -18,9 +18,9 @@ from google.protobuf import wrappers_pb2
 from xds.core.v3 import extension_pb2
 from xds.type.matcher.v3 import matcher_pb2
 
-from nightlatch.routing.xds_filters import http_filters, router
-from nightlatch.routing.xds_replies import local_reply_config
-from nightlatch.routing.xds_types import FALLBACK_SECRET, pack, parse
+from nightlatch.routing.filter_order import http_filters, router
+from nightlatch.routing.xds.local_replies import local_reply_config
+from nightlatch.routing.xds.types import FALLBACK_SECRET, pack, parse
 
 NAME = "callers"
 _KNOWN = "endpoints"

@@ -12,10 +12,10 @@ from envoy.type.matcher.v3 import metadata_pb2, regex_pb2, string_pb2, value_pb2
 from google.protobuf import any_pb2
 
 from nightlatch.api.scalars import Permission
+from nightlatch.routing.filter_order import AUTHORIZE, CALLER, CLASSIFY, HOLD, KEY_LOOKUP, RATE_LIMIT
 from nightlatch.routing.ir import EndpointIR, OperationsIR
-from nightlatch.routing.xds_access import AccessConfig
-from nightlatch.routing.xds_filters import AUTHORIZE, CALLER, CLASSIFY, HOLD, KEY_LOOKUP, RATE_LIMIT
-from nightlatch.routing.xds_types import pack, seconds
+from nightlatch.routing.xds.access import AccessConfig
+from nightlatch.routing.xds.types import pack, seconds
 from nightlatch.wire import caller_errors
 
 # Headers that could make a runtime act on another path or method. The Lua filters remove the identity headers.

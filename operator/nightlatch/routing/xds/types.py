@@ -1,11 +1,16 @@
-"""Building blocks for the other `xds_` modules: names of secrets, packed messages, JSON to messages."""
+"""Building blocks for the other modules: names of secrets, packed messages, JSON to messages."""
 
 from typing import Any
 
 from envoy.config.core.v3 import config_source_pb2
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: F401 - registers its type
+from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2  # noqa: F401
+from envoy.extensions.filters.http.lua.v3 import lua_pb2  # noqa: F401
+from envoy.extensions.filters.http.rbac.v3 import rbac_pb2  # noqa: F401
+from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
 from google.protobuf import any_pb2, duration_pb2, json_format
 from google.protobuf.message import Message
-from xds.core.v3 import extension_pb2  # noqa: F401 - registers its type
+from xds.core.v3 import extension_pb2  # noqa: F401
 from xds.type.v3 import typed_struct_pb2  # noqa: F401
 
 from nightlatch.api.meta import NamespacedName
