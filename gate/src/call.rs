@@ -48,7 +48,7 @@ impl<'a> Call<'a> {
 
 /// The form in which a host chooses its route: lower case, without a dot at the end. None if it has it already.
 pub fn canonical_host(host: &[u8]) -> Option<Vec<u8>> {
-    let stripped = host.strip_suffix(b".").unwrap_or(host);
+    let stripped = host.strip_suffix(b".").filter(|it| !it.ends_with(b".")).unwrap_or(host);
     if stripped.len() == host.len() && !host.iter().any(u8::is_ascii_uppercase) {
         return None;
     }
@@ -81,5 +81,6 @@ mod tests {
         assert_eq!(canonical_host(b"A.example.").as_deref(), Some(&b"a.example"[..]));
         assert_eq!(canonical_host(b"a.example.").as_deref(), Some(&b"a.example"[..]));
         assert_eq!(canonical_host(b""), None);
+        assert_eq!(canonical_host(b"a.example.."), None);
     }
 }

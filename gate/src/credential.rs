@@ -103,8 +103,19 @@ fn single<'a>(header: &Single<'a>) -> Result<Option<&'a [u8]>, Malformed> {
 /// RFC 7235: letters, digits and `-._~+/`, then any number of `=`.
 fn is_token68(token: &[u8]) -> bool {
     let end = token.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
-    end > 0 && token[..end].iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(byte))
+    end > 0 && token[..end].iter().all(|byte| TOKEN68[usize::from(*byte)])
 }
+
+const TOKEN68: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {

@@ -5,9 +5,12 @@ use std::collections::HashMap;
 /// The operations of one endpoint. Templates without variables are found by one look-up.
 #[derive(Default)]
 pub struct Operations {
-    exact: HashMap<Box<[u8]>, Vec<(Box<[u8]>, u8)>>,
+    exact: HashMap<Box<[u8]>, Vec<Exact>>,
     templates: Vec<Template>,
 }
+
+/// A method and the index of the permission that it needs.
+type Exact = (Box<[u8]>, u8);
 
 struct Template {
     method: Box<[u8]>,

@@ -80,9 +80,12 @@ struct Mechanisms {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ApiKeys {
-    /// Digest, index of the client, id of the key, not before, not after.
-    keys: Vec<(Digest, u32, Box<str>, Option<i64>, Option<i64>)>,
+    keys: Vec<KeyValue>,
 }
+
+/// Digest, index of the client, id of the key, not before, not after. An array, because there are many of them.
+#[derive(Deserialize)]
+struct KeyValue(Digest, u32, Box<str>, Option<i64>, Option<i64>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,11 +154,12 @@ fn accept(value: &Value) -> Result<Accept, String> {
     let on = |mechanism| match mechanism {
         Mechanism::ApiKey => value.mechanisms.api_key.is_some(),
     };
-    let named = |name: &Box<str>| match Mechanism::named(name) {
+    let named = |name: &str| match Mechanism::named(name) {
         Some(mechanism) if on(mechanism) => Ok(mechanism),
         _ => Err(format!("accept names {name:?}, which is not among the mechanisms")),
     };
-    let lists = value.accept.iter().map(|list| list.iter().map(named).collect()).collect::<Result<_, _>>()?;
+    let lists =
+        value.accept.iter().map(|list| list.iter().map(|name| named(name)).collect()).collect::<Result<_, _>>()?;
     Ok(Accept::new(lists)?)
 }
 
@@ -212,7 +216,7 @@ fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
 }
 
 fn keys(value: ApiKeys, clients: usize) -> Result<Keys, String> {
-    let key = |(Digest(digest), client, id, not_before, not_after): (Digest, u32, Box<str>, _, _)| {
+    let key = |KeyValue(Digest(digest), client, id, not_before, not_after): KeyValue| {
         if client as usize >= clients || !visible(&id, LONGEST_NAME) {
             return Err(format!("key {id:?} names no client or has no proper id"));
         }

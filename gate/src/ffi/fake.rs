@@ -3,12 +3,15 @@
 use super::*;
 use std::cell::RefCell;
 
+/// Status, headers and body of an answer.
+type Sent = (u32, Vec<(String, String)>, String);
+
 #[derive(Default)]
 struct Envoy {
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     server_name: &'static [u8],
     policy: Option<*const c_void>,
-    sent: Vec<(u32, Vec<(String, String)>, String)>,
+    sent: Vec<Sent>,
     metadata: Vec<(String, String)>,
     counted: Vec<usize>,
     in_flight: i64,
