@@ -320,7 +320,7 @@ class GateLab:
         gate = {"config_discovery": {"config_source": ads, "type_urls": [FILTER.removeprefix("type.googleapis.com/")]}}
         ours = {"filter": "nightlatch.gate", "path": [{"key": "code"}], "value": {"present_match": True}}
         own_reply = {"metadata_filter": {"matcher": ours, "match_if_key_not_found": False}}
-        members = "decision code endpoint sequence client credential method rule permission".split()
+        members = ("decision", "code", "endpoint", "sequence", "client", "credential", "method", "rule", "permission")
         log = {
             "@type": EXTENSIONS + "access_loggers.file.v3.FileAccessLog",
             "path": str(self.folder / "access.log"),

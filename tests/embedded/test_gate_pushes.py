@@ -37,7 +37,7 @@ def lab(running, key):
     running.outcome(ECDS, running.configure)
     for name in ("one", "two"):
         running.outcome(RDS, lambda name=name: running.route(name, policy(key, name=f"search/{name}")))
-    yield running
+    return running
 
 
 def put(lab, name, value):
