@@ -1,5 +1,6 @@
 //! The configuration of the filter `gate`, the same for all endpoints. It comes by ECDS. README.md has an example.
 
+use crate::audit::Amount;
 use crate::issuers::Issuers;
 use crate::reply::Table;
 use crate::revoked::Revoked;
@@ -15,6 +16,7 @@ pub struct Config {
     /// Unix seconds. From then on every endpoint is stale.
     pub valid_until: Option<i64>,
     pub issuers: Issuers,
+    pub audit: Amount,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +28,8 @@ struct Value<'a> {
     #[serde(default)]
     revoked: Revoked,
     valid_until: Option<i64>,
+    #[serde(default)]
+    audit: Amount,
     #[serde(default, borrow)]
     issuers: Vec<&'a RawValue>,
 }
@@ -45,6 +49,7 @@ impl Config {
             revoked: value.revoked,
             valid_until: value.valid_until,
             issuers: Issuers::read(&value.issuers),
+            audit: value.audit,
         })
     }
 }

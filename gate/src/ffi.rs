@@ -279,6 +279,9 @@ struct Gate {
     /// One for each entry of the table of errors.
     refused: Vec<Option<usize>>,
     panics: Option<usize>,
+    /// Refusals that the audit log leaves out.
+    unlogged: Option<usize>,
+    sample: audit::Sample,
     in_flight: Option<usize>,
 }
 
@@ -333,6 +336,8 @@ impl Gate {
             refused,
             allowed: counter(envoy, "allowed"),
             panics: counter(envoy, "panics"),
+            unlogged: counter(envoy, "audit_dropped"),
+            sample: audit::Sample::new(&config.audit, &REGISTRY, now().monotonic_ms),
             in_flight: gauge(envoy, gauge::NAME, gauge::LABEL),
             config,
         })
@@ -345,11 +350,16 @@ impl Gate {
         let call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
         #[cfg(test)]
         assert_ne!(call.path, b"/panic");
-        let verdict = decide(&self.config, policy, &call, now());
+        let now = now();
+        let verdict = decide(&self.config, policy, &call, now);
         match &verdict {
             Verdict::Refuse(refusal) => {
                 let entry = self.config.errors.entry(refusal.error);
-                http.note(&audit::members(policy, &verdict, &entry.code));
+                let logged = self.sample.refusal(now.monotonic_ms);
+                if !logged {
+                    http.count(self.unlogged);
+                }
+                http.note(&audit::members(policy, &verdict, &entry.code, logged));
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
                 let answer = reply::reply(entry, shape, &self.config.realm, refusal.rate.as_ref());
@@ -357,7 +367,7 @@ impl Gate {
                 STOP
             }
             Verdict::Admit(admission) => {
-                http.note(&audit::members(policy, &verdict, ""));
+                http.note(&audit::members(policy, &verdict, "", self.sample.allow()));
                 http.count(self.allowed);
                 self.strip(http, &headers);
                 let caller = &admission.caller;

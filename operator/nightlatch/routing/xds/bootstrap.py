@@ -77,6 +77,8 @@ def _runtime() -> dict[str, Any]:
 
 def _stats() -> list[dict[str, str]]:
     """Few statistics: every counter of a thousand clusters would cost memory, and nobody reads them."""
-    prefixes = ("cluster_manager.", "listener_manager.", "http.", "listener.", "server.", "cluster.gatekeeper.")
+    envoys = ("cluster_manager.", "listener_manager.", "http.", "listener.", "server.", "cluster.gatekeeper.")
+    # What the gate counts.
+    prefixes = (*envoys, "dynamicmodulescustom.")
     suffixes = (".upstream_rq_total", ".upstream_rq_active", ".upstream_cx_connect_fail")
     return [{"prefix": prefix} for prefix in prefixes] + [{"suffix": suffix} for suffix in suffixes]
