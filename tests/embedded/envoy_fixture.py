@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPResponse
 from pathlib import Path
@@ -35,7 +36,7 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
-from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.ir import TO_STDOUT, AuditLog, BrokenDocument, CertificateIR, GateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
@@ -149,7 +150,7 @@ class Hold:
 class Gateway:
     """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, audit: AuditLog = TO_STDOUT) -> None:
         self.flags = flags
         self.folder = folder
         self.loop = Loop()
@@ -159,7 +160,7 @@ class Gateway:
         self.asked: list[str] = []
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
-        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate())
+        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), audit)
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text(self.authorities.ca)
@@ -197,6 +198,13 @@ class Gateway:
     def put(self, documents: Sequence[RouteDocument | BrokenDocument], serving: dict[NamespacedName, Serving]) -> None:
         running = self.snapshot is not None
         self.loop.run(self._put(documents, serving, wait=running))
+
+    def put_gate(self, gate: GateIR) -> None:
+        """Give the gate another configuration, beside the same documents."""
+        assert self.snapshot is not None
+        self.settings = replace(self.settings, gate=gate)
+        endpoints = self.snapshot.ir.endpoints
+        self.put([each.source for each in endpoints], {each.endpoint: each.serving for each in endpoints})
 
     async def _put(self, documents: Any, serving: Any, *, wait: bool) -> None:
         before = self.snapshot
