@@ -238,6 +238,16 @@ fn what_cannot_be_read_is_refused_by_a_null() {
 }
 
 #[test]
+fn trailers_name_nobody_either() {
+    let names = ["grpc-timeout", "cookie", "x-nightlatch-client", "x-checksum"];
+    let headers = names.map(|name| (name.as_bytes().to_vec(), b"x".to_vec())).to_vec();
+    ENVOY.set(Envoy { headers, ..Envoy::default() });
+    assert_eq!(envoy_dynamic_module_on_http_filter_request_trailers(NOBODY, std::ptr::null()), CONTINUE);
+    let left: Vec<_> = envoy(|it| it.headers.iter().map(|(name, _)| name.clone()).collect());
+    assert_eq!(left, [b"grpc-timeout".to_vec(), b"x-checksum".to_vec()]);
+}
+
+#[test]
 fn a_host_is_rewritten_before_it_chooses_a_route() {
     let headers = vec![(b":authority".to_vec(), b"A.B.".to_vec())];
     ENVOY.set(Envoy { headers, ..Envoy::default() });
