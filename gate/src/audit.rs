@@ -6,7 +6,7 @@ use crate::policy::Policy;
 
 pub const NAMESPACE: &str = "nightlatch.gate";
 
-/// What is always there for an admitted call, because the hold needs it. Each member costs half a microsecond.
+/// What is always there for an admitted call, because the hold needs it. Members cost time (ADR 8).
 pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
     [("client", &*caller.client), ("credential", &*caller.credential)]
 }
