@@ -34,7 +34,6 @@ _MODULE = {"name": MODULE, "do_not_close": True}
 _ERRORS: tuple[tuple[CallerError, str | None], ...] = (
     (caller_errors.MISDIRECTED_REQUEST, None),
     (caller_errors.NOT_FOUND, None),
-    (caller_errors.INVALID_REQUEST, None),
     (caller_errors.INVALID_REQUEST, "repeated_credential"),
     (caller_errors.INVALID_REQUEST, "unreadable_credential"),
     (caller_errors.INVALID_REQUEST, "conflicting_credentials"),
@@ -44,8 +43,9 @@ _ERRORS: tuple[tuple[CallerError, str | None], ...] = (
     (caller_errors.POLICY_INVALID, None),
     (caller_errors.POLICY_STALE, None),
     (caller_errors.VERIFICATION_UNAVAILABLE, None),
-    (caller_errors.REQUEST_FAILED, None),
 )
+# What answers for a code of a denial that the table does not have.
+_DENIED = "denied"
 
 
 def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionConfig:
@@ -117,7 +117,8 @@ def _text(value: bytes) -> any_pb2.Any:
 
 def errors() -> dict[str, dict[str, Any]]:
     """The table of what the gate answers by itself."""
-    return {detail or error.code: _entry(error, detail) for error, detail in _ERRORS}
+    entries = {detail or error.code: _entry(error, detail) for error, detail in _ERRORS}
+    return {**entries, _DENIED: _entry(caller_errors.POLICY_INVALID, None)}
 
 
 def _entry(error: CallerError, detail: str | None) -> dict[str, Any]:
