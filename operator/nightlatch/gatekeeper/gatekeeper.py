@@ -71,6 +71,11 @@ class Gatekeeper:
         self._led = False
         self._batches = 0
 
+    @property
+    def last_heard(self) -> float:
+        """When the store last answered, in Unix seconds."""
+        return self.wall() - self.documents.age
+
     async def become_current(self) -> None:
         """Read documents and replicas before anything is handed to Envoy, so that a restart changes nothing there."""
         await self.documents.load()
@@ -159,6 +164,7 @@ class Gatekeeper:
             endpoints=tuple(e.report(issued=self._issued(e.key)) for e in self.endpoints.values()),
             wakes=tuple(wake for at, wake in self._wakes if at > horizon),
             checks=self.hold_service.checks,
+            reads=self.documents.reads,
         )
 
     def stats(self) -> GatewayStats:
@@ -198,14 +204,18 @@ class Gatekeeper:
         endpoint = self.endpoints.get(key)
         if document is None:
             self._drop(key)
-        elif endpoint is None:
-            self._add(key, document)
+            return
+        problem = self.documents.unreadable.get(names.route_document(key))
+        if endpoint is None:
+            self._add(key, document, problem)
         elif endpoint.document != document:
-            unreadable = self.documents.unreadable.get(names.route_document(key))
-            endpoint.replace_document(document, stand_in_for=unreadable)
+            endpoint.replace_document(document, stand_in_for=problem)
+        else:
+            endpoint.keep_document(problem)
 
-    def _add(self, key: NamespacedName, document: RouteDocument) -> None:
-        self.endpoints[key] = endpoint = GatewayEndpoint(document, self._replicas.get(key, ()), self)
+    def _add(self, key: NamespacedName, document: RouteDocument, problem: str | None) -> None:
+        replicas = self._replicas.get(key, ())
+        self.endpoints[key] = endpoint = GatewayEndpoint(document, replicas, self, stand_in_for=problem)
         if directive := self._directives.get(key):
             endpoint.feed(Directed(directive, fresh=False))
         self.changed()
@@ -238,6 +248,7 @@ class Gatekeeper:
         if directives.complete:
             self._directives.clear()
             self._led = True
+        self.documents.expect(directives.documents, complete=directives.complete)
         with self._batch():
             for directive in directives.directives:
                 self._directives[directive.endpoint] = directive
@@ -260,6 +271,7 @@ class Gatekeeper:
             await asyncio.sleep(TICK)
             for endpoint in [each for each in self.endpoints.values() if each.hold.drain]:
                 endpoint.feed(Tick())
+            self.documents.catch_up()
             self._check_staleness()
 
     def _check_staleness(self) -> None:

@@ -6,6 +6,8 @@ certificates are read at each handshake, so they can be rotated without a restar
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -21,6 +23,10 @@ _log = logging.getLogger(__name__)
 INTERVAL = 1.0
 # Changes come in bursts, for example when a hundred calls are held: one report covers all of them.
 DEBOUNCE = 0.02
+# No more reports than this in any second, however much changes: the leader reads those of all gateways.
+MOST_REPORTS = 10
+# Seconds after which the whole is sent again.
+REPEAT = 30.0
 
 
 class ReportStream:
@@ -57,9 +63,18 @@ class ReportStream:
         self._replace(task)
         reader = asyncio.create_task(self._read(requests))
         try:
+            sent: deque[float] = deque(maxlen=MOST_REPORTS)
+            before, whole_at = None, 0.0
             while not reader.done():
-                yield encode_report(self._report())
-                await self._next(reader)
+                now, report = time.monotonic(), self._report()
+                if before is None or now >= whole_at:
+                    whole_at = now + REPEAT
+                    yield encode_report(report)
+                else:
+                    yield encode_report(report.since(before))
+                before = report
+                sent.append(now)
+                await self._next(reader, sent)
         finally:
             reader.cancel()
             if self._current is task:
@@ -70,15 +85,16 @@ class ReportStream:
             self._current.cancel()
         self._current = task
 
-    async def _next(self, reader: asyncio.Task[None]) -> None:
-        """Wait until something changed, a second passed or the leader disconnected."""
+    async def _next(self, reader: asyncio.Task[None], sent: deque[float]) -> None:
+        """Wait until something changed, a second passed or the leader disconnected. `sent`: times of past reports."""
         changed = asyncio.create_task(self._wake.wait())
         try:
             done, _ = await asyncio.wait({changed, reader}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
         finally:
             changed.cancel()
         if changed in done:
-            await asyncio.sleep(DEBOUNCE)
+            next_allowed = sent[0] + 1.0 - time.monotonic() if len(sent) == MOST_REPORTS else 0.0
+            await asyncio.sleep(max(DEBOUNCE, next_allowed))
             self._wake.clear()
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
