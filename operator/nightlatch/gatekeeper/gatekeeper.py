@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable, Iterator
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
+from nightlatch.gatekeeper.gate_state import GateState, next_gate_state
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
 from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
@@ -61,6 +62,7 @@ class Gatekeeper:
         self.reports = ReportStream(operator_identity, self.report, self._directed)
         self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
         self.stale = False
+        self.gate_state = GateState()
         self._workloads = workloads
         self._program = program
         self._max_staleness = max_staleness
@@ -187,10 +189,16 @@ class Gatekeeper:
         if not self._current:
             return
         with self._batch():
+            self._update_gate()
             if changed.tls and self.documents.client_tls:
                 self._program.put_client(self.documents.client_tls)
             for key in changed.endpoints:
                 self._refresh(key)
+
+    def _update_gate(self) -> None:
+        self.gate_state = next_gate_state(
+            self.gate_state, self.documents.revocations, self.last_heard, self._max_staleness
+        )
 
     def _refresh(self, key: NamespacedName) -> None:
         """Apply an endpoint's document. An error concerns this endpoint only."""
@@ -272,6 +280,7 @@ class Gatekeeper:
             for endpoint in [each for each in self.endpoints.values() if each.hold.drain]:
                 endpoint.feed(Tick())
             self.documents.catch_up()
+            self._update_gate()
             self._check_staleness()
 
     def _check_staleness(self) -> None:

@@ -176,13 +176,10 @@ def gateway_too_old(inputs: ConditionInput) -> Verdict | None:
     if not behind:
         # No gateway is known at all, and one that comes may be old.
         return None
-    what = ", ".join(
-        f"{gateway} ({'silent' if reads[gateway] is None else f'format {reads[gateway]}'})" for gateway in behind
-    )
     return false(
         Reason.GATEWAY_TOO_OLD,
-        f"the spec needs route documents of format {needs}, which {what} is not known to read: upgrade the gateways;"
-        " the configuration before stays in use",
+        f"the spec needs route documents of format {needs}, which these gateways are not known to read:"
+        f" {', '.join(behind)}; upgrade them; the configuration before stays in use",
     )
 
 
