@@ -56,6 +56,26 @@ async def test_a_gatekeeper_that_comes_back_without_the_store_lets_envoy_go_on_n
         assert set(seen[:-1]) <= {404, 503}
 
 
+async def test_a_gatekeeper_that_is_restarted_again_and_again_does_not_put_the_end_off(lab) -> None:
+    gateway, loop = lab.gateways[0], asyncio.get_running_loop()
+    async with lab.client() as client:
+        assert await status(client) == 200
+        # Once it has written down when it last heard of the store.
+        await eventually((gateway.folder / "last-heard.json").exists, "it remembers")
+        with store_away(lab):
+            gone, seen = loop.time(), [200]
+            while seen[-1] == 200 and loop.time() < gone + 2 * MAX_STALENESS:
+                gateway.kill(gateway.gatekeeper)
+                gateway.start_gatekeeper()
+                restarted = loop.time()
+                while seen[-1] == 200 and loop.time() < restarted + MAX_STALENESS / 2:
+                    seen.append(await status(client))
+                    await asyncio.sleep(0.1)
+            # Each process needs a moment to start, in which Envoy goes on.
+            assert seen[-1] == 404
+            assert loop.time() - gone < MAX_STALENESS + MAX_STALENESS / 2
+
+
 async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(lab) -> None:
     loop = asyncio.get_running_loop()
     async with lab.client() as client:

@@ -206,7 +206,7 @@ class Documents:
         if last_good and envelope.takes_away_since <= last_good.sequence:
             action, document = "the last good one stays", last_good
         else:
-            action, document = "its calls are denied", _denied(envelope, data)
+            action, document = "its calls are denied", _denied(envelope, data, last_good)
         problem = f"{error}; {action}"
         _log.error("a document is too new", extra={"secret": name, "error": problem})
         return self._take_route(name, envelope.endpoint, document, envelope.sequence, problem)
@@ -244,17 +244,20 @@ class Documents:
         return DocumentChanges(tls=(self.client_tls, self.server_tls) != before)
 
 
-def _denied(envelope: Envelope, data: Mapping[str, bytes]) -> RouteDocument:
-    """What can be enforced of a document that is too new: its hosts, and that nobody may call."""
-    return RouteDocument(
-        endpoint=envelope.endpoint,
-        uid="",
+def _denied(envelope: Envelope, data: Mapping[str, bytes], last_good: RouteDocument | None) -> RouteDocument:
+    """What can be enforced of a document that is too new: its hosts, and that nobody may call.
+
+    The cluster of the last good document stays, because Envoy does not let go of its trust while calls are under way.
+    """
+    base = last_good or RouteDocument(envelope.endpoint, "", 0, (), (), "")
+    return replace(
+        base,
         sequence=envelope.sequence,
+        takes_away_since=envelope.takes_away_since,
         hosts=envelope.hosts,
-        operations=(),
-        upstream_identity="",
-        denied=UNREADABLE,
         created=envelope.created,
+        keys=(),
+        denied=UNREADABLE,
         server_certificate=data.get(TLS_CRT, b"").decode("ascii", "replace"),
         server_private_key=data.get(TLS_KEY, b"").decode("ascii", "replace"),
     )
