@@ -16,7 +16,7 @@ import grpc
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.wire.report import Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_directives, encode_report
-from nightlatch.wire.report_service import METHOD, SERVICE
+from nightlatch.wire.report_service import METHOD, READS_METADATA, SERVICE
 
 _log = logging.getLogger(__name__)
 
@@ -64,12 +64,13 @@ class ReportStream:
         reader = asyncio.create_task(self._read(requests))
         try:
             sent: deque[float] = deque(maxlen=MOST_REPORTS)
+            reads = _leader_reads(context)
             before, whole_at = None, 0.0
             while not reader.done():
                 now, report = time.monotonic(), self._report()
-                if before is None or now >= whole_at:
+                if before is None or now >= whole_at or reads == 1:
                     whole_at = now + REPEAT
-                    yield encode_report(report)
+                    yield encode_report(report, reads)
                 else:
                     yield encode_report(report.since(before))
                 before = report
@@ -110,6 +111,11 @@ def peer_identity(context: Any) -> str:
     """The SPIFFE ID in the peer's verified certificate; empty unless there is exactly one."""
     ids = context.auth_context().get("peer_spiffe_id", ())
     return ids[0].decode() if len(ids) == 1 else ""
+
+
+def _leader_reads(context: Any) -> int:
+    said = dict(context.invocation_metadata() or ()).get(READS_METADATA, "1")
+    return int(said) if said.isdecimal() else 1
 
 
 def credentials(material: Callable[[], TlsMaterial]) -> Any:

@@ -27,8 +27,14 @@ class ReportError(ValueError):
     """The frame is not a message of the report stream."""
 
 
-def encode_report(report: GatewayReport) -> bytes:
-    """JSON of a gateway's report."""
+def encode_report(report: GatewayReport, reads: int = FORMAT) -> bytes:
+    """JSON of a gateway's report. `reads`: the newest format that the leader reads.
+
+    Peers of the first format know only whole reports, and refuse members that they do not know.
+    """
+    if reads == 1:
+        members = ("gateway", "serving", "endpoints", "wakes", "checks")
+        return orjson.dumps({name: getattr(report, name) for name in members})
     return orjson.dumps(report)
 
 
@@ -38,10 +44,7 @@ def decode_report(frame: bytes) -> GatewayReport:
 
 
 def encode_directives(directives: Directives, reads: int = FORMAT) -> bytes:
-    """JSON of the leader's directives. `reads`: the newest format that the gateway reads.
-
-    Gateways of the first format refuse members that they do not know.
-    """
+    """JSON of the leader's directives. `reads`: the newest format that the gateway reads."""
     if reads == 1:
         return orjson.dumps({"complete": directives.complete, "directives": directives.directives})
     return orjson.dumps(directives)

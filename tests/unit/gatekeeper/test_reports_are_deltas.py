@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from types import SimpleNamespace
 
+import orjson
 import pytest
 
 from nightlatch.api.meta import NamespacedName
@@ -33,17 +34,21 @@ class Gateway:
         self.stream.changed()
 
     @contextlib.asynccontextmanager
-    async def connected(self):
+    async def connected(self, reads="2"):
         async def silent():
             await asyncio.Event().wait()
             yield b""
 
         self.frames = []
-        context = SimpleNamespace(auth_context=lambda: {"peer_spiffe_id": [LEADER.encode()]})
+        context = SimpleNamespace(
+            auth_context=lambda: {"peer_spiffe_id": [LEADER.encode()]},
+            invocation_metadata=lambda: (("nightlatch-reads", reads),) if reads else (),
+        )
 
         async def read():
             async for frame in self.stream._stream(silent(), context):
                 self.frames.append(decode_report(frame))
+                self.members = set(orjson.loads(frame))
 
         reading = asyncio.create_task(read())
         try:
@@ -117,3 +122,12 @@ async def test_a_change_after_a_quiet_second_is_not_kept_waiting(gateway):
         started, count = loop.time(), len(gateway.frames)
         await gateway.until(count + 1)
         assert loop.time() - started < 0.3
+
+
+async def test_a_leader_of_the_first_format_gets_whole_reports_that_it_can_read(gateway):
+    async with gateway.connected(reads=None):
+        await gateway.until(1)
+        gateway.hold("a")
+        await gateway.until(2)
+    assert [len(report.endpoints) for report in gateway.frames[:2]] == [3, 3]
+    assert gateway.members == {"gateway", "serving", "endpoints", "wakes", "checks"}

@@ -21,7 +21,8 @@ from nightlatch.planning.secrets import view_secret
 from nightlatch.store.protocol import Store, StoreError
 from nightlatch.wire.report import Directive, Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_report, encode_directives
-from nightlatch.wire.report_service import METHOD_PATH
+from nightlatch.wire.report_service import METHOD_PATH, READS_METADATA
+from nightlatch.wire.route_document import FORMAT
 
 # Seconds. A gateway sends a report every second.
 SILENCE = 5.0
@@ -185,7 +186,7 @@ class _Link:
         host, port = self.address
         channel = grpc.aio.secure_channel(f"{host}:{port}", _credentials(material), options=_OPTIONS)
         try:
-            yield channel.stream_stream(METHOD_PATH)()
+            yield channel.stream_stream(METHOD_PATH)(metadata=((READS_METADATA, str(FORMAT)),))
         finally:
             await channel.close()
 
