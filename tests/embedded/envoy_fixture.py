@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPResponse
 from pathlib import Path
@@ -34,14 +36,20 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
-from nightlatch.routing.bootstrap import bootstrap
-from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.ir import TO_STDOUT, AuditLog, BrokenDocument, CertificateIR, GateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.routing.xds.bootstrap import bootstrap
+from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"
 PATIENCE = 20.0
+
+
+def gate_module() -> dict[str, str]:
+    """Where Envoy finds the gate."""
+    folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
+    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[2] / "gate/target/release")}
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
@@ -142,7 +150,7 @@ class Hold:
 class Gateway:
     """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, audit: AuditLog = TO_STDOUT) -> None:
         self.flags = flags
         self.folder = folder
         self.loop = Loop()
@@ -152,7 +160,7 @@ class Gateway:
         self.asked: list[str] = []
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
-        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate())
+        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), audit)
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text(self.authorities.ca)
@@ -170,6 +178,7 @@ class Gateway:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),
+            env={**os.environ, **gate_module()},
         )
         until(lambda: self.ads.serving, "Envoy serves")
 
@@ -189,6 +198,13 @@ class Gateway:
     def put(self, documents: Sequence[RouteDocument | BrokenDocument], serving: dict[NamespacedName, Serving]) -> None:
         running = self.snapshot is not None
         self.loop.run(self._put(documents, serving, wait=running))
+
+    def put_gate(self, gate: GateIR) -> None:
+        """Give the gate another configuration, beside the same documents."""
+        assert self.snapshot is not None
+        self.settings = replace(self.settings, gate=gate)
+        endpoints = self.snapshot.ir.endpoints
+        self.put([each.source for each in endpoints], {each.endpoint: each.serving for each in endpoints})
 
     async def _put(self, documents: Any, serving: Any, *, wait: bool) -> None:
         before = self.snapshot
@@ -261,14 +277,20 @@ class Gateway:
                 return error
         raise AssertionError("the call was answered")
 
-    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
-        """One HTTP/1.1 exchange, byte for byte: status and body."""
+    @contextmanager
+    def connection(self, host: str) -> Any:
+        """A TLS connection that speaks HTTP/1.1."""
         context = self.context()
         context.set_alpn_protocols(["http/1.1"])
         with (
             socket.create_connection(("127.0.0.1", self.port), PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=host) as tls,
         ):
+            yield tls
+
+    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
+        """One HTTP/1.1 exchange, byte for byte: status and body."""
+        with self.connection(host) as tls:
             tls.sendall(request)
             response = HTTPResponse(tls)
             response.begin()

@@ -11,7 +11,7 @@ from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
 from nightlatch.files import replace_file
 from nightlatch.planning.settings import Settings
-from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.xds.bootstrap import bootstrap
 
 # How long a gateway keeps working with the configuration it has when the store stops answering.
 MAX_STALENESS_S = 3600
@@ -60,6 +60,9 @@ class Gateway:
             "--log-level",
             "warning",
             "--disable-hot-restart",
+            # The audit log appears within a second.
+            "--file-flush-interval-msec",
+            "1000",
         )
         return Child(f"envoy-{self.index}", command, self.files.envoy_log)
 
@@ -78,6 +81,7 @@ def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]
         "announce": str(gateway.files.announce),
         "max_staleness_s": MAX_STALENESS_S,
         "metrics": {"host": HOST, "port": 0},
+        "audit": {"file": str(gateway.files.audit_log), "refusals_per_second": 100, "allows_percent": 0},
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from nightlatch.routing.ir import TO_STDOUT, AuditLog
 from nightlatch.wire.fields import Fields
 
 GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"
@@ -59,6 +60,7 @@ class Config:
     announce: Path
     max_staleness: float
     metrics: Listen
+    audit: AuditLog = TO_STDOUT
     log_level: str = "info"
 
 
@@ -79,6 +81,7 @@ def parse_config(raw: Any) -> Config:
     """The configuration in a decoded file. Raises ConfigError."""
     fields = Fields(raw, "configuration", ConfigError)
     fields.default("log_level", "info")
+    fields.default("audit", None)
     return fields.close(
         Config(
             gateway=_text(fields, "gateway"),
@@ -92,6 +95,7 @@ def parse_config(raw: Any) -> Config:
             announce=Path(_text(fields, "announce")),
             max_staleness=fields.seconds("max_staleness_s", _LONGEST_STALENESS),
             metrics=NO_METRICS if fields.take_if("metrics", 0) else fields.nested("metrics", _listen),
+            audit=TO_STDOUT if fields.take_if("audit", None) else fields.nested("audit", _audit),
             log_level=fields.one_of("log_level", _LOG_LEVELS),
         )
     )
@@ -103,6 +107,17 @@ def _text(fields: Fields, name: str) -> str:
 
 def _listen(fields: Fields) -> Listen:
     return fields.close(Listen(_text(fields, "host"), fields.integer("port", 0, 65535)))
+
+
+def _audit(fields: Fields) -> AuditLog:
+    fields.default("file", None)
+    return fields.close(
+        AuditLog(
+            path=fields.optional("file", lambda name: _text(fields, name)),
+            refusals_per_second=fields.integer("refusals_per_second", 0, 1_000_000),
+            allows_percent=fields.integer("allows_percent", 0, 100),
+        )
+    )
 
 
 def _source(fields: Fields) -> Source:

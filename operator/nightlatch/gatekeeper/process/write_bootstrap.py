@@ -9,7 +9,7 @@ import orjson
 
 from nightlatch.gatekeeper.process.config import ConfigError, read_config
 from nightlatch.logs import log_to_stderr
-from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.xds.bootstrap import bootstrap
 
 
 def main() -> int:

@@ -7,13 +7,22 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving, resource_name
+from nightlatch.routing.ir import (
+    TO_STDOUT,
+    AuditLog,
+    CertificateIR,
+    GateIR,
+    GatewayIR,
+    GatewaySettings,
+    Serving,
+    resource_name,
+)
 from nightlatch.routing.translate import translate, translate_endpoint
-from nightlatch.routing.xds import EndpointResources, Snapshot, build_endpoint, changes, snapshot
-from nightlatch.routing.xds import Resources as XdsResources
-from nightlatch.routing.xds_listener import NAME as LISTENER_NAME
-from nightlatch.routing.xds_secret import build_certificate
-from nightlatch.routing.xds_types import pack, trust_secret
+from nightlatch.routing.xds.listener import NAME as LISTENER_NAME
+from nightlatch.routing.xds.secret import build_certificate
+from nightlatch.routing.xds.snapshot import EndpointResources, Snapshot, build_endpoint, changes, snapshot
+from nightlatch.routing.xds.snapshot import Resources as XdsResources
+from nightlatch.routing.xds.types import pack, trust_secret
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
@@ -35,8 +44,11 @@ class Parts:
 class Program:
     """The resources of all endpoints. `fallback` is the certificate for host names that no endpoint has."""
 
-    def __init__(self, host: str, port: int, fallback: CertificateIR) -> None:
+    def __init__(self, host: str, port: int, fallback: CertificateIR, audit: AuditLog = TO_STDOUT) -> None:
         self._listen = (host, port)
+        self._audit = audit
+        self._gate = GateIR()
+        self._gateways = 1
         self._fallback = fallback
         self._client: CertificateIR | None = None
         self._denied: str | None = None
@@ -56,6 +68,16 @@ class Program:
         """Set the client certificate that the gateway shows to model servers."""
         self._reshaped = True
         self._client = CertificateIR(material.certificate.decode(), material.private_key.decode())
+
+    def put_gate(self, gate: GateIR) -> None:
+        """Set what the gate knows beside the policies: revocations and issuers."""
+        self._reshaped |= gate != self._gate
+        self._gate = gate
+
+    def put_gateways(self, gateways: int) -> None:
+        """Set how many gateways serve. Each grants its share of the rate limits."""
+        self._reshaped |= gateways != self._gateways
+        self._gateways = gateways
 
     def put(self, document: RouteDocument, serving: Serving) -> Parts:
         """Set an endpoint's document, hold and addresses. Returns the names of its resources."""
@@ -87,7 +109,14 @@ class Program:
         """Compile, and return what changed: None for a removed resource. Returns nothing before `put_client`."""
         if self._client is None:
             return {}
-        settings = GatewaySettings(*self._listen, client=self._client, fallback=self._fallback)
+        settings = GatewaySettings(
+            *self._listen,
+            client=self._client,
+            fallback=self._fallback,
+            audit=self._audit,
+            gate=self._gate,
+            gateways=self._gateways,
+        )
         few = self._settings is not None and not self._reshaped and len(self._dirty) <= _MANY
         changed = self._compile_dirty(settings) if few else self._compile_all(settings)
         self._settings, self._dirty, self._reshaped = settings, set(), False
@@ -137,8 +166,7 @@ class Program:
 
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
         """The resource to send for a name that has none: a certificate, so that the TLS handshake can end at least."""
-        known = self._snapshot() if type_url == SECRET else None
-        return (known.find(type_url, name) or pack(build_certificate(name, self._fallback))) if known else None
+        return pack(build_certificate(name, self._fallback)) if type_url == SECRET else None
 
 
 def _parts(document: RouteDocument) -> Parts:
