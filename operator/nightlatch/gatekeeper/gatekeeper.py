@@ -24,7 +24,7 @@ from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import Serving, resource_name
+from nightlatch.routing.ir import GateIR, Serving, resource_name
 from nightlatch.store.protocol import Store
 from nightlatch.wire import caller_errors
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
@@ -196,9 +196,14 @@ class Gatekeeper:
                 self._refresh(key)
 
     def _update_gate(self) -> None:
-        self.gate_state = next_gate_state(
-            self.gate_state, self.documents.revocations, self.last_heard, self._max_staleness
-        )
+        """Hand the gate the revocations, and the time until which it may go on. A change is one push."""
+        state = next_gate_state(self.gate_state, self.documents.revocations, self.last_heard, self._max_staleness)
+        if state is self.gate_state:
+            return
+        self.gate_state = state
+        clients, keys = (sorted(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
+        self._program.put_gate(GateIR(tuple(clients), tuple(keys), valid_until=state.valid_until))
+        self._push()
 
     def _refresh(self, key: NamespacedName) -> None:
         """Apply an endpoint's document. An error concerns this endpoint only."""

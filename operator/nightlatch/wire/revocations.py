@@ -39,14 +39,6 @@ class Revocations:
         """Whether nothing is revoked."""
         return not (self.clients or self.keys)
 
-    def refuse(self, client: NamespacedName, key_id: str) -> bool:
-        """Whether a call with this key of this client is refused."""
-        return client in self.clients or key_id in self.keys
-
-    def for_gate(self) -> dict[str, list[str]]:
-        """The member `revoked` of the gate's filter configuration. Equal revocations give equal values."""
-        return {"clients": _sorted(self.clients), "keys": sorted(self.keys)}
-
 
 def encode_revocations(revocations: Revocations) -> dict[str, bytes]:
     """The Secret's data. Equal revocations give equal bytes."""

@@ -241,8 +241,7 @@ async def test_revocations_are_taken_and_those_that_cannot_be_read_leave_the_las
     await store.create(revocations_secret(3, "a"))
     await documents.load()
     assert news == [DocumentChanges(revocations=True)]
-    assert documents.revocations.refuse(NamespacedName("search", "other"), "a")
-    assert documents.revocations.refuse(NamespacedName("search", "bot"), "b")
+    assert documents.revocations == Revocations(3, frozenset({NamespacedName("search", "bot")}), frozenset({"a"}))
     broken = revocations_secret(4)
     broken["data"] = {"revocations.json": base64.b64encode(b"{}").decode()}
     await store.replace(broken)

@@ -127,4 +127,3 @@ def test_a_reader_ignores_what_it_does_not_know_and_refuses_a_later_format():
     for broken in (b"", b"[]", b'{"format":1,"sequence":1,"body":{"clients":["x"],"keys":[]}}'):
         with pytest.raises(RevocationsError):
             decode_revocations({"revocations.json": broken})
-    assert revoked(BOT, keys="k").for_gate() == {"clients": ["search/bot"], "keys": ["k"]}
