@@ -4,7 +4,7 @@ It is a Secret in the gateway's namespace: `document.json` (this type), `tls.crt
 callers see), `upstream-ca.crt` (trust for the model server). The JSON has no API key, only SHA-256 hashes of keys.
 
 From format 2 on, the JSON is an envelope that every later format shares, around a body that may change:
-`{format, endpoint, sequence, takesAwaySince, hosts, created, critical, body}`. See docs/adr/0010.
+`{format, endpoint, sequence, takesAwaySince, hosts, created, critical, body}`. ADR 10 says why.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A revocation is one small write before the documents follow, and it leaves no trace once they are applied."""
+"""A revocation is one small write that waits for no document, and it leaves no trace once they are all applied."""
 
 import asyncio
 
@@ -13,6 +13,7 @@ from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, World, clien
 
 ENDPOINTS = [NamespacedName("search", f"e{number}") for number in range(12)]
 REVOCATIONS = NamespacedName(SETTINGS.gateway_namespace, names.REVOCATIONS_SECRET)
+WORKERS = 5
 KEY_SECRET = NamespacedName("search", "bot-key")
 
 
@@ -81,7 +82,7 @@ async def says(world, clients, keys):
 
 
 @pytest.mark.parametrize("how", ["deleted", "suspended", "let go"])
-async def test_a_client_of_many_endpoints_is_revoked_by_the_first_write(world, how):
+async def test_a_client_of_many_endpoints_is_revoked_by_one_write_that_waits_for_no_document(world, how):
     for endpoint in ENDPOINTS:
         await world.store.create(endpoint_object(endpoint))
     await world.store.create(client_object(CLIENT, *ENDPOINTS))
@@ -96,7 +97,8 @@ async def test_a_client_of_many_endpoints_is_revoked_by_the_first_write(world, h
             change = {"suspended": True} if how == "suspended" else {"endpoints": [{"name": "nobody"}]}
             await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(change))
         await says(world, {CLIENT}, {key_id})
-        assert writes.names[0] == names.REVOCATIONS_SECRET
+        # Taken first; the other workers have begun with a document each by then.
+        assert writes.names.index(names.REVOCATIONS_SECRET) < WORKERS
         assert world.scaling.documents[names.REVOCATIONS_SECRET] == (await revocations(world)).sequence
 
         async def narrowed():
