@@ -51,12 +51,14 @@ class IssuerIR:
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The ids of revoked clients and keys are consulted before any policy.
+    The ids of revoked clients and keys are consulted before any policy. From `valid_until` (Unix seconds) on, the gate
+    denies every call by itself.
     """
 
     revoked_clients: tuple[str, ...] = ()
     revoked_keys: tuple[str, ...] = ()
     issuers: tuple[IssuerIR, ...] = ()
+    valid_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

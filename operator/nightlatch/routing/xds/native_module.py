@@ -50,7 +50,7 @@ _DENIED = "denied"
 
 def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionConfig:
     """The configuration of the filter `gate`: what it knows beside the endpoints' policies, and the table of errors."""
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "realm": _REALM,
         "errors": errors(),
@@ -61,6 +61,8 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
         },
         "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
     }
+    if gate.valid_until is not None:
+        value["validUntil"] = gate.valid_until
     config = dynamic_modules_pb2.DynamicModuleFilter(filter_name="gate", filter_config=_text(orjson.dumps(value)))
     config.dynamic_module_config.name = MODULE
     config.dynamic_module_config.do_not_close = True
