@@ -26,7 +26,7 @@ from nightlatch.gatekeeper.hold.hold_service import HoldService
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.server import Ads
-from nightlatch.routing.ir import CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.ir import AuditLog, CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
@@ -100,7 +100,7 @@ async def gateway(
 ) -> AsyncIterator[Running]:
     """Envoy with everything applied (ACKed), all endpoints warm behind the one upstream."""
     port = free_port()
-    state = _state(authorities, endpoints, upstream_port, port)
+    state = _state(folder, authorities, endpoints, upstream_port, port)
     ads = Ads(state.find)
     changed = {(url, name): state[url].get(name) for url, names in changes(None, state).items() for name in names}
     version = ads.update(changed)
@@ -112,10 +112,14 @@ async def gateway(
             yield Running(pid, port, authorization)
 
 
-def _state(authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_port: int, port: int) -> Snapshot:
+def _state(
+    folder: Path, authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_port: int, port: int
+) -> Snapshot:
     client = authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
     certificate = CertificateIR(client.certificate.decode(), client.private_key.decode())
-    settings = GatewaySettings(HOST, port, certificate, fallback_certificate())
+    # No allowed call is written, and of a flood of refusals 100 a second, as by default.
+    audit = AuditLog(str(folder / "audit.log"))
+    settings = GatewaySettings(HOST, port, certificate, fallback_certificate(), audit)
     warm = Serving(hold=False, addresses=((HOST, upstream_port),))
     documents = [each.document for each in endpoints]
     return snapshot(translate(documents, {each.endpoint: warm for each in documents}, settings))

@@ -68,6 +68,7 @@ class Leader:
         self.wakes: list[WakeReport] = []
         self._said: dict[str, LastReport] = {}
         self._directives: dict[NamespacedName, Directive] = {}
+        self.gateways = len(lab.gateways)
         gateways = FileGatewayDirectory({gateway.name: gateway.announce for gateway in lab.gateways})
         self._client = ReportClient(gateways, lab.operator_tls, self)
         self._task = asyncio.create_task(self._client.run())
@@ -84,7 +85,7 @@ class Leader:
         self.wakes += [wake for wake in report.wakes if wake not in self.wakes]
 
     def directives(self) -> Directives:
-        return Directives(complete=True, directives=tuple(self._directives.values()))
+        return Directives(complete=True, directives=tuple(self._directives.values()), gateways=self.gateways)
 
     def tell(self, state: Any, epoch: int = 0, failure: WakeFailure | None = None, key: NamespacedName = KEY) -> None:
         self._directives[key] = Directive(key, state, epoch, failure)

@@ -73,3 +73,21 @@ async def test_one_call_a_minute_over_a_sleep_a_wake_other_clients_an_edit_and_a
         await call()
         assert answers[-1] == 200
         await leader.stop()
+
+
+async def test_each_of_two_gateways_grants_half_of_a_limit(tmp_path) -> None:
+    lab = Lab(tmp_path, gateways=2)
+    limited = Caller("limited", os.urandom, "infer", tier="slow")
+    document = lab.document(keys=(limited.grant,), rate_tiers={"slow": RateTier(1, per_seconds=600.0, burst=800)})
+    async with warm(lab), lab.client(0, caller=limited) as first, lab.client(1, caller=limited) as second:
+        await lab.gateways[1].ready()
+        await lab.put(replace(document, sequence=2))
+        leader = Leader(lab)
+        for client in (first, second):
+            share = ""
+            while share != "400":
+                answer = await infer(client)
+                assert answer.status_code in (200, 401)
+                share = answer.headers.get("ratelimit-limit", "")
+                await asyncio.sleep(0.05)
+        await leader.stop()

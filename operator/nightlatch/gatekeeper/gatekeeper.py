@@ -263,6 +263,8 @@ class Gatekeeper:
             self._led = True
         self.documents.expect(directives.documents, complete=directives.complete)
         with self._batch():
+            if directives.gateways:
+                self._program.put_gateways(directives.gateways)
             for directive in directives.directives:
                 self._directives[directive.endpoint] = directive
                 if endpoint := self.endpoints.get(directive.endpoint):

@@ -65,6 +65,11 @@ class Fleet:
         """The newest document format that each gateway reads; None for one that does not report."""
         return {gateway: last.reads if last else None for gateway, last in sorted(self.members.items())}
 
+    @property
+    def serving(self) -> int:
+        """How many gateways serve. One of which nothing is known counts, because its Envoy may go on."""
+        return sum(last is None or last.serving for last in self.members.values())
+
     def views(self, endpoint: NamespacedName) -> tuple[GatewayView, ...]:
         """Every gateway that counts in a drain: those that serve, and those of which nothing is known."""
         return tuple(

@@ -111,9 +111,11 @@ class Directives:
     documents: the newest sequence of each document by the name of its Secret, 0 for one that was deleted. A gateway
     that has an older one has missed an event, and reads the documents again.
     reads: the newest format of route documents that the leader reads.
+    gateways: how many gateways serve, each of which grants its share of the rate limits; None if that is not said.
     """
 
     complete: bool
     directives: tuple[Directive, ...]
     documents: Mapping[str, int] = field(default_factory=dict)
     reads: int = route_document.FORMAT
+    gateways: int | None = None

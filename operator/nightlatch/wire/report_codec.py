@@ -117,6 +117,7 @@ def _wake(fields: Fields) -> WakeReport:
 def _directives(fields: Fields) -> Directives:
     fields.default("documents", {})
     fields.default("reads", 1)
+    fields.default("gateways", None)
     directives = fields.each("directives", _directive)
     return fields.close(
         Directives(
@@ -124,6 +125,7 @@ def _directives(fields: Fields) -> Directives:
             directives=tuple(each for each in directives if each.state in get_args(EndpointState)),
             documents=fields.counts("documents"),
             reads=fields.count("reads"),
+            gateways=fields.optional("gateways", fields.count),
         )
     )
 

@@ -9,7 +9,7 @@ from nightlatch.routing.hosts import lost_hosts
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GateIR, GatewaySettings, IssuerIR, Serving
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.snapshot import changes, snapshot
-from nightlatch.wire.route_document import KeyGrant, RouteDocument
+from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE, SECRET
 
 SETTINGS = GatewaySettings("127.0.0.1", 1, CertificateIR("c", "k"), CertificateIR("c", "k"))
@@ -77,10 +77,11 @@ def test_what_the_gate_knows_of_issuers_and_revocations_changes_its_configuratio
     assert changes(before, after) == {EXTENSION: {"nightlatch.gate"}}
 
 
-def test_the_number_of_gateways_changes_every_policy():
-    before = snapshot(translate([A, B], {}, SETTINGS))
-    after = snapshot(translate([A, B], {}, replace(SETTINGS, gateways=2), before.ir), before)
-    assert changes(before, after) == {ROUTES: {"search/a", "search/b"}}
+def test_the_number_of_gateways_changes_the_policies_that_have_limits():
+    limited = document("b", rate_tiers={"slow": RateTier(1, 60.0, 1)})
+    before = snapshot(translate([A, limited], {}, SETTINGS))
+    after = snapshot(translate([A, limited], {}, replace(SETTINGS, gateways=2), before.ir), before)
+    assert changes(before, after) == {ROUTES: {"search/b"}}
 
 
 def test_a_key_changes_the_route_configuration_alone():

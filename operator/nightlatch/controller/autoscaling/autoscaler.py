@@ -131,6 +131,7 @@ class Autoscaler:
             complete=True,
             directives=tuple(directive for directive in known if directive),
             documents=dict(self._documents),
+            gateways=self._fleet.serving,
         )
 
     def _start(self, key: NamespacedName, entry: _Entry) -> None:

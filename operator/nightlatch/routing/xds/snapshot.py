@@ -103,15 +103,17 @@ def build_endpoint(
     ir: EndpointIR, settings: GatewaySettings, previous: EndpointResources | None = None
 ) -> EndpointResources:
     """One endpoint's resources. `previous` only saves work, as in `snapshot`."""
-    known = previous if previous is not None and previous.gateways == settings.gateways else None
+    # Only limits are shared out.
+    gateways = settings.gateways if ir.policy.limits else 1
+    known = previous if previous is not None and previous.gateways == gateways else None
     if known is not None and known.ir is ir:
         return known
     if known is not None and known.ir.policy is ir.policy:
         policy = known.policy
     else:
-        policy = build_policy(policy_value(ir.policy, settings.gateways))
+        policy = build_policy(policy_value(ir.policy, gateways))
     built = _built(ir, settings, policy)
-    return EndpointResources(ir, policy, settings.gateways, _kept(built, previous))
+    return EndpointResources(ir, policy, gateways, _kept(built, previous))
 
 
 def _built(ir: EndpointIR, settings: GatewaySettings, policy: Packed) -> Resources:
