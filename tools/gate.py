@@ -36,8 +36,8 @@ def require_toolchain() -> str:
     missing = [name for name in ("cargo", "cc") if not shutil.which(name)]
     if missing:
         raise NodeError(
-            "The gate, Nightlatch's module for Envoy, is compiled with cargo 1.85 or newer and a C compiler, but "
-            f"{' and '.join(missing)} is not on PATH: {HOW_TO_GET}."
+            "The gate, Nightlatch's module for Envoy, is compiled with cargo 1.85 or newer and a C compiler, and "
+            f"PATH lacks {' and '.join(missing)}: {HOW_TO_GET}."
         )
     # RUSTUP_TOOLCHAIN or a rust-toolchain.toml decides by folder.
     cargo = _output(["cargo", "--version"])

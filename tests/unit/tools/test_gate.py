@@ -35,7 +35,7 @@ def test_a_missing_tool_is_named_in_one_sentence_that_says_how_to_get_it(
     with pytest.raises(NodeError) as refusal:
         gate.require_toolchain()
     sentence = str(refusal.value)
-    assert f"but {' and '.join(missing)} is not on PATH" in sentence
+    assert f"PATH lacks {' and '.join(missing)}:" in sentence
     assert "apt-get install cargo" in sentence
     assert len(re.findall(r"\.(?:\s|$)", sentence)) == 1
 
