@@ -15,6 +15,8 @@ pub struct Config {
     /// Unix seconds. From then on every endpoint is stale.
     pub valid_until: Option<i64>,
     pub issuers: Issuers,
+    /// How many of a thousand admitted calls leave all members in the metadata. Refused calls always do.
+    pub audit_allows: u32,
 }
 
 #[derive(Deserialize)]
@@ -26,6 +28,8 @@ struct Value<'a> {
     #[serde(default)]
     revoked: Revoked,
     valid_until: Option<i64>,
+    #[serde(default)]
+    audit_allows: u32,
     #[serde(default, borrow)]
     issuers: Vec<&'a RawValue>,
 }
@@ -39,7 +43,11 @@ impl Config {
         if !visible(&value.realm, 64) || value.realm.contains(['"', '\\']) {
             return Err("realm cannot stand in a header".to_owned());
         }
+        if value.audit_allows > 1000 {
+            return Err("auditAllows is above 1000".to_owned());
+        }
         Ok(Config {
+            audit_allows: value.audit_allows,
             realm: value.realm,
             errors: value.errors,
             revoked: value.revoked,
@@ -65,7 +73,13 @@ pub mod tests {
         )
         .unwrap();
         assert!(good.revoked.client("a/b") && good.valid_until == Some(5) && good.issuers.refused().count() == 1);
-        for more in [r#", "more": 1"#, r#", "format": 1"#, r#", "revoked": {"clients": 1}"#, r#", "issuers": [}]"#] {
+        for more in [
+            r#", "more": 1"#,
+            r#", "format": 1"#,
+            r#", "revoked": {"clients": 1}"#,
+            r#", "issuers": [}]"#,
+            r#", "auditAllows": 1001"#,
+        ] {
             assert!(Config::parse(config(more).as_bytes()).is_err(), "{more}");
         }
         assert!(Config::parse(config("").replace("\"nightlatch\"", "\"a b\"").as_bytes()).is_err());

@@ -9,7 +9,7 @@
 use crate::call::{Call, canonical_host};
 use crate::config::Config;
 use crate::decide::{Now, Verdict, decide};
-use crate::gauge::{self, InFlight};
+use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
 use crate::limit::{REGISTRY, Rate};
 use crate::policy::Policy;
@@ -19,6 +19,7 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 #[cfg(test)]
@@ -100,20 +101,6 @@ unsafe extern "C" {
         count: usize,
         value: u64,
     ) -> i32;
-    fn envoy_dynamic_module_callback_http_filter_increment_gauge(
-        filter: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        value: u64,
-    ) -> i32;
-    fn envoy_dynamic_module_callback_http_filter_decrement_gauge(
-        filter: *mut c_void,
-        id: usize,
-        labels: *const Buffer,
-        count: usize,
-        value: u64,
-    ) -> i32;
     fn envoy_dynamic_module_callback_early_header_mutation_get_header_value(
         context: *mut c_void,
         name: Buffer,
@@ -161,7 +148,7 @@ impl Pair {
 /// Envoy destroys configurations on threads other than the one that made them, and reads them on all.
 const _: () = {
     const fn shared<T: Send + Sync>() {}
-    shared::<Gate>();
+    shared::<Filter>();
     shared::<Policy>();
     shared::<Counters>();
 };
@@ -279,12 +266,38 @@ struct Gate {
     /// One for each entry of the table of errors.
     refused: Vec<Option<usize>>,
     panics: Option<usize>,
-    in_flight: Option<usize>,
+    /// How many calls were admitted, for the sampling of the audit log.
+    admitted: AtomicU32,
+}
+
+/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
+enum Filter {
+    Gate(Box<Gate>),
+    Report,
+}
+
+impl Filter {
+    fn gate(&self) -> Option<&Gate> {
+        match self {
+            Filter::Gate(gate) => Some(gate),
+            Filter::Report => None,
+        }
+    }
+
+    fn request_headers(&self, http: Http, stream: &Stream) -> i32 {
+        let Filter::Gate(gate) = self else {
+            let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
+            let headers = vec![("content-type", "application/json".to_owned())];
+            http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
+            return STOP;
+        };
+        gate.request_headers(http, stream)
+    }
 }
 
 /// One stream. Envoy may enter a hook while another one of the same stream is under way, hence the cells.
 struct Stream {
-    gate: *const Gate,
+    filter: *const Filter,
     in_flight: InFlight,
     rate: Cell<Option<Rate>>,
 }
@@ -309,10 +322,7 @@ fn gauge(envoy: *mut c_void, name: &str, label: &str) -> Option<usize> {
 }
 
 impl Gate {
-    fn new(envoy: *mut c_void, name: &[u8], json: &[u8]) -> Result<Gate, String> {
-        if name != b"gate" {
-            return Err("the only filter of this module is named gate".to_owned());
-        }
+    fn new(envoy: *mut c_void, json: &[u8]) -> Result<Gate, String> {
         let config = Config::parse(json)?;
         let refused = config.errors.entries().iter();
         let refused = refused.map(|entry| counter(envoy, &format!("refused.{}", entry.code))).collect();
@@ -333,7 +343,7 @@ impl Gate {
             refused,
             allowed: counter(envoy, "allowed"),
             panics: counter(envoy, "panics"),
-            in_flight: gauge(envoy, gauge::NAME, gauge::LABEL),
+            admitted: AtomicU32::new(0),
             config,
         })
     }
@@ -357,7 +367,11 @@ impl Gate {
                 STOP
             }
             Verdict::Admit(admission) => {
-                http.note(&audit::members(policy, &verdict, ""));
+                if audit::sampled(self.admitted.fetch_add(1, Ordering::Relaxed), self.config.audit_allows) {
+                    http.note(&audit::members(policy, &verdict, ""));
+                } else {
+                    http.note(&audit::identity(&admission.caller));
+                }
                 http.count(self.allowed);
                 self.strip(http, &headers);
                 let caller = &admission.caller;
@@ -365,8 +379,8 @@ impl Gate {
                 http.set(REQUEST_HEADERS, identity::PERMISSIONS.as_bytes(), caller.permission_list.as_bytes());
                 http.set(REQUEST_HEADERS, identity::METHOD.as_bytes(), caller.method.name().as_bytes());
                 stream.rate.set(admission.rate);
-                if let Some(endpoint) = policy.and_then(|policy| stream.in_flight.enter(&policy.endpoint)) {
-                    self.change_in_flight(http, &endpoint, 1);
+                if let Some(policy) = policy {
+                    stream.in_flight.enter(&policy.in_flight);
                 }
                 CONTINUE
             }
@@ -384,18 +398,6 @@ impl Gate {
         }
         if let Some(last_hop) = last_hop {
             http.set(REQUEST_HEADERS, identity::FORWARDED_FOR, &last_hop);
-        }
-    }
-
-    fn change_in_flight(&self, http: Http, endpoint: &str, change: i32) {
-        let Some(id) = self.in_flight else { return };
-        let labels = [Buffer::of(endpoint.as_bytes())];
-        unsafe {
-            if change > 0 {
-                envoy_dynamic_module_callback_http_filter_increment_gauge(http.0, id, labels.as_ptr(), 1, 1);
-            } else {
-                envoy_dynamic_module_callback_http_filter_decrement_gauge(http.0, id, labels.as_ptr(), 1, 1);
-            }
         }
     }
 }
@@ -417,9 +419,13 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     name: Buffer,
     config: Buffer,
 ) -> *const c_void {
-    let gate = guarded(|| Gate::new(envoy, unsafe { name.bytes() }, unsafe { config.bytes() }));
-    match gate {
-        Some(Ok(gate)) => hand_over(gate),
+    let filter = guarded(|| match unsafe { name.bytes() } {
+        b"gate" => Gate::new(envoy, unsafe { config.bytes() }).map(|gate| Filter::Gate(Box::new(gate))),
+        b"report" => Ok(Filter::Report),
+        _ => Err("the filters of this module are named gate and report".to_owned()),
+    });
+    match filter {
+        Some(Ok(filter)) => hand_over(filter),
         Some(Err(error)) => refuse("configuration", &error),
         None => refuse("configuration", "reading it failed"),
     }
@@ -431,8 +437,8 @@ fn refuse(what: &str, error: &str) -> *const c_void {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(gate: *const c_void) {
-    unsafe { free::<Gate>(gate) }
+extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const c_void) {
+    unsafe { free::<Filter>(filter) }
 }
 
 #[unsafe(no_mangle)]
@@ -454,9 +460,9 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(polic
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_new(gate: *const c_void, _envoy: *mut c_void) -> *const c_void {
+extern "C" fn envoy_dynamic_module_on_http_filter_new(filter: *const c_void, _envoy: *mut c_void) -> *const c_void {
     // Envoy keeps a configuration until the last of its streams is destroyed.
-    hand_over(Stream { gate: gate.cast(), in_flight: InFlight::default(), rate: Cell::new(None) })
+    hand_over(Stream { filter: filter.cast(), in_flight: InFlight::default(), rate: Cell::new(None) })
 }
 
 #[unsafe(no_mangle)]
@@ -464,10 +470,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const c_void)
     unsafe { free::<Stream>(stream) }
 }
 
-/// The gate and the stream of a hook. Safety: `stream` was made by `..._http_filter_new`.
-unsafe fn opened<'a>(stream: *const c_void) -> Option<(&'a Gate, &'a Stream)> {
+/// The filter and the stream of a hook. Safety: `stream` was made by `..._http_filter_new`.
+unsafe fn opened<'a>(stream: *const c_void) -> Option<(&'a Filter, &'a Stream)> {
     let stream = unsafe { borrow::<Stream>(stream)? };
-    Some((unsafe { borrow(stream.gate.cast())? }, stream))
+    Some((unsafe { borrow(stream.filter.cast())? }, stream))
 }
 
 #[unsafe(no_mangle)]
@@ -477,10 +483,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     _end: bool,
 ) -> i32 {
     let http = Http(envoy);
-    let status = guarded(|| unsafe { opened(stream) }.map(|(gate, stream)| gate.request_headers(http, stream)));
+    let status = guarded(|| unsafe { opened(stream) }.map(|(filter, stream)| filter.request_headers(http, stream)));
     status.flatten().unwrap_or_else(|| {
         guarded(|| {
-            http.count(unsafe { opened(stream) }.and_then(|(gate, _)| gate.panics));
+            http.count(unsafe { opened(stream) }.and_then(|(filter, _)| filter.gate()?.panics));
             let content_type = http.headers(REQUEST_HEADERS).into_iter().find(|(name, _)| *name == b"content-type");
             let grpc = content_type.is_some_and(|(_, value)| Shape::of(b"", value) == Shape::Grpc);
             http.send(&reply::broken(grpc), "nightlatch_panic");
@@ -518,11 +524,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(envoy: *mut c_void, stream: *const c_void) {
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(_envoy: *mut c_void, stream: *const c_void) {
     guarded(|| {
-        let Some((gate, stream)) = (unsafe { opened(stream) }) else { return };
-        if let Some(endpoint) = stream.in_flight.leave() {
-            gate.change_in_flight(Http(envoy), &endpoint, -1);
+        if let Some(stream) = unsafe { borrow::<Stream>(stream) } {
+            stream.in_flight.leave();
         }
     });
 }

@@ -1,6 +1,7 @@
 //! An endpoint's policy: read once, strictly, on Envoy's main thread, and never changed. README.md has an example.
 
 use crate::accept::Accept;
+use crate::gauge::{GAUGES, Gauge};
 use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Mechanism;
 use crate::mechanisms::api_key::{Key, Keys};
@@ -15,6 +16,8 @@ const LONGEST_NAME: usize = 256;
 const MOST_PERMISSIONS: usize = 64;
 
 pub struct Policy {
+    /// Calls in flight at the endpoint, under whatever policy they began.
+    pub in_flight: Gauge,
     pub endpoint: Box<str>,
     /// The document's sequence, in decimal digits, for the audit log.
     pub sequence: Box<str>,
@@ -137,6 +140,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
     let clients = clients(&value, &mut permissions, registry, now_ms)?;
     let api_keys = value.mechanisms.api_key.map(|it| keys(it, clients.len())).transpose()?;
     Ok(Policy {
+        in_flight: GAUGES.of(&value.endpoint),
         endpoint: value.endpoint,
         sequence: value.sequence.to_string().into(),
         valid_until: value.valid_until,

@@ -6,11 +6,11 @@ use crate::strict::{Unique, visible};
 use serde::Deserialize;
 use std::collections::HashMap;
 
-/// Every error that the gate can answer with. The table has to have all of them; a policy may name more.
-pub const REQUIRED: [&str; 12] = [
+/// Every error that the gate answers with by itself. The table has to have all of them; a policy may name more.
+pub const REQUIRED: [&str; 11] = [
     "misdirected_request",
     "not_found",
-    "invalid_request",
+    "denied",
     "repeated_credential",
     "unreadable_credential",
     "conflicting_credentials",
@@ -19,10 +19,9 @@ pub const REQUIRED: [&str; 12] = [
     "rate_limited",
     "policy_stale",
     "verification_unavailable",
-    "internal_error",
 ];
-/// What answers for an error that the table does not have.
-pub const FALLBACK: &str = "internal_error";
+/// What answers where a policy denies its endpoint with a code that the table does not have.
+pub const FALLBACK: &str = "denied";
 const GRPC_UNKNOWN: u8 = 2;
 
 #[derive(Deserialize)]
@@ -105,7 +104,7 @@ fn entry(name: &str, value: EntryValue, index: usize) -> Result<Entry, String> {
 }
 
 impl Table {
-    /// The entry of that name; where there is none, that of an internal error.
+    /// The entry of that name; where there is none, that of a denied endpoint.
     pub fn entry(&self, name: &str) -> &Entry {
         let index = self.by_name.get(name).or_else(|| self.by_name.get(FALLBACK));
         &self.entries[index.copied().unwrap_or_default()]
@@ -256,6 +255,6 @@ pub mod tests {
             assert_ne!(changed, ERRORS);
             assert!(serde_json::from_str::<Table>(&changed).is_err(), "{to}");
         }
-        assert_eq!(&*table().entry("nobody knows").code, "internal_error");
+        assert_eq!((&*table().entry("nobody knows").code, table().entry("nobody knows").status), ("denied", 503));
     }
 }

@@ -152,7 +152,7 @@ class GateLab:
         material = Authorities().leaf("spiffe://nightlatch.local/lab", "server", *HOSTS)
         self.certificate, self.private_key, self.ca = files(folder, "lab", material)
         self.xds = Xds()
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin, self.report = free_port(), free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **policies: Any) -> None:
@@ -188,7 +188,7 @@ class GateLab:
     # --- what is pushed
 
     def configure(self, **members: Any) -> None:
-        value = {"format": 1, "realm": "nightlatch", "errors": ERRORS, **members}
+        value = {"format": 1, "realm": "nightlatch", "errors": ERRORS, "auditAllows": 1000, **members}
         config = {"@type": FILTER, "dynamic_module_config": MODULE, "filter_name": "gate", "filter_config": text(value)}
         resource = json_format.ParseDict({"name": "gate", "typed_config": config}, extension_pb2.TypedExtensionConfig())
         self.loop.run(self.xds.push(ECDS, "gate", resource))
@@ -239,8 +239,8 @@ class GateLab:
         except OSError:
             return False
 
-    def admin_get(self, path: str) -> bytes:
-        with socket.create_connection(("127.0.0.1", self.admin), 5) as plain:
+    def admin_get(self, path: str, port: int | None = None) -> bytes:
+        with socket.create_connection(("127.0.0.1", port or self.admin), 5) as plain:
             plain.sendall(f"GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
             response = HTTPResponse(plain)
             response.begin()
@@ -250,6 +250,10 @@ class GateLab:
         lines = self.admin_get(f"/stats?filter={contains}").decode().splitlines()
         pairs = (line.rsplit(": ", 1) for line in lines if ": " in line)
         return {name: int(value) for name, value in pairs if value.isdigit()}
+
+    def in_flight(self, endpoint: str) -> int:
+        """Calls in flight as the gate reports them."""
+        return json.loads(self.admin_get("/", self.report))["callsInFlight"].get(endpoint, 0)
 
     def lines(self) -> list[dict[str, Any]]:
         path = self.folder / "access.log"
@@ -271,7 +275,7 @@ class GateLab:
                     _cluster("xds", self.xds_port, typed_extension_protocol_options=grpc_options),
                     _cluster("upstream", self.upstream),
                 ],
-                "listeners": [self._listener()],
+                "listeners": [self._listener(), self._report_listener()],
             },
         }
 
@@ -305,6 +309,20 @@ class GateLab:
                 }
             ],
         }
+
+    def _report_listener(self) -> dict[str, Any]:
+        report = {"@type": FILTER, "dynamic_module_config": MODULE, "filter_name": "report"}
+        manager = {
+            "@type": EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": "report",
+            "route_config": {},
+            "http_filters": [
+                {"name": "report", "typed_config": report},
+                {"name": "router", "typed_config": {"@type": EXTENSIONS + "filters.http.router.v3.Router"}},
+            ],
+        }
+        chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        return {"name": "report", "address": _address(self.report), "filter_chains": [chain]}
 
     def _manager(self) -> dict[str, Any]:
         ads = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "5s"}
@@ -414,6 +432,21 @@ class GateLab:
         with self.connect(host) as tls:
             tls.sendall(request)
             return Answer(tls, request.split(b" ")[0].decode("latin-1"))
+
+    def cpu(self) -> float:
+        """CPU seconds of Envoy so far, to the nanosecond."""
+        assert self.process is not None
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+    def ask(self, tls: ssl.SSLSocket, request: str, times: int) -> None:
+        """The same request so many times on one connection."""
+        raw = request.encode("latin-1")
+        for _ in range(times):
+            tls.sendall(raw)
+            response = HTTPResponse(tls)
+            response.begin()
+            response.read()
 
     def call(
         self,

@@ -135,7 +135,7 @@ def test_calls_in_flight_are_counted_until_they_are_complete(lab, key):
         lab.held.set()
 
     def in_flight():
-        return sum(lab.stats("calls_in_flight.endpoint.search/one").values())
+        return lab.in_flight("search/one")
 
     lab.loop.run(hold())
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -155,3 +155,14 @@ def test_calls_in_flight_are_counted_until_they_are_complete(lab, key):
         assert [call.result().status for call in calls] == [200] * 5
     until(lambda: in_flight() == 0, "none is in flight")
     lab.held = None
+
+
+def test_an_admitted_call_is_logged_whole_only_where_that_is_asked_for(lab, key):
+    assert lab.outcome(ECDS, lambda: lab.configure(auditAllows=0))[0] == "ACK"
+    lab.call(key)
+    lab.call()
+    refused = until(lambda: [each for each in lab.lines() if each["decision"] == "deny"], "the refusal is logged", 12)
+    admitted = [each for each in lab.lines() if each["status"] == 200 and each["decision"] is None]
+    assert refused
+    assert admitted[-1]["client"] == "search/bot"
+    assert admitted[-1]["credential"] == key.id
