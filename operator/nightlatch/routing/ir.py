@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.scalars import Permission
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.wire.route_document import RouteDocument
 
 
@@ -25,13 +26,14 @@ class GatewaySettings:
     """What all endpoints of one gateway share.
 
     `client` is this gateway's identity towards model servers. `fallback` is the certificate for host names that no
-    endpoint has, so that the caller gets past the handshake to a 404.
+    endpoint has, so that the caller gets past the handshake to a 404. `new_connections` is how many may come a second.
     """
 
     host: str
     port: int
     client: CertificateIR
     fallback: CertificateIR
+    new_connections: int = DEFAULT_NEW_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +102,18 @@ class AccessIR:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamIR:
-    """The SPIFFE identity that the model server must show, and the CAs that it must come from."""
+    """The SPIFFE identity that the model server must show, and how many calls it may have from this gateway at once."""
 
     identity: str
-    trust: str = field(repr=False)
+    max_in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointIR:
     """One endpoint. `hosts` are those that it keeps after conflicts. Times in seconds.
 
-    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together.
+    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together. `max_duration` ends
+    every call, also one whose body comes a byte a minute.
     """
 
     endpoint: NamespacedName
@@ -121,6 +124,7 @@ class EndpointIR:
     serving: Serving
     request_timeout: float
     idle_timeout: float
+    max_duration: float
     denied: str | None
     source: RouteDocument | BrokenDocument = field(repr=False, compare=False)
 
@@ -132,10 +136,14 @@ class EndpointIR:
 
 @dataclass(frozen=True, slots=True)
 class GatewayIR:
-    """Everything that one gateway serves, with the endpoints sorted by namespace and name."""
+    """Everything that one gateway serves, with the endpoints sorted by namespace and name.
+
+    `trust`: the CAs, PEM, that every model server's certificate must come from; empty without any document.
+    """
 
     settings: GatewaySettings
     endpoints: tuple[EndpointIR, ...]
+    trust: str = field(repr=False)
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -122,6 +122,17 @@ TOO_MANY_HELD_BY_CLIENT = CallerError(
     www_authenticate=None,
 )
 
+TOO_MANY_IN_FLIGHT = CallerError(
+    code="too_many_in_flight",
+    status=429,
+    grpc_status=8,
+    openai_type="rate_limit_error",
+    sentence="Too many calls to this endpoint are in progress; retry later.",
+    details={},
+    retry_after=1,
+    www_authenticate=None,
+)
+
 HEADERS_TOO_LARGE = CallerError(
     code="headers_too_large",
     status=431,
@@ -161,6 +172,17 @@ UNAVAILABLE = CallerError(
     grpc_status=14,
     openai_type="server_error",
     sentence="The model server cannot be reached.",
+    details={},
+    retry_after=1,
+    www_authenticate=None,
+)
+
+OVERLOADED = CallerError(
+    code="overloaded",
+    status=503,
+    grpc_status=14,
+    openai_type="server_error",
+    sentence="This gateway is overloaded; retry later.",
     details={},
     retry_after=1,
     www_authenticate=None,

@@ -48,6 +48,8 @@ def local_reply_config() -> dict[str, Any]:
     refused = _Reply(code, _BODY, caller_errors.INVALID_REQUEST.openai_type)
     failed = _Reply(code, _BODY, caller_errors.POLICY_INVALID.openai_type)
     mappers = [
+        *_shapes(_flagged("UO"), _by_envoy(caller_errors.TOO_MANY_IN_FLIGHT), caller_errors.TOO_MANY_IN_FLIGHT.status),
+        *_shapes(_flagged("OM"), _by_envoy(caller_errors.OVERLOADED)),
         _mapper(_has(GATEKEEPER, CODE), {**_text(_BODY), "content_type": "application/json"}, {}),
         *_shapes(_all(_has(LUA, CODE), _status("GE", 500)), failed),
         *_shapes(_has(LUA, CODE), refused),
@@ -65,18 +67,23 @@ def _by_envoy(error: CallerError) -> _Reply:
     return _Reply(error.code, error.sentence, error.openai_type, given, grpc_headers(error, error.sentence))
 
 
-def _shapes(condition: dict[str, Any], reply: _Reply) -> list[dict[str, Any]]:
-    """A mapper for each API, the most special first. For gRPC the body becomes the grpc-message."""
+def _shapes(condition: dict[str, Any], reply: _Reply, status: int | None = None) -> list[dict[str, Any]]:
+    """A mapper for each API, the most special first. For gRPC the body becomes the grpc-message.
+
+    `status` replaces Envoy's own.
+    """
+    replaced = {"status_code": status} if status else {}
     grpc = _all(condition, _header("content-type", "application/grpc"))
     open_inference = _all(condition, _header(":path", error_body.OPEN_INFERENCE))
     openai = _all(condition, _header(":path", error_body.OPENAI))
     code, sentence, headers = reply.code, reply.sentence, reply.headers
-    return [
+    mappers = [
         _mapper(grpc, _text(sentence), headers | reply.grpc),
         _mapper(open_inference, {"json_format": error_body.open_inference(code, sentence)}, headers),
         _mapper(openai, {"json_format": error_body.openai(code, sentence, reply.openai_type)}, headers),
         _mapper(condition, {"json_format": error_body.plain(code, sentence)}, headers),
     ]
+    return [{**mapper, **replaced} for mapper in mappers]
 
 
 def _mapper(condition: dict[str, Any], body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:
@@ -97,6 +104,11 @@ def _all(*conditions: dict[str, Any]) -> dict[str, Any]:
 def _status(operator: str, status: int) -> dict[str, Any]:
     value = {"default_value": status, "runtime_key": f"nightlatch.status.{status}"}
     return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
+
+
+def _flagged(flag: str) -> dict[str, Any]:
+    """Envoy's own mark of why it answered."""
+    return {"response_flag_filter": {"flags": [flag]}}
 
 
 def _has(namespace: str, key: str) -> dict[str, Any]:

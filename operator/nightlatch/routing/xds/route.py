@@ -28,6 +28,12 @@ _REMOVED = (
     "x-http-method",
     "x-method-override",
 )
+# How long a caller may take for the rest of an answer, which Envoy has whole. A caller without a credential that uses a
+# route's path has this long too, so it must not be much longer than the listener's own.
+_FLUSH = 20.0
+# What a call may have waiting while it is held. After its release, Envoy repeats it on a failed connection only if its
+# body fits in here.
+_HELD_BODY = 64 << 10
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 # classify.lua knows this name.
 _DENIED = "denied"
@@ -52,6 +58,8 @@ def build_routes(endpoint: EndpointIR, access: AccessConfig) -> route_pb2.RouteC
         return config
     virtual_host.routes.extend(_operations(endpoint, each) for each in endpoint.access.operations)
     virtual_host.routes.append(_unlisted())
+    if endpoint.serving.hold:
+        virtual_host.request_body_buffer_limit.value = _HELD_BODY
     _configure(virtual_host.typed_per_filter_config, endpoint, access)
     return config
 
@@ -81,7 +89,9 @@ def _action(endpoint: EndpointIR) -> components.RouteAction:
         cluster=endpoint.name,
         timeout=seconds(endpoint.request_timeout),
         idle_timeout=seconds(endpoint.idle_timeout),
+        flush_timeout=seconds(_FLUSH),
     )
+    action.max_stream_duration.max_stream_duration.CopyFrom(seconds(endpoint.max_duration))
     action.retry_policy.retry_on = _RETRY_ON
     action.retry_policy.num_retries.value = 3
     action.retry_policy.host_selection_retry_max_attempts = 3

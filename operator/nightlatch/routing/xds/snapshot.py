@@ -12,7 +12,7 @@ from nightlatch.routing.xds.cluster import build_assignment, build_cluster
 from nightlatch.routing.xds.listener import NAME, build_listener
 from nightlatch.routing.xds.route import build_routes, build_scope
 from nightlatch.routing.xds.secret import build_certificate, build_trust
-from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, pack, trust_secret
+from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, TRUST_SECRET, pack
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, PUSH_ORDER, ROUTES, SCOPE, SECRET
 
 # By type URL, then by resource name. Packed messages are never changed.
@@ -87,11 +87,12 @@ def _merged(url: str, parts: list[Resources]) -> dict[str, Packed]:
 
 def _shared(ir: GatewayIR) -> Resources:
     settings = ir.settings
-    secrets = {CLIENT_SECRET: settings.client, FALLBACK_SECRET: settings.fallback}
-    return {
-        LISTENER: {NAME: pack(build_listener(settings.host, settings.port, ir.hosts))},
-        SECRET: {name: pack(build_certificate(name, each)) for name, each in secrets.items()},
-    }
+    certificates = {CLIENT_SECRET: settings.client, FALLBACK_SECRET: settings.fallback}
+    secrets = {name: pack(build_certificate(name, each)) for name, each in certificates.items()}
+    if ir.trust:
+        secrets[TRUST_SECRET] = pack(build_trust(TRUST_SECRET, ir.trust))
+    listener = build_listener(settings.host, settings.port, ir.hosts, settings.new_connections)
+    return {LISTENER: {NAME: pack(listener)}, SECRET: secrets}
 
 
 def build_endpoint(
@@ -115,8 +116,6 @@ def _built(ir: EndpointIR, settings: GatewaySettings, access: AccessConfig) -> R
         ROUTES: {ir.name: pack(build_routes(ir, access))} if ir.hosts else {},
     }
     if ir.upstream is not None:
-        trust = trust_secret(ir.endpoint)
-        secrets[trust] = pack(build_trust(trust, ir.upstream.trust))
         resources[CLUSTER] = {ir.name: pack(build_cluster(ir, ir.upstream))}
         resources[ADDRESSES] = {ir.name: pack(build_assignment(ir))}
     return resources
