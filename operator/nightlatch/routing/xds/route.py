@@ -31,8 +31,9 @@ _REMOVED = (
 # How long a caller may take for the rest of an answer, which Envoy has whole. A caller without a credential that uses a
 # route's path has this long too, so it must not be much longer than the listener's own.
 _FLUSH = 20.0
-# What a call may have waiting while it is held. After its release, Envoy repeats it on a failed connection only if its
-# body fits in here.
+# How much of its body a call may have waiting; only one whose body fits in is repeated when a connection fails. There are
+# many held calls at the same time, so they keep less.
+_BODY = 256 << 10
 _HELD_BODY = 64 << 10
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 # classify.lua knows this name.
@@ -58,8 +59,7 @@ def build_routes(endpoint: EndpointIR, access: AccessConfig) -> route_pb2.RouteC
         return config
     virtual_host.routes.extend(_operations(endpoint, each) for each in endpoint.access.operations)
     virtual_host.routes.append(_unlisted())
-    if endpoint.serving.hold:
-        virtual_host.request_body_buffer_limit.value = _HELD_BODY
+    virtual_host.request_body_buffer_limit.value = _HELD_BODY if endpoint.serving.hold else _BODY
     _configure(virtual_host.typed_per_filter_config, endpoint, access)
     return config
 
