@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -44,6 +45,12 @@ from nightlatch.wire.route_document import KeyGrant, RouteDocument
 TRUST_DOMAIN = "nightlatch.local"
 PATIENCE = 20.0
 DEFAULT_LIMITS = envoy_limits()
+
+
+def gate_module() -> dict[str, str]:
+    """Where Envoy finds the gate."""
+    folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
+    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[2] / "gate/target/release")}
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
@@ -165,7 +172,7 @@ class Gateway:
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
         self.settings = GatewaySettings(
-            "127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), new_connections
+            "127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), new_connections=new_connections
         )
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
@@ -185,6 +192,7 @@ class Gateway:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),
+            env={**os.environ, **gate_module()},
         )
         until(lambda: self.ads.serving, "Envoy serves")
 
@@ -276,14 +284,20 @@ class Gateway:
                 return error
         raise AssertionError("the call was answered")
 
-    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
-        """One HTTP/1.1 exchange, byte for byte: status and body."""
+    @contextmanager
+    def connection(self, host: str) -> Any:
+        """A TLS connection that speaks HTTP/1.1."""
         context = self.context()
         context.set_alpn_protocols(["http/1.1"])
         with (
             socket.create_connection(("127.0.0.1", self.port), PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=host) as tls,
         ):
+            yield tls
+
+    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
+        """One HTTP/1.1 exchange, byte for byte: status and body."""
+        with self.connection(host) as tls:
             tls.sendall(request)
             response = HTTPResponse(tls)
             response.begin()

@@ -1,46 +1,36 @@
-"""The HTTP filters in their order, which only this file decides.
-
-classify → key look-up → decide → authorize → rate limit → hold → router
-"""
+"""The HTTP filters in their order, which only this file decides: gate → hold → router."""
 
 from typing import Any
 
-from nightlatch.routing.lua_source import classify_source, decide_source
-
-# Names are the keys of per-route configuration.
-CLASSIFY = "nightlatch.classify"
-KEY_LOOKUP = "nightlatch.key_lookup"
-DECIDE = "nightlatch.decide"
-AUTHORIZE = "nightlatch.authorize"
-RATE_LIMIT = "nightlatch.rate_limit"
+# Names are the keys of per-route configuration. The gate's is also the name of its configuration.
+GATE = "nightlatch.gate"
 HOLD = "nightlatch.hold"
 ROUTER = "nightlatch.router"
 
-# Dynamic metadata that decide.lua writes and the filters after it read.
-CALLER = "nightlatch.caller"
 GATEKEEPER_CLUSTER = "gatekeeper"
 # The gatekeeper limits how long a call is held; Envoy must not give up earlier.
 _HOLD_CEILING = "4000s"
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http."
+_ADS = {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}
 
 
 def http_filters() -> list[dict[str, Any]]:
     """Every filter of the shared chain, in the order in which a call passes them. Routes enable the disabled ones."""
-    return [
-        _lua(CLASSIFY, classify_source()),
-        _filter(KEY_LOOKUP, "rbac.v3.RBAC"),
-        _lua(DECIDE, decide_source()),
-        # Empty, not absent: nothing is allowed on a route without rules of its own.
-        _filter(AUTHORIZE, "rbac.v3.RBAC", rules={"action": "ALLOW", "policies": {}}),
-        {**_filter(RATE_LIMIT, "local_ratelimit.v3.LocalRateLimit", stat_prefix="rate_limit"), "disabled": True},
-        {**_hold(), "disabled": True},
-        router(),
-    ]
+    return [_gate(), {**_hold(), "disabled": True}, router()]
 
 
 def router() -> dict[str, Any]:
     """The router, the last filter of each chain."""
     return _filter(ROUTER, "router.v3.Router", suppress_envoy_headers=True)
+
+
+def _gate() -> dict[str, Any]:
+    """The native module, which decides about every call.
+
+    Its configuration is a resource of its own. The listener waits for the first one, so that nothing passes before.
+    """
+    type_url = f"{_HTTP}dynamic_modules.v3.DynamicModuleFilter".removeprefix("type.googleapis.com/")
+    return {"name": GATE, "config_discovery": {"config_source": _ADS, "type_urls": [type_url]}}
 
 
 def _hold() -> dict[str, Any]:
@@ -55,11 +45,9 @@ def _hold() -> dict[str, Any]:
         clear_route_cache=False,
         # Also the content type, so that a gRPC caller gets a gRPC answer.
         allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}, {"exact": "content-type"}]},
+        # Who calls, as the gate found it.
+        metadata_context_namespaces=[GATE],
     )
-
-
-def _lua(name: str, source: str) -> dict[str, Any]:
-    return _filter(name, "lua.v3.Lua", default_source_code={"inline_string": source}, clear_route_cache=False)
 
 
 def _filter(name: str, kind: str, **config: Any) -> dict[str, Any]:

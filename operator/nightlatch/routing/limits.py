@@ -9,7 +9,7 @@ DEFAULT_OPEN_FILES = 20_000
 DEFAULT_NEW_CONNECTIONS = 500
 # A connection in mid-handshake, the dearest kind that a stranger can have many of: measured 60 KiB.
 _CONNECTION_BYTES = 60 << 10
-# The binary's pages and the threads' stacks are no heap; of what is left, a part is free pages that the allocator keeps.
+# The binary's pages and the threads' stacks are not in the heap. Of the rest, a part is pages that the allocator keeps.
 _BASE = 96 << 20
 _HEAP_SHARE = 0.85
 _SMALLEST_HEAP = 64 << 20

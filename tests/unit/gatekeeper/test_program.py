@@ -101,4 +101,5 @@ def test_a_new_trust_bundle_is_one_push_however_many_documents_bring_it() -> Non
         renewed = replace(document(name), upstream_ca="-----BEGIN NEW", sequence=DOCUMENT.sequence + 1 + number)
         compiled.put(renewed, SHUT if name == "a" else OPEN)
         pushes.append(compiled.push())
-    assert pushes == [{(SECRET, "trust:own")}, set()]
+    # A policy carries the sequence of its document.
+    assert pushes == [{(SECRET, "trust:own"), (ROUTES, "search/a")}, {(ROUTES, "search/b")}]

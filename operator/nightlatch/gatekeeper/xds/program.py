@@ -95,7 +95,9 @@ class Program:
         """Compile, and return what changed: None for a removed resource. Returns nothing before `put_client`."""
         if self._client is None:
             return {}
-        settings = GatewaySettings(*self._listen, self._client, self._fallback, self._new_connections)
+        settings = GatewaySettings(
+            *self._listen, client=self._client, fallback=self._fallback, new_connections=self._new_connections
+        )
         few = self._settings is not None and not self._reshaped and len(self._dirty) <= _MANY
         changed = self._compile_dirty(settings) if few else self._compile_all(settings)
         self._settings, self._dirty, self._reshaped = settings, set(), False
@@ -146,8 +148,7 @@ class Program:
 
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
         """The resource to send for a name that has none: a certificate, so that the TLS handshake can end at least."""
-        known = self._snapshot() if type_url == SECRET else None
-        return (known.find(type_url, name) or pack(build_certificate(name, self._fallback))) if known else None
+        return pack(build_certificate(name, self._fallback)) if type_url == SECRET else None
 
 
 def _parts(document: RouteDocument) -> Parts:

@@ -20,8 +20,11 @@ from xds.core.v3 import extension_pb2
 from xds.type.matcher.v3 import matcher_pb2
 
 from nightlatch.routing.filter_order import http_filters, router
+from nightlatch.routing.ir import AuditLog
+from nightlatch.routing.xds.access_log import access_log
 from nightlatch.routing.xds.local_replies import local_reply_config
-from nightlatch.routing.xds.types import FALLBACK_SECRET, pack, parse
+from nightlatch.routing.xds.native_module import canonical_host, certificate_on_demand, hello
+from nightlatch.routing.xds.types import ADS, EXTENSIONS, FALLBACK_SECRET, pack, parse
 
 NAME = "callers"
 _KNOWN = "endpoints"
@@ -30,17 +33,16 @@ _UNKNOWN = "unknown-host"
 _HANDSHAKE = "5s"
 # What a connection may have waiting to be read or written; a route says how much of a body may wait besides.
 _CONNECTION_BUFFER = 64 << 10
-_ADS = {"ads": {}, "resource_api_version": "V3"}
-_EXTENSIONS = "type.googleapis.com/envoy.extensions."
-_TLS = _EXTENSIONS + "transport_sockets.tls."
 # A matcher needs an entry; no SNI has a space.
 _NOBODY = "no endpoint"
 
 
-def build_listener(host: str, port: int, hosts: tuple[str, ...], new_connections: int) -> listener_pb2.Listener:
+def build_listener(
+    host: str, port: int, hosts: tuple[str, ...], audit: AuditLog, new_connections: int
+) -> listener_pb2.Listener:
     """The listener for callers of `hosts`, with at most this many new connections a second."""
     listener = listener_pb2.Listener()
-    listener.CopyFrom(_frame(host, port, new_connections))
+    listener.CopyFrom(_frame(host, port, audit, new_connections))
     listener.filter_chain_matcher.CopyFrom(_matcher(hosts))
     return listener
 
@@ -56,7 +58,7 @@ def _matcher(hosts: tuple[str, ...]) -> matcher_pb2.Matcher:
 
 
 @lru_cache(maxsize=8)
-def _frame(host: str, port: int, new_connections: int) -> listener_pb2.Listener:
+def _frame(host: str, port: int, audit: AuditLog, new_connections: int) -> listener_pb2.Listener:
     """The listener without its matcher. This part does not depend on the endpoints."""
     return parse(
         {
@@ -65,7 +67,7 @@ def _frame(host: str, port: int, new_connections: int) -> listener_pb2.Listener:
             "listener_filters": _listener_filters(new_connections),
             "listener_filters_timeout": "5s",
             "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
-            "filter_chains": [_chain(_KNOWN, _certificate_on_demand(), _endpoints_manager())],
+            "filter_chains": [_chain(_KNOWN, _certificate_of_the_host(), _endpoints_manager(audit))],
             "default_filter_chain": _chain(_UNKNOWN, _fallback_certificate(), _unknown_manager()),
         },
         listener_pb2.Listener(),
@@ -77,13 +79,14 @@ def _listener_filters(new_connections: int) -> list[dict[str, Any]]:
     filters = "envoy.filters.listener."
     bucket = {"max_tokens": 2 * new_connections, "tokens_per_fill": new_connections, "fill_interval": "1s"}
     rate = {
-        "@type": _EXTENSIONS + "filters.listener.local_ratelimit.v3.LocalRateLimit",
+        "@type": EXTENSIONS + "filters.listener.local_ratelimit.v3.LocalRateLimit",
         "stat_prefix": NAME,
         "token_bucket": bucket,
     }
-    inspector = {"@type": _EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
+    inspector = {"@type": EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
     return [
         {"name": filters + "local_ratelimit", "typed_config": rate},
+        hello(),
         {"name": filters + "tls_inspector", "typed_config": inspector},
     ]
 
@@ -100,7 +103,7 @@ def _chain(name: str, certificates: dict[str, Any], manager: dict[str, Any]) -> 
 def _tls(certificates: dict[str, Any]) -> dict[str, Any]:
     """Session resumption is off: certificates on demand need that, and so no session crosses to another endpoint."""
     return {
-        "@type": _TLS + "v3.DownstreamTlsContext",
+        "@type": EXTENSIONS + "transport_sockets.tls.v3.DownstreamTlsContext",
         "disable_stateless_session_resumption": True,
         "disable_stateful_session_resumption": True,
         "common_tls_context": {
@@ -111,46 +114,49 @@ def _tls(certificates: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _certificate_on_demand() -> dict[str, Any]:
-    """The SDS secret with the name of the SNI. A TypedStruct, because xds-protos lacks these types."""
-    mapper = {
-        "name": "envoy.tls.certificate_mappers.sni",
-        "typed_config": {"@type": _TLS + "cert_mappers.sni.v3.SNI", "default_value": FALLBACK_SECRET},
-    }
-    selector = {
-        "@type": "type.googleapis.com/xds.type.v3.TypedStruct",
-        "type_url": _TLS + "cert_selectors.on_demand_secret.v3.Config",
-        "value": {"config_source": _ADS, "certificate_mapper": mapper},
-    }
-    name = "envoy.tls.certificate_selectors.on_demand_secret"
-    return {"custom_tls_certificate_selector": {"name": name, "typed_config": selector}}
+def _certificate_of_the_host() -> dict[str, Any]:
+    return {"custom_tls_certificate_selector": certificate_on_demand()}
 
 
 def _fallback_certificate() -> dict[str, Any]:
-    return {"tls_certificate_sds_secret_configs": [{"name": FALLBACK_SECRET, "sds_config": _ADS}]}
+    return {"tls_certificate_sds_secret_configs": [{"name": FALLBACK_SECRET, "sds_config": ADS}]}
 
 
-def _endpoints_manager() -> dict[str, Any]:
+def _endpoints_manager(audit: AuditLog) -> dict[str, Any]:
     host = {"header_value_extractor": {"name": ":authority", "index": 0}}
     scopes = {
         "name": NAME,
         "scope_key_builder": {"fragments": [host]},
-        "rds_config_source": _ADS,
-        "scoped_rds": {"scoped_rds_config_source": _ADS},
+        "rds_config_source": ADS,
+        "scoped_rds": {"scoped_rds_config_source": ADS},
     }
-    return _manager(_KNOWN, scoped_routes=scopes, http_filters=http_filters())
+    return _manager(
+        _KNOWN,
+        scoped_routes=scopes,
+        http_filters=http_filters(),
+        early_header_mutation_extensions=[canonical_host()],
+        # CONNECT reaches the gate, which refuses it; no route takes it.
+        upgrade_configs=[{"upgrade_type": "CONNECT"}],
+        access_log=access_log(audit),
+        local_reply_config=local_reply_config(known_host=True),
+    )
 
 
 def _unknown_manager() -> dict[str, Any]:
     nowhere = {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
     routes = {"name": _UNKNOWN, "virtual_hosts": [{"name": _UNKNOWN, "domains": ["*"], "routes": [nowhere]}]}
-    return _manager(_UNKNOWN, route_config=routes, http_filters=[router()])
+    return _manager(
+        _UNKNOWN,
+        route_config=routes,
+        http_filters=[router()],
+        local_reply_config=local_reply_config(known_host=False),
+    )
 
 
 def _manager(name: str, **rest: Any) -> dict[str, Any]:
     """An HTTP connection manager that trusts no header about the caller and normalizes or rejects odd paths."""
     return {
-        "@type": _EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "server_name": "nightlatch",
         "use_remote_address": True,
@@ -161,6 +167,10 @@ def _manager(name: str, **rest: Any) -> dict[str, Any]:
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "strip_any_host_port": True,
+        # Only a caller who is let through is asked for the body: the model server sends the 100.
+        "proxy_100_continue": True,
+        # No upgrade is offered, so a request for one is answered as if it had not asked.
+        "http_protocol_options": {"ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}]},
         "common_http_protocol_options": {
             "idle_timeout": "120s",
             "max_connection_duration": "3600s",
@@ -182,6 +192,5 @@ def _manager(name: str, **rest: Any) -> dict[str, Any]:
             # Slow enough for a client that answers pings only while it reads.
             "connection_keepalive": {"interval": "60s", "timeout": "60s"},
         },
-        "local_reply_config": local_reply_config(),
         **rest,
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from nightlatch.routing.xds import native_module
 from nightlatch.routing.xds.error_info import grpc_headers
 from nightlatch.wire import caller_errors, error_body
 from nightlatch.wire.error_body import CallerError
@@ -10,8 +11,6 @@ from nightlatch.wire.error_body import CallerError
 # Metadata with the code of a refusal by the gatekeeper, whose body has its shape already. Without it, the gatekeeper
 # could not be reached.
 GATEKEEPER = "envoy.filters.http.ext_authz"
-# Metadata with the code of a reply by the Lua filters.
-LUA = "nightlatch.reply"
 CODE = "code"
 
 # What Envoy answers itself, recognised by the status.
@@ -22,6 +21,7 @@ _BY_STATUS = (
     caller_errors.REQUEST_TIMEOUT,
     caller_errors.PAYLOAD_TOO_LARGE,
     caller_errors.RATE_LIMITED,
+    caller_errors.HTTP_VERSION,
     caller_errors.HEADERS_TOO_LARGE,
     caller_errors.BAD_GATEWAY,
     caller_errors.UNAVAILABLE,
@@ -42,18 +42,26 @@ class _Reply:
     grpc: dict[str, str] = field(default_factory=dict)
 
 
-def local_reply_config() -> dict[str, Any]:
-    """LocalReplyConfig: the first mapper that fits gives the body."""
-    code = f"%DYNAMIC_METADATA({LUA}:{CODE})%"
-    refused = _Reply(code, _BODY, caller_errors.INVALID_REQUEST.openai_type)
-    failed = _Reply(code, _BODY, caller_errors.POLICY_INVALID.openai_type)
+def local_reply_config(*, known_host: bool) -> dict[str, Any]:
+    """LocalReplyConfig: the first mapper that fits gives the body. What gatekeeper and gate wrote stays as it is."""
+    own = {**_text(_BODY), "content_type": "application/json"}
     mappers = [
-        *_shapes(_flagged("UO"), _by_envoy(caller_errors.TOO_MANY_IN_FLIGHT), caller_errors.TOO_MANY_IN_FLIGHT.status),
+        *_shapes(
+            _flagged("UO"),
+            _by_envoy(caller_errors.TOO_MANY_IN_FLIGHT),
+            status=caller_errors.TOO_MANY_IN_FLIGHT.status,
+        ),
         *_shapes(_flagged("OM"), _by_envoy(caller_errors.OVERLOADED)),
-        _mapper(_has(GATEKEEPER, CODE), {**_text(_BODY), "content_type": "application/json"}, {}),
-        *_shapes(_all(_has(LUA, CODE), _status("GE", 500)), failed),
-        *_shapes(_has(LUA, CODE), refused),
+        _mapper(_has(native_module.METADATA, native_module.CODE), own, {}),
+        _mapper(_has(GATEKEEPER, CODE), own, {}),
     ]
+    if known_host:
+        # Envoy answers `OPTIONS *` and other requests without a path before any filter.
+        mappers += _shapes(
+            _status("EQ", caller_errors.NOT_FOUND.status),
+            _by_envoy(caller_errors.UNAUTHENTICATED),
+            status=caller_errors.UNAUTHENTICATED.status,
+        )
     for error in _BY_STATUS:
         mappers += _shapes(_status("EQ", error.status), _by_envoy(error))
     # Any other status: Envoy's own gRPC status stays.
@@ -72,7 +80,7 @@ def _shapes(condition: dict[str, Any], reply: _Reply, status: int | None = None)
 
     `status` replaces Envoy's own.
     """
-    replaced = {"status_code": status} if status else {}
+    more = {} if status is None else {"status_code": status}
     grpc = _all(condition, _header("content-type", "application/grpc"))
     open_inference = _all(condition, _header(":path", error_body.OPEN_INFERENCE))
     openai = _all(condition, _header(":path", error_body.OPENAI))
@@ -83,7 +91,7 @@ def _shapes(condition: dict[str, Any], reply: _Reply, status: int | None = None)
         _mapper(openai, {"json_format": error_body.openai(code, sentence, reply.openai_type)}, headers),
         _mapper(condition, {"json_format": error_body.plain(code, sentence)}, headers),
     ]
-    return [{**mapper, **replaced} for mapper in mappers]
+    return [mapper | more for mapper in mappers]
 
 
 def _mapper(condition: dict[str, Any], body: dict[str, Any], headers: dict[str, str]) -> dict[str, Any]:

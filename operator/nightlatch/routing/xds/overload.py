@@ -11,9 +11,11 @@ from nightlatch.routing.limits import EnvoyLimits
 _HEAP = "envoy.resource_monitors.fixed_heap"
 _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 _MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors."
-_TIMERS = "type.googleapis.com/envoy.config.overload.v3.ScaleTimersOverloadActionConfig"
+_OVERLOAD = "type.googleapis.com/envoy.config.overload.v3."
 # A burst of 650 KB fills a gigabyte in less than a second, so look more often than the default of one second.
 _REFRESH = "0.1s"
+# Free pages that the allocator may keep for the next calls.
+_UNFREED = 32 << 20
 
 
 def overload_manager(limits: EnvoyLimits) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def overload_manager(limits: EnvoyLimits) -> dict[str, Any]:
         ],
         "actions": [
             _timers(_scaled(_HEAP, 0.7, 0.9), _scaled(_CONNECTIONS, 0.7, 0.95)),
-            _point("envoy.overload_actions.shrink_heap", _above(_HEAP, 0.8)),
+            _shrink(),
             _point("envoy.overload_actions.disable_http_keepalive", _above(_HEAP, 0.8)),
             _point("envoy.overload_actions.close_idle_http_connections", _above(_HEAP, 0.8)),
             _point("envoy.overload_actions.stop_accepting_requests", _scaled(_HEAP, 0.8, 0.92)),
@@ -63,6 +65,15 @@ def _scaled(resource: str, start: float, full: float) -> dict[str, Any]:
     return {"name": resource, "scaled": {"scaling_threshold": start, "saturation_threshold": full}}
 
 
+def _shrink() -> dict[str, Any]:
+    """Give free pages back to the system, at any pressure: free pages are none.
+
+    The allocator's own release keeps what a recent peak needed, for minutes; this does not.
+    """
+    config = {"@type": _OVERLOAD + "ShrinkHeapConfig", "timer_interval": "5s", "max_unfreed_memory_bytes": _UNFREED}
+    return {**_point("envoy.overload_actions.shrink_heap", _above(_HEAP, 0.0)), "typed_config": config}
+
+
 def _timers(*triggers: dict[str, Any]) -> dict[str, Any]:
     """Shorter time-outs. That of a stream stays above the half, because a held call is idle for good reason."""
     scaled = [
@@ -71,5 +82,5 @@ def _timers(*triggers: dict[str, Any]) -> dict[str, Any]:
         {"timer": "TRANSPORT_SOCKET_CONNECT", "min_timeout": "1s"},
         {"timer": "HTTP_DOWNSTREAM_STREAM_IDLE", "min_scale": {"value": 50}},
     ]
-    config = {"@type": _TIMERS, "timer_scale_factors": scaled}
+    config = {"@type": _OVERLOAD + "ScaleTimersOverloadActionConfig", "timer_scale_factors": scaled}
     return {**_point("envoy.overload_actions.reduce_timeouts", *triggers), "typed_config": config}

@@ -6,14 +6,25 @@ from dataclasses import dataclass
 from google.protobuf.any_pb2 import Any as Packed
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.routing.filter_order import GATE
 from nightlatch.routing.ir import EndpointIR, GatewayIR, GatewaySettings
-from nightlatch.routing.xds.access import AccessConfig, build_access
+from nightlatch.routing.policy import policy_value
 from nightlatch.routing.xds.cluster import build_assignment, build_cluster
 from nightlatch.routing.xds.listener import NAME, build_listener
+from nightlatch.routing.xds.native_module import build_gate, build_policy
 from nightlatch.routing.xds.route import build_routes, build_scope
 from nightlatch.routing.xds.secret import build_certificate, build_trust
 from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, TRUST_SECRET, pack
-from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, PUSH_ORDER, ROUTES, SCOPE, SECRET
+from nightlatch.wire.xds_types import (
+    ADDRESSES,
+    CLUSTER,
+    EXTENSION,
+    LISTENER,
+    PUSH_ORDER,
+    ROUTES,
+    SCOPE,
+    SECRET,
+)
 
 # By type URL, then by resource name. Packed messages are never changed.
 Resources = Mapping[str, Mapping[str, Packed]]
@@ -21,10 +32,15 @@ Resources = Mapping[str, Mapping[str, Packed]]
 
 @dataclass(frozen=True, slots=True)
 class EndpointResources:
-    """The resources of one endpoint. Its document is applied once Envoy acknowledged all of them."""
+    """The resources of one endpoint. Its document is applied once Envoy acknowledged all of them.
+
+    `policy` is the expensive part of the route configuration: it has an entry for each key. `gateways`: how many share
+    its limits out.
+    """
 
     ir: EndpointIR
-    access: AccessConfig
+    policy: Packed
+    gateways: int
     resources: Resources
 
 
@@ -46,20 +62,8 @@ class Snapshot(Resources):
         return len(self.resources)
 
     def find(self, type_url: str, name: str) -> Packed | None:
-        """The resource with the name that Envoy asks for, None if there is none.
-
-        A certificate is also found by its host in upper case, which a caller's SNI may have; it then has that name.
-        """
-        found = self.resources[type_url].get(name)
-        if found is None and type_url == SECRET and name != name.lower():
-            return self._host_certificate(name)
-        return found
-
-    def _host_certificate(self, name: str) -> Packed | None:
-        for endpoint in self.ir.endpoints:
-            if name.lower() in endpoint.hosts:
-                return pack(build_certificate(name, endpoint.certificate or self.ir.settings.fallback))
-        return None
+        """The resource with the name that Envoy asks for, None if there is none."""
+        return self.resources[type_url].get(name)
 
 
 def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
@@ -91,29 +95,36 @@ def _shared(ir: GatewayIR) -> Resources:
     secrets = {name: pack(build_certificate(name, each)) for name, each in certificates.items()}
     if ir.trust:
         secrets[TRUST_SECRET] = pack(build_trust(TRUST_SECRET, ir.trust))
-    listener = build_listener(settings.host, settings.port, ir.hosts, settings.new_connections)
-    return {LISTENER: {NAME: pack(listener)}, SECRET: secrets}
+    listener = build_listener(settings.host, settings.port, ir.hosts, settings.audit, settings.new_connections)
+    return {
+        EXTENSION: {GATE: pack(build_gate(settings.gate, settings.audit))},
+        LISTENER: {NAME: pack(listener)},
+        SECRET: secrets,
+    }
 
 
 def build_endpoint(
     ir: EndpointIR, settings: GatewaySettings, previous: EndpointResources | None = None
 ) -> EndpointResources:
     """One endpoint's resources. `previous` only saves work, as in `snapshot`."""
-    if previous is not None and previous.ir is ir:
-        return previous
-    kept = previous is not None and previous.ir.access is ir.access
-    access = previous.access if previous is not None and kept else build_access(ir.access)
-    built = _built(ir, settings, access)
-    return EndpointResources(ir, access, _kept(built, previous))
+    known = previous if previous is not None and previous.gateways == settings.gateways else None
+    if known is not None and known.ir is ir:
+        return known
+    if known is not None and known.ir.policy is ir.policy:
+        policy = known.policy
+    else:
+        policy = build_policy(policy_value(ir.policy, settings.gateways))
+    built = _built(ir, settings, policy)
+    return EndpointResources(ir, policy, settings.gateways, _kept(built, previous))
 
 
-def _built(ir: EndpointIR, settings: GatewaySettings, access: AccessConfig) -> Resources:
+def _built(ir: EndpointIR, settings: GatewaySettings, policy: Packed) -> Resources:
     certificate = ir.certificate or settings.fallback
     secrets = {host: pack(build_certificate(host, certificate)) for host in ir.hosts}
     resources: dict[str, dict[str, Packed]] = {
         SECRET: secrets,
         SCOPE: {host: pack(build_scope(host, ir)) for host in ir.hosts},
-        ROUTES: {ir.name: pack(build_routes(ir, access))} if ir.hosts else {},
+        ROUTES: {ir.name: pack(build_routes(ir, policy))} if ir.hosts else {},
     }
     if ir.upstream is not None:
         resources[CLUSTER] = {ir.name: pack(build_cluster(ir, ir.upstream))}

@@ -3,16 +3,19 @@
 from typing import Any
 
 from envoy.config.core.v3 import config_source_pb2
-from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: F401 - registers its type
-from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2  # noqa: F401
-from envoy.extensions.filters.http.lua.v3 import lua_pb2  # noqa: F401
-from envoy.extensions.filters.http.rbac.v3 import rbac_pb2  # noqa: F401
+from envoy.extensions.access_loggers.file.v3 import file_pb2  # noqa: F401 - registers its type
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2  # noqa: F401
+from envoy.extensions.filters.http.dynamic_modules.v3 import dynamic_modules_pb2  # noqa: F401
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: F401
 from envoy.extensions.filters.http.router.v3 import router_pb2  # noqa: F401
 from google.protobuf import any_pb2, duration_pb2, json_format
 from google.protobuf.message import Message
 from xds.core.v3 import extension_pb2  # noqa: F401
 from xds.type.v3 import typed_struct_pb2  # noqa: F401
 
+# How the configuration of an extension begins, and a resource that comes over the ADS stream.
+EXTENSIONS = "type.googleapis.com/envoy.extensions."
+ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
 # Names of secrets beside the hosts; a host has no colon.
 CLIENT_SECRET = "client:gateway"  # noqa: S105
 FALLBACK_SECRET = "server:unknown-host"  # noqa: S105
