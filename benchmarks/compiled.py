@@ -26,10 +26,10 @@ from nightlatch.gatekeeper.hold.hold_service import HoldService
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.server import Ads
-from nightlatch.routing.bootstrap import bootstrap
 from nightlatch.routing.ir import CertificateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.routing.xds.bootstrap import bootstrap
+from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
 from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"

@@ -1,8 +1,11 @@
 //! What an access log can say of a decision: one set of dynamic metadata, in the namespace `nightlatch.gate`.
 
 use crate::decide::Verdict;
+use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Caller;
 use crate::policy::Policy;
+use serde::Deserialize;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const NAMESPACE: &str = "nightlatch.gate";
 
@@ -11,13 +14,66 @@ pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
     [("client", &*caller.client), ("credential", &*caller.credential)]
 }
 
-/// Whether the call of this number is among so many of a thousand, spread evenly.
-pub fn sampled(number: u32, of_thousand: u32) -> bool {
-    number.wrapping_mul(7919) % 1000 < of_thousand
+/// Present on a decision that is to be written.
+const LOG: &str = "log";
+const MILLION: u64 = 1_000_000;
+/// The bucket of the refusals. No endpoint has this name: theirs have a slash.
+const BUCKET: &str = "audit";
+
+/// How much is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Amount {
+    refusals_per_second: u32,
+    allows_per_million: u32,
 }
 
-/// The members, without those that are not known. `code` is the code of the error that the call is answered with.
-pub fn members<'a>(policy: Option<&'a Policy>, verdict: &'a Verdict, code: &'a str) -> Vec<(&'static str, &'a str)> {
+impl Default for Amount {
+    fn default() -> Amount {
+        Amount { refusals_per_second: 100, allows_per_million: 0 }
+    }
+}
+
+/// Which decisions are written: refusals up to a rate, and evenly picked ones of the calls that are let through.
+pub struct Sample {
+    refusals: Option<Limited>,
+    allows_per_million: u64,
+    allows: AtomicU64,
+}
+
+impl Sample {
+    /// The bucket of the refusals comes from the registry, so that a new configuration does not refill it.
+    pub fn new(amount: &Amount, registry: &Registry, now_ms: u64) -> Sample {
+        let burst = amount.refusals_per_second;
+        let rule = (burst > 0).then_some(Rule { requests: burst, per_ms: 1_000, burst, gateways: 1 });
+        Sample {
+            refusals: registry.limits(BUCKET, [(BUCKET, rule)].into_iter(), now_ms).pop().flatten(),
+            allows_per_million: u64::from(amount.allows_per_million).min(MILLION),
+            allows: AtomicU64::new(0),
+        }
+    }
+
+    pub fn refusal(&self, now_ms: u64) -> bool {
+        self.refusals.as_ref().is_some_and(|limit| limit.take(now_ms).retry_after.is_none())
+    }
+
+    pub fn allow(&self) -> bool {
+        if self.allows_per_million == 0 {
+            return false;
+        }
+        let number = self.allows.fetch_add(1, Ordering::Relaxed) % MILLION;
+        number * self.allows_per_million / MILLION != (number + 1) * self.allows_per_million / MILLION
+    }
+}
+
+/// The members, without those that are not known. `log`: whether the decision is written. `code` is the code of the
+/// error that the call is answered with.
+pub fn members<'a>(
+    policy: Option<&'a Policy>,
+    verdict: &'a Verdict,
+    code: &'a str,
+    log: bool,
+) -> Vec<(&'static str, &'a str)> {
     let (decision, caller, rule, permission) = match verdict {
         Verdict::Admit(it) => ("allow", Some(&it.caller), it.rule, it.permission),
         Verdict::Refuse(it) => ("deny", it.caller.as_ref(), "", ""),
@@ -34,6 +90,7 @@ pub fn members<'a>(policy: Option<&'a Policy>, verdict: &'a Verdict, code: &'a s
         ("method", caller.2),
         ("rule", rule),
         ("permission", permission),
+        (LOG, if log { "yes" } else { "" }),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
@@ -44,15 +101,25 @@ mod tests {
     use crate::decide::Refusal;
 
     #[test]
-    fn samples_are_as_many_as_asked_for() {
-        for wanted in [0, 1, 250, 1000] {
-            assert_eq!((0..1000).filter(|number| sampled(*number, wanted)).count(), wanted as usize);
-        }
+    fn refusals_are_bounded_also_over_configurations_and_allows_are_picked_evenly() {
+        let registry = Registry::default();
+        let amount = Amount { refusals_per_second: 10, allows_per_million: 250_000 };
+        let written = |sample: &Sample, now: u64| (0..100).filter(|_| sample.refusal(now)).count();
+        let sample = Sample::new(&amount, &registry, 0);
+        assert_eq!(written(&sample, 0), 10);
+        assert_eq!(written(&Sample::new(&amount, &registry, 0), 0), 0);
+        assert_eq!(written(&sample, 500), 5);
+        assert_eq!((0..1000).filter(|_| sample.allow()).count(), 250);
+        let none = Sample::new(&Amount { refusals_per_second: 0, allows_per_million: 0 }, &registry, 0);
+        assert!(!none.refusal(0) && !none.allow());
     }
 
     #[test]
     fn what_is_not_known_is_left_out() {
         let refused = Verdict::Refuse(Refusal { error: "unauthenticated", caller: None, rate: None });
-        assert_eq!(members(None, &refused, "unauthenticated"), [("decision", "deny"), ("code", "unauthenticated")]);
+        assert_eq!(
+            members(None, &refused, "unauthenticated", false),
+            [("decision", "deny"), ("code", "unauthenticated")]
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration of the filter `gate`, the same for all endpoints. It comes by ECDS. README.md has an example.
 
+use crate::audit::Amount;
 use crate::issuers::Issuers;
 use crate::reply::Table;
 use crate::revoked::Revoked;
@@ -15,8 +16,7 @@ pub struct Config {
     /// Unix seconds. From then on every endpoint is stale.
     pub valid_until: Option<i64>,
     pub issuers: Issuers,
-    /// How many of a thousand admitted calls leave all members in the metadata. Refused calls always do.
-    pub audit_allows: u32,
+    pub audit: Amount,
 }
 
 #[derive(Deserialize)]
@@ -29,7 +29,7 @@ struct Value<'a> {
     revoked: Revoked,
     valid_until: Option<i64>,
     #[serde(default)]
-    audit_allows: u32,
+    audit: Amount,
     #[serde(default, borrow)]
     issuers: Vec<&'a RawValue>,
 }
@@ -43,16 +43,13 @@ impl Config {
         if !visible(&value.realm, 64) || value.realm.contains(['"', '\\']) {
             return Err("realm cannot stand in a header".to_owned());
         }
-        if value.audit_allows > 1000 {
-            return Err("auditAllows is above 1000".to_owned());
-        }
         Ok(Config {
-            audit_allows: value.audit_allows,
             realm: value.realm,
             errors: value.errors,
             revoked: value.revoked,
             valid_until: value.valid_until,
             issuers: Issuers::read(&value.issuers),
+            audit: value.audit,
         })
     }
 }
@@ -73,13 +70,7 @@ pub mod tests {
         )
         .unwrap();
         assert!(good.revoked.client("a/b") && good.valid_until == Some(5) && good.issuers.refused().count() == 1);
-        for more in [
-            r#", "more": 1"#,
-            r#", "format": 1"#,
-            r#", "revoked": {"clients": 1}"#,
-            r#", "issuers": [}]"#,
-            r#", "auditAllows": 1001"#,
-        ] {
+        for more in [r#", "more": 1"#, r#", "format": 1"#, r#", "revoked": {"clients": 1}"#, r#", "issuers": [}]"#] {
             assert!(Config::parse(config(more).as_bytes()).is_err(), "{more}");
         }
         assert!(Config::parse(config("").replace("\"nightlatch\"", "\"a b\"").as_bytes()).is_err());

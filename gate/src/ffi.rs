@@ -19,7 +19,7 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 #[cfg(test)]
@@ -266,8 +266,9 @@ struct Gate {
     /// One for each entry of the table of errors.
     refused: Vec<Option<usize>>,
     panics: Option<usize>,
-    /// How many calls were admitted, for the sampling of the audit log.
-    admitted: AtomicU32,
+    /// Refusals that the audit log leaves out.
+    unlogged: Option<usize>,
+    sample: audit::Sample,
 }
 
 /// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
@@ -343,7 +344,8 @@ impl Gate {
             refused,
             allowed: counter(envoy, "allowed"),
             panics: counter(envoy, "panics"),
-            admitted: AtomicU32::new(0),
+            unlogged: counter(envoy, "audit_dropped"),
+            sample: audit::Sample::new(&config.audit, &REGISTRY, now().monotonic_ms),
             config,
         })
     }
@@ -355,11 +357,16 @@ impl Gate {
         let call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
         #[cfg(test)]
         assert_ne!(call.path, b"/panic");
-        let verdict = decide(&self.config, policy, &call, now());
+        let now = now();
+        let verdict = decide(&self.config, policy, &call, now);
         match &verdict {
             Verdict::Refuse(refusal) => {
                 let entry = self.config.errors.entry(refusal.error);
-                http.note(&audit::members(policy, &verdict, &entry.code));
+                let logged = self.sample.refusal(now.monotonic_ms);
+                if !logged {
+                    http.count(self.unlogged);
+                }
+                http.note(&audit::members(policy, &verdict, &entry.code, logged));
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
                 let answer = reply::reply(entry, shape, &self.config.realm, refusal.rate.as_ref());
@@ -367,8 +374,8 @@ impl Gate {
                 STOP
             }
             Verdict::Admit(admission) => {
-                if audit::sampled(self.admitted.fetch_add(1, Ordering::Relaxed), self.config.audit_allows) {
-                    http.note(&audit::members(policy, &verdict, ""));
+                if self.sample.allow() {
+                    http.note(&audit::members(policy, &verdict, "", true));
                 } else {
                     http.note(&audit::identity(&admission.caller));
                 }

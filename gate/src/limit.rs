@@ -83,7 +83,8 @@ impl Limited {
 }
 
 fn seconds(milliseconds: f64) -> u64 {
-    (milliseconds / 1000.0).ceil() as u64
+    // A rounding error is no second.
+    (milliseconds / 1000.0 - 1e-6).ceil() as u64
 }
 
 /// All buckets by endpoint and client.

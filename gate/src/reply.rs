@@ -7,7 +7,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 
 /// Every error that the gate answers with by itself. The table has to have all of them; a policy may name more.
-pub const REQUIRED: [&str; 11] = [
+pub const REQUIRED: [&str; 12] = [
     "misdirected_request",
     "not_found",
     "denied",
@@ -19,9 +19,10 @@ pub const REQUIRED: [&str; 11] = [
     "rate_limited",
     "policy_stale",
     "verification_unavailable",
+    "request_failed",
 ];
-/// What answers where a policy denies its endpoint with a code that the table does not have.
-pub const FALLBACK: &str = "denied";
+/// What answers for an error that the table does not have.
+pub const FALLBACK: &str = "request_failed";
 const GRPC_UNKNOWN: u8 = 2;
 
 #[derive(Deserialize)]
@@ -35,6 +36,8 @@ struct EntryValue {
     grpc: u8,
     /// Seconds.
     retry_after: Option<u32>,
+    /// The value of `grpc-status-details-bin`.
+    grpc_details: Option<String>,
 }
 
 /// One error: its sentence in every shape is made once.
@@ -44,6 +47,7 @@ pub struct Entry {
     grpc: u8,
     message: Box<str>,
     retry_after: Option<u32>,
+    grpc_details: Option<String>,
     open_inference: Box<str>,
     openai: Box<str>,
     plain: Box<str>,
@@ -79,7 +83,13 @@ impl TryFrom<Unique<EntryValue>> for Table {
 fn entry(name: &str, value: EntryValue, index: usize) -> Result<Entry, String> {
     let code = value.code.unwrap_or_else(|| name.to_owned());
     let sentence = value.message.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && !value.message.is_empty();
-    if !(400..600).contains(&value.status) || !(1..=16).contains(&value.grpc) || !visible(&code, 64) || !sentence {
+    let details = value.grpc_details.as_deref().is_none_or(|details| visible(details, 1024));
+    if !details
+        || !(400..600).contains(&value.status)
+        || !(1..=16).contains(&value.grpc)
+        || !visible(&code, 64)
+        || !sentence
+    {
         return Err(format!("errors has an entry {name:?} whose status, gRPC status, code or message is not possible"));
     }
     let message = &value.message;
@@ -99,6 +109,7 @@ fn entry(name: &str, value: EntryValue, index: usize) -> Result<Entry, String> {
         grpc: value.grpc,
         message: value.message.into(),
         retry_after: value.retry_after,
+        grpc_details: value.grpc_details,
         index,
     })
 }
@@ -163,6 +174,7 @@ pub fn reply<'a>(entry: &'a Entry, shape: Shape, realm: &str, rate: Option<&Rate
         // Envoy makes a trailers-only answer of this, with the body as grpc-message.
         Shape::Grpc => {
             headers.push(("grpc-status", entry.grpc.to_string()));
+            headers.extend(entry.grpc_details.iter().map(|details| ("grpc-status-details-bin", details.clone())));
             return Reply { status: entry.status, headers, body: &entry.message };
         }
         Shape::OpenInference => &entry.open_inference,
@@ -180,7 +192,7 @@ pub fn broken(grpc: bool) -> Reply<'static> {
     } else {
         vec![("content-type", "application/json".to_owned())]
     };
-    let body = r#"{"error":{"code":"internal_error","message":"The gateway failed; the call was not passed on."}}"#;
+    let body = r#"{"error":{"code":"request_failed","message":"The request could not be served."}}"#;
     Reply { status: 500, headers, body }
 }
 
@@ -255,6 +267,6 @@ pub mod tests {
             assert_ne!(changed, ERRORS);
             assert!(serde_json::from_str::<Table>(&changed).is_err(), "{to}");
         }
-        assert_eq!((&*table().entry("nobody knows").code, table().entry("nobody knows").status), ("denied", 503));
+        assert_eq!(&*table().entry("nobody knows").code, "request_failed");
     }
 }

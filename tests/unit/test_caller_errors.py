@@ -8,7 +8,7 @@ import pytest
 
 from nightlatch.generated_files import outdated
 from nightlatch.reference.__main__ import rendered
-from nightlatch.routing import lua_source
+from nightlatch.routing.xds import native_module
 from nightlatch.wire import error_body
 from nightlatch.wire.generate import generated, read_rows
 from nightlatch_server import error_body as model_servers_error_body
@@ -32,26 +32,35 @@ def used_in_python(package: Path) -> set[str]:
     return {node.attr.lower() for node in named if node.value.id == "caller_errors"}
 
 
-def lua() -> str:
-    return "\n".join(path.read_text("utf-8") for path in (PACKAGES["gateway"] / "routing" / "lua").glob("*.lua"))
-
-
 @pytest.mark.parametrize("by", PACKAGES)
 def test_the_rows_of_each_part_are_those_that_its_code_uses(by):
     assert used_in_python(PACKAGES[by]) == {row.code for row in ROWS if by in row.by}
 
 
-def test_the_lua_filters_use_the_rows_that_they_are_given():
-    given = {error.code for error in lua_source._ERRORS}
-    # The denials of a document are looked up by the code in the route's metadata.
-    assert set(re.findall(r"errors\.(\w+)", lua())) | {"policy_invalid", "policy_stale"} == given
+def rust() -> str:
+    """The gate's sources, without their tests."""
+    return "\n".join(path.read_text("utf-8").split("#[cfg(test)]")[0] for path in (ROOT / "gate" / "src").rglob("*.rs"))
+
+
+def test_the_gate_is_given_the_errors_that_it_must_have():
+    required = set(re.findall(r'"(\w+)"', rust().split("REQUIRED")[1].split("];")[0]))
+    # The denials of a document are looked up by the code in the policy.
+    assert set(native_module.errors()) == required | {"policy_invalid"}
+
+
+def test_what_the_gate_is_given_is_what_the_table_says():
+    rows = {row.code: row for row in ROWS}
+    for name, entry in native_module.errors().items():
+        row = rows[entry["code"]]
+        assert (entry["status"], entry["message"]) == (row.status, row.details.get(name, row.sentence))
+        assert name in {row.code, *row.details}
 
 
 def test_every_detail_is_used():
     python = "\n".join(path.read_text("utf-8") for package in PACKAGES.values() for path in sources(package))
     for row in ROWS:
         for name in row.details:
-            assert f'say("{name}"' in python or f'detail("{name}"' in lua(), f"{row.code}: {name}"
+            assert f'say("{name}"' in python or name in native_module.errors(), f"{row.code}: {name}"
 
 
 @pytest.mark.parametrize("package", PACKAGES.values(), ids=PACKAGES)
@@ -64,9 +73,11 @@ def test_no_code_and_no_sentence_is_written_down_elsewhere(package):
                 assert node.value not in sentences | codes, f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
-def test_no_code_and_no_sentence_is_written_down_in_lua():
-    for literal in re.findall(r'"([^"\n]*)"', lua()):
-        assert literal not in {row.code for row in ROWS} | {row.sentence for row in ROWS}
+def test_the_gate_writes_down_no_sentence_but_that_of_its_own_failure():
+    sentences = {text for row in ROWS for text in (row.sentence, *row.details.values())}
+    failed = next(row for row in ROWS if row.code == "request_failed")
+    assert {each for each in sentences if each in rust()} == {failed.sentence}
+    assert f'"code":"{failed.code}","message":"{failed.sentence}"' in rust()
 
 
 def test_codes_are_snake_case_and_sentences_begin_with_a_capital_letter():

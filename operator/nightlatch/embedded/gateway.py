@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import sys
 from dataclasses import dataclass
 
@@ -11,7 +12,8 @@ from nightlatch.embedded.supervise import Child
 from nightlatch.files import replace_file
 from nightlatch.gatekeeper.process import gate_module
 from nightlatch.planning.settings import Settings
-from nightlatch.routing.bootstrap import bootstrap
+from nightlatch.routing.limits import envoy_limits
+from nightlatch.routing.xds.bootstrap import bootstrap
 
 # How long a gateway keeps working with the configuration it has when the store stops answering.
 MAX_STALENESS_S = 3600
@@ -41,9 +43,10 @@ class Gateway:
         for left in (files.announce, files.socket, files.admin):
             left.unlink(missing_ok=True)
         replace_file(files.config, json.dumps(gatekeeper_config(self, settings), indent=1).encode())
-        replace_file(
-            files.bootstrap, json.dumps(bootstrap(self.name, str(files.socket), str(files.admin)), indent=1).encode()
-        )
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limits = envoy_limits(open_files=open_files)
+        envoy_config = bootstrap(self.name, str(files.socket), str(files.admin), limits)
+        replace_file(files.bootstrap, json.dumps(envoy_config, indent=1).encode())
         return self._gatekeeper(), self._envoy()
 
     def _gatekeeper(self) -> Child:

@@ -1,9 +1,13 @@
 """The IR of one gateway, between documents and xDS: what each endpoint needs, independent of any protocol."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.api.operations import Operation
 from nightlatch.api.scalars import Permission
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.wire.route_document import RouteDocument
 
 
@@ -21,17 +25,56 @@ class CertificateIR:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditLog:
+    """Where Envoy writes a line for each decision: a file, or its standard output where there is none.
+
+    Of the refusals, at most `refusals_per_second` are written. `sampled_allows` is the percentage of the calls let
+    through that are written.
+    """
+
+    path: str | None = None
+    refusals_per_second: int = 100
+    sampled_allows: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerIR:
+    """A token issuer. `keys` are opaque texts until there is a mechanism that reads them."""
+
+    name: str
+    issuer: str
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateIR:
+    """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
+
+    The ids of revoked clients and keys are consulted before any policy.
+    """
+
+    revoked_clients: tuple[str, ...] = ()
+    revoked_keys: tuple[str, ...] = ()
+    issuers: tuple[IssuerIR, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GatewaySettings:
     """What all endpoints of one gateway share.
 
     `client` is this gateway's identity towards model servers. `fallback` is the certificate for host names that no
-    endpoint has, so that the caller gets past the handshake to a 404.
+    endpoint has, so that the caller gets past the handshake to a 404. `gateways` is how many gateways serve: each
+    grants its share of a rate limit. `new_connections` is how many may come a second.
     """
 
     host: str
     port: int
     client: CertificateIR
     fallback: CertificateIR
+    audit: AuditLog = AuditLog()
+    gate: GateIR = GateIR()
+    gateways: int = 1
+    new_connections: int = DEFAULT_NEW_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,69 +102,94 @@ class BrokenDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class GrantIR:
-    """`grant` is `client|keyId|permissions|tier|notBefore|notAfter`, as decide.lua reads it."""
+class ClientIR:
+    """Who may call: what the client may do, and the name of its rate limit if it has one."""
 
-    sha256: str
-    grant: str
+    id: str
+    permissions: tuple[Permission, ...]
+    limit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitIR:
+    """The token bucket of each client that has this limit, over all gateways together."""
+
+    name: str
+    requests: int
+    per_seconds: float
+    burst: int
+
+
+class MechanismIR(Protocol):
+    """How clients prove who they are: one of `routing/mechanisms/`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def clients(self) -> tuple[ClientIR, ...]: ...
+
+    def value(self, places: Mapping[str, int]) -> dict[str, Any]:
+        """The mechanism's part of the policy. `places` gives each client's index in the policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyIR:
+    """Who may do what at an endpoint. It stays the same object while the document does, and so does what is made of it.
+
+    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `rules` will say what
+    the claims of a token grant. `denied` is the code of the error that every call gets.
+    """
+
+    endpoint: str
+    sequence: int
+    operations: tuple[Operation, ...] = ()
+    mechanisms: tuple[MechanismIR, ...] = ()
+    accept: tuple[tuple[str, ...], ...] = ()
+    rules: tuple[()] = ()
+    limits: tuple[LimitIR, ...] = ()
+    denied: str | None = None
+
+    @property
+    def clients(self) -> tuple[ClientIR, ...]:
+        """The clients of all mechanisms, by id."""
+        found = {client.id: client for mechanism in self.mechanisms for client in mechanism.clients}
+        return tuple(found[name] for name in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
 class OperationsIR:
-    """All operations of one method that need one permission. `pattern` is an RE2 pattern for the whole path."""
+    """The paths of all operations of one method, as an RE2 pattern for a whole path."""
 
-    permission: Permission
     method: str
     pattern: str
 
 
 @dataclass(frozen=True, slots=True)
-class TierIR:
-    """The token bucket of each client of the tier. Times in seconds."""
-
-    name: str
-    burst: int
-    requests: int
-    per_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class AccessIR:
-    """Who may do what. It stays the same object while the document does, so that what was built from it can be kept.
-
-    `retry_after` is the whole seconds after which every tier has a token again.
-    """
-
-    grants: tuple[GrantIR, ...]
-    operations: tuple[OperationsIR, ...]
-    tiers: tuple[TierIR, ...]
-    retry_after: int
-
-
-@dataclass(frozen=True, slots=True)
 class UpstreamIR:
-    """The SPIFFE identity that the model server must show, and the CAs that it must come from."""
+    """The SPIFFE identity that the model server must show, and how many calls it may have from this gateway at once."""
 
     identity: str
-    trust: str = field(repr=False)
+    max_in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointIR:
     """One endpoint. `hosts` are those that it keeps after conflicts. Times in seconds.
 
-    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together.
+    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together. `max_duration` ends
+    every call, also one whose body comes a byte a minute.
     """
 
     endpoint: NamespacedName
     hosts: tuple[str, ...]
     certificate: CertificateIR | None
-    access: AccessIR
+    policy: PolicyIR
+    operations: tuple[OperationsIR, ...]
     upstream: UpstreamIR | None
     serving: Serving
     request_timeout: float
     idle_timeout: float
-    denied: str | None
+    max_duration: float
     source: RouteDocument | BrokenDocument = field(repr=False, compare=False)
 
     @property
@@ -132,10 +200,14 @@ class EndpointIR:
 
 @dataclass(frozen=True, slots=True)
 class GatewayIR:
-    """Everything that one gateway serves, with the endpoints sorted by namespace and name."""
+    """Everything that one gateway serves, with the endpoints sorted by namespace and name.
+
+    `trust`: the CAs, PEM, that every model server's certificate must come from; empty without any document.
+    """
 
     settings: GatewaySettings
     endpoints: tuple[EndpointIR, ...]
+    trust: str = field(repr=False)
 
     @property
     def hosts(self) -> tuple[str, ...]:

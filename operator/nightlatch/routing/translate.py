@@ -1,6 +1,5 @@
 """Route documents to GatewayIR. Each endpoint is translated alone; only a host can be claimed by two."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,25 +8,27 @@ from nightlatch.api.operations import Operation
 from nightlatch.routing.hosts import lost_hosts
 from nightlatch.routing.ir import (
     COLD,
-    AccessIR,
     BrokenDocument,
     CertificateIR,
     EndpointIR,
     GatewayIR,
     GatewaySettings,
-    GrantIR,
+    LimitIR,
     OperationsIR,
+    PolicyIR,
     Serving,
-    TierIR,
     UpstreamIR,
 )
-from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
+from nightlatch.routing.mechanisms import api_key
+from nightlatch.wire import caller_errors
+from nightlatch.wire.route_document import RouteDocument
 
 Document = RouteDocument | BrokenDocument
 
-NO_ACCESS = AccessIR((), (), (), 1)
 # Seconds beyond hold and answer before a call on which nothing is sent is ended.
 IDLE_MARGIN = 15.0
+# The codes that a document may be denied with; one that this version does not know is answered like the first.
+_DENIALS = (caller_errors.POLICY_INVALID.code, caller_errors.POLICY_STALE.code)
 # One segment. Envoy has merged slashes, resolved dots and refused encoded slashes before it matches.
 _SEGMENT = "[-._A-Za-z0-9]+"
 _VARIABLE = re.compile(r"(\{[a-z]+\})")
@@ -51,7 +52,18 @@ def translate(
         )
         for each in documents
     )
-    return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)))
+    return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)), own_trust(documents))
+
+
+def own_trust(documents: Iterable[Document]) -> str:
+    """The trust bundle of our own CA, from the document that was written last; empty if there is none.
+
+    Every document carries the bundle. While a roll-over rewrites them one after the other, the first one is enough: all
+    endpoints share one secret, so that Envoy parses one bundle and gets one push, not a thousand.
+    """
+    carried = (each for each in documents if isinstance(each, RouteDocument) and each.upstream_ca)
+    newest = max(carried, key=lambda each: (each.sequence, each.endpoint), default=None)
+    return newest.upstream_ca if newest else ""
 
 
 def _hosts(documents: Sequence[Document]) -> dict[NamespacedName, list[str]]:
@@ -74,19 +86,30 @@ def translate_endpoint(
         endpoint=document.endpoint,
         hosts=hosts,
         certificate=_certificate(document),
-        access=same.access if same else _access(document),
+        policy=same.policy if same else _policy(document),
+        operations=same.operations if same else _operations(document.operations),
         upstream=_upstream(document),
         serving=serving,
         request_timeout=document.request_timeout,
         idle_timeout=document.hold_timeout + document.request_timeout + IDLE_MARGIN,
-        denied=document.denied,
+        max_duration=document.hold_timeout + 2 * document.request_timeout,
         source=document,
     )
 
 
 def _broken(document: BrokenDocument, hosts: tuple[str, ...], serving: Serving) -> EndpointIR:
     return EndpointIR(
-        document.endpoint, hosts, None, NO_ACCESS, None, serving, IDLE_MARGIN, IDLE_MARGIN, document.code, document
+        endpoint=document.endpoint,
+        hosts=hosts,
+        certificate=None,
+        policy=PolicyIR(str(document.endpoint), sequence=0, denied=_denial(document.code)),
+        operations=(),
+        upstream=None,
+        serving=serving,
+        request_timeout=IDLE_MARGIN,
+        idle_timeout=IDLE_MARGIN,
+        max_duration=IDLE_MARGIN,
+        source=document,
     )
 
 
@@ -97,42 +120,38 @@ def _certificate(document: RouteDocument) -> CertificateIR | None:
 
 
 def _upstream(document: RouteDocument) -> UpstreamIR | None:
-    return UpstreamIR(document.upstream_identity, document.upstream_ca) if document.upstream_ca else None
+    return UpstreamIR(document.upstream_identity, document.max_in_flight) if document.upstream_ca else None
 
 
-def _access(document: RouteDocument) -> AccessIR:
-    return AccessIR(
-        grants=tuple(map(_grant, sorted(document.keys, key=lambda each: each.sha256))),
-        operations=_operations(document.operations),
-        tiers=tuple(_tier(name, tier) for name, tier in sorted(document.rate_tiers.items())),
-        retry_after=_retry_after(document.rate_tiers.values()),
+def _policy(document: RouteDocument) -> PolicyIR:
+    endpoint = str(document.endpoint)
+    if document.denied is not None:
+        return PolicyIR(endpoint, document.sequence, denied=_denial(document.denied))
+    keys = api_key.from_document(document)
+    return PolicyIR(
+        endpoint=endpoint,
+        sequence=document.sequence,
+        operations=document.operations,
+        mechanisms=(keys,),
+        accept=((keys.name,),),
+        limits=tuple(
+            LimitIR(name, tier.requests, tier.per_seconds, tier.burst)
+            for name, tier in sorted(document.rate_tiers.items())
+        ),
     )
 
 
-def _grant(grant: KeyGrant) -> GrantIR:
-    bounds = ("" if bound is None else str(bound) for bound in (grant.not_before, grant.not_after))
-    fields = (str(grant.client), grant.key_id, ",".join(grant.permissions), grant.tier, *bounds)
-    return GrantIR(grant.sha256, "|".join(fields))
+def _denial(code: str) -> str:
+    return code if code in _DENIALS else _DENIALS[0]
 
 
 def _operations(table: Iterable[Operation]) -> tuple[OperationsIR, ...]:
-    patterns: dict[tuple[str, str], list[str]] = {}
+    patterns: dict[str, list[str]] = {}
     for operation in table:
-        patterns.setdefault((operation.permission, operation.method), []).append(_pattern(operation.path))
-    return tuple(
-        OperationsIR(permission, method, "|".join(paths))  # type: ignore[arg-type]
-        for (permission, method), paths in sorted(patterns.items())
-    )
+        patterns.setdefault(operation.method, []).append(_pattern(operation.path))
+    return tuple(OperationsIR(method, "|".join(paths)) for method, paths in sorted(patterns.items()))
 
 
 def _pattern(template: str) -> str:
     parts = _VARIABLE.split(template)
     return "".join(_SEGMENT if _VARIABLE.fullmatch(part) else re.escape(part) for part in parts)
-
-
-def _tier(name: str, tier: RateTier) -> TierIR:
-    return TierIR(name, tier.burst, tier.requests, tier.per_seconds)
-
-
-def _retry_after(tiers: Iterable[RateTier]) -> int:
-    return max((math.ceil(tier.per_seconds / tier.requests) for tier in tiers), default=1)

@@ -9,10 +9,9 @@ INVALID_REQUEST = CallerError(
     openai_type="invalid_request_error",
     sentence="The request is malformed.",
     details={
-        "repeated_header": "The request has more than one {header} header.",
-        "header_too_long": "The {header} header is too long.",
-        "header_characters": "The {header} header has characters that are not allowed.",
-        "keys_differ": "The request has two API keys that differ.",
+        "repeated_credential": "A header that carries a credential may occur once, with one credential.",
+        "unreadable_credential": "A header that carries a credential is too long or has forbidden characters.",
+        "conflicting_credentials": "The request has two API keys that differ.",
         "hold_timeout": "The {header} header must be a number of seconds above zero.",
     },
     retry_after=None,
@@ -89,6 +88,17 @@ MISDIRECTED_REQUEST = CallerError(
     www_authenticate=None,
 )
 
+HTTP_VERSION = CallerError(
+    code="http_version",
+    status=426,
+    grpc_status=3,
+    openai_type="invalid_request_error",
+    sentence="This version of HTTP is not supported; use HTTP/1.1 or HTTP/2.",
+    details={},
+    retry_after=None,
+    www_authenticate=None,
+)
+
 RATE_LIMITED = CallerError(
     code="rate_limited",
     status=429,
@@ -119,6 +129,17 @@ TOO_MANY_HELD_BY_CLIENT = CallerError(
     sentence="This client already has its share of the calls that may wait for this endpoint to wake; retry later.",
     details={},
     retry_after=5,
+    www_authenticate=None,
+)
+
+TOO_MANY_IN_FLIGHT = CallerError(
+    code="too_many_in_flight",
+    status=429,
+    grpc_status=8,
+    openai_type="rate_limit_error",
+    sentence="Too many calls to this endpoint are in progress; retry later.",
+    details={},
+    retry_after=1,
     www_authenticate=None,
 )
 
@@ -166,6 +187,17 @@ UNAVAILABLE = CallerError(
     www_authenticate=None,
 )
 
+OVERLOADED = CallerError(
+    code="overloaded",
+    status=503,
+    grpc_status=14,
+    openai_type="server_error",
+    sentence="This gateway is overloaded; retry later.",
+    details={},
+    retry_after=1,
+    www_authenticate=None,
+)
+
 POLICY_INVALID = CallerError(
     code="policy_invalid",
     status=503,
@@ -185,6 +217,17 @@ POLICY_STALE = CallerError(
     sentence="This gateway has been without news of the endpoint's configuration for too long; retry later.",
     details={},
     retry_after=None,
+    www_authenticate=None,
+)
+
+VERIFICATION_UNAVAILABLE = CallerError(
+    code="verification_unavailable",
+    status=503,
+    grpc_status=14,
+    openai_type="server_error",
+    sentence="The credential cannot be verified at the moment; retry later.",
+    details={},
+    retry_after=5,
     www_authenticate=None,
 )
 

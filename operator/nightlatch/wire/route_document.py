@@ -6,6 +6,7 @@ callers see), `upstream-ca.crt` (trust for the model server). The JSON has no AP
 
 import hashlib
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast, get_args
@@ -18,6 +19,7 @@ from nightlatch.api.scalars import Permission
 from nightlatch.wire.fields import Fields
 
 __all__ = [
+    "DEFAULT_IN_FLIGHT",
     "DOCUMENT_JSON",
     "FORMAT_VERSION",
     "MAX_HOLD_SECONDS",
@@ -42,6 +44,9 @@ TLS_KEY = "tls.key"
 UPSTREAM_CA = "upstream-ca.crt"
 MAX_HOLD_SECONDS = 3600.0
 MAX_REQUEST_SECONDS = 86400.0
+# For a document that does not say how many calls may be in flight.
+DEFAULT_IN_FLIGHT = 1024
+_MOST_IN_FLIGHT = 10_000_000
 
 
 class DocumentError(ValueError):
@@ -77,6 +82,8 @@ class RateTier:
 class RouteDocument:
     """Times are in seconds. `hosts[0]` is the host of the endpoint's URL.
 
+    `max_in_flight`: how many calls each gateway sends to the model servers at the same time; more get a 429.
+
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
     `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older keeps it.
     """
@@ -92,6 +99,7 @@ class RouteDocument:
     request_timeout: float = 60.0
     hold_timeout: float = 45.0
     hold_max_requests: int = 256
+    max_in_flight: int = DEFAULT_IN_FLIGHT
     denied: str | None = None
     created: int = 0
     # PEM material; in the Secret beside the JSON, never inside it.
@@ -131,7 +139,8 @@ def decode(data: Mapping[str, bytes]) -> RouteDocument:
     """
     try:
         members = orjson.loads(data[DOCUMENT_JSON])
-        pem = {field_name: data[name].decode("ascii") for field_name, name in _PEM_FIELDS.items()}
+        # Interned, because the trust bundle is the same in a thousand documents.
+        pem = {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
     except KeyError as error:
         raise DocumentError(f"the Secret has no {error.args[0]}") from None
     except ValueError:
@@ -156,6 +165,7 @@ def _without_sequence(document_json: bytes) -> bytes:
 
 def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
     fields.integer("version", FORMAT_VERSION, FORMAT_VERSION)
+    fields.default("max_in_flight", DEFAULT_IN_FLIGHT)
     document = fields.close(
         RouteDocument(
             endpoint=fields.nested("endpoint", _namespaced_name),
@@ -169,6 +179,7 @@ def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
             request_timeout=fields.seconds("request_timeout", MAX_REQUEST_SECONDS),
             hold_timeout=fields.seconds("hold_timeout", MAX_HOLD_SECONDS),
             hold_max_requests=fields.integer("hold_max_requests", 0, 1_000_000),
+            max_in_flight=fields.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
             denied=fields.optional("denied", lambda name: fields.text(name, _TOKEN, "the code of an error")),
             created=fields.integer("created", 0, _TIMESTAMP_LIMIT),
             **pem,

@@ -10,6 +10,8 @@ SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret" 
 LISTENER = f"{_CONFIG}listener.v3.Listener"
 SCOPE = f"{_CONFIG}route.v3.ScopedRouteConfiguration"
 ROUTES = f"{_CONFIG}route.v3.RouteConfiguration"
+# The configuration of one HTTP filter (ECDS).
+EXTENSION = f"{_CONFIG}core.v3.TypedExtensionConfig"
 
 # Make before break: a resource is pushed before the resources that refer to it.
-PUSH_ORDER = (CLUSTER, ADDRESSES, SECRET, LISTENER, SCOPE, ROUTES)
+PUSH_ORDER = (CLUSTER, ADDRESSES, SECRET, EXTENSION, LISTENER, SCOPE, ROUTES)

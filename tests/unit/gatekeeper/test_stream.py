@@ -152,11 +152,3 @@ def test_names_nobody_knows_get_a_stand_in_so_many_and_no_more() -> None:
     envoy.ask(SECRET, *(f"host-{number}" for number in range(MAX_UNKNOWN + 10)))
     ((_, texts, _),) = envoy.receive()
     assert len(texts) == MAX_UNKNOWN
-
-
-def test_a_host_asked_for_in_upper_case_gets_the_new_certificate_too() -> None:
-    envoy = Envoy()
-    envoy.ask(SECRET, "A.localhost")
-    envoy.receive()
-    envoy.put((SECRET, "a.localhost", "s"))
-    assert [texts for _, texts, _ in envoy.receive()] == [["stand-in for A.localhost"]]

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
+from nightlatch.routing.filter_order import http_filters
 from nightlatch.routing.hosts import lost_hosts
-from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.ir import BrokenDocument, CertificateIR, GateIR, GatewaySettings, IssuerIR, Serving
 from nightlatch.routing.translate import translate
-from nightlatch.routing.xds import changes, snapshot
-from nightlatch.routing.xds_filters import http_filters
+from nightlatch.routing.xds.snapshot import changes, snapshot
 from nightlatch.wire.route_document import KeyGrant, RouteDocument
-from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE, SECRET
 
 SETTINGS = GatewaySettings("127.0.0.1", 1, CertificateIR("c", "k"), CertificateIR("c", "k"))
 
@@ -65,9 +65,22 @@ def test_the_gate_is_in_the_route_configuration_and_the_addresses_in_the_assignm
     assert changed_between(([A, B], {A.endpoint: WARM}), ([A, B], {A.endpoint: moved})) == {ADDRESSES: {"search/a"}}
 
 
-def test_a_flip_does_not_build_the_key_lookup_again():
+def test_a_flip_does_not_build_the_policy_again():
     before, after = states(([A], {}), ([A], {A.endpoint: WARM}))
-    assert before.endpoints[A.endpoint].access is after.endpoints[A.endpoint].access
+    assert before.endpoints[A.endpoint].policy is after.endpoints[A.endpoint].policy
+
+
+def test_what_the_gate_knows_of_issuers_and_revocations_changes_its_configuration_alone():
+    revoked = replace(SETTINGS, gate=GateIR(revoked_keys=("id",), issuers=(IssuerIR("ids/a", "https://a", ("k",)),)))
+    before = snapshot(translate([A], {}, SETTINGS))
+    after = snapshot(translate([A], {}, revoked, before.ir), before)
+    assert changes(before, after) == {EXTENSION: {"nightlatch.gate"}}
+
+
+def test_the_number_of_gateways_changes_every_policy():
+    before = snapshot(translate([A, B], {}, SETTINGS))
+    after = snapshot(translate([A, B], {}, replace(SETTINGS, gateways=2), before.ir), before)
+    assert changes(before, after) == {ROUTES: {"search/a", "search/b"}}
 
 
 def test_a_key_changes_the_route_configuration_alone():
@@ -79,8 +92,20 @@ def test_a_certificate_changes_its_secret_alone():
     assert changed_between(([A, B], {}), ([renewed, B], {})) == {SECRET: {"a.search.localhost"}}
 
 
-def test_trust_changes_its_secret_and_no_cluster():
-    assert changed_between(([A, B], {}), ([replace(A, upstream_ca="new"), B], {})) == {SECRET: {"trust:search/a"}}
+def test_trust_changes_one_secret_for_all_endpoints_and_no_cluster():
+    renewed = [replace(each, upstream_ca="new", sequence=2) for each in (A, B)]
+    # A policy carries the sequence of its document.
+    policies = {ROUTES: {"search/a", "search/b"}}
+    assert changed_between(([A, B], {}), (renewed, {})) == {SECRET: {"trust:own"}, **policies}
+
+
+def test_the_trust_of_the_document_written_last_is_in_force():
+    """A roll-over writes one document after the other; the first of them brings the new trust to every endpoint."""
+    renewed = replace(A, upstream_ca="new", sequence=2)
+    for order in ([renewed, B], [B, renewed]):
+        assert translate(order, {}, SETTINGS).trust == "new"
+    follows = replace(B, upstream_ca="new", sequence=3)
+    assert changed_between(([renewed, B], {}), ([renewed, follows], {})) == {ROUTES: {"search/b"}}
 
 
 def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
@@ -89,7 +114,7 @@ def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
         ADDRESSES: {"search/b"},
         ROUTES: {"search/b"},
         SCOPE: {"b.search.localhost"},
-        SECRET: {"b.search.localhost", "trust:search/b"},
+        SECRET: {"b.search.localhost"},
         LISTENER: {"callers"},
     }
 
@@ -128,19 +153,12 @@ def test_an_endpoint_without_a_gate_is_cold():
     assert translate([A], {}, SETTINGS).endpoints[0].serving.hold
 
 
-def test_a_certificate_is_found_by_its_host_in_any_case():
+def test_a_certificate_is_found_by_its_host_in_lower_case_alone():
     (built,) = states(([A], {}))
-    assert built.find(SECRET, "A.search.LOCALHOST") is not None
+    assert built.find(SECRET, "a.search.localhost") is not None
+    assert built.find(SECRET, "A.search.LOCALHOST") is None
     assert built.find(SECRET, "nobody.example") is None
 
 
 def test_the_order_of_the_filters():
-    assert [each["name"].removeprefix("nightlatch.") for each in http_filters()] == [
-        "classify",
-        "key_lookup",
-        "decide",
-        "authorize",
-        "rate_limit",
-        "hold",
-        "router",
-    ]
+    assert [each["name"].removeprefix("nightlatch.") for each in http_filters()] == ["gate", "hold", "router"]

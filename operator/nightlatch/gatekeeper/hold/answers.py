@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import orjson
 
 from nightlatch.gatekeeper.hold.waiting_room import Refused
-from nightlatch.routing.xds_error_info import grpc_headers
+from nightlatch.routing.xds.error_info import grpc_headers
 from nightlatch.wire.error_body import error_body
 
 

@@ -19,7 +19,7 @@ from google.rpc.status_pb2 import Status
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome, Refused
-from nightlatch.routing.xds_replies import CODE
+from nightlatch.routing.xds.local_replies import CODE
 from nightlatch.wire import caller_errors
 
 CONTEXT_ENDPOINT = "endpoint"

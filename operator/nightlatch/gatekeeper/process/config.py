@@ -8,12 +8,14 @@ from typing import Any
 
 import orjson
 
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.wire.fields import Fields
 
 GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"
 _NOT_EMPTY = re.compile(r"(?s).+")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_STALENESS = 366 * 86400.0
+_MANY = 1_000_000
 
 
 class ConfigError(ValueError):
@@ -46,7 +48,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds."""
+    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds.
+
+    `max_connections` lowers the number of callers' connections that Envoy's memory allows; `new_connections` is how
+    many may come a second.
+    """
 
     gateway: str
     gateway_namespace: str
@@ -60,6 +66,8 @@ class Config:
     max_staleness: float
     metrics: Listen
     log_level: str = "info"
+    max_connections: int | None = None
+    new_connections: int = DEFAULT_NEW_CONNECTIONS
 
 
 def read_config(path: Path) -> Config:
@@ -79,6 +87,8 @@ def parse_config(raw: Any) -> Config:
     """The configuration in a decoded file. Raises ConfigError."""
     fields = Fields(raw, "configuration", ConfigError)
     fields.default("log_level", "info")
+    fields.default("max_connections", None)
+    fields.default("new_connections_per_second", DEFAULT_NEW_CONNECTIONS)
     return fields.close(
         Config(
             gateway=_text(fields, "gateway"),
@@ -93,6 +103,8 @@ def parse_config(raw: Any) -> Config:
             max_staleness=fields.seconds("max_staleness_s", _LONGEST_STALENESS),
             metrics=NO_METRICS if fields.take_if("metrics", 0) else fields.nested("metrics", _listen),
             log_level=fields.one_of("log_level", _LOG_LEVELS),
+            max_connections=fields.optional("max_connections", lambda name: fields.integer(name, 1, _MANY)),
+            new_connections=fields.integer("new_connections_per_second", 1, _MANY),
         )
     )
 

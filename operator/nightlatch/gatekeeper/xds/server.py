@@ -14,7 +14,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.gatekeeper.xds.resources import WHOLE_SET, ResourceId, Resources
 from nightlatch.gatekeeper.xds.stream import Outcome, StandIn, Stream
-from nightlatch.wire.xds_types import LISTENER, SECRET
+from nightlatch.wire.xds_types import EXTENSION, LISTENER, SECRET
 
 _log = logging.getLogger(__name__)
 # Envoy may quote the resource that it refuses, so its message about a Secret is never repeated, and others are cut.
@@ -65,10 +65,10 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
 
     @property
     def serving(self) -> bool:
-        """True if an Envoy has accepted every listener, and there is one."""
-        listeners = self.resources.of_type(LISTENER)
-        have = (c.stream.applied((LISTENER, n), r.version) for c in self._connections for n, r in listeners.items())
-        return bool(self._connections) and bool(listeners) and all(have)
+        """True if an Envoy has accepted every listener and the filters' configuration, and there is a listener."""
+        needed = [(t, n, r.version) for t in (LISTENER, EXTENSION) for n, r in self.resources.of_type(t).items()]
+        have = (c.stream.applied((t, n), version) for c in self._connections for t, n, version in needed)
+        return bool(self._connections) and bool(self.resources.of_type(LISTENER)) and all(have)
 
     def update(self, changes: Mapping[ResourceId, AnyMessage | None]) -> int:
         """Set resources, or remove those given as None, and push what changed. Returns the version to wait for."""

@@ -60,16 +60,8 @@ class Stream:
     def changed(self, resources: Iterable[ResourceId]) -> None:
         """Send these changed resources at the next flush."""
         for type_url, name in resources:
-            wanted = self._stood_in(type_url, name)
             if self._wants(type_url, name):
-                wanted.add(name)
-            if wanted:
-                self._dirty.setdefault(type_url, set()).update(wanted)
-
-    def _stood_in(self, type_url: str, name: str) -> set[str]:
-        """Names that got a stand-in made from this resource: a caller may write a host name in upper case."""
-        subscription = self._subscriptions.get(type_url)
-        return {each for each in subscription.unknown if each.lower() == name} if subscription else set()
+                self._dirty.setdefault(type_url, set()).add(name)
 
     def applied(self, resource: ResourceId, version: int) -> bool:
         """True if Envoy has this version of a resource or a newer one, or does not need the resource."""

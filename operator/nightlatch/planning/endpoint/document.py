@@ -10,6 +10,7 @@ from datetime import datetime
 
 from nightlatch.api import names
 from nightlatch.api.duration import parse_duration
+from nightlatch.api.endpoint import Scaling
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
@@ -20,6 +21,9 @@ from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import hosts
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.route_document import DocumentError, KeyGrant, RouteDocument
+
+# How far beyond targetConcurrency callers may go before a gateway answers 429 instead of queueing at the model servers.
+_IN_FLIGHT_FACTOR = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +118,14 @@ def _from_spec(endpoint: ParsedEndpoint, observed: Observed, keys: tuple[KeyGran
         request_timeout=parse_duration(spec.request_timeout),
         hold_timeout=parse_duration(spec.scaling.hold.timeout),
         hold_max_requests=spec.scaling.hold.max_requests,
+        max_in_flight=_max_in_flight(spec.scaling),
         created=unix_seconds(endpoint.metadata.creation_timestamp),
     )
+
+
+def _max_in_flight(scaling: Scaling) -> int:
+    """Many times what the replicas are planned for, and all held calls besides, which a wake lets go at once."""
+    return scaling.hold.max_requests + _IN_FLIGHT_FACTOR * scaling.target_concurrency * scaling.max_replicas
 
 
 def _with_material(

@@ -1,0 +1,134 @@
+"""What Envoy is told about the native module `nightlatch_gate`: its filters' configuration, and an endpoint's policy.
+
+Messages of Envoy 1.40 that xds-protos 1.85 lacks are declared here and nowhere else: as a TypedStruct, or by the
+number of the field that is missing.
+"""
+
+from typing import Any
+
+import orjson
+from envoy.config.core.v3 import extension_pb2
+from envoy.extensions.filters.http.dynamic_modules.v3 import dynamic_modules_pb2
+from google.protobuf import any_pb2, wrappers_pb2
+
+from nightlatch.routing.filter_order import GATE
+from nightlatch.routing.ir import AuditLog, GateIR
+from nightlatch.routing.policy import FORMAT
+from nightlatch.routing.xds.error_info import GRPC_DETAILS, grpc_headers
+from nightlatch.routing.xds.types import ADS, EXTENSIONS, FALLBACK_SECRET, pack
+from nightlatch.wire import caller_errors
+from nightlatch.wire.error_body import CallerError
+
+MODULE = "nightlatch_gate"
+# The metadata that the gate writes about a decision: under this name, with these members.
+METADATA = "nightlatch.gate"
+CODE = "code"
+# Present if the audit log has the decision.
+LOG = "log"
+# The realm of `www_authenticate` in caller_errors.yaml.
+_REALM = "nightlatch"
+# The module stays loaded: calls of an older configuration may still be under way.
+_MODULE = {"name": MODULE, "do_not_close": True}
+
+# What the gate answers by itself, by the name that it uses, and which detail of the error it says.
+_ERRORS: tuple[tuple[CallerError, str | None], ...] = (
+    (caller_errors.MISDIRECTED_REQUEST, None),
+    (caller_errors.NOT_FOUND, None),
+    (caller_errors.INVALID_REQUEST, None),
+    (caller_errors.INVALID_REQUEST, "repeated_credential"),
+    (caller_errors.INVALID_REQUEST, "unreadable_credential"),
+    (caller_errors.INVALID_REQUEST, "conflicting_credentials"),
+    (caller_errors.UNAUTHENTICATED, None),
+    (caller_errors.INSUFFICIENT_SCOPE, None),
+    (caller_errors.RATE_LIMITED, None),
+    (caller_errors.POLICY_INVALID, None),
+    (caller_errors.POLICY_STALE, None),
+    (caller_errors.VERIFICATION_UNAVAILABLE, None),
+    (caller_errors.REQUEST_FAILED, None),
+)
+
+
+def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionConfig:
+    """The configuration of the filter `gate`: what it knows beside the endpoints' policies, and the table of errors."""
+    value = {
+        "format": FORMAT,
+        "realm": _REALM,
+        "errors": errors(),
+        "revoked": {"clients": gate.revoked_clients, "keys": gate.revoked_keys},
+        "audit": {
+            "refusalsPerSecond": audit.refusals_per_second,
+            "allowsPerMillion": round(audit.sampled_allows * 10_000),
+        },
+        "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
+    }
+    config = dynamic_modules_pb2.DynamicModuleFilter(filter_name="gate", filter_config=_text(orjson.dumps(value)))
+    config.dynamic_module_config.name = MODULE
+    config.dynamic_module_config.do_not_close = True
+    return extension_pb2.TypedExtensionConfig(name=GATE, typed_config=pack(config))
+
+
+def build_policy(value: bytes) -> any_pb2.Any:
+    """An endpoint's policy, as the gate's configuration of its virtual host."""
+    message = dynamic_modules_pb2.DynamicModuleFilterPerRoute(filter_config=_text(value))
+    message.dynamic_module_config.name = MODULE
+    message.dynamic_module_config.do_not_close = True
+    packed = pack(message)
+    # Field 4, `filter_name`.
+    name = b"policy"
+    packed.value += bytes([4 << 3 | 2, len(name)]) + name
+    return packed
+
+
+def hello() -> dict[str, Any]:
+    """The listener filter that closes a connection whose ClientHello has a server name that is not in lower case."""
+    config = {"dynamic_module_config": _MODULE, "filter_name": "hello"}
+    kind = "filters.listener.dynamic_modules.v3.DynamicModuleListenerFilter"
+    return {"name": "nightlatch.hello", "typed_config": _typed_struct(kind, config)}
+
+
+def canonical_host() -> dict[str, Any]:
+    """The early mutation that brings a host into the form that chooses its route: lower case, no dot at the end."""
+    config = {"dynamic_module_config": _MODULE, "early_header_mutation_name": "host"}
+    kind = "http.early_header_mutation.dynamic_modules.v3.DynamicModuleEarlyHeaderMutation"
+    return {"name": "nightlatch.host", "typed_config": _typed_struct(kind, config)}
+
+
+def certificate_on_demand() -> dict[str, Any]:
+    """The SDS secret with the name of the SNI."""
+    tls = EXTENSIONS + "transport_sockets.tls."
+    mapper = {
+        "name": "envoy.tls.certificate_mappers.sni",
+        "typed_config": {"@type": tls + "cert_mappers.sni.v3.SNI", "default_value": FALLBACK_SECRET},
+    }
+    config = {"config_source": ADS, "certificate_mapper": mapper}
+    return {
+        "name": "envoy.tls.certificate_selectors.on_demand_secret",
+        "typed_config": _typed_struct("transport_sockets.tls.cert_selectors.on_demand_secret.v3.Config", config),
+    }
+
+
+def _typed_struct(kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"@type": "type.googleapis.com/xds.type.v3.TypedStruct", "type_url": EXTENSIONS + kind, "value": value}
+
+
+def _text(value: bytes) -> any_pb2.Any:
+    return pack(wrappers_pb2.StringValue(value=value.decode()))
+
+
+def errors() -> dict[str, dict[str, Any]]:
+    """The table of what the gate answers by itself."""
+    return {detail or error.code: _entry(error, detail) for error, detail in _ERRORS}
+
+
+def _entry(error: CallerError, detail: str | None) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "status": error.status,
+        "code": error.code,
+        "message": error.say(detail),
+        "grpc": error.grpc_status,
+    }
+    if error.retry_after is not None:
+        entry["retryAfter"] = error.retry_after
+    if detail is None:
+        entry["grpcDetails"] = grpc_headers(error, error.sentence)[GRPC_DETAILS]
+    return entry
