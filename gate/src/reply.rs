@@ -7,10 +7,9 @@ use serde::Deserialize;
 use std::collections::HashMap;
 
 /// Every error that the gate answers with by itself. The table has to have all of them; a policy may name more.
-pub const REQUIRED: [&str; 12] = [
+pub const REQUIRED: [&str; 11] = [
     "misdirected_request",
     "not_found",
-    "denied",
     "repeated_credential",
     "unreadable_credential",
     "conflicting_credentials",

@@ -34,7 +34,6 @@ _MODULE = {"name": MODULE, "do_not_close": True}
 _ERRORS: tuple[tuple[CallerError, str | None], ...] = (
     (caller_errors.MISDIRECTED_REQUEST, None),
     (caller_errors.NOT_FOUND, None),
-    (caller_errors.INVALID_REQUEST, None),
     (caller_errors.INVALID_REQUEST, "repeated_credential"),
     (caller_errors.INVALID_REQUEST, "unreadable_credential"),
     (caller_errors.INVALID_REQUEST, "conflicting_credentials"),
