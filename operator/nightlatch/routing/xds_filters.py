@@ -24,6 +24,8 @@ ROUTER = "nightlatch.router"
 
 # Dynamic metadata that decide.lua writes and the filters after it read.
 CALLER = "nightlatch.caller"
+# Dynamic metadata that the native gate writes.
+GATE = "nightlatch.gate"
 GATEKEEPER_CLUSTER = "gatekeeper"
 # The gatekeeper limits how long a call is held; Envoy must not give up earlier.
 _HOLD_CEILING = "4000s"
@@ -59,6 +61,8 @@ def _hold() -> dict[str, Any]:
         failure_mode_allow=False,
         status_on_error={"code": "ServiceUnavailable"},
         clear_route_cache=False,
+        # Who makes the call, so that the gatekeeper can refuse a held call whose access ends.
+        metadata_context_namespaces=[GATE, CALLER],
         # Also the content type, so that a gRPC caller gets a gRPC answer.
         allowed_headers={"patterns": [{"prefix": "x-nightlatch-"}, {"exact": "content-type"}]},
     )

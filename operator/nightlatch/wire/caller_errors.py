@@ -122,6 +122,17 @@ TOO_MANY_HELD_BY_CLIENT = CallerError(
     www_authenticate=None,
 )
 
+TOO_MANY_HELD_AT_GATEWAY = CallerError(
+    code="too_many_held_at_gateway",
+    status=429,
+    grpc_status=8,
+    openai_type="rate_limit_error",
+    sentence="Too many calls already wait at this gateway for endpoints to wake; retry later.",
+    details={},
+    retry_after=5,
+    www_authenticate=None,
+)
+
 HEADERS_TOO_LARGE = CallerError(
     code="headers_too_large",
     status=431,
@@ -193,8 +204,17 @@ WAKE_FAILED = CallerError(
     status=503,
     grpc_status=14,
     openai_type="server_error",
-    sentence="The endpoint could not wake: {message}",
-    details={},
+    sentence="The endpoint could not wake; its owner sees why in its conditions.",
+    details={
+        "ModelNotFound": "The endpoint could not wake, because its model was not found.",
+        "ImagePullFailed": "The endpoint could not wake, because its image could not be pulled.",
+        "Unschedulable": "The endpoint could not wake, because no node has room for it.",
+        "VolumeMissing": "The endpoint could not wake, because its volume does not exist.",
+        "QuotaExceeded": "The endpoint could not wake, because the quota of its namespace is used up.",
+        "PodRefused": "The endpoint could not wake, because the cluster refused its pod.",
+        "ContainerNotCreated": "The endpoint could not wake, because its container could not be created.",
+        "ModelServerExited": "The endpoint could not wake, because its model server ended by itself.",
+    },
     retry_after=10,
     www_authenticate=None,
 )

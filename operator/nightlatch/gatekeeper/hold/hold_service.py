@@ -1,10 +1,11 @@
 """The hold, as an ext_authz service. Envoy asks it about each call to an endpoint that holds its calls.
 
-The call is authenticated and authorized already; the answer only waits until the endpoint is awake.
+The call is authenticated and authorized already, and the filter's metadata says who makes it; the answer only waits
+until the endpoint is awake, or the caller's access ends.
 `CheckRequest -> Call -> Outcome -> CheckResponse`.
 """
 
-import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,12 +19,13 @@ from google.rpc.status_pb2 import Status
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
+from nightlatch.gatekeeper.hold.still_allowed import API_KEY, Caller
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome, Refused
+from nightlatch.routing.xds_filters import CALLER, GATE
 from nightlatch.routing.xds_replies import CODE
 from nightlatch.wire import caller_errors
 
 CONTEXT_ENDPOINT = "endpoint"
-HEADER_CLIENT = "x-nightlatch-client"
 HEADER_HOLD_TIMEOUT = "x-nightlatch-hold-timeout"
 
 _UNKNOWN_ENDPOINT = Refused(caller_errors.ENDPOINT_CHANGING, caller_errors.ENDPOINT_CHANGING.say())
@@ -31,8 +33,11 @@ _BAD_TIMEOUT = Refused(
     caller_errors.INVALID_REQUEST, caller_errors.INVALID_REQUEST.say("hold_timeout", header=HEADER_HOLD_TIMEOUT)
 )
 
-# Waits until a call of `client` may go on or must not; the number is the caller's own limit in seconds.
-Admit = Callable[[str, float | None], Awaitable[Outcome]]
+# A decimal number of ASCII digits; float() would also take 1e3, 1_0, inf and the digits of other scripts.
+_SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
+
+# Waits until a call of this caller may go on or must not; the number is the caller's own limit in seconds.
+Admit = Callable[[Caller, float | None], Awaitable[Outcome]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Call:
     """A call to hold. `timeout` is how many seconds the caller is willing to wait; None means the endpoint's limit."""
 
     endpoint: NamespacedName
-    client: str
+    caller: Caller
     timeout: float | None
 
 
@@ -69,15 +74,30 @@ class HoldService(AuthorizationServicer):  # type: ignore[misc]
         except ValueError:
             return _BAD_TIMEOUT
         admit = self._admits(call.endpoint)
-        return await admit(call.client, call.timeout) if admit else _UNKNOWN_ENDPOINT
+        return await admit(call.caller, call.timeout) if admit else _UNKNOWN_ENDPOINT
 
 
 def _call(attributes: Any) -> Call:
-    headers = attributes.request.http.headers
     return Call(
         endpoint=NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]),
-        client=headers.get(HEADER_CLIENT, ""),
-        timeout=asked_timeout(headers),
+        caller=caller_of(attributes.metadata_context.filter_metadata),
+        timeout=asked_timeout(attributes.request.http.headers),
+    )
+
+
+def caller_of(metadata: Mapping[str, Any]) -> Caller:
+    """Who makes the call, from the dynamic metadata of the gate. Without any, nobody: such a call is refused.
+
+    The Lua filters write other members than the native gate, and know no method but API keys.
+    """
+    native = GATE in metadata
+    written = metadata[GATE if native else CALLER].fields if native or CALLER in metadata else {}
+    text = {name: value.string_value for name, value in written.items()}
+    return Caller(
+        client=text.get("client", ""),
+        method=text.get("method", "") if native else API_KEY,
+        credential=text.get("credential" if native else "key_id", ""),
+        permission=text.get("permission", ""),
     )
 
 
@@ -86,9 +106,9 @@ def asked_timeout(headers: Mapping[str, str]) -> float | None:
     text = headers.get(HEADER_HOLD_TIMEOUT)
     if text is None:
         return None
-    seconds = float(text)
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise ValueError(text)
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if seconds <= 0:
+        raise ValueError(f"{HEADER_HOLD_TIMEOUT} is not a number of seconds above zero")
     return seconds
 
 

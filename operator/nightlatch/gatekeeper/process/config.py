@@ -8,12 +8,18 @@ from typing import Any
 
 import orjson
 
+from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES
 from nightlatch.wire.fields import Fields
 
 GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"
 _NOT_EMPTY = re.compile(r"(?s).+")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_STALENESS = 366 * 86400.0
+# An eighth of the memory that the chart gives Envoy.
+MAX_HELD_BYTES = 128 * 1024 * 1024
+MAX_HELD_REQUESTS = MAX_HELD_BYTES // HELD_CALL_BYTES
+_MOST_HELD_REQUESTS = 100_000
+_MOST_HELD_BYTES = 2**40
 
 
 class ConfigError(ValueError):
@@ -46,7 +52,11 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds."""
+    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds.
+
+    max_held_requests, max_held_bytes: bounds on the calls that this gateway holds for all endpoints together. Each held
+    call counts as HELD_CALL_BYTES, so the stricter of the two decides.
+    """
 
     gateway: str
     gateway_namespace: str
@@ -60,6 +70,8 @@ class Config:
     max_staleness: float
     metrics: Listen
     log_level: str = "info"
+    max_held_requests: int = MAX_HELD_REQUESTS
+    max_held_bytes: int = MAX_HELD_BYTES
 
 
 def read_config(path: Path) -> Config:
@@ -79,6 +91,8 @@ def parse_config(raw: Any) -> Config:
     """The configuration in a decoded file. Raises ConfigError."""
     fields = Fields(raw, "configuration", ConfigError)
     fields.default("log_level", "info")
+    fields.default("max_held_requests", MAX_HELD_REQUESTS)
+    fields.default("max_held_bytes", MAX_HELD_BYTES)
     return fields.close(
         Config(
             gateway=_text(fields, "gateway"),
@@ -93,6 +107,8 @@ def parse_config(raw: Any) -> Config:
             max_staleness=fields.seconds("max_staleness_s", _LONGEST_STALENESS),
             metrics=NO_METRICS if fields.take_if("metrics", 0) else fields.nested("metrics", _listen),
             log_level=fields.one_of("log_level", _LOG_LEVELS),
+            max_held_requests=fields.integer("max_held_requests", 1, _MOST_HELD_REQUESTS),
+            max_held_bytes=fields.integer("max_held_bytes", HELD_CALL_BYTES, _MOST_HELD_BYTES),
         )
     )
 
