@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.embedded.gatekeeper_lab import Lab, Leader, eventually, infer
+from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES
+from tests.embedded.gatekeeper_lab import KEY, Lab, Leader, eventually, infer
 from tests.embedded.test_gatekeeper_goes_stale import MAX_STALENESS, store_away
 
 UNAUTHENTICATED = {"error": "A valid credential is required.", "code": "unauthenticated"}
@@ -14,7 +16,7 @@ UNAUTHENTICATED = {"error": "A valid credential is required.", "code": "unauthen
 
 @pytest.fixture
 async def lab(tmp_path):
-    lab = Lab(tmp_path, max_staleness=MAX_STALENESS)
+    lab = Lab(tmp_path, max_staleness=MAX_STALENESS, max_held_bytes=8 * HELD_CALL_BYTES)
     lab.upstream()
     await lab.start()
     try:
@@ -104,3 +106,29 @@ async def test_a_held_call_is_refused_when_the_gateway_is_stale(lab, leader) -> 
             answer = await asyncio.wait_for(call, MAX_STALENESS + 20)
             assert (answer.status_code, answer.json()["code"]) == (503, "policy_stale")
             await eventually(lambda: leader.said("gateway-0").held == 0, "no demand is left")
+
+
+async def test_a_gateway_that_holds_as_many_calls_as_it_may_refuses_more_but_of_an_endpoint_that_holds_none(
+    lab, leader
+) -> None:
+    other = NamespacedName("search", "other")
+    for key in (KEY, other):
+        await lab.put(lab.document(key, hold_timeout=600.0))
+    await lab.gateways[0].ready()
+    async with lab.client() as client, lab.client(key=other) as others:
+        calls = [asyncio.create_task(infer(client)) for _ in range(6)]
+        await leader.until("gateway-0", lambda said: said.held == 6, "three quarters of the places are taken")
+        more = await infer(client)
+        assert (more.status_code, more.json()["code"]) == (429, "too_many_held_at_gateway")
+        assert more.headers["retry-after"] == "5"
+        calls.append(asyncio.create_task(infer(others, other)))
+        await leader.until("gateway-0", lambda said: said.held == 1, "the other endpoint has a place", other)
+        metrics = lab.gateways[0].metrics()
+        assert f"nightlatch_gateway_held_bytes {7.0 * HELD_CALL_BYTES}" in metrics
+        assert f"nightlatch_gateway_held_bytes_limit {8.0 * HELD_CALL_BYTES}" in metrics
+        assert "nightlatch_gateway_held_requests_limit 8.0" in metrics
+        assert "nightlatch_gateway_held_refused_total 1.0" in metrics
+        lab.replica()
+        lab.upstream(other)
+        lab.replica(other)
+        assert [(await call).status_code for call in calls] == [200] * 7

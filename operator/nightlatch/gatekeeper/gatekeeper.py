@@ -17,7 +17,7 @@ from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
 from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
-from nightlatch.gatekeeper.hold.still_allowed import Caller
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.report_stream import ReportStream
 from nightlatch.gatekeeper.stats import GatewayStats
@@ -69,7 +69,7 @@ class Gatekeeper:
         self._workloads = workloads
         self._program = program
         self._max_staleness = max_staleness
-        self._revoked: Callable[[Caller], bool] = lambda _: False
+        self._revoked: Callable[[HeldCall], bool] = lambda _: False
         self._directives: dict[NamespacedName, Directive] = {}
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
         self._replicas: dict[NamespacedName, tuple[Replica, ...]] = {}
@@ -144,11 +144,11 @@ class Gatekeeper:
         """The gateway's client certificate."""
         return self.documents.client_tls
 
-    def refuses(self, caller: Caller) -> CallerError | None:
-        """Why the whole gateway refuses this caller now; None if it does not."""
+    def refuses(self, call: HeldCall) -> CallerError | None:
+        """Why the whole gateway refuses this call now; None if it does not."""
         if self.stale:
             return caller_errors.POLICY_STALE
-        return caller_errors.UNAUTHENTICATED if self._revoked(caller) else None
+        return caller_errors.UNAUTHENTICATED if self._revoked(call) else None
 
     def changed(self) -> None:
         """Send a report soon."""
@@ -191,8 +191,8 @@ class Gatekeeper:
 
     # Events.
 
-    def refuse_revoked(self, revoked: Callable[[Caller], bool]) -> None:
-        """Refuse the calls of the callers of whom `revoked` is true: those that are held now, and those to come.
+    def refuse_revoked(self, revoked: Callable[[HeldCall], bool]) -> None:
+        """Refuse the calls of which `revoked` is true: those that are held now, and those to come.
 
         It replaces the function of the call before. A gateway-wide revocation is in force here before the documents of
         the endpoints follow.

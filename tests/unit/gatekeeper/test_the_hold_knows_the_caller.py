@@ -2,8 +2,7 @@
 
 from google.protobuf.struct_pb2 import Struct
 
-from nightlatch.gatekeeper.hold.hold_service import caller_of
-from nightlatch.gatekeeper.hold.still_allowed import Caller
+from nightlatch.gatekeeper.hold.hold_service import identity_of
 
 
 def struct(**members: object) -> Struct:
@@ -12,19 +11,24 @@ def struct(**members: object) -> Struct:
     return written
 
 
-NATIVE = struct(decision="allow", client="search/bot", credential="k1", method="apiKey", permission="infer")
-LUA = struct(client="search/old", key_id="k2", permission="metadata", permissions=["infer", "metadata"])
+NATIVE = struct(client="search/bot", credential="k1")
+LUA = struct(client="search/old", key_id="k2", permissions=["infer", "metadata"])
 
 
 def test_the_native_gate_names_the_caller() -> None:
-    assert caller_of({"nightlatch.gate": NATIVE}) == Caller("search/bot", "apiKey", "k1", "infer")
-    assert caller_of({"nightlatch.gate": NATIVE, "nightlatch.caller": LUA}).client == "search/bot"
+    assert identity_of({"nightlatch.gate": NATIVE}) == ("search/bot", "apiKey", "k1")
+    assert identity_of({"nightlatch.gate": NATIVE, "nightlatch.caller": LUA}) == ("search/bot", "apiKey", "k1")
+
+
+def test_the_native_gate_names_the_proof_where_it_writes_everything() -> None:
+    everything = struct(decision="allow", client="search/bot", credential="t1", method="jwt", permission="infer")
+    assert identity_of({"nightlatch.gate": everything}) == ("search/bot", "jwt", "t1")
 
 
 def test_the_lua_filters_name_the_caller() -> None:
-    assert caller_of({"nightlatch.caller": LUA}) == Caller("search/old", "apiKey", "k2", "metadata")
+    assert identity_of({"nightlatch.caller": LUA}) == ("search/old", "apiKey", "k2")
 
 
 def test_without_metadata_nobody_calls() -> None:
-    assert caller_of({}) == Caller("", "apiKey", "", "")
-    assert caller_of({"nightlatch.gate": struct(client=7.0)}) == Caller("", "", "", "")
+    assert identity_of({}) == ("", "apiKey", "")
+    assert identity_of({"nightlatch.gate": struct(client=7.0)}) == ("", "apiKey", "")

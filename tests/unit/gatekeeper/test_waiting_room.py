@@ -6,7 +6,7 @@ import time
 import pytest
 
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
-from nightlatch.gatekeeper.hold.still_allowed import Caller
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.wire import caller_errors
 
@@ -26,12 +26,12 @@ class Counts:
         bounds = Bounds(places, timeout)
         return WaitingRoom(bounds, self.seen.append, time.monotonic, refusal=self._refusal, places=self.gateway)
 
-    def _refusal(self, caller: Caller) -> Refused | None:
-        return REVOKED if caller.client in self.revoked else None
+    def _refusal(self, call: HeldCall) -> Refused | None:
+        return REVOKED if call.client in self.revoked else None
 
 
-def by(client: str) -> Caller:
-    return Caller(client, "apiKey", f"key-of-{client}", "infer")
+def by(client: str) -> HeldCall:
+    return HeldCall(client, "apiKey", f"key-of-{client}", "POST", "/v2/models/m/infer")
 
 
 async def enter(room: WaitingRoom, client: str, number: int) -> list[asyncio.Task[Outcome]]:

@@ -28,7 +28,7 @@ from nightlatch.gatekeeper.hold.hold_state import (
 )
 from nightlatch.gatekeeper.hold.probe import Identity, IdentityError, until_ready
 from nightlatch.gatekeeper.hold.revocation import takes_away
-from nightlatch.gatekeeper.hold.still_allowed import Caller, Grants, grants_of, refusal
+from nightlatch.gatekeeper.hold.still_allowed import Access, HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
 from nightlatch.gatekeeper.xds.program import Parts
@@ -76,8 +76,8 @@ class EndpointHost(Protocol):
     def client_tls(self) -> TlsMaterial | None:
         """The gateway's client certificate."""
 
-    def refuses(self, caller: Caller) -> CallerError | None:
-        """Why the whole gateway refuses this caller now, whatever the endpoint's document says; None if it does not."""
+    def refuses(self, call: HeldCall) -> CallerError | None:
+        """Why the whole gateway refuses this call now, whatever the endpoint's document says; None if it does not."""
 
     def changed(self) -> None:
         """Send a report soon."""
@@ -97,7 +97,7 @@ class GatewayEndpoint:
         self.nacked: str | None = None
         self._stand_in_for: str | None = None
         self._gateway = gateway
-        self._grants: Grants | None = None
+        self._access: Access | None = None
         self._room = WaitingRoom(
             _bounds(document), self._held, gateway.clock, refusal=self._refusal, places=gateway.places
         )
@@ -127,27 +127,25 @@ class GatewayEndpoint:
             nacked=self.nacked,
         )
 
-    async def admit(self, caller: Caller, timeout: float | None) -> Outcome:
+    async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:
         """Decide about one call: it passes at once if the hold is off, and is held until then otherwise.
 
         Envoy may have let the call in by a policy that is replaced already, so the newest one is asked first.
         """
-        if refused := self._refusal(caller):
+        if refused := self._refusal(call):
             return refused
         if self.hold.open:
             return Admitted(0.0)
-        return await self._room.hold(caller, timeout=timeout)
+        return await self._room.hold(call, timeout=timeout)
 
     def refuse_revoked(self) -> None:
         """Refuse the held calls whose access has ended: it was taken away, or its time is up."""
         self._room.refuse_revoked()
 
-    def _refusal(self, caller: Caller) -> Refused | None:
-        if self._grants is None:
-            self._grants = grants_of(self.document)
-        error = self._gateway.refuses(caller) or refusal(
-            caller, self.document.denied, self._grants, self._gateway.wall()
-        )
+    def _refusal(self, call: HeldCall) -> Refused | None:
+        if self._access is None:
+            self._access = Access(self.document)
+        error = self._gateway.refuses(call) or self._access.refusal(call, self._gateway.wall())
         return Refused(error, error.say()) if error else None
 
     def feed(self, event: Event) -> None:
@@ -170,7 +168,7 @@ class GatewayEndpoint:
         """Enforce another document. `stand_in_for`: why Envoy cannot enforce the document that this one replaces."""
         self.document = document
         self._stand_in_for = stand_in_for
-        self._grants = None
+        self._access = None
         self._room.bounds = _bounds(document)
         self._program()
         self.refuse_revoked()

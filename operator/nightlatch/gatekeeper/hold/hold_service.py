@@ -2,12 +2,11 @@
 
 The call is authenticated and authorized already, and the filter's metadata says who makes it; the answer only waits
 until the endpoint is awake, or the caller's access ends.
-`CheckRequest -> Call -> Outcome -> CheckResponse`.
+`CheckRequest -> HeldCall -> Outcome -> CheckResponse`.
 """
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -19,7 +18,7 @@ from google.rpc.status_pb2 import Status
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
-from nightlatch.gatekeeper.hold.still_allowed import API_KEY, Caller
+from nightlatch.gatekeeper.hold.still_allowed import API_KEY, HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome, Refused
 from nightlatch.routing.xds_filters import CALLER, GATE
 from nightlatch.routing.xds_replies import CODE
@@ -36,17 +35,8 @@ _BAD_TIMEOUT = Refused(
 # A decimal number of ASCII digits; float() would also take 1e3, 1_0, inf and the digits of other scripts.
 _SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
-# Waits until a call of this caller may go on or must not; the number is the caller's own limit in seconds.
-Admit = Callable[[Caller, float | None], Awaitable[Outcome]]
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call to hold. `timeout` is how many seconds the caller is willing to wait; None means the endpoint's limit."""
-
-    endpoint: NamespacedName
-    caller: Caller
-    timeout: float | None
+# Waits until this call may go on or must not; the number is the caller's own limit in seconds.
+Admit = Callable[[HeldCall, float | None], Awaitable[Outcome]]
 
 
 class HoldService(AuthorizationServicer):  # type: ignore[misc]
@@ -69,36 +59,28 @@ class HoldService(AuthorizationServicer):  # type: ignore[misc]
         return _admit(outcome)
 
     async def _decide(self, attributes: Any) -> Outcome:
+        http = attributes.request.http
         try:
-            call = _call(attributes)
+            timeout = asked_timeout(http.headers)
         except ValueError:
             return _BAD_TIMEOUT
-        admit = self._admits(call.endpoint)
-        return await admit(call.caller, call.timeout) if admit else _UNKNOWN_ENDPOINT
+        admit = self._admits(NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]))
+        if admit is None:
+            return _UNKNOWN_ENDPOINT
+        client, proof, credential = identity_of(attributes.metadata_context.filter_metadata)
+        return await admit(HeldCall(client, proof, credential, http.method, http.path), timeout)
 
 
-def _call(attributes: Any) -> Call:
-    return Call(
-        endpoint=NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]),
-        caller=caller_of(attributes.metadata_context.filter_metadata),
-        timeout=asked_timeout(attributes.request.http.headers),
-    )
+def identity_of(metadata: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Client, proof and credential id, from the dynamic metadata of the gate. A call without metadata is refused later.
 
-
-def caller_of(metadata: Mapping[str, Any]) -> Caller:
-    """Who makes the call, from the dynamic metadata of the gate. Without any, nobody: such a call is refused.
-
-    The Lua filters write other members than the native gate, and know no method but API keys.
+    The Lua filters call the credential key_id. Both leave the proof out while API keys are the only one.
     """
-    native = GATE in metadata
-    written = metadata[GATE if native else CALLER].fields if native or CALLER in metadata else {}
-    text = {name: value.string_value for name, value in written.items()}
-    return Caller(
-        client=text.get("client", ""),
-        method=text.get("method", "") if native else API_KEY,
-        credential=text.get("credential" if native else "key_id", ""),
-        permission=text.get("permission", ""),
+    found: Mapping[str, Any] = next(
+        (metadata[namespace].fields for namespace in (GATE, CALLER) if namespace in metadata), {}
     )
+    text = {name: value.string_value for name, value in found.items()}
+    return text.get("client", ""), text.get("method", API_KEY), text.get("credential", text.get("key_id", ""))
 
 
 def asked_timeout(headers: Mapping[str, str]) -> float | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from nightlatch.api.conditions import Reason
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
-from nightlatch.gatekeeper.hold.still_allowed import Caller
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
 
@@ -47,8 +47,8 @@ class Refused:
 
 Outcome = Admitted | Refused
 
-# Why a caller's held call must not go on any more; None if it may.
-Refusal = Callable[[Caller], Refused | None]
+# Why a held call must not go on any more; None if it may.
+Refusal = Callable[[HeldCall], Refused | None]
 
 _TOO_MANY = Refused(caller_errors.TOO_MANY_HELD, caller_errors.TOO_MANY_HELD.say())
 _CLIENT_QUOTA = Refused(caller_errors.TOO_MANY_HELD_BY_CLIENT, caller_errors.TOO_MANY_HELD_BY_CLIENT.say())
@@ -75,38 +75,38 @@ class WaitingRoom:
         self._clock = clock
         self._refusal = refusal
         self._places = places
-        self._waiting: dict[asyncio.Future[Refused | None], Caller] = {}
+        self._waiting: dict[asyncio.Future[Refused | None], HeldCall] = {}
         self._clients: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    async def hold(self, caller: Caller, *, timeout: float | None = None) -> Outcome:
+    async def hold(self, call: HeldCall, *, timeout: float | None = None) -> Outcome:
         """Wait until the endpoint is awake, its wake failed or the time is up. A caller may shorten the time only.
 
         Cancellation (the caller hung up) frees the place.
         """
         if len(self._waiting) >= self.bounds.max_requests:
             return _TOO_MANY
-        if self._clients[caller.client] >= self.bounds.per_client:
+        if self._clients[call.client] >= self.bounds.per_client:
             return _CLIENT_QUOTA
         if not self._places.take(len(self._waiting)):
             return _GATEWAY_FULL
         limit = self.bounds.timeout if timeout is None else min(timeout, self.bounds.timeout)
-        return await self._wait(caller, limit)
+        return await self._wait(call, limit)
 
-    async def _wait(self, caller: Caller, limit: float) -> Outcome:
+    async def _wait(self, call: HeldCall, limit: float) -> Outcome:
         entered = self._clock()
         place: asyncio.Future[Refused | None] = asyncio.get_running_loop().create_future()
-        self._enter(caller, place)
+        self._enter(call, place)
         try:
             refused = await asyncio.wait_for(place, limit)
         except TimeoutError:
             error = caller_errors.WAKE_TIMEOUT
             return Refused(error, error.say(seconds=f"{limit:g}"), Reason.WAKE_TIMEOUT)
         finally:
-            self._leave(caller, place)
-        return refused or self._refusal(caller) or Admitted(self._clock() - entered)
+            self._leave(call, place)
+        return refused or self._refusal(call) or Admitted(self._clock() - entered)
 
     def release(self) -> None:
         """Let every held call go on."""
@@ -118,8 +118,8 @@ class WaitingRoom:
 
     def refuse_revoked(self) -> None:
         """Refuse the held calls that must not go on any more."""
-        for place, caller in self._waiting.items():
-            refused = None if place.done() else self._refusal(caller)
+        for place, call in self._waiting.items():
+            refused = None if place.done() else self._refusal(call)
             if refused:
                 place.set_result(refused)
 
@@ -128,15 +128,15 @@ class WaitingRoom:
             if not place.done():
                 place.set_result(outcome)
 
-    def _enter(self, caller: Caller, place: asyncio.Future[Refused | None]) -> None:
-        self._waiting[place] = caller
-        self._clients[caller.client] += 1
+    def _enter(self, call: HeldCall, place: asyncio.Future[Refused | None]) -> None:
+        self._waiting[place] = call
+        self._clients[call.client] += 1
         self._on_count(len(self._waiting))
 
-    def _leave(self, caller: Caller, place: asyncio.Future[Refused | None]) -> None:
+    def _leave(self, call: HeldCall, place: asyncio.Future[Refused | None]) -> None:
         del self._waiting[place]
         self._places.give_back()
-        self._clients[caller.client] -= 1
-        if not self._clients[caller.client]:
-            del self._clients[caller.client]
+        self._clients[call.client] -= 1
+        if not self._clients[call.client]:
+            del self._clients[call.client]
         self._on_count(len(self._waiting))

@@ -22,11 +22,9 @@ local function grant_of(metadata)
   return found and found["shadow_effective_policy_id"] or "none"
 end
 
-local function admit(headers, metadata, route, client, key_id, permissions, tier)
+local function admit(headers, metadata, client, key_id, permissions, tier)
   metadata:set("nightlatch.caller", "client", client)
   metadata:set("nightlatch.caller", "key_id", key_id)
-  -- The route is named after the permission that the call needs; the hold asks for it again.
-  metadata:set("nightlatch.caller", "permission", route)
   metadata:set("nightlatch.caller", "permissions", listed(permissions))
   if tier ~= "" then metadata:set("nightlatch.caller", "tier", tier) end
   for i = 1, #CREDENTIALS do headers:remove(CREDENTIALS[i]) end
@@ -37,11 +35,10 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
-  local info = handle:streamInfo()
-  local metadata = info:dynamicMetadata()
+  local metadata = handle:streamInfo():dynamicMetadata()
   -- A second credential that nobody verified has failed, also beside a good one.
   if headers:get("x-nightlatch-credential") ~= "key" then return reply(handle, errors.unauthenticated) end
   local client, key_id, permissions, tier, not_before, not_after = grant_of(metadata):match(GRANT)
   if client == nil or not in_force(handle, not_before, not_after) then return reply(handle, errors.unauthenticated) end
-  admit(headers, metadata, info:routeName(), client, key_id, permissions, tier)
+  admit(headers, metadata, client, key_id, permissions, tier)
 end
