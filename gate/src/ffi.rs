@@ -1,0 +1,745 @@
+//! Everything that talks to Envoy: the declarations of its dynamic-module ABI, and the hooks that it calls.
+//!
+//! This is the only file with `unsafe`. Each hook catches a panic: a call during whose decision something panicked is
+//! answered with 500 and never passed on.
+//!
+//! The pointers that Envoy gives are good for the duration of a hook, header values until that header is changed.
+//! What a hook hands to Envoy is copied by Envoy before the callback returns.
+
+use crate::call::{Call, canonical_host};
+use crate::config::Config;
+use crate::decide::{Now, Verdict, decide};
+use crate::gauge::{GAUGES, InFlight};
+use crate::hello::{self, Fault, Hello, Name};
+use crate::limit::{REGISTRY, Rate};
+use crate::policy::Policy;
+use crate::reply::{self, Reply, Shape};
+use crate::{audit, identity};
+use std::cell::Cell;
+use std::ffi::{c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+#[cfg(test)]
+mod fake;
+
+// --- Types of the ABI, `source/extensions/dynamic_modules/abi/abi.h` of Envoy 1.40.
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Buffer {
+    start: *const u8,
+    length: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Pair {
+    name: Buffer,
+    value: Buffer,
+}
+
+const REQUEST_HEADERS: i32 = 0;
+const REQUEST_TRAILERS: i32 = 1;
+const RESPONSE_HEADERS: i32 = 2;
+const ATTRIBUTE_SERVER_NAME: i32 = 30;
+const ATTRIBUTE_VIRTUAL_HOST: i32 = 63;
+const LOG_WARNING: i32 = 3;
+const METRIC_SUCCESS: i32 = 0;
+const CONTINUE: i32 = 0;
+const STOP: i32 = 1;
+
+unsafe extern "C" {
+    fn envoy_dynamic_module_callback_log(level: i32, message: Buffer);
+    fn envoy_dynamic_module_callback_http_get_headers_size(filter: *mut c_void, kind: i32) -> usize;
+    fn envoy_dynamic_module_callback_http_get_headers(filter: *mut c_void, kind: i32, headers: *mut Pair) -> bool;
+    fn envoy_dynamic_module_callback_http_set_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool;
+    fn envoy_dynamic_module_callback_http_send_response(
+        filter: *mut c_void,
+        status: u32,
+        headers: *mut Pair,
+        count: usize,
+        body: Buffer,
+        details: Buffer,
+    );
+    fn envoy_dynamic_module_callback_http_filter_get_attribute_string(f: *mut c_void, id: i32, to: *mut Buffer)
+    -> bool;
+    fn envoy_dynamic_module_callback_get_most_specific_route_config(filter: *mut c_void) -> *const c_void;
+    fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
+        filter: *mut c_void,
+        namespace: Buffer,
+        members: *const Pair,
+        count: usize,
+    );
+    fn envoy_dynamic_module_callback_http_filter_config_define_counter(
+        config: *mut c_void,
+        name: Buffer,
+        labels: *const Buffer,
+        count: usize,
+        id: *mut usize,
+    ) -> i32;
+    fn envoy_dynamic_module_callback_http_filter_config_define_gauge(
+        config: *mut c_void,
+        name: Buffer,
+        labels: *const Buffer,
+        count: usize,
+        id: *mut usize,
+    ) -> i32;
+    fn envoy_dynamic_module_callback_http_filter_config_set_gauge(
+        config: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        value: u64,
+    ) -> i32;
+    fn envoy_dynamic_module_callback_http_filter_increment_counter(
+        filter: *mut c_void,
+        id: usize,
+        labels: *const Buffer,
+        count: usize,
+        value: u64,
+    ) -> i32;
+    fn envoy_dynamic_module_callback_early_header_mutation_get_header_value(
+        context: *mut c_void,
+        name: Buffer,
+        value: *mut Buffer,
+        index: usize,
+        count: *mut usize,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_early_header_mutation_set_header(
+        context: *mut c_void,
+        name: Buffer,
+        value: Buffer,
+    ) -> bool;
+    fn envoy_dynamic_module_callback_listener_filter_get_buffer_chunk(filter: *mut c_void, chunk: *mut Buffer) -> bool;
+    fn envoy_dynamic_module_callback_listener_filter_close_socket(filter: *mut c_void, details: Buffer);
+    fn envoy_dynamic_module_callback_listener_filter_config_define_counter(
+        config: *mut c_void,
+        name: Buffer,
+        id: *mut usize,
+    ) -> i32;
+    fn envoy_dynamic_module_callback_listener_filter_increment_counter(f: *mut c_void, id: usize, value: u64) -> i32;
+}
+
+impl Buffer {
+    const NONE: Buffer = Buffer { start: std::ptr::null(), length: 0 };
+
+    fn of(bytes: &[u8]) -> Buffer {
+        Buffer { start: bytes.as_ptr(), length: bytes.len() }
+    }
+
+    /// Safety: the buffer is empty, or Envoy keeps what it points at alive and unchanged for `'a`.
+    unsafe fn bytes<'a>(self) -> &'a [u8] {
+        if self.start.is_null() || self.length == 0 {
+            return &[];
+        }
+        unsafe { std::slice::from_raw_parts(self.start, self.length) }
+    }
+}
+
+impl Pair {
+    fn of(name: &str, value: &str) -> Pair {
+        Pair { name: Buffer::of(name.as_bytes()), value: Buffer::of(value.as_bytes()) }
+    }
+}
+
+/// Envoy destroys configurations on threads other than the one that made them, and reads them on all.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Filter>();
+    shared::<Policy>();
+    shared::<Counters>();
+};
+
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+fn warn(message: &str) {
+    unsafe { envoy_dynamic_module_callback_log(LOG_WARNING, Buffer::of(message.as_bytes())) }
+}
+
+fn now() -> Now {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { unix_ms: unix.as_millis() as i64, monotonic_ms: START.elapsed().as_millis() as u64 }
+}
+
+/// Hands a value to Envoy, which gives it back to `free` exactly once.
+fn hand_over<T>(value: T) -> *const c_void {
+    Box::into_raw(Box::new(value)).cast_const().cast()
+}
+
+/// Safety: `pointer` comes from `hand_over::<T>` and is not used afterwards.
+unsafe fn free<T>(pointer: *const c_void) {
+    if !pointer.is_null() {
+        guarded(|| drop(unsafe { Box::from_raw(pointer.cast_mut().cast::<T>()) }));
+    }
+}
+
+/// Safety: `pointer` is null or comes from `hand_over::<T>` and was not freed.
+unsafe fn borrow<'a, T>(pointer: *const c_void) -> Option<&'a T> {
+    unsafe { pointer.cast::<T>().as_ref() }
+}
+
+/// An Envoy HTTP filter for the duration of one hook.
+#[derive(Clone, Copy)]
+struct Http(*mut c_void);
+
+impl Http {
+    fn headers<'a>(self, kind: i32) -> Vec<(&'a [u8], &'a [u8])> {
+        let count = unsafe { envoy_dynamic_module_callback_http_get_headers_size(self.0, kind) };
+        let mut pairs = vec![Pair { name: Buffer::NONE, value: Buffer::NONE }; count];
+        if count == 0 || !unsafe { envoy_dynamic_module_callback_http_get_headers(self.0, kind, pairs.as_mut_ptr()) } {
+            return Vec::new();
+        }
+        pairs.iter().map(|pair| unsafe { (pair.name.bytes(), pair.value.bytes()) }).collect()
+    }
+
+    fn set(self, kind: i32, name: &[u8], value: &[u8]) {
+        unsafe {
+            envoy_dynamic_module_callback_http_set_header(self.0, kind, Buffer::of(name), Buffer::of(value));
+        }
+    }
+
+    fn remove(self, kind: i32, name: &[u8]) {
+        unsafe {
+            envoy_dynamic_module_callback_http_set_header(self.0, kind, Buffer::of(name), Buffer::NONE);
+        }
+    }
+
+    fn attribute<'a>(self, id: i32) -> &'a [u8] {
+        let mut value = Buffer::NONE;
+        let found =
+            unsafe { envoy_dynamic_module_callback_http_filter_get_attribute_string(self.0, id, &raw mut value) };
+        if found { unsafe { value.bytes() } } else { &[] }
+    }
+
+    fn policy<'a>(self) -> Option<&'a Policy> {
+        unsafe { borrow(envoy_dynamic_module_callback_get_most_specific_route_config(self.0)) }
+    }
+
+    fn send(self, reply: &Reply, details: &str) {
+        let mut headers: Vec<_> = reply.headers.iter().map(|(name, value)| Pair::of(name, value)).collect();
+        unsafe {
+            envoy_dynamic_module_callback_http_send_response(
+                self.0,
+                u32::from(reply.status),
+                headers.as_mut_ptr(),
+                headers.len(),
+                Buffer::of(reply.body.as_bytes()),
+                Buffer::of(details.as_bytes()),
+            );
+        }
+    }
+
+    fn note(self, members: &[(&'static str, &str)]) {
+        let members: Vec<_> = members.iter().map(|(name, value)| Pair::of(name, value)).collect();
+        let namespace = Buffer::of(audit::NAMESPACE.as_bytes());
+        unsafe {
+            envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
+                self.0,
+                namespace,
+                members.as_ptr(),
+                members.len(),
+            );
+        }
+    }
+
+    fn count(self, id: Option<usize>) {
+        if let Some(id) = id {
+            unsafe {
+                envoy_dynamic_module_callback_http_filter_increment_counter(self.0, id, std::ptr::null(), 0, 1);
+            }
+        }
+    }
+}
+
+// --- The HTTP filter `gate`.
+
+/// The filter's configuration, with the numbers under which Envoy knows its statistics.
+struct Gate {
+    config: Config,
+    allowed: Option<usize>,
+    /// One for each entry of the table of errors.
+    refused: Vec<Option<usize>>,
+    panics: Option<usize>,
+    /// How many calls were admitted, for the sampling of the audit log.
+    admitted: AtomicU32,
+}
+
+/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
+enum Filter {
+    Gate(Box<Gate>),
+    Report,
+}
+
+impl Filter {
+    fn gate(&self) -> Option<&Gate> {
+        match self {
+            Filter::Gate(gate) => Some(gate),
+            Filter::Report => None,
+        }
+    }
+
+    fn request_headers(&self, http: Http, stream: &Stream) -> i32 {
+        let Filter::Gate(gate) = self else {
+            let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
+            let headers = vec![("content-type", "application/json".to_owned())];
+            http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
+            return STOP;
+        };
+        gate.request_headers(http, stream)
+    }
+}
+
+/// One stream. Envoy may enter a hook while another one of the same stream is under way, hence the cells.
+struct Stream {
+    filter: *const Filter,
+    in_flight: InFlight,
+    rate: Cell<Option<Rate>>,
+}
+
+fn counter(envoy: *mut c_void, name: &str) -> Option<usize> {
+    let mut id = 0;
+    let name = Buffer::of(name.as_bytes());
+    let result = unsafe {
+        envoy_dynamic_module_callback_http_filter_config_define_counter(envoy, name, std::ptr::null(), 0, &raw mut id)
+    };
+    (result == METRIC_SUCCESS).then_some(id)
+}
+
+fn gauge(envoy: *mut c_void, name: &str, label: &str) -> Option<usize> {
+    let mut id = 0;
+    let labels = [Buffer::of(label.as_bytes())];
+    let name = Buffer::of(name.as_bytes());
+    let result = unsafe {
+        envoy_dynamic_module_callback_http_filter_config_define_gauge(envoy, name, labels.as_ptr(), 1, &raw mut id)
+    };
+    (result == METRIC_SUCCESS).then_some(id)
+}
+
+impl Gate {
+    fn new(envoy: *mut c_void, json: &[u8]) -> Result<Gate, String> {
+        let config = Config::parse(json)?;
+        let refused = config.errors.entries().iter();
+        let refused = refused.map(|entry| counter(envoy, &format!("refused.{}", entry.code))).collect();
+        let states = gauge(envoy, "issuer_refused", "issuer");
+        for (issuer, error) in &config.issuers.states {
+            let labels = [Buffer::of(issuer.as_bytes())];
+            if let Some(id) = states {
+                let value = u64::from(error.is_some());
+                unsafe {
+                    envoy_dynamic_module_callback_http_filter_config_set_gauge(envoy, id, labels.as_ptr(), 1, value);
+                }
+            }
+        }
+        for (issuer, error) in config.issuers.refused() {
+            warn(&format!("nightlatch gate: issuer {issuer} refused: {error}"));
+        }
+        Ok(Gate {
+            refused,
+            allowed: counter(envoy, "allowed"),
+            panics: counter(envoy, "panics"),
+            admitted: AtomicU32::new(0),
+            config,
+        })
+    }
+
+    fn request_headers(&self, http: Http, stream: &Stream) -> i32 {
+        let headers = http.headers(REQUEST_HEADERS);
+        let policy = http.policy();
+        let routed = policy.is_some() || !http.attribute(ATTRIBUTE_VIRTUAL_HOST).is_empty();
+        let call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
+        #[cfg(test)]
+        assert_ne!(call.path, b"/panic");
+        let verdict = decide(&self.config, policy, &call, now());
+        match &verdict {
+            Verdict::Refuse(refusal) => {
+                let entry = self.config.errors.entry(refusal.error);
+                http.note(&audit::members(policy, &verdict, &entry.code));
+                http.count(self.refused.get(entry.index).copied().flatten());
+                let shape = Shape::of(call.path, call.content_type);
+                let answer = reply::reply(entry, shape, &self.config.realm, refusal.rate.as_ref());
+                http.send(&answer, &format!("nightlatch_{}", entry.code));
+                STOP
+            }
+            Verdict::Admit(admission) => {
+                if audit::sampled(self.admitted.fetch_add(1, Ordering::Relaxed), self.config.audit_allows) {
+                    http.note(&audit::members(policy, &verdict, ""));
+                } else {
+                    http.note(&audit::identity(&admission.caller));
+                }
+                http.count(self.allowed);
+                self.strip(http, &headers);
+                let caller = &admission.caller;
+                http.set(REQUEST_HEADERS, identity::CLIENT.as_bytes(), caller.client.as_bytes());
+                http.set(REQUEST_HEADERS, identity::PERMISSIONS.as_bytes(), caller.permission_list.as_bytes());
+                http.set(REQUEST_HEADERS, identity::METHOD.as_bytes(), caller.method.name().as_bytes());
+                stream.rate.set(admission.rate);
+                if let Some(policy) = policy {
+                    stream.in_flight.enter(&policy.in_flight);
+                }
+                CONTINUE
+            }
+        }
+    }
+
+    /// Header values die with the first change, so what is needed of them is copied before.
+    fn strip(&self, http: Http, headers: &[(&[u8], &[u8])]) {
+        let gone: Vec<Vec<u8>> =
+            headers.iter().filter(|(name, _)| identity::removed(name)).map(|(name, _)| name.to_vec()).collect();
+        let forwarded = headers.iter().rfind(|(name, _)| *name == identity::FORWARDED_FOR);
+        let last_hop = forwarded.and_then(|(_, value)| identity::last_hop(value)).map(<[u8]>::to_vec);
+        for name in gone {
+            http.remove(REQUEST_HEADERS, &name);
+        }
+        if let Some(last_hop) = last_hop {
+            http.set(REQUEST_HEADERS, identity::FORWARDED_FOR, &last_hop);
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_program_init() -> *const c_char {
+    c"v0.2.0".as_ptr()
+}
+
+/// For whoever wants to know, without loading the module into an Envoy, for which ABI it was built.
+#[unsafe(no_mangle)]
+extern "C" fn nightlatch_gate_abi() -> *const c_char {
+    envoy_dynamic_module_on_program_init()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+    envoy: *mut c_void,
+    name: Buffer,
+    config: Buffer,
+) -> *const c_void {
+    let filter = guarded(|| match unsafe { name.bytes() } {
+        b"gate" => Gate::new(envoy, unsafe { config.bytes() }).map(|gate| Filter::Gate(Box::new(gate))),
+        b"report" => Ok(Filter::Report),
+        _ => Err("the filters of this module are named gate and report".to_owned()),
+    });
+    match filter {
+        Some(Ok(filter)) => hand_over(filter),
+        Some(Err(error)) => refuse("configuration", &error),
+        None => refuse("configuration", "reading it failed"),
+    }
+}
+
+fn refuse(what: &str, error: &str) -> *const c_void {
+    warn(&format!("nightlatch gate: {what} refused: {error}"));
+    std::ptr::null()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const c_void) {
+    unsafe { free::<Filter>(filter) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(name: Buffer, config: Buffer) -> *const c_void {
+    let policy = guarded(|| match unsafe { name.bytes() } {
+        b"policy" => Policy::parse(unsafe { config.bytes() }, &REGISTRY, now().monotonic_ms),
+        _ => Err("the only configuration of a route is named policy".to_owned()),
+    });
+    match policy {
+        Some(Ok(policy)) => hand_over(policy),
+        Some(Err(error)) => refuse("policy", &error),
+        None => refuse("policy", "reading it failed"),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(policy: *const c_void) {
+    unsafe { free::<Policy>(policy) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_new(filter: *const c_void, _envoy: *mut c_void) -> *const c_void {
+    // Envoy keeps a configuration until the last of its streams is destroyed.
+    hand_over(Stream { filter: filter.cast(), in_flight: InFlight::default(), rate: Cell::new(None) })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_destroy(stream: *const c_void) {
+    unsafe { free::<Stream>(stream) }
+}
+
+/// The filter and the stream of a hook. Safety: `stream` was made by `..._http_filter_new`.
+unsafe fn opened<'a>(stream: *const c_void) -> Option<(&'a Filter, &'a Stream)> {
+    let stream = unsafe { borrow::<Stream>(stream)? };
+    Some((unsafe { borrow(stream.filter.cast())? }, stream))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
+    envoy: *mut c_void,
+    stream: *const c_void,
+    _end: bool,
+) -> i32 {
+    let http = Http(envoy);
+    let status = guarded(|| unsafe { opened(stream) }.map(|(filter, stream)| filter.request_headers(http, stream)));
+    status.flatten().unwrap_or_else(|| {
+        guarded(|| {
+            http.count(unsafe { opened(stream) }.and_then(|(filter, _)| filter.gate()?.panics));
+            let content_type = http.headers(REQUEST_HEADERS).into_iter().find(|(name, _)| *name == b"content-type");
+            let grpc = content_type.is_some_and(|(_, value)| Shape::of(b"", value) == Shape::Grpc);
+            http.send(&reply::broken(grpc), "nightlatch_panic");
+        });
+        STOP
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(envoy: *mut c_void, _stream: *const c_void) -> i32 {
+    let http = Http(envoy);
+    let stripped = guarded(|| {
+        let trailers = http.headers(REQUEST_TRAILERS);
+        let gone: Vec<Vec<u8>> =
+            trailers.iter().filter(|(name, _)| identity::removed(name)).map(|(name, _)| name.to_vec()).collect();
+        gone.iter().for_each(|name| http.remove(REQUEST_TRAILERS, name));
+    });
+    // Trailers that may still name a caller do not go on; the request stays incomplete until its time-out.
+    if stripped.is_some() { CONTINUE } else { STOP }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
+    envoy: *mut c_void,
+    stream: *const c_void,
+    _end: bool,
+) -> i32 {
+    guarded(|| {
+        let rate = unsafe { opened(stream) }.and_then(|(_, stream)| stream.rate.take());
+        for (name, value) in rate.iter().flat_map(reply::rate_headers) {
+            Http(envoy).set(RESPONSE_HEADERS, name.as_bytes(), value.as_bytes());
+        }
+    });
+    CONTINUE
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(_envoy: *mut c_void, stream: *const c_void) {
+    guarded(|| {
+        if let Some(stream) = unsafe { borrow::<Stream>(stream) } {
+            stream.in_flight.leave();
+        }
+    });
+}
+
+/// Hooks that Envoy wants to find and that the gate has no use for. None of them is called without a call-out, a
+/// scheduled event or a pause of ours. Their arguments are left out, which the C calling convention allows.
+macro_rules! unused {
+    ($($hook:ident),* $(,)?) => { $(#[unsafe(no_mangle)] extern "C" fn $hook() -> i32 { CONTINUE })* };
+}
+
+unused! {
+    envoy_dynamic_module_on_http_filter_request_body,
+    envoy_dynamic_module_on_http_filter_response_body,
+    envoy_dynamic_module_on_http_filter_response_trailers,
+    envoy_dynamic_module_on_http_filter_local_reply,
+    envoy_dynamic_module_on_http_filter_http_callout_done,
+    envoy_dynamic_module_on_http_filter_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_http_stream_data,
+    envoy_dynamic_module_on_http_filter_http_stream_trailers,
+    envoy_dynamic_module_on_http_filter_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_http_stream_reset,
+    envoy_dynamic_module_on_http_filter_scheduled,
+    envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark,
+    envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark,
+    envoy_dynamic_module_on_http_filter_config_scheduled,
+    envoy_dynamic_module_on_http_filter_config_http_callout_done,
+    envoy_dynamic_module_on_http_filter_config_http_stream_headers,
+    envoy_dynamic_module_on_http_filter_config_http_stream_data,
+    envoy_dynamic_module_on_http_filter_config_http_stream_trailers,
+    envoy_dynamic_module_on_http_filter_config_http_stream_complete,
+    envoy_dynamic_module_on_http_filter_config_http_stream_reset,
+    envoy_dynamic_module_on_listener_filter_on_close,
+    envoy_dynamic_module_on_listener_filter_scheduled,
+    envoy_dynamic_module_on_listener_filter_config_scheduled,
+    envoy_dynamic_module_on_listener_filter_http_callout_done,
+}
+
+// --- The early header mutation `host`.
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_early_header_mutation_config_new(
+    _envoy: *mut c_void,
+    name: Buffer,
+    _config: Buffer,
+) -> *const c_void {
+    match unsafe { name.bytes() } {
+        b"host" => hand_over(()),
+        _ => refuse("early header mutation", "the only one of this module is named host"),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_early_header_mutation_config_destroy(config: *const c_void) {
+    unsafe { free::<()>(config) }
+}
+
+/// Brings the host into the form that chooses its route. If that fails, the host fits no route.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_early_header_mutation_mutate(_config: *const c_void, envoy: *mut c_void) -> bool {
+    guarded(|| {
+        let (mut host, mut count) = (Buffer::NONE, 0);
+        let name = Buffer::of(b":authority");
+        let found = unsafe {
+            envoy_dynamic_module_callback_early_header_mutation_get_header_value(
+                envoy,
+                name,
+                &raw mut host,
+                0,
+                &raw mut count,
+            )
+        };
+        let host = if found { unsafe { host.bytes() } } else { &[] };
+        if let Some(canonical) = canonical_host(host) {
+            unsafe {
+                let value = Buffer::of(&canonical);
+                envoy_dynamic_module_callback_early_header_mutation_set_header(envoy, name, value);
+            }
+        }
+    });
+    true
+}
+
+// --- The listener filter `hello`.
+
+/// The numbers under which Envoy knows the counters.
+struct Counters {
+    lower_case: Option<usize>,
+    nameless: Option<usize>,
+    spelling: Option<usize>,
+    not_tls: Option<usize>,
+    too_long: Option<usize>,
+}
+
+/// One connection. `wanted`: the number of bytes below which there is nothing to decide.
+struct Connection {
+    counters: *const Counters,
+    wanted: Cell<usize>,
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
+    envoy: *mut c_void,
+    name: Buffer,
+    config: Buffer,
+) -> *const c_void {
+    let settings = guarded(|| match unsafe { name.bytes() } {
+        b"hello" => hello::settings(unsafe { config.bytes() }),
+        _ => Err("the only listener filter of this module is named hello".to_owned()),
+    });
+    match settings {
+        Some(Ok(())) => {}
+        Some(Err(error)) => return refuse("hello", &error),
+        None => return refuse("hello", "reading its configuration failed"),
+    }
+    let counter = |name: &str| {
+        let (mut id, name) = (0, Buffer::of(name.as_bytes()));
+        let defined =
+            unsafe { envoy_dynamic_module_callback_listener_filter_config_define_counter(envoy, name, &raw mut id) };
+        (defined == METRIC_SUCCESS).then_some(id)
+    };
+    hand_over(Counters {
+        lower_case: counter("hello_lower_case"),
+        nameless: counter("hello_nameless"),
+        spelling: counter("hello_closed_spelling"),
+        not_tls: counter("hello_closed_not_tls"),
+        too_long: counter("hello_closed_too_long"),
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_config_destroy(counters: *const c_void) {
+    unsafe { free::<Counters>(counters) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_new(
+    counters: *const c_void,
+    _envoy: *mut c_void,
+) -> *const c_void {
+    hand_over(Connection { counters: counters.cast(), wanted: Cell::new(0) })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_destroy(connection: *const c_void) {
+    unsafe { free::<Connection>(connection) }
+}
+
+/// Stops, so that Envoy calls `..._on_data`.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_on_accept(_envoy: *mut c_void, _it: *const c_void) -> i32 {
+    STOP
+}
+
+/// Envoy asks again before each look, so that a longer hello gets the room that it needs.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_get_max_read_bytes(
+    _envoy: *mut c_void,
+    connection: *const c_void,
+) -> usize {
+    let connection = unsafe { borrow::<Connection>(connection) };
+    connection.map_or(hello::FIRST_READ, |it| it.wanted.get().max(hello::FIRST_READ))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_listener_filter_on_data(
+    envoy: *mut c_void,
+    connection: *const c_void,
+    _length: usize,
+) -> i32 {
+    let status = guarded(|| {
+        let connection = unsafe { borrow::<Connection>(connection) }?;
+        let counters = unsafe { borrow::<Counters>(connection.counters.cast()) }?;
+        let mut chunk = Buffer::NONE;
+        unsafe { envoy_dynamic_module_callback_listener_filter_get_buffer_chunk(envoy, &raw mut chunk) };
+        Some(looked_at(envoy, connection, counters, unsafe { chunk.bytes() }))
+    });
+    status.flatten().unwrap_or_else(|| {
+        close(envoy, "nightlatch_hello_panic");
+        STOP
+    })
+}
+
+fn looked_at(envoy: *mut c_void, connection: &Connection, counters: &Counters, data: &[u8]) -> i32 {
+    let count = |counter: Option<usize>| {
+        if let Some(id) = counter {
+            unsafe { envoy_dynamic_module_callback_listener_filter_increment_counter(envoy, id, 1) };
+        }
+    };
+    if data.len() < connection.wanted.get() {
+        return STOP;
+    }
+    match hello::look(data) {
+        Hello::More(bytes) => {
+            connection.wanted.set(bytes);
+            STOP
+        }
+        Hello::Pass(name) => {
+            count(if name == Name::None { counters.nameless } else { counters.lower_case });
+            CONTINUE
+        }
+        Hello::Close(fault) => {
+            count(match fault {
+                Fault::Spelling => counters.spelling,
+                Fault::NotTls => counters.not_tls,
+                Fault::TooLong => counters.too_long,
+            });
+            close(envoy, fault.details());
+            STOP
+        }
+    }
+}
+
+fn close(envoy: *mut c_void, details: &str) {
+    unsafe { envoy_dynamic_module_callback_listener_filter_close_socket(envoy, Buffer::of(details.as_bytes())) }
+}
