@@ -49,10 +49,10 @@ def test_the_lua_filters_use_the_rows_that_they_are_given():
 
 
 def reasons_of_failed_starts() -> set[str]:
-    """The reasons with which a platform says that a replica did not start."""
+    """The reasons with which a platform says that a replica did not start, in snake case."""
     modules = (PACKAGES["gateway"] / "workloads").rglob("*.py")
     found = {name for path in modules for name in re.findall(r"\bReason\.([A-Z_]+)", path.read_text("utf-8"))}
-    return {Reason[name].value for name in found}
+    return {Reason[name].name.lower() for name in found}
 
 
 def test_every_reason_for_a_failed_start_has_a_sentence_for_callers():

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_state import (
@@ -46,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 REMOVED = Refused(caller_errors.ENDPOINT_REMOVED, caller_errors.ENDPOINT_REMOVED.say())
 IDENTITY_PAUSE = 1.0
+# The detail of WAKE_FAILED for each reason that has one.
+_DETAILS = {each.value: each.name.lower() for each in Reason if each.name.lower() in caller_errors.WAKE_FAILED.details}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +196,7 @@ class GatewayEndpoint:
         if failure and not self.hold.open:
             self._timer.reset()
             error = caller_errors.WAKE_FAILED
-            sentence = error.say(failure.reason if failure.reason in error.details else None)
-            self._room.fail(Refused(error, sentence, failure.reason))
+            self._room.fail(Refused(error, error.say(_DETAILS.get(failure.reason)), failure.reason))
 
     def _program(self) -> None:
         """Hand Envoy the document with the hold and the addresses as they are now. Its ACKs come back as events."""
