@@ -29,6 +29,7 @@ from nightlatch.api.names import endpoint_identity, gateway_identity
 from nightlatch.api.operations import operations_for
 from nightlatch.api_keys import digest, mint
 from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.server import Ads
@@ -140,11 +141,11 @@ class Hold:
     """The hold of every endpoint: what the test says, as long as it likes."""
 
     def __init__(self) -> None:
-        self.held: list[str] = []
+        self.held: list[HeldCall] = []
         self.outcome: asyncio.Future[Outcome] | None = None
 
-    async def admit(self, client: str, timeout: float | None) -> Outcome:  # noqa: ARG002
-        self.held.append(client)
+    async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:  # noqa: ARG002
+        self.held.append(call)
         return await asyncio.shield(self.outcome) if self.outcome else Admitted(waited=0.25)
 
 

@@ -131,6 +131,7 @@ class Gateway:
             "announce": str(self.announce),
             "max_staleness_s": lab.max_staleness,
             "metrics": {"host": "127.0.0.1", "port": 0},
+            **lab.configuration,
         }
         (self.folder / "gatekeeper.json").write_text(json.dumps(config))
         envoy = bootstrap(self.name, self.socket, self.folder / "admin.sock")
@@ -196,8 +197,10 @@ class PausableServer(ModelServer):
 class Lab:
     """One installation: store, certificates, workloads on record, gateways."""
 
-    def __init__(self, folder: Path, gateways: int = 1, max_staleness: float = 3600.0) -> None:
+    def __init__(self, folder: Path, gateways: int = 1, max_staleness: float = 3600.0, **configuration: Any) -> None:
+        """`configuration`: more entries for the gatekeepers."""
         self.folder = folder
+        self.configuration = configuration
         self.max_staleness = max_staleness
         self.store_directory = folder / "state"
         self.store = FilesStore(self.store_directory)

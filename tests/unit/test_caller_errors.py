@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nightlatch.api.conditions import Reason
 from nightlatch.generated_files import outdated
 from nightlatch.reference.__main__ import rendered
 from nightlatch.routing.xds import native_module
@@ -56,10 +57,23 @@ def test_what_the_gate_is_given_is_what_the_table_says():
         assert name in {row.code, *row.details}
 
 
+def reasons_of_failed_starts() -> set[str]:
+    """The reasons with which a platform says that a replica did not start, in snake case."""
+    modules = (PACKAGES["gateway"] / "workloads").rglob("*.py")
+    found = {name for path in modules for name in re.findall(r"\bReason\.([A-Z_]+)", path.read_text("utf-8"))}
+    return {Reason[name].name.lower() for name in found}
+
+
+def test_every_reason_for_a_failed_start_has_a_sentence_for_callers():
+    (wake_failed,) = (row for row in ROWS if row.code == "wake_failed")
+    assert set(wake_failed.details) == reasons_of_failed_starts()
+    assert not any("{" in text for text in (wake_failed.sentence, *wake_failed.details.values()))
+
+
 def test_every_detail_is_used():
     python = "\n".join(path.read_text("utf-8") for package in PACKAGES.values() for path in sources(package))
     for row in ROWS:
-        for name in row.details:
+        for name in set(row.details) - (reasons_of_failed_starts() if row.code == "wake_failed" else set()):
             assert f'say("{name}"' in python or name in native_module.errors(), f"{row.code}: {name}"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES
 from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.wire.fields import Fields
 
@@ -16,6 +17,11 @@ _NOT_EMPTY = re.compile(r"(?s).+")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_STALENESS = 366 * 86400.0
 _MANY = 1_000_000
+# An eighth of the memory that the chart gives Envoy.
+MAX_HELD_BYTES = 128 * 1024 * 1024
+MAX_HELD_REQUESTS = MAX_HELD_BYTES // HELD_CALL_BYTES
+_MOST_HELD_REQUESTS = 100_000
+_MOST_HELD_BYTES = 2**40
 
 
 class ConfigError(ValueError):
@@ -50,8 +56,10 @@ class Source:
 class Config:
     """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds.
 
-    `max_connections` lowers the number of callers' connections that Envoy's memory allows; `new_connections` is how
-    many may come a second.
+    max_connections: lowers the number of callers' connections that Envoy's memory allows. new_connections: how many may
+    come a second.
+    max_held_requests, max_held_bytes: bounds on the calls that this gateway holds for all endpoints together. Each held
+    call counts as HELD_CALL_BYTES, so the stricter of the two decides.
     """
 
     gateway: str
@@ -68,6 +76,8 @@ class Config:
     log_level: str = "info"
     max_connections: int | None = None
     new_connections: int = DEFAULT_NEW_CONNECTIONS
+    max_held_requests: int = MAX_HELD_REQUESTS
+    max_held_bytes: int = MAX_HELD_BYTES
 
 
 def read_config(path: Path) -> Config:
@@ -89,6 +99,8 @@ def parse_config(raw: Any) -> Config:
     fields.default("log_level", "info")
     fields.default("max_connections", None)
     fields.default("new_connections_per_second", DEFAULT_NEW_CONNECTIONS)
+    fields.default("max_held_requests", MAX_HELD_REQUESTS)
+    fields.default("max_held_bytes", MAX_HELD_BYTES)
     return fields.close(
         Config(
             gateway=_text(fields, "gateway"),
@@ -105,6 +117,8 @@ def parse_config(raw: Any) -> Config:
             log_level=fields.one_of("log_level", _LOG_LEVELS),
             max_connections=fields.optional("max_connections", lambda name: fields.integer(name, 1, _MANY)),
             new_connections=fields.integer("new_connections_per_second", 1, _MANY),
+            max_held_requests=fields.integer("max_held_requests", 1, _MOST_HELD_REQUESTS),
+            max_held_bytes=fields.integer("max_held_bytes", HELD_CALL_BYTES, _MOST_HELD_BYTES),
         )
     )
 

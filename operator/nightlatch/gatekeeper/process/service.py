@@ -18,6 +18,7 @@ from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceSer
 from nightlatch.api import names
 from nightlatch.files import replace_file
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
+from nightlatch.gatekeeper.hold.gateway_places import places_within
 from nightlatch.gatekeeper.process import metrics
 from nightlatch.gatekeeper.process.backends import open_backends
 from nightlatch.gatekeeper.process.config import Config, Listen
@@ -45,6 +46,7 @@ async def serve(config: Config) -> None:
             operator_identity=names.operator_identity(config.trust_domain),
             program=Program(config.listen.host, config.listen.port, fallback_certificate(), config.new_connections),
             max_staleness=config.max_staleness,
+            max_held=places_within(config.max_held_requests, config.max_held_bytes),
         )
         await run(gatekeeper, config, _stop_signal())
 
