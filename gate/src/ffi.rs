@@ -366,10 +366,11 @@ impl Gate {
             Verdict::Refuse(refusal) => {
                 let entry = self.config.errors.entry(refusal.error);
                 let logged = self.sample.refusal(now.monotonic_ms);
-                if !logged {
+                if logged.is_none() {
                     http.count(self.unlogged);
                 }
-                http.note(&audit::members(policy, &verdict, &entry.code, logged));
+                let dropped = logged.map_or(String::new(), |dropped| dropped.to_string());
+                http.note(&audit::members(policy, &verdict, &entry.code, &dropped));
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
                 let answer = reply::reply(entry, shape, &self.config.realm, refusal.rate.as_ref());
@@ -378,7 +379,7 @@ impl Gate {
             }
             Verdict::Admit(admission) => {
                 if self.sample.allow() {
-                    http.note(&audit::members(policy, &verdict, "", true));
+                    http.note(&audit::members(policy, &verdict, "", "0"));
                 } else {
                     http.note(&audit::identity(&admission.caller));
                 }

@@ -154,6 +154,7 @@ class Informer:
         self._backoff = Backoff(self._timing.random)
         self._heard = self._timing.clock()
         self._since: str | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._known: dict[NamespacedName, _Seen] = {}
         # Whatever is not newer than this has been handed over.
         self._floor: int | None = None
@@ -185,13 +186,19 @@ class Informer:
         while True:
             since = self._since if self._since is not None else await self.load()
             started = self._timing.clock()
-            failure: Exception | None = None
+            self._watching = asyncio.create_task(self._watch(since))
             try:
-                async for event in self._source.watch(since):
-                    self._hear(event.resource_version, answers=True)
-                    self._take_event(event)
-            except Exception as error:  # noqa: BLE001 - as above
-                failure = error
+                await asyncio.wait({self._watching})
+            finally:
+                self._watching.cancel()
+                await asyncio.wait({self._watching})
+            if self._watching.cancelled():
+                # By `relist`.
+                self._since = None
+                continue
+            failure = self._watching.exception()
+            if failure is not None and not isinstance(failure, Exception):
+                raise failure
             was_good = self._since != since or self._timing.clock() - started >= GOOD_WATCH_S
             if was_good:
                 self._backoff.reset()
@@ -204,6 +211,16 @@ class Informer:
             elif was_good:
                 continue
             await self._timing.sleep(self._backoff.next())
+
+    def relist(self) -> None:
+        """Give up the watch, which may be deaf, and list again."""
+        if self._watching:
+            self._watching.cancel()
+
+    async def _watch(self, since: str) -> None:
+        async for event in self._source.watch(since):
+            self._hear(event.resource_version, answers=True)
+            self._take_event(event)
 
     def _hear(self, resource_version: str, *, answers: bool) -> None:
         self._heard = self._timing.clock()

@@ -30,10 +30,11 @@ from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.xds.bootstrap import bootstrap
+from nightlatch.scaling.fleet import LastReport
 from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
-from nightlatch.wire.route_document import RouteDocument, encode
+from nightlatch.wire.route_document import FORMAT, RouteDocument, encode
 from nightlatch.workloads.processes.files import EndpointFiles, ReplicaRecord, write_replica
 from tests.embedded.envoy_fixture import (
     TRUST_DOMAIN,
@@ -65,6 +66,7 @@ class Leader:
     def __init__(self, lab: "Lab") -> None:
         self.reports: dict[str, GatewayReport] = {}
         self.wakes: list[WakeReport] = []
+        self._said: dict[str, LastReport] = {}
         self._directives: dict[NamespacedName, Directive] = {}
         gateways = FileGatewayDirectory({gateway.name: gateway.announce for gateway in lab.gateways})
         self._client = ReportClient(gateways, lab.operator_tls, self)
@@ -75,8 +77,10 @@ class Leader:
     def reported(self, gateway: str, report: GatewayReport | None) -> None:
         if report is None:
             self.reports.pop(gateway, None)
+            self._said.pop(gateway, None)
             return
         self.reports[gateway] = report
+        self._said[gateway] = LastReport.of(report, self._said.get(gateway))
         self.wakes += [wake for wake in report.wakes if wake not in self.wakes]
 
     def directives(self) -> Directives:
@@ -87,8 +91,8 @@ class Leader:
         self._client.publish(self._directives[key])
 
     def said(self, gateway: str, key: NamespacedName = KEY) -> EndpointReport | None:
-        report = self.reports.get(gateway)
-        return next((each for each in report.endpoints if each.endpoint == key), None) if report else None
+        said = self._said.get(gateway)
+        return said.endpoints.get(key) if said else None
 
     async def until(
         self, gateway: str, condition: Callable[[EndpointReport], Any], what: str, key: NamespacedName = KEY
@@ -247,8 +251,9 @@ class Lab:
         except NotFoundError:
             await self.store.create(secret)
 
-    async def put(self, document: RouteDocument) -> None:
-        await self.put_secret(names.route_document(document.endpoint), names.ROLE_ROUTE_DOCUMENT, encode(document))
+    async def put(self, document: RouteDocument, format_: int = FORMAT) -> None:
+        data = encode(document, format_)
+        await self.put_secret(names.route_document(document.endpoint), names.ROLE_ROUTE_DOCUMENT, data)
 
     def document(self, key: NamespacedName = KEY, **changes: Any) -> RouteDocument:
         """An endpoint that our caller may call."""

@@ -32,11 +32,15 @@ async def status(client) -> int:
     return (await infer(client)).status_code
 
 
-async def until_status(client, wanted: int) -> list[int]:
+# What a stale gateway answers: the gate by itself, or an Envoy whose gatekeeper came back without anything to say.
+DENIED = (503, 404)
+
+
+async def until_status(client, *wanted: int) -> list[int]:
     """Call until it is answered so; all the statuses on the way."""
     seen: list[int] = []
     async with asyncio.timeout(PATIENCE):
-        while not seen or seen[-1] != wanted:
+        while not seen or seen[-1] not in wanted:
             seen.append(await status(client))
             await asyncio.sleep(0.1)
     return seen
@@ -49,11 +53,31 @@ async def test_a_gatekeeper_that_comes_back_without_the_store_lets_envoy_go_on_n
         with store_away(lab):
             gateway.kill(gateway.gatekeeper)
             gateway.start_gatekeeper()
-            seen = await until_status(client, 404)
+            seen = await until_status(client, *DENIED)
             assert set(seen[:-1]) == {200}
         await gateway.ready()
         seen = await until_status(client, 200)
         assert set(seen[:-1]) <= {404, 503}
+
+
+async def test_a_gatekeeper_that_is_restarted_again_and_again_does_not_put_the_end_off(lab) -> None:
+    gateway, loop = lab.gateways[0], asyncio.get_running_loop()
+    async with lab.client() as client:
+        assert await status(client) == 200
+        # Once it has written down when it last heard of the store.
+        await eventually((gateway.folder / "last-heard.json").exists, "it remembers")
+        with store_away(lab):
+            gone, seen = loop.time(), [200]
+            while seen[-1] == 200 and loop.time() < gone + 2 * MAX_STALENESS:
+                gateway.kill(gateway.gatekeeper)
+                gateway.start_gatekeeper()
+                restarted = loop.time()
+                while seen[-1] == 200 and loop.time() < restarted + MAX_STALENESS / 2:
+                    seen.append(await status(client))
+                    await asyncio.sleep(0.1)
+            # Each process needs a moment to start, in which Envoy goes on.
+            assert seen[-1] in DENIED
+            assert loop.time() - gone < MAX_STALENESS + MAX_STALENESS / 2
 
 
 async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(lab) -> None:
@@ -69,5 +93,20 @@ async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(la
             assert lasted > MAX_STALENESS - 5.0
             assert "without news" in (await infer(client)).text
             await eventually(lambda: "nightlatch_gateway_stale 1" in lab.gateways[0].metrics(), "it says so")
+        seen = await until_status(client, 200)
+        assert set(seen[:-1]) <= {503}
+
+
+async def test_an_envoy_without_any_gatekeeper_denies_by_itself(lab) -> None:
+    gateway, loop = lab.gateways[0], asyncio.get_running_loop()
+    async with lab.client() as client:
+        assert await status(client) == 200
+        gateway.kill(gateway.gatekeeper)
+        gone = loop.time()
+        seen = await until_status(client, 503)
+        assert set(seen[:-1]) == {200}
+        assert loop.time() - gone < MAX_STALENESS + 1.0
+        assert "without news" in (await infer(client)).text
+        gateway.start_gatekeeper()
         seen = await until_status(client, 200)
         assert set(seen[:-1]) <= {503}

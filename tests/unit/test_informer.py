@@ -301,3 +301,19 @@ async def test_what_could_not_be_settled_is_settled_after_a_new_list():
     await asyncio.gather(following, return_exceptions=True)
     assert attempts == [1, 2, 3, 4, 4]
     assert source.pauses == [1, 2, 4]
+
+
+async def test_a_watch_that_is_given_up_is_followed_by_a_new_list():
+    source, told = Script(listing(1, obj("a", 1)), listing(5, obj("a", 1), obj("b", 5))), []
+    informer = Informer(source, lambda key, _: told.append(key), name="clients")
+    running = asyncio.create_task(informer.run())
+    async with asyncio.timeout(5):
+        while not source.since:
+            await asyncio.sleep(0)
+        informer.relist()
+        while len(source.since) < 2:
+            await asyncio.sleep(0)
+    assert (told, source.since, source.listed) == ([A, B], ["1", "5"], 2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert running.cancelled()

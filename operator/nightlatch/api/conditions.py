@@ -235,6 +235,11 @@ class Reason(StrEnum):
         _GATEWAYS,
         "A gateway has not applied the newest configuration yet: wait; if it lasts, read that gateway's log.",
     )
+    GATEWAY_TOO_OLD = (
+        "GatewayTooOld",
+        _GATEWAYS,
+        "A gateway is too old for what the spec uses, so the configuration before stays in use: upgrade the gateways.",
+    )
     NO_GATEWAY = "NoGateway", _GATEWAYS, "No gateway has reported yet: check that one is running."
     GATEWAY_DISCONNECTED = (
         "GatewayDisconnected",

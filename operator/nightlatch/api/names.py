@@ -13,6 +13,7 @@ ANNOTATION_OWNER = f"{GROUP}/owner"
 ANNOTATION_APPLIED = f"{GROUP}/applied-digest"
 
 ROLE_ROUTE_DOCUMENT = "route-document"
+ROLE_REVOCATIONS = "revocations"
 ROLE_SERVER_TLS = "server-tls"
 ROLE_UPSTREAM_TLS = "upstream-tls"
 ROLE_API_KEY = "api-key"
@@ -23,6 +24,7 @@ ROLE_OPERATOR_TLS = "operator-tls"
 ROOT_CA_SECRET = "nightlatch-root-ca"  # noqa: S105 - the name of a Secret
 ISSUING_CA_SECRET = "nightlatch-issuing-ca"  # noqa: S105
 OPERATOR_TLS_SECRET = "nightlatch-operator-tls"  # noqa: S105
+REVOCATIONS_SECRET = "nightlatch-revocations"  # noqa: S105
 GATEWAY_CLIENT_TLS_SECRET = "nightlatch-gateway-client-tls"  # noqa: S105
 GATEWAY_SERVER_TLS_SECRET = "nightlatch-gateway-server-tls"  # noqa: S105
 

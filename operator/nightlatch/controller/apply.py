@@ -24,6 +24,7 @@ from nightlatch.planning.client.api_key import API_KEY
 from nightlatch.planning.plan import (
     Action,
     DeleteSecret,
+    DocumentSequence,
     EnsureWorkload,
     IssueLeaf,
     MergeSecret,
@@ -48,13 +49,16 @@ ApplyFailure = StoreError | PkiError | WorkloadError
 
 
 class Scaler(Protocol):
-    """The autoscaler, as the reconcilers know it. Both methods return without waiting."""
+    """The autoscaler, as the reconcilers know it. Its methods return without waiting."""
 
     def declare(self, desired: DesiredScaling) -> None:
         """Scale the endpoint like this from now on. Idempotent."""
 
     def forget(self, endpoint: NamespacedName) -> None:
         """The endpoint is gone: never scale it again."""
+
+    def written(self, document: DocumentSequence) -> None:
+        """Every gateway should have this document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,15 @@ class Applier:
             # Before the writes, which are slow: a call may be held already.
             self.scaler.declare(plan.scaling)
         failures: list[ApplyFailure] = []
+        document = plan.document
         for action in (*plan.apply, *plan.delete):
             try:
                 await self.act(action)
             except (StoreError, PkiError, WorkloadError) as failure:
                 failures.append(failure)
+                document = None if isinstance(action, PutSecret) else document
+        if document is not None:
+            self.scaler.written(document)
         return tuple(failures)
 
     async def act(self, action: Action | DeleteSecret) -> None:

@@ -18,9 +18,11 @@ from nightlatch.controller.reconcilers.client import ClientReconciler
 from nightlatch.controller.reconcilers.endpoint import EndpointReconciler
 from nightlatch.controller.reconcilers.installation import PkiReconciler
 from nightlatch.controller.reconcilers.issuer import IssuerReconciler
+from nightlatch.controller.reconcilers.revocations import RevocationsReconciler
 from nightlatch.controller.watches import Watch, informers
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
+from nightlatch.planning.installation.revocations import REVOCATIONS
 from nightlatch.planning.settings import Settings
 from nightlatch.store.protocol import ConflictError, Store, StoreError
 from nightlatch.workloads.protocol import WorkloadError, Workloads
@@ -77,6 +79,7 @@ class Controller:
             INFERENCE_CLIENT.kind: clients.reconcile,
             TOKEN_ISSUER.kind: IssuerReconciler(context, applier).reconcile,
             INSTALLATION: self._reconcile_pki,
+            REVOCATIONS: RevocationsReconciler(context, applier, self.index, settings, runtime_status).reconcile,
         }
 
     def enqueue(self, kind: str, key: NamespacedName, *, urgent: bool = False) -> None:

@@ -4,7 +4,7 @@ It also is the memory that plans read instead of the store: our objects, and of 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from nightlatch.api import names
@@ -15,11 +15,13 @@ from nightlatch.planning.access.revocation import (
     granted_permissions,
     losing_endpoints,
 )
+from nightlatch.planning.access.revocations import DocumentKeys, GoodStanding, good_standing
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
 from nightlatch.planning.inputs import ClientView, HostClaim, LiveKey
 from nightlatch.planning.installation.certificates import installation_ref
+from nightlatch.planning.installation.revocations import revocations_ref
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, read_client, read_endpoint
 from nightlatch.planning.secrets import SecretView, parse_owner, view_secret
 from nightlatch.planning.settings import Settings, hosts
@@ -40,11 +42,16 @@ class Requeue:
 
 @dataclass(frozen=True, slots=True)
 class _DocumentContents:
-    """What the index keeps of a route document: the clients of its keys, the keys' digests, and its sequence."""
+    """What the index keeps of a route document: each key id with its client, the keys' digests, and its sequence."""
 
-    clients: frozenset[NamespacedName] = frozenset()
+    endpoint: NamespacedName | None = None
+    keys: frozenset[tuple[NamespacedName, str]] = frozenset()
     digests: frozenset[str] = frozenset()
     sequence: int = 0
+
+    @property
+    def clients(self) -> frozenset[NamespacedName]:
+        return frozenset(client for client, _ in self.keys)
 
 
 _NOTHING = _DocumentContents()
@@ -113,6 +120,19 @@ class Index:
         found = self._documents.get(NamespacedName(self._settings.gateway_namespace, names.route_document(endpoint)))
         return found.sequence if found and sha256 in found.digests else None
 
+    def document_keys(self, applied: Callable[[NamespacedName, int], bool]) -> tuple[DocumentKeys, ...]:
+        """What the route documents allow. `applied`: whether all gateways have this document of an endpoint."""
+        return tuple(
+            DocumentKeys(each.keys, applied(each.endpoint, each.sequence))
+            for each in self._documents.values()
+            if each.endpoint
+        )
+
+    def good_standing(self) -> GoodStanding:
+        """The clients that may call anything, with their live keys."""
+        views = (ClientView(client, self.keys_of(client)) for client in self.clients.values())
+        return good_standing(views, self.endpoints)
+
     def owners_of_secrets(self) -> frozenset[ObjectRef]:
         """The owners of all Secrets of ours, whether they still exist or not: for the orphan sweep."""
         return frozenset(self._owners.values())
@@ -125,6 +145,7 @@ class Index:
         """Every object that is reconciled: for the resync."""
         return (
             installation_ref(self._settings),
+            revocations_ref(self._settings),
             *(ObjectRef(ENDPOINT, key) for key in self.endpoints),
             *(ObjectRef(CLIENT, key) for key in self.clients),
             *(ObjectRef("TokenIssuer", key) for key in self.issuers),
@@ -158,7 +179,7 @@ class Index:
         if before is not None and client is not None and _revision(before) == _revision(client):
             return
         yield Requeue(ObjectRef(CLIENT, key))
-        yield from self._requeue_endpoints(named, losing_endpoints(granted, self._granted_to(key)))
+        yield from self._requeue_for_grants(granted, self._granted_to(key), named)
 
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
@@ -175,11 +196,15 @@ class Index:
             self.clients[key] = client
         return old | new
 
-    def _requeue_endpoints(
-        self, endpoints: Iterable[NamespacedName], losing: frozenset[NamespacedName]
+    def _requeue_for_grants(
+        self, before: GrantedPermissions, after: GrantedPermissions, endpoints: Iterable[NamespacedName]
     ) -> Iterator[Requeue]:
-        for endpoint in sorted(endpoints):
-            yield Requeue(ObjectRef(ENDPOINT, endpoint), urgent=endpoint in losing)
+        """The revocations go before the endpoints, because one write refuses a key on all of them."""
+        old, new = ({granted.sha256 for granted in each} for each in (before, after))
+        if old != new:
+            yield Requeue(revocations_ref(self._settings), urgent=bool(old - new))
+        losing = losing_endpoints(before, after)
+        yield from (Requeue(ObjectRef(ENDPOINT, each), urgent=each in losing) for each in sorted(endpoints))
 
     def _granted_to(self, key: NamespacedName) -> GrantedPermissions:
         client = self.clients.get(key)
@@ -218,8 +243,7 @@ class Index:
         else:
             self._keys[secret] = (client, view.owner_uid, live_key(view))
         yield Requeue(ObjectRef(CLIENT, client))
-        losing = losing_endpoints(granted, self._granted_to(client))
-        yield from self._requeue_endpoints(_names(self.clients.get(client)), losing)
+        yield from self._requeue_for_grants(granted, self._granted_to(client), _names(self.clients.get(client)))
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it."""
@@ -227,7 +251,8 @@ class Index:
         document = read_document(view)
         if document is not None:
             self._documents[secret] = _DocumentContents(
-                frozenset(grant.client for grant in document.keys),
+                document.endpoint,
+                frozenset((grant.client, grant.key_id) for grant in document.keys),
                 frozenset(grant.sha256 for grant in document.keys),
                 document.sequence,
             )
@@ -238,6 +263,8 @@ class Index:
     def _requeue_owner(self, owner: ObjectRef, role: str) -> Iterator[Requeue]:
         if role in _INSTALLATION_ROLES:
             yield Requeue(installation_ref(self._settings))
+        elif role == names.ROLE_REVOCATIONS:
+            yield Requeue(revocations_ref(self._settings))
         elif owner.kind in {ENDPOINT, CLIENT}:
             yield Requeue(owner)
 

@@ -14,6 +14,7 @@ from nightlatch.store.source import StoreSource
 SECRET_ROLES = (
     names.ROLE_API_KEY,
     names.ROLE_ROUTE_DOCUMENT,
+    names.ROLE_REVOCATIONS,
     names.ROLE_SERVER_TLS,
     names.ROLE_UPSTREAM_TLS,
     names.ROLE_CA,

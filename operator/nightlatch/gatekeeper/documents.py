@@ -1,7 +1,8 @@
-"""The gateway's Secrets: route documents and the gateway's own certificates.
+"""The gateway's Secrets: route documents, the revocations document and the gateway's own certificates.
 
 The last good ones stay while the store is down; `age` says for how long nothing was heard from it. An endpoint whose
-document becomes unreadable is denied; the others are not affected.
+document becomes unreadable is denied; the others are not affected. A document that is only too new for this gateway
+denies if it took something away since the last good one, which otherwise stays.
 """
 
 import base64
@@ -17,29 +18,53 @@ from nightlatch.pki.material import PkiError, TlsMaterial
 from nightlatch.store.protocol import Store
 from nightlatch.store.source import StoreSource
 from nightlatch.wire import caller_errors
-from nightlatch.wire.route_document import DocumentError, RouteDocument, decode
+from nightlatch.wire.revocations import Revocations, RevocationsError, decode_revocations
+from nightlatch.wire.route_document import (
+    FORMAT,
+    TLS_CRT,
+    TLS_KEY,
+    DocumentError,
+    Envelope,
+    RouteDocument,
+    TooNewError,
+    decode,
+)
 
 _log = logging.getLogger(__name__)
 
 # What callers get, as in RouteDocument.denied.
 UNREADABLE = caller_errors.POLICY_INVALID.code
+# Seconds that a document may be late, and the longest pause between two lists while it is.
+FIRST_RELIST, LONGEST_RELIST = 1.0, 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentChanges:
-    """Endpoints whose document appeared, changed or went, and whether the gateway's certificates changed."""
+    """Endpoints whose document appeared, changed or went, and whether certificates or revocations changed."""
 
     endpoints: frozenset[NamespacedName] = frozenset()
     tls: bool = False
+    revocations: bool = False
 
 
 class Documents:
-    """`on_change` is called after each change, with the new state in place; `clock`: monotonic seconds."""
+    """`on_change` is called after each change, with the new state in place; `clock`: monotonic seconds.
+
+    routes: what to enforce. unreadable: by Secret, why the newest document is not what is enforced.
+    reads: the newest format of route documents to read.
+    """
 
     def __init__(
-        self, store: Store, namespace: str, on_change: Callable[[DocumentChanges], None], clock: Callable[[], float]
+        self,
+        store: Store,
+        namespace: str,
+        on_change: Callable[[DocumentChanges], None],
+        clock: Callable[[], float],
+        reads: int = FORMAT,
     ) -> None:
+        self.reads = reads
         self.routes: dict[NamespacedName, RouteDocument] = {}
+        self.revocations = Revocations()
         self.client_tls: TlsMaterial | None = None
         self.server_tls: TlsMaterial | None = None
         self.unreadable: dict[str, str] = {}
@@ -51,9 +76,17 @@ class Documents:
             after=self._tell,
             timing=Timing(clock=clock),
         )
+        self._clock = clock
         self._touched: set[NamespacedName] = set()
         self._tls_touched = False
+        self._revocations_touched = False
         self._names: dict[str, NamespacedName] = {}
+        self._last_good: dict[NamespacedName, RouteDocument] = {}
+        # By Secret: the sequences that were read, and those that the leader knows of.
+        self._sequences: dict[str, int] = {}
+        self._expected: dict[str, int] = {}
+        self._relist_at: float | None = None
+        self._relist_pause = FIRST_RELIST
 
     @property
     def age(self) -> float:
@@ -68,22 +101,58 @@ class Documents:
         """Keep up, without end."""
         await self._informer.run()
 
+    def expect(self, sequences: Mapping[str, int], *, complete: bool) -> None:
+        """The leader says which sequence of each document is the newest, 0 for one that was deleted."""
+        if complete:
+            self._expected.clear()
+        self._expected.update(sequences)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """List again if what the leader expects has not arrived for a while: the watch may be deaf. Call it often."""
+        if not self._is_behind():
+            self._relist_at, self._relist_pause = None, FIRST_RELIST
+            return
+        now = self._clock()
+        if self._relist_at is None:
+            self._relist_at = now + self._relist_pause
+        elif now >= self._relist_at:
+            self._relist_pause = min(self._relist_pause * 2, LONGEST_RELIST)
+            self._relist_at = now + self._relist_pause
+            _log.warning("listing the documents again: the watch has missed one that the leader wrote")
+            self._informer.relist()
+
+    def _is_behind(self) -> bool:
+        return any(
+            (secret in self._sequences if wanted == 0 else self._sequences.get(secret, -1) < wanted)
+            for secret, wanted in self._expected.items()
+            # What cannot be read has no sequence that we know, and its endpoint is denied.
+            if secret in self._sequences or secret not in self.unreadable
+        )
+
     def _changed(self, key: NamespacedName, secret: RawObject | None) -> None:
         change = self._remove(key.name) if secret is None else self._take(secret)
         self._touched |= change.endpoints
         self._tls_touched |= change.tls
+        self._revocations_touched |= change.revocations
 
     def _tell(self) -> None:
         """Once for a whole list, since every call computes Envoy's configuration again."""
-        changes = DocumentChanges(frozenset(self._touched), self._tls_touched)
-        if changes.endpoints or changes.tls:
+        changes = DocumentChanges(frozenset(self._touched), self._tls_touched, self._revocations_touched)
+        if changes != DocumentChanges():
             self._on_change(changes)
         # Not before: what could not be told is told after the next list.
-        self._touched, self._tls_touched = set(), False
+        self._touched, self._tls_touched, self._revocations_touched = set(), False, False
 
     def _remove(self, name: str) -> DocumentChanges:
         key = self._names.pop(name, None)
         self.unreadable.pop(name, None)
+        self._sequences.pop(name, None)
+        if name == names.REVOCATIONS_SECRET:
+            # The operator never deletes it. Until it is back, what was revoked stays revoked.
+            return DocumentChanges()
+        if key is not None:
+            self._last_good.pop(key, None)
         if key is None or self.routes.pop(key, None) is None:
             return DocumentChanges()
         return DocumentChanges(frozenset({key}))
@@ -94,7 +163,9 @@ class Documents:
         role = labels.get(names.LABEL_ROLE)
         try:
             if role == names.ROLE_ROUTE_DOCUMENT:
-                changed = self._take_route(name, decode(secret_data(secret)))
+                changed = self._read_route(name, secret_data(secret))
+            elif role == names.ROLE_REVOCATIONS and name == names.REVOCATIONS_SECRET:
+                return self._read_revocations(secret_data(secret))
             elif role == names.ROLE_GATEWAY_TLS:
                 changed = self._take_tls(name, _material(secret_data(secret)))
             else:
@@ -102,22 +173,62 @@ class Documents:
         except DocumentError as error:
             _log.error("cannot read a Secret", extra={"secret": name, "error": str(error)})
             return self._deny(name, str(error))
-        self.unreadable.pop(name, None)
         return changed
 
-    def _take_route(self, name: str, document: RouteDocument) -> DocumentChanges:
-        key = document.endpoint
+    def _read_route(self, name: str, data: Mapping[str, bytes]) -> DocumentChanges:
+        try:
+            document = decode(data, self.reads)
+        except TooNewError as error:
+            return self._keep_or_deny(name, error, data)
+        return self._take_route(name, document.endpoint, document, document.sequence)
+
+    def _take_route(
+        self, name: str, key: NamespacedName, document: RouteDocument, sequence: int, problem: str = ""
+    ) -> DocumentChanges:
+        """Enforce this document of the Secret. `problem`: why it is another one than the Secret holds."""
         if name != names.route_document(key):
             raise DocumentError(f"the document is of {key}, which another Secret must hold")
+        same = self.routes.get(key) == document and self.unreadable.get(name, "") == problem
         self._names[name] = key
-        if self.routes.get(key) == document:
-            return DocumentChanges()
+        self._sequences[name] = sequence
         self.routes[key] = document
-        return DocumentChanges(frozenset({key}))
+        if problem:
+            self.unreadable[name] = problem
+        else:
+            self.unreadable.pop(name, None)
+            self._last_good[key] = document
+        return DocumentChanges() if same else DocumentChanges(frozenset({key}))
+
+    def _keep_or_deny(self, name: str, error: TooNewError, data: Mapping[str, bytes]) -> DocumentChanges:
+        """The last good document stays if nothing was taken away since; else the new one's hosts answer 503."""
+        envelope = error.envelope
+        last_good = self._last_good.get(envelope.endpoint)
+        if last_good and envelope.takes_away_since <= last_good.sequence:
+            action, document = "the last good one stays", last_good
+        else:
+            action, document = "its calls are denied", _denied(envelope, data, last_good)
+        problem = f"{error}; {action}"
+        _log.error("a document is too new", extra={"secret": name, "error": problem})
+        return self._take_route(name, envelope.endpoint, document, envelope.sequence, problem)
+
+    def _read_revocations(self, data: Mapping[str, bytes]) -> DocumentChanges:
+        """Revocations that cannot be read leave those before in force: the route documents take away as well."""
+        try:
+            revocations = decode_revocations(data)
+        except RevocationsError as error:
+            self.unreadable[names.REVOCATIONS_SECRET] = str(error)
+            self._sequences.pop(names.REVOCATIONS_SECRET, None)
+            _log.error("cannot read the revocations", extra={"error": str(error)})
+            return DocumentChanges()
+        self.unreadable.pop(names.REVOCATIONS_SECRET, None)
+        self._sequences[names.REVOCATIONS_SECRET] = revocations.sequence
+        before, self.revocations = self.revocations, revocations
+        return DocumentChanges(revocations=before != revocations)
 
     def _deny(self, name: str, error: str) -> DocumentChanges:
         """A document that cannot be read may be a revocation, so the endpoint is denied until it can be read again."""
         self.unreadable[name] = error
+        self._sequences.pop(name, None)
         key = self._names.get(name)
         if key is None or self.routes[key].denied == UNREADABLE:
             return DocumentChanges()
@@ -131,6 +242,25 @@ class Documents:
         elif name == names.GATEWAY_SERVER_TLS_SECRET:
             self.server_tls = material
         return DocumentChanges(tls=(self.client_tls, self.server_tls) != before)
+
+
+def _denied(envelope: Envelope, data: Mapping[str, bytes], last_good: RouteDocument | None) -> RouteDocument:
+    """What can be enforced of a document that is too new: its hosts, and that nobody may call.
+
+    The cluster of the last good document stays, because Envoy does not let go of its trust while calls are under way.
+    """
+    base = last_good or RouteDocument(envelope.endpoint, "", 0, (), (), "")
+    return replace(
+        base,
+        sequence=envelope.sequence,
+        takes_away_since=envelope.takes_away_since,
+        hosts=envelope.hosts,
+        created=envelope.created,
+        keys=(),
+        denied=UNREADABLE,
+        server_certificate=data.get(TLS_CRT, b"").decode("ascii", "replace"),
+        server_private_key=data.get(TLS_KEY, b"").decode("ascii", "replace"),
+    )
 
 
 def secret_data(secret: RawObject) -> dict[str, bytes]:

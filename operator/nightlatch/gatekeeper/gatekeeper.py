@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
+from nightlatch.gatekeeper.gate_state import GateState, next_gate_state
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
@@ -25,7 +26,7 @@ from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import Serving, resource_name
+from nightlatch.routing.ir import GateIR, Serving, resource_name
 from nightlatch.store.protocol import Store
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
@@ -66,6 +67,7 @@ class Gatekeeper:
         self.reports = ReportStream(operator_identity, self.report, self._directed)
         self.documents = Documents(store, gateway_namespace, self._documents_changed, self.clock)
         self.stale = False
+        self.gate_state = GateState()
         self._workloads = workloads
         self._program = program
         self._max_staleness = max_staleness
@@ -76,6 +78,11 @@ class Gatekeeper:
         self._current = False
         self._led = False
         self._batches = 0
+
+    @property
+    def last_heard(self) -> float:
+        """When the store last answered, in Unix seconds."""
+        return self.wall() - self.documents.age
 
     async def become_current(self) -> None:
         """Read documents and replicas before anything is handed to Envoy, so that a restart changes nothing there."""
@@ -171,6 +178,7 @@ class Gatekeeper:
             endpoints=tuple(e.report(issued=self._issued(e.key)) for e in self.endpoints.values()),
             wakes=tuple(wake for at, wake in self._wakes if at > horizon),
             checks=self.hold_service.checks,
+            reads=self.documents.reads,
         )
 
     def stats(self) -> GatewayStats:
@@ -205,10 +213,21 @@ class Gatekeeper:
         if not self._current:
             return
         with self._batch():
+            self._update_gate()
             if changed.tls and self.documents.client_tls:
                 self._program.put_client(self.documents.client_tls)
             for key in changed.endpoints:
                 self._refresh(key)
+
+    def _update_gate(self) -> None:
+        """Hand the gate the revocations, and the time until which it may go on. A change is one push."""
+        state = next_gate_state(self.gate_state, self.documents.revocations, self.last_heard, self._max_staleness)
+        if state is self.gate_state:
+            return
+        self.gate_state = state
+        clients, keys = (sorted(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
+        self._program.put_gate(GateIR(tuple(clients), tuple(keys), valid_until=state.valid_until))
+        self._push()
 
     def _refresh(self, key: NamespacedName) -> None:
         """Apply an endpoint's document. An error concerns this endpoint only."""
@@ -222,14 +241,18 @@ class Gatekeeper:
         endpoint = self.endpoints.get(key)
         if document is None:
             self._drop(key)
-        elif endpoint is None:
-            self._add(key, document)
+            return
+        problem = self.documents.unreadable.get(names.route_document(key))
+        if endpoint is None:
+            self._add(key, document, problem)
         elif endpoint.document != document:
-            unreadable = self.documents.unreadable.get(names.route_document(key))
-            endpoint.replace_document(document, stand_in_for=unreadable)
+            endpoint.replace_document(document, stand_in_for=problem)
+        else:
+            endpoint.keep_document(problem)
 
-    def _add(self, key: NamespacedName, document: RouteDocument) -> None:
-        self.endpoints[key] = endpoint = GatewayEndpoint(document, self._replicas.get(key, ()), self)
+    def _add(self, key: NamespacedName, document: RouteDocument, problem: str | None) -> None:
+        replicas = self._replicas.get(key, ())
+        self.endpoints[key] = endpoint = GatewayEndpoint(document, replicas, self, stand_in_for=problem)
         if directive := self._directives.get(key):
             endpoint.feed(Directed(directive, fresh=False))
         self.changed()
@@ -262,6 +285,7 @@ class Gatekeeper:
         if directives.complete:
             self._directives.clear()
             self._led = True
+        self.documents.expect(directives.documents, complete=directives.complete)
         with self._batch():
             for directive in directives.directives:
                 self._directives[directive.endpoint] = directive
@@ -287,6 +311,8 @@ class Gatekeeper:
                 endpoint.refuse_revoked()
                 if endpoint.hold.drain:
                     endpoint.feed(Tick())
+            self.documents.catch_up()
+            self._update_gate()
             self._check_staleness()
 
     def _check_staleness(self) -> None:

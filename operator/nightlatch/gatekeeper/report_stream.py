@@ -6,6 +6,8 @@ certificates are read at each handshake, so they can be rotated without a restar
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -14,13 +16,17 @@ import grpc
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.wire.report import Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_directives, encode_report
-from nightlatch.wire.report_service import METHOD, SERVICE
+from nightlatch.wire.report_service import METHOD, READS_METADATA, SERVICE
 
 _log = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 # Changes come in bursts, for example when a hundred calls are held: one report covers all of them.
 DEBOUNCE = 0.02
+# No more reports than this in any second, however much changes: the leader reads those of all gateways.
+MOST_REPORTS = 10
+# Seconds after which the whole is sent again.
+REPEAT = 30.0
 
 
 class ReportStream:
@@ -57,9 +63,19 @@ class ReportStream:
         self._replace(task)
         reader = asyncio.create_task(self._read(requests))
         try:
+            sent: deque[float] = deque(maxlen=MOST_REPORTS)
+            reads = _leader_reads(context)
+            before, whole_at = None, 0.0
             while not reader.done():
-                yield encode_report(self._report())
-                await self._next(reader)
+                now, report = time.monotonic(), self._report()
+                if before is None or now >= whole_at or reads == 1:
+                    whole_at = now + REPEAT
+                    yield encode_report(report, reads)
+                else:
+                    yield encode_report(report.since(before))
+                before = report
+                sent.append(now)
+                await self._next(reader, sent)
         finally:
             reader.cancel()
             if self._current is task:
@@ -70,15 +86,16 @@ class ReportStream:
             self._current.cancel()
         self._current = task
 
-    async def _next(self, reader: asyncio.Task[None]) -> None:
-        """Wait until something changed, a second passed or the leader disconnected."""
+    async def _next(self, reader: asyncio.Task[None], sent: deque[float]) -> None:
+        """Wait until something changed, a second passed or the leader disconnected. `sent`: times of past reports."""
         changed = asyncio.create_task(self._wake.wait())
         try:
             done, _ = await asyncio.wait({changed, reader}, timeout=INTERVAL, return_when=asyncio.FIRST_COMPLETED)
         finally:
             changed.cancel()
         if changed in done:
-            await asyncio.sleep(DEBOUNCE)
+            next_allowed = sent[0] + 1.0 - time.monotonic() if len(sent) == MOST_REPORTS else 0.0
+            await asyncio.sleep(max(DEBOUNCE, next_allowed))
             self._wake.clear()
 
     async def _read(self, requests: AsyncIterator[bytes]) -> None:
@@ -94,6 +111,11 @@ def peer_identity(context: Any) -> str:
     """The SPIFFE ID in the peer's verified certificate; empty unless there is exactly one."""
     ids = context.auth_context().get("peer_spiffe_id", ())
     return ids[0].decode() if len(ids) == 1 else ""
+
+
+def _leader_reads(context: Any) -> int:
+    said = dict(context.invocation_metadata() or ()).get(READS_METADATA, "1")
+    return int(said) if said.isdecimal() else 1
 
 
 def credentials(material: Callable[[], TlsMaterial]) -> Any:

@@ -116,6 +116,14 @@ class DeleteSecret:
     revision: Revision
 
 
+@dataclass(frozen=True, slots=True)
+class DocumentSequence:
+    """A document for the gateways by the name of its Secret, and its newest sequence; 0 once it is deleted."""
+
+    secret: str
+    sequence: int
+
+
 SecretAction = PutSecret | MintCA | IssueLeaf | MintKey | MergeSecret
 Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
@@ -125,6 +133,7 @@ Status = EndpointStatus | ClientStatus | IssuerStatus
 class Plan:
     """Apply in order, then delete, then write the status (None: it is already right).
 
+    document: what gateways should have once the plan is applied; None if there is no document.
     scaling: how the autoscaler must scale the endpoint from now on; None: as before.
     requeue_after: seconds until the passing of time alone requires a new plan; None if only an event can.
     refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
@@ -132,6 +141,7 @@ class Plan:
 
     apply: tuple[Action, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
+    document: DocumentSequence | None = None
     scaling: DesiredScaling | None = None
     status: Status | None = None
     requeue_after: float | None = None

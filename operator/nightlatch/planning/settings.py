@@ -6,11 +6,15 @@ from typing import Literal
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
+from nightlatch.wire import route_document
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`port`: where callers reach the gateway; part of every endpoint's URL unless it is 443."""
+    """`port`: where callers reach the gateway; part of every endpoint's URL unless it is 443.
+
+    document_format: the newest format in which route documents are written, if every gateway reads it.
+    """
 
     platform: Literal["Embedded", "Cluster"]
     port: int = 443
@@ -22,6 +26,7 @@ class Settings:
     issuing_duration: timedelta = timedelta(days=365)
     leaf_duration: timedelta = timedelta(hours=24)
     resync: timedelta = timedelta(minutes=5)
+    document_format: int = route_document.FORMAT
 
 
 def hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:

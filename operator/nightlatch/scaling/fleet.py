@@ -6,19 +6,25 @@ from dataclasses import dataclass, field
 from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.decide import Load
 from nightlatch.wire.report import EndpointReport, GatewayReport
+from nightlatch.wire.route_document import OLDEST_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
 class LastReport:
-    """One gateway's newest report, indexed by endpoint."""
+    """All that one gateway says at present, indexed by endpoint. `reads`: the newest document format that it reads."""
 
     serving: bool
     endpoints: Mapping[NamespacedName, EndpointReport]
+    reads: int = OLDEST_FORMAT
 
     @classmethod
-    def of(cls, report: GatewayReport) -> "LastReport":
-        """Index the entries of a report."""
-        return cls(report.serving, {entry.endpoint: entry for entry in report.endpoints})
+    def of(cls, report: GatewayReport, before: "LastReport | None" = None) -> "LastReport":
+        """After this report; `before`: what the gateway said until then on the same stream."""
+        said = {} if report.complete or before is None else dict(before.endpoints)
+        said.update((entry.endpoint, entry) for entry in report.endpoints)
+        for endpoint in report.gone:
+            said.pop(endpoint, None)
+        return cls(report.serving, said, report.reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,11 @@ class Fleet:
         """Gateways that do not report, sorted."""
         return tuple(sorted(gateway for gateway, last_report in self.members.items() if last_report is None))
 
+    @property
+    def formats(self) -> Mapping[str, int | None]:
+        """The newest document format that each gateway reads; None for one that does not report."""
+        return {gateway: last.reads if last else None for gateway, last in sorted(self.members.items())}
+
     def views(self, endpoint: NamespacedName) -> tuple[GatewayView, ...]:
         """Every gateway that counts in a drain: those that serve, and those of which nothing is known."""
         return tuple(
@@ -81,4 +92,5 @@ def changed_endpoints(before: LastReport | None, after: LastReport | None) -> se
     everything = set(old) | set(new)
     if (before and before.serving) != (after and after.serving):
         return everything
-    return {key for key in everything if old.get(key) != new.get(key)}
+    # Deltas leave most entries the same objects, which need no comparison.
+    return {key for key in everything if old.get(key) is not new.get(key) and old.get(key) != new.get(key)}

@@ -16,6 +16,7 @@ class EndpointRuntime:
     applied: the highest document sequence of which Envoy ACKed every resource, by serving gateway.
     nacks: why Envoy refused a document, by serving gateway.
     disconnected: gateways of the directory that do not report.
+    formats: the newest document format that each gateway of the directory reads; None for one that does not report.
     """
 
     state: EndpointState = "Asleep"
@@ -26,6 +27,7 @@ class EndpointRuntime:
     applied: Mapping[str, int] = field(default_factory=dict)
     nacks: Mapping[str, str] = field(default_factory=dict)
     disconnected: tuple[str, ...] = ()
+    formats: Mapping[str, int | None] = field(default_factory=dict)
 
     def has_applied(self, sequence: int) -> bool:
         """Whether every gateway that reports serves that document or a newer one. False if no gateway reports."""

@@ -1,6 +1,6 @@
-"""A strict reader for JSON objects of one exact shape.
+"""A strict reader for JSON objects of one shape.
 
-A missing, unknown or ill-typed member is an error that names the member.
+A missing or ill-typed member is an error that names the member, and so is an unknown one unless the reader is lenient.
 """
 
 import re
@@ -17,14 +17,16 @@ class Fields:
     """The members of one JSON object, each taken once; `close` refuses members that were not taken.
 
     `error` is the exception to raise. Its message names the member and never repeats a value, which may be a secret.
+    lenient: ignore members that were not taken, here and in the objects inside, because a newer writer may add some.
     """
 
-    def __init__(self, members: Any, where: str, error: type[ValueError]) -> None:
+    def __init__(self, members: Any, where: str, error: type[ValueError], *, lenient: bool = False) -> None:
         if not isinstance(members, Mapping):
             raise error(f"{where} must be an object")
         self._members = dict(members)
         self._where = where
         self._error = error
+        self._lenient = lenient
 
     def default(self, name: str, value: Any) -> None:
         """Read a missing member as this value."""
@@ -94,6 +96,13 @@ class Fields:
             raise self._error(f"{where} must be an object")
         return {key: self._number(entry, f"{where}.{key}") for key, entry in value.items()}
 
+    def counts(self, name: str) -> dict[str, int]:
+        """An object whose values are whole numbers that are not negative."""
+        value, where = self._take(name)
+        if not isinstance(value, dict) or not all(type(entry) is int and entry >= 0 for entry in value.values()):
+            raise self._error(f"{where} must be an object of whole numbers")
+        return value
+
     def seconds(self, name: str, high: float) -> float:
         """A number above zero and at most `high`."""
         value, where = self._take(name)
@@ -111,13 +120,13 @@ class Fields:
     def nested(self, name: str, read: Callable[["Fields"], T]) -> T:
         """An object."""
         value, where = self._take(name)
-        return read(Fields(value, where, self._error))
+        return read(self._inside(value, where))
 
     def each(self, name: str, read: Callable[["Fields"], T]) -> tuple[T, ...]:
         """An array of objects."""
         value, where = self._take(name)
         entries = enumerate(self._array(value, where))
-        return tuple(read(Fields(entry, f"{where}[{i}]", self._error)) for i, entry in entries)
+        return tuple(read(self._inside(entry, f"{where}[{i}]")) for i, entry in entries)
 
     def mapping(self, name: str, read: Callable[["Fields"], T]) -> dict[str, T]:
         """An object whose values are objects. The caller checks the keys."""
@@ -125,14 +134,17 @@ class Fields:
         if not isinstance(value, dict):
             raise self._error(f"{where} must be an object")
         entries = enumerate(value.items())
-        return {key: read(Fields(entry, f"{where}[{i}]", self._error)) for i, (key, entry) in entries}
+        return {key: read(self._inside(entry, f"{where}[{i}]")) for i, (key, entry) in entries}
 
     def close(self, result: T) -> T:
-        """`result`, provided that every member was taken."""
-        if self._members:
+        """`result`, provided that every member was taken or that others are ignored."""
+        if self._members and not self._lenient:
             names = (name if _PLAIN.fullmatch(name) else "(a name that is not shown)" for name in sorted(self._members))
             raise self._error(f"{self._where} has unknown members: {', '.join(names)}")
         return result
+
+    def _inside(self, members: Any, where: str) -> "Fields":
+        return Fields(members, where, self._error, lenient=self._lenient)
 
     def _array(self, value: Any, where: str) -> list[Any]:
         if not isinstance(value, list):

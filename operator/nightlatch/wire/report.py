@@ -1,14 +1,17 @@
 """The report stream's messages. Both directions are level-based: the next message makes up for a lost one.
 
-Up, from gateway to leader: `GatewayReport`, about once a second and immediately after a change.
+Up, from gateway to leader: `GatewayReport`, the whole after connecting and every 30 seconds, and otherwise the
+endpoints that changed, about once a second and soon after a change.
 Down, from leader to gateway: `Directives`, the whole set after connecting and then those that changed.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.meta import NamespacedName
+from nightlatch.wire import route_document
 
 # Cold: calls are held, and Envoy has no address. Waking: calls are held, and there is demand or a probe under way.
 # Warm: calls pass. Holding: calls are held for a drain epoch while Envoy still has addresses.
@@ -52,13 +55,30 @@ class WakeReport:
 
 @dataclass(frozen=True, slots=True)
 class GatewayReport:
-    """The report of one gateway. `serving`: its listeners are open, so it counts in drain epochs."""
+    """The report of one gateway.
+
+    serving: its listeners are open, so it counts in drain epochs.
+    complete: `endpoints` are all endpoints of the gateway, and `wakes` all recent wakes; otherwise those that differ
+    from the report before on the same stream.
+    gone: endpoints about which the gateway says nothing any more, or something that cannot be understood.
+    reads: the newest format of route documents that the gateway reads.
+    """
 
     gateway: str
     serving: bool
     endpoints: tuple[EndpointReport, ...]
     wakes: tuple[WakeReport, ...] = ()
     checks: int = 0
+    complete: bool = True
+    gone: tuple[NamespacedName, ...] = ()
+    reads: int = route_document.FORMAT
+
+    def since(self, before: "GatewayReport") -> "GatewayReport":
+        """What is new in this complete report after an earlier complete one."""
+        known = {entry.endpoint: entry for entry in before.endpoints}
+        changed = tuple(entry for entry in self.endpoints if known.pop(entry.endpoint, None) != entry)
+        wakes = tuple(wake for wake in self.wakes if wake not in before.wakes)
+        return replace(self, endpoints=changed, wakes=wakes, complete=False, gone=tuple(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +106,14 @@ class Directive:
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """`complete`: this is the whole set, as in the first message after connecting."""
+    """`complete`: this is the whole set, as in the first message after connecting.
+
+    documents: the newest sequence of each document by the name of its Secret, 0 for one that was deleted. A gateway
+    that has an older one has missed an event, and reads the documents again.
+    reads: the newest format of route documents that the leader reads.
+    """
 
     complete: bool
     directives: tuple[Directive, ...]
+    documents: Mapping[str, int] = field(default_factory=dict)
+    reads: int = route_document.FORMAT

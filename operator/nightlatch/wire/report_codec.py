@@ -1,9 +1,10 @@
-"""The report stream's messages as JSON. Reading is strict, so that a peer of another version fails loudly.
+"""The report stream's messages as JSON.
 
-A missing or unknown member or a wrong type raises ReportError, which names the member.
+A missing member or a wrong type raises ReportError, which names the member. What only a newer peer can say is ignored:
+an unknown member anywhere, and an endpoint with an unknown phase or state (its entry says nothing then).
 """
 
-from typing import get_args
+from typing import Any, get_args
 
 import orjson
 
@@ -19,14 +20,21 @@ from nightlatch.wire.report import (
     WakeFailure,
     WakeReport,
 )
+from nightlatch.wire.route_document import FORMAT
 
 
 class ReportError(ValueError):
     """The frame is not a message of the report stream."""
 
 
-def encode_report(report: GatewayReport) -> bytes:
-    """JSON of a gateway's report."""
+def encode_report(report: GatewayReport, reads: int = FORMAT) -> bytes:
+    """JSON of a gateway's report. `reads`: the newest format that the leader reads.
+
+    Peers of the first format know only whole reports, and refuse members that they do not know.
+    """
+    if reads == 1:
+        members = ("gateway", "serving", "endpoints", "wakes", "checks")
+        return orjson.dumps({name: getattr(report, name) for name in members})
     return orjson.dumps(report)
 
 
@@ -35,8 +43,10 @@ def decode_report(frame: bytes) -> GatewayReport:
     return _report(_members(frame))
 
 
-def encode_directives(directives: Directives) -> bytes:
-    """JSON of the leader's directives."""
+def encode_directives(directives: Directives, reads: int = FORMAT) -> bytes:
+    """JSON of the leader's directives. `reads`: the newest format that the gateway reads."""
+    if reads == 1:
+        return orjson.dumps({"complete": directives.complete, "directives": directives.directives})
     return orjson.dumps(directives)
 
 
@@ -47,7 +57,7 @@ def decode_directives(frame: bytes) -> Directives:
 
 def _members(frame: bytes) -> Fields:
     try:
-        return Fields(orjson.loads(frame), "message", ReportError)
+        return Fields(orjson.loads(frame), "message", ReportError, lenient=True)
     except orjson.JSONDecodeError as error:
         raise ReportError(f"not JSON: {error}") from None
 
@@ -57,23 +67,33 @@ def _namespaced_name(fields: Fields) -> NamespacedName:
 
 
 def _report(fields: Fields) -> GatewayReport:
+    # Peers of the time before formats were negotiated send whole reports, and read the first format.
+    fields.default("complete", value=True)
+    fields.default("gone", [])
+    fields.default("reads", 1)
+    entries = fields.each("endpoints", _endpoint)
+    unknown = tuple(entry.endpoint for entry in entries if entry.phase not in get_args(HoldPhase))
     return fields.close(
         GatewayReport(
             gateway=fields.plain("gateway", str),
             serving=fields.plain("serving", bool),
-            endpoints=fields.each("endpoints", _endpoint),
+            endpoints=tuple(entry for entry in entries if entry.phase in get_args(HoldPhase)) if unknown else entries,
             wakes=fields.each("wakes", _wake),
             checks=fields.count("checks"),
+            complete=fields.plain("complete", bool),
+            gone=fields.each("gone", _namespaced_name) + unknown,
+            reads=fields.count("reads"),
         )
     )
 
 
 def _endpoint(fields: Fields) -> EndpointReport:
+    phase: Any = fields.plain("phase", str)
     return fields.close(
         EndpointReport(
             endpoint=fields.nested("endpoint", _namespaced_name),
             applied=fields.count("applied"),
-            phase=fields.one_of("phase", get_args(HoldPhase)),
+            phase=phase,
             in_flight=fields.optional("in_flight", fields.count),
             issued=fields.count("issued"),
             held=fields.count("held"),
@@ -95,19 +115,25 @@ def _wake(fields: Fields) -> WakeReport:
 
 
 def _directives(fields: Fields) -> Directives:
+    fields.default("documents", {})
+    fields.default("reads", 1)
+    directives = fields.each("directives", _directive)
     return fields.close(
         Directives(
             complete=fields.plain("complete", bool),
-            directives=fields.each("directives", _directive),
+            directives=tuple(each for each in directives if each.state in get_args(EndpointState)),
+            documents=fields.counts("documents"),
+            reads=fields.count("reads"),
         )
     )
 
 
 def _directive(fields: Fields) -> Directive:
+    state: Any = fields.plain("state", str)
     return fields.close(
         Directive(
             endpoint=fields.nested("endpoint", _namespaced_name),
-            state=fields.one_of("state", get_args(EndpointState)),
+            state=state,
             epoch=fields.count("epoch"),
             failure=fields.optional("failure", lambda name: fields.nested(name, _failure)),
         )

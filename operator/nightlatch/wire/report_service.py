@@ -5,5 +5,8 @@ SERVICE = "nightlatch.v1.Reports"
 METHOD = "Stream"
 METHOD_PATH = f"/{SERVICE}/{METHOD}"
 
+# The leader's call metadata with the newest document format that it reads. Without it, the leader is of the first one.
+READS_METADATA = "nightlatch-reads"
+
 # Seconds that a drain may take beyond the endpoint's request timeout, for the leader and for the gateways.
 DRAIN_GRACE = 30.0

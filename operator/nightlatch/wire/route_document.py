@@ -2,13 +2,16 @@
 
 It is a Secret in the gateway's namespace: `document.json` (this type), `tls.crt` and `tls.key` (the certificate that
 callers see), `upstream-ca.crt` (trust for the model server). The JSON has no API key, only SHA-256 hashes of keys.
+
+From format 2 on, the JSON is an envelope that every later format shares, around a body that may change:
+`{format, endpoint, sequence, takesAwaySince, hosts, created, critical, body}`. ADR 10 says why.
 """
 
 import hashlib
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast, get_args
 
 import orjson
@@ -21,23 +24,30 @@ from nightlatch.wire.fields import Fields
 __all__ = [
     "DEFAULT_IN_FLIGHT",
     "DOCUMENT_JSON",
-    "FORMAT_VERSION",
+    "FORMAT",
     "MAX_HOLD_SECONDS",
     "MAX_REQUEST_SECONDS",
+    "OLDEST_FORMAT",
     "TLS_CRT",
     "TLS_KEY",
     "UPSTREAM_CA",
     "DocumentError",
+    "Envelope",
     "KeyGrant",
     "Operation",
     "RateTier",
     "RouteDocument",
+    "TooNewError",
     "content_hash",
     "decode",
     "encode",
+    "needed_format",
+    "read_envelope",
 ]
 
-FORMAT_VERSION = 1
+# The newest format, and the oldest that is still read and written.
+FORMAT = 2
+OLDEST_FORMAT = 1
 DOCUMENT_JSON = "document.json"
 TLS_CRT = "tls.crt"
 TLS_KEY = "tls.key"
@@ -51,6 +61,32 @@ _MOST_IN_FLIGHT = 10_000_000
 
 class DocumentError(ValueError):
     """The data is not a route document. The message names the member and never repeats its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What every reader can read of a document of format 2 or later, whatever the body is.
+
+    takes_away_since: the sequence of the newest document that took anything away (`narrowing.takes_away`). Whoever has
+    a document of this sequence or a later one has missed additions alone.
+    critical: members of the body that a reader must know, as paths such as `keys.tier`; others may be ignored.
+    """
+
+    format: int
+    endpoint: NamespacedName
+    sequence: int
+    takes_away_since: int
+    hosts: tuple[str, ...]
+    created: int
+    critical: tuple[str, ...] = ()
+
+
+class TooNewError(DocumentError):
+    """The document is well formed, but of a format, or with a critical member, that came after this reader."""
+
+    def __init__(self, message: str, envelope: Envelope) -> None:
+        super().__init__(message)
+        self.envelope = envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +122,10 @@ class RouteDocument:
 
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
     `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older keeps it.
+    `takes_away_since`: as in Envelope.
+
+    A member that comes with a later format has a default and the metadata `{"format": N}`. `optional` there says that a
+    gateway without the member is safe.
     """
 
     endpoint: NamespacedName
@@ -99,9 +139,10 @@ class RouteDocument:
     request_timeout: float = 60.0
     hold_timeout: float = 45.0
     hold_max_requests: int = 256
-    max_in_flight: int = DEFAULT_IN_FLIGHT
+    max_in_flight: int = field(default=DEFAULT_IN_FLIGHT, metadata={"format": 2, "optional": True})
     denied: str | None = None
     created: int = 0
+    takes_away_since: int = 0
     # PEM material; in the Secret beside the JSON, never inside it.
     server_certificate: str = field(default="", repr=False)
     server_private_key: str = field(default="", repr=False)
@@ -124,64 +165,159 @@ _PROTOCOL = re.compile("|".join(get_args(Protocol)))
 _TIMESTAMP_LIMIT = 2**53
 
 
-def encode(document: RouteDocument) -> dict[str, bytes]:
-    """The Secret's data. Equal documents give equal bytes."""
-    members = asdict(document)
+# Envelope members by their name in the JSON; all others are in the body.
+_ENVELOPE = {
+    "endpoint": "endpoint",
+    "sequence": "sequence",
+    "takesAwaySince": "takes_away_since",
+    "hosts": "hosts",
+    "created": "created",
+}
+_PATH_OF_MEMBER = re.compile(r"[a-zA-Z_]{1,40}(\.[a-zA-Z_]{1,40})*")
+
+
+def encode(document: RouteDocument, format_: int = FORMAT) -> dict[str, bytes]:
+    """The Secret's data in this format. Equal documents give equal bytes."""
+    members = _members(document, format_)
     pem = {name: members.pop(field_name).encode("ascii") for field_name, name in _PEM_FIELDS.items()}
-    members["version"] = FORMAT_VERSION
-    return {DOCUMENT_JSON: orjson.dumps(members, option=orjson.OPT_SORT_KEYS), **pem}
+    if format_ == 1:
+        del members["takes_away_since"]
+        json = {**members, "version": 1}
+    else:
+        envelope = {name: members.pop(member) for name, member in _ENVELOPE.items()}
+        json = {"format": format_, **envelope, "critical": [], "body": members}
+    return {DOCUMENT_JSON: orjson.dumps(json, option=orjson.OPT_SORT_KEYS), **pem}
 
 
-def decode(data: Mapping[str, bytes]) -> RouteDocument:
+def decode(data: Mapping[str, bytes], reads: int = FORMAT) -> RouteDocument:
     """The inverse of encode. It is strict: a decoded document is safe to put into Envoy's configuration.
 
-    Raises DocumentError.
+    reads: the newest format that the reader knows. Raises TooNewError for a later one, and DocumentError.
     """
+    members = _json(data)
+    pem = _pem(data)
+    if "format" not in members:
+        return _first_format(Fields(members, "document", DocumentError), pem)
+    envelope = _envelope(members)
+    if envelope.format > reads:
+        raise TooNewError(
+            f"format {envelope.format} is newer than {reads}, the newest that this gateway reads", envelope
+        )
+    if unknown := sorted(set(envelope.critical) - _known_members()):
+        raise TooNewError(f"this gateway does not know the critical members {', '.join(unknown)}", envelope)
+    body = Fields(members.get("body"), "document.body", DocumentError, lenient=True)
+    return _document(body, envelope, pem)
+
+
+def read_envelope(data: Mapping[str, bytes]) -> Envelope:
+    """The envelope of a document of any format. Raises DocumentError."""
+    members = _json(data)
+    if "format" in members:
+        return _envelope(members)
+    document = _first_format(Fields(members, "document", DocumentError), _pem(data))
+    return Envelope(
+        1, document.endpoint, document.sequence, document.takes_away_since, document.hosts, document.created
+    )
+
+
+def needed_format(document: RouteDocument) -> int:
+    """The oldest format that can say all that the document says."""
+    used = (
+        each
+        for each in fields(document)
+        if getattr(document, each.name) != each.default and not each.metadata.get("optional")
+    )
+    return max((each.metadata.get("format", OLDEST_FORMAT) for each in used), default=OLDEST_FORMAT)
+
+
+def content_hash(document: RouteDocument, format_: int = FORMAT) -> str:
+    """SHA-256 in hex of all that the format can say, but the sequences. Documents with equal hashes need no push."""
+    members = _members(document, format_)
+    del members["sequence"], members["takes_away_since"]
+    return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _members(document: RouteDocument, format_: int) -> dict[str, Any]:
+    """Those that the format has."""
+    later = {each.name for each in fields(document) if each.metadata.get("format", OLDEST_FORMAT) > format_}
+    return {name: value for name, value in asdict(document).items() if name not in later}
+
+
+def _json(data: Mapping[str, bytes]) -> dict[str, Any]:
     try:
         members = orjson.loads(data[DOCUMENT_JSON])
+    except KeyError:
+        raise DocumentError(f"the Secret has no {DOCUMENT_JSON}") from None
+    except orjson.JSONDecodeError:
+        raise DocumentError("the Secret holds something that is neither JSON nor PEM") from None
+    if not isinstance(members, dict):
+        raise DocumentError("document must be an object")
+    return members
+
+
+def _pem(data: Mapping[str, bytes]) -> dict[str, str]:
+    try:
         # Interned, because the trust bundle is the same in a thousand documents.
-        pem = {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
+        return {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
     except KeyError as error:
         raise DocumentError(f"the Secret has no {error.args[0]}") from None
-    except ValueError:
+    except UnicodeDecodeError:
         raise DocumentError("the Secret holds something that is neither JSON nor PEM") from None
-    return _document(Fields(members, "document", DocumentError), pem)
 
 
-def content_hash(document: RouteDocument) -> str:
-    """SHA-256 in hex of everything but the sequence. Documents with equal hashes need no push."""
-    digest = hashlib.sha256()
-    for name, value in sorted(encode(document).items()):
-        body = value if name != DOCUMENT_JSON else _without_sequence(value)
-        digest.update(f"{name}:{len(body)}:".encode() + body)
-    return digest.hexdigest()
+def _envelope(members: Mapping[str, Any]) -> Envelope:
+    fields_ = Fields(members, "document", DocumentError, lenient=True)
+    return Envelope(
+        format=fields_.integer("format", 2, _TIMESTAMP_LIMIT),
+        endpoint=fields_.nested("endpoint", _namespaced_name),
+        sequence=fields_.integer("sequence", 0, _TIMESTAMP_LIMIT),
+        takes_away_since=fields_.integer("takesAwaySince", 0, _TIMESTAMP_LIMIT),
+        hosts=fields_.texts("hosts", _HOST, "a lower-case host name"),
+        created=fields_.integer("created", 0, _TIMESTAMP_LIMIT),
+        critical=fields_.texts("critical", _PATH_OF_MEMBER, "the path of a member"),
+    )
 
 
-def _without_sequence(document_json: bytes) -> bytes:
-    members = orjson.loads(document_json)
-    del members["sequence"]
-    return orjson.dumps(members, option=orjson.OPT_SORT_KEYS)
+def _known_members() -> frozenset[str]:
+    inside = {"keys": KeyGrant, "rate_tiers": RateTier, "operations": Operation}
+    nested = {f"{member}.{each.name}" for member, kind in inside.items() for each in fields(kind)}
+    return frozenset(each.name for each in fields(RouteDocument)) | nested
 
 
-def _document(fields: Fields, pem: Mapping[str, str]) -> RouteDocument:
-    fields.integer("version", FORMAT_VERSION, FORMAT_VERSION)
-    fields.default("max_in_flight", DEFAULT_IN_FLIGHT)
-    document = fields.close(
+def _first_format(members: Fields, pem: Mapping[str, str]) -> RouteDocument:
+    """Format 1 has no envelope. What it took away is not said, so it counts as having taken something away."""
+    members.integer("version", 1, 1)
+    sequence = members.integer("sequence", 0, _TIMESTAMP_LIMIT)
+    envelope = Envelope(
+        format=1,
+        endpoint=members.nested("endpoint", _namespaced_name),
+        sequence=sequence,
+        takes_away_since=sequence,
+        hosts=members.texts("hosts", _HOST, "a lower-case host name"),
+        created=members.integer("created", 0, _TIMESTAMP_LIMIT),
+    )
+    return _document(members, envelope, pem)
+
+
+def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> RouteDocument:
+    fields_.default("max_in_flight", DEFAULT_IN_FLIGHT)
+    document = fields_.close(
         RouteDocument(
-            endpoint=fields.nested("endpoint", _namespaced_name),
-            uid=fields.text("uid", _TIER, "a uid"),
-            sequence=fields.integer("sequence", 0, _TIMESTAMP_LIMIT),
-            hosts=fields.texts("hosts", _HOST, "a lower-case host name"),
-            operations=fields.each("operations", _operation),
-            upstream_identity=fields.text("upstream_identity", _SPIFFE, "a SPIFFE id"),
-            keys=fields.each("keys", _grant),
-            rate_tiers=fields.mapping("rate_tiers", _tier),
-            request_timeout=fields.seconds("request_timeout", MAX_REQUEST_SECONDS),
-            hold_timeout=fields.seconds("hold_timeout", MAX_HOLD_SECONDS),
-            hold_max_requests=fields.integer("hold_max_requests", 0, 1_000_000),
-            max_in_flight=fields.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
-            denied=fields.optional("denied", lambda name: fields.text(name, _TOKEN, "the code of an error")),
-            created=fields.integer("created", 0, _TIMESTAMP_LIMIT),
+            endpoint=envelope.endpoint,
+            uid=fields_.text("uid", _TIER, "a uid"),
+            sequence=envelope.sequence,
+            hosts=envelope.hosts,
+            operations=fields_.each("operations", _operation),
+            upstream_identity=fields_.text("upstream_identity", _SPIFFE, "a SPIFFE id"),
+            keys=fields_.each("keys", _grant),
+            rate_tiers=fields_.mapping("rate_tiers", _tier),
+            request_timeout=fields_.seconds("request_timeout", MAX_REQUEST_SECONDS),
+            hold_timeout=fields_.seconds("hold_timeout", MAX_HOLD_SECONDS),
+            hold_max_requests=fields_.integer("hold_max_requests", 0, 1_000_000),
+            max_in_flight=fields_.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
+            denied=fields_.optional("denied", lambda name: fields_.text(name, _TOKEN, "the code of an error")),
+            created=envelope.created,
+            takes_away_since=envelope.takes_away_since,
             **pem,
         )
     )

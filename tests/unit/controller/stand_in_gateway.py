@@ -11,6 +11,7 @@ from nightlatch.api import names
 from nightlatch.gatekeeper.report_stream import ReportStream, credentials
 from nightlatch.pki import LeafRequest, issue_leaf, new_issuing, new_root
 from nightlatch.wire.report import EndpointReport, GatewayReport
+from nightlatch.wire.route_document import FORMAT
 
 TRUST_DOMAIN = "nightlatch.test"
 
@@ -38,7 +39,9 @@ class StandInGateway:
         self.obedient = True
         self.says = EndpointReport(endpoint, applied=1, phase="Cold", in_flight=0, issued=0, held=0)
         self.wakes = ()
+        self.reads = FORMAT
         self.directives = []
+        self.documents = []
         self._announce = announce
         self._pki = pki
         self._stream = ReportStream(names.operator_identity(TRUST_DOMAIN), self._report, self._directed)
@@ -76,9 +79,10 @@ class StandInGateway:
         return self.newest
 
     def _report(self):
-        return GatewayReport(self.name, self.serving, (self.says,), self.wakes)
+        return GatewayReport(self.name, self.serving, (self.says,), self.wakes, reads=self.reads)
 
     def _directed(self, directives):
+        self.documents.append((directives.complete, dict(directives.documents)))
         for directive in directives.directives:
             self.directives.append(directive)
             if self.obedient:

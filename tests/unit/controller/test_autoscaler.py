@@ -12,6 +12,7 @@ from nightlatch.api.meta import NamespacedName, ObjectMeta
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
+from nightlatch.planning.plan import DocumentSequence
 from nightlatch.planning.workload import Workload
 from nightlatch.scaling.endpoint_scaling import DesiredScaling
 from nightlatch.wire.report import WakeReport
@@ -271,3 +272,52 @@ async def test_a_renewed_certificate_is_used_at_the_next_dial(house):
     assert house.gateways[0].directives == [], "only the operator's identity is admitted"
     house.pki.operator = house.pki.issue("spiffe://nightlatch.test/operator", "client")
     await house.gateways[0].until(lambda d: d.state == "Asleep")
+
+
+async def told(gateway, condition):
+    """The sequences of documents as they came, once the condition holds of them."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition(gateway.documents):
+            await asyncio.sleep(0.01)
+    return gateway.documents
+
+
+async def test_the_newest_sequences_go_down_as_a_whole_and_then_as_they_change(house):
+    gateway = house.gateways[0]
+    house.autoscaler.written(DocumentSequence("route.search.a", 7))
+    house.autoscaler.written(DocumentSequence("route.search.b", 8))
+    await told(gateway, lambda seen: any("route.search.b" in documents for _, documents in seen))
+    house.autoscaler.written(DocumentSequence("route.search.a", 9))
+    seen = await told(gateway, lambda seen: (False, {"route.search.a": 9}) in seen)
+    count = len(seen)
+    house.autoscaler.written(DocumentSequence("route.search.a", 9))
+    house.autoscaler.written(DocumentSequence("route.search.b", 0))
+    seen = await told(gateway, lambda seen: len(seen) > count)
+    assert seen[count] == (False, {"route.search.b": 0})
+    await gateway.stop()
+    gateway.documents.clear()
+    await gateway.start()
+    seen = await told(gateway, lambda seen: seen)
+    assert seen[0] == (True, {"route.search.a": 9, "route.search.b": 0})
+
+
+async def test_a_gateway_of_the_first_format_is_led_like_any_other(house):
+    house.gateways[0].reads = 1
+    house.autoscaler.written(DocumentSequence("route.search.minilm", 7))
+    house.autoscaler.declare(desired(house.model))
+    await house.until(lambda r: r.formats == {"gateway-0": 1})
+    await wake(house)
+    assert all(not documents for _, documents in house.gateways[0].documents)
+
+
+async def test_a_gateway_of_the_next_format_is_led_like_any_other(house):
+    house.gateways[0].reads = 3
+    house.autoscaler.declare(desired(house.model))
+    await house.until(lambda r: r.formats == {"gateway-0": 3})
+    await wake(house)
+
+
+async def test_a_gateway_that_is_silent_reads_nobody_knows_what(house_of_two):
+    await house_of_two.gateways[1].stop()
+    house_of_two.autoscaler.declare(desired(house_of_two.model))
+    await house_of_two.until(lambda r: r.formats == {"gateway-0": 2, "gateway-1": None})

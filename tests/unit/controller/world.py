@@ -64,6 +64,10 @@ class RememberedScaling:
     def __init__(self, runtime_status):
         self.desired = {}
         self.runtime_status = runtime_status
+        self.documents = {}
+
+    def written(self, document):
+        self.documents[document.secret] = document.sequence
 
     def declare(self, desired):
         self.desired[desired.endpoint] = desired

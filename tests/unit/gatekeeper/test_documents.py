@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from nightlatch.api import names
@@ -16,7 +17,8 @@ from nightlatch.informer import WatchEvent
 from nightlatch.store.files import store as files_store
 from nightlatch.store.files.store import FilesStore
 from nightlatch.wire import caller_errors
-from nightlatch.wire.route_document import RouteDocument, encode
+from nightlatch.wire.revocations import Revocations, encode_revocations
+from nightlatch.wire.route_document import DOCUMENT_JSON, FORMAT, RouteDocument, encode
 
 NAMESPACE = "nightlatch-gateway"
 KEY = NamespacedName("search", "minilm")
@@ -168,3 +170,126 @@ async def test_a_new_list_is_one_change(tmp_path) -> None:
         await store.create(secret(replace(DOCUMENT, endpoint=NamespacedName("search", f"e{number}"))))
     await Documents(store, NAMESPACE, news.append, time.monotonic).load()
     assert [len(changes.endpoints) for changes in news] == [3]
+
+
+def too_new(document: RouteDocument, **members: Any) -> dict[str, Any]:
+    """The document in the format of the next release, with a body that this one cannot know."""
+    json = orjson.loads(encode(document, FORMAT + 1)[DOCUMENT_JSON]) | {"body": {"policy": "?"}} | members
+    return secret(document, document_json=orjson.dumps(json))
+
+
+async def test_a_document_that_is_too_new_leaves_the_last_good_one_in_force(store, documents) -> None:
+    name = names.route_document(KEY)
+    await store.replace(too_new(replace(DOCUMENT, sequence=5, takes_away_since=1)))
+    await eventually(lambda: documents.unreadable)
+    assert documents.routes == {KEY: DOCUMENT}
+    assert documents.unreadable[name].startswith("format 3 is newer than 2")
+    await store.replace(secret(replace(DOCUMENT, sequence=6)))
+    await eventually(lambda: documents.routes[KEY].sequence == 6)
+    assert documents.unreadable == {}
+
+
+async def test_a_document_that_is_too_new_denies_if_it_took_something_away(store, documents) -> None:
+    await store.replace(too_new(replace(DOCUMENT, sequence=5, takes_away_since=2, hosts=("new.search.localhost",))))
+    await eventually(lambda: documents.routes[KEY].denied == caller_errors.POLICY_INVALID.code)
+    denied = documents.routes[KEY]
+    assert (denied.hosts, denied.keys) == (("new.search.localhost",), ())
+    assert denied.server_certificate == DOCUMENT.server_certificate
+    # An addition after it takes nothing back.
+    await store.replace(too_new(replace(DOCUMENT, sequence=6, takes_away_since=2)))
+    await eventually(lambda: documents.routes[KEY].sequence == 6)
+    assert documents.routes[KEY].denied
+
+
+async def test_the_last_good_document_returns_if_only_additions_were_missed(store, documents) -> None:
+    await store.replace(secret(DOCUMENT, document_json=b"not JSON"))
+    await eventually(lambda: documents.routes[KEY].denied)
+    await store.replace(too_new(replace(DOCUMENT, sequence=5, takes_away_since=1)))
+    await eventually(lambda: documents.routes[KEY] == DOCUMENT)
+
+
+async def test_an_endpoint_first_seen_in_a_document_that_is_too_new_answers_503(tmp_path) -> None:
+    store = FilesStore(tmp_path / "state")
+    await store.create(too_new(replace(DOCUMENT, takes_away_since=1)))
+    documents = Documents(store, NAMESPACE, lambda _: None, time.monotonic)
+    await documents.load()
+    assert documents.routes[KEY].denied == caller_errors.POLICY_INVALID.code
+    assert documents.routes[KEY].hosts == DOCUMENT.hosts
+
+
+async def test_a_gateway_of_the_next_release_reads_every_format_of_this_one(tmp_path) -> None:
+    store = FilesStore(tmp_path / "state")
+    documents = Documents(store, NAMESPACE, lambda _: None, time.monotonic, reads=FORMAT + 1)
+    for number, format_ in enumerate((1, 2, 3)):
+        document = replace(DOCUMENT, endpoint=NamespacedName("search", f"e{number}"))
+        await store.create(secret(document, document_json=encode(document, format_)[DOCUMENT_JSON]))
+    await documents.load()
+    assert len(documents.routes) == 3
+    assert not documents.unreadable
+
+
+def revocations_secret(sequence: int, *keys: str, role: str = names.ROLE_REVOCATIONS) -> dict[str, Any]:
+    data = encode_revocations(Revocations(sequence, frozenset({NamespacedName("search", "bot")}), frozenset(keys)))
+    metadata = {"name": names.REVOCATIONS_SECRET, "namespace": NAMESPACE, "labels": {names.LABEL_ROLE: role}}
+    encoded = {name: base64.b64encode(value).decode() for name, value in data.items()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}
+
+
+async def test_revocations_are_taken_and_those_that_cannot_be_read_leave_the_last_in_force(store, tmp_path) -> None:
+    news: list[DocumentChanges] = []
+    documents = Documents(store, NAMESPACE, news.append, time.monotonic)
+    await store.create(revocations_secret(3, "a"))
+    await documents.load()
+    assert news == [DocumentChanges(revocations=True)]
+    assert documents.revocations == Revocations(3, frozenset({NamespacedName("search", "bot")}), frozenset({"a"}))
+    broken = revocations_secret(4)
+    broken["data"] = {"revocations.json": base64.b64encode(b"{}").decode()}
+    await store.replace(broken)
+    await documents.load()
+    assert documents.revocations.sequence == 3
+    assert names.REVOCATIONS_SECRET in documents.unreadable
+    await store.delete(ObjectRef("Secret", NamespacedName(NAMESPACE, names.REVOCATIONS_SECRET)))
+    await documents.load()
+    assert documents.revocations.sequence == 3
+
+
+async def test_a_deaf_watch_is_noticed_by_the_sequence_that_the_leader_knows(tmp_path) -> None:
+    store = Deaf(tmp_path / "state")
+    documents = Documents(store, NAMESPACE, lambda _: None, time.monotonic)
+    await store.create(secret(DOCUMENT))
+    await documents.load()
+    following = asyncio.create_task(documents.follow())
+    await asyncio.sleep(0.05)
+    await store.replace(secret(replace(DOCUMENT, sequence=2)))
+    started = time.monotonic()
+    documents.expect({names.route_document(KEY): 2}, complete=True)
+    while documents.routes[KEY].sequence != 2:
+        documents.catch_up()
+        assert time.monotonic() - started < 5
+        await asyncio.sleep(0.05)
+    assert time.monotonic() - started >= 1
+    await store.delete(ObjectRef("Secret", NamespacedName(NAMESPACE, names.route_document(KEY))))
+    documents.expect({names.route_document(KEY): 0}, complete=False)
+    while documents.routes:
+        documents.catch_up()
+        assert time.monotonic() - started < 10
+        await asyncio.sleep(0.05)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_sequence_that_never_comes_costs_fewer_and_fewer_lists(tmp_path) -> None:
+    now = [0.0]
+    documents = Documents(FilesStore(tmp_path / "state"), NAMESPACE, lambda _: None, lambda: now[0])
+    lists: list[float] = []
+    documents._informer.relist = lambda: lists.append(now[0])
+    documents.expect({names.route_document(KEY): 2}, complete=True)
+    for _ in range(100):
+        now[0] += 1.0
+        documents.catch_up()
+    assert lists == [1, 3, 7, 15, 31, 61, 91]
+    documents.expect({}, complete=True)
+    documents.catch_up()
+    now[0] += 100
+    documents.catch_up()
+    assert len(lists) == 7

@@ -58,3 +58,20 @@ def test_only_endpoints_of_which_a_report_says_something_new_have_changed():
     assert changed_endpoints(before, last_report(reports())) == {OTHER}
     assert changed_endpoints(before, None) == {KEY, OTHER}
     assert changed_endpoints(before, last_report(reports(), reports(OTHER), serving=False)) == {KEY, OTHER}
+
+
+def test_a_delta_changes_what_it_names_and_keeps_the_rest():
+    before = last_report(reports(), reports(OTHER))
+    delta = GatewayReport("any", serving=True, endpoints=(reports(held=1),), complete=False)
+    after = LastReport.of(delta, before)
+    assert after.endpoints == {KEY: reports(held=1), OTHER: reports(OTHER)}
+    assert changed_endpoints(before, after) == {KEY}
+    gone = LastReport.of(GatewayReport("any", serving=True, endpoints=(), complete=False, gone=(OTHER,)), after)
+    assert set(gone.endpoints) == {KEY}
+    # A stream begins with the whole, whatever the one before it said.
+    assert LastReport.of(GatewayReport("any", serving=True, endpoints=()), after).endpoints == {}
+
+
+def test_what_the_gateways_read():
+    old = LastReport.of(GatewayReport("any", serving=False, endpoints=(), reads=1))
+    assert Fleet({"b": old, "a": last_report(), "c": None}).formats == {"a": 2, "b": 1, "c": None}

@@ -17,6 +17,7 @@ from nightlatch.controller.autoscaling.gateways import GatewayDirectory
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.pki.material import TlsMaterial
+from nightlatch.planning.plan import DocumentSequence
 from nightlatch.scaling.endpoint_scaling import DesiredScaling, EndpointScaling, initial, next_check_at, runtime, update
 from nightlatch.scaling.fleet import Fleet, LastReport, changed_endpoints
 from nightlatch.scaling.lifecycle import Replicas
@@ -25,6 +26,8 @@ from nightlatch.workloads.protocol import WorkloadError, Workloads, WorkloadStat
 
 # After a refusal of the platform, and after a defect of ours.
 RETRY_SECONDS = 1.0
+# How many deleted documents the directives repeat, for gateways that missed the deletion.
+DELETED_KEPT = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Autoscaler:
         self._client = ReportClient(directory, material, self)
         self._fleet = Fleet()
         self._entries: dict[NamespacedName, _Entry] = {}
+        self._documents: dict[str, int] = {}
         self._group: asyncio.TaskGroup | None = None
 
     def declare(self, desired: DesiredScaling) -> None:
@@ -88,6 +92,17 @@ class Autoscaler:
             entry.task.cancel()
         self._runtime_status.forget(endpoint)
 
+    def written(self, document: DocumentSequence) -> None:
+        """Every gateway should have this document; one that does not reads the documents again."""
+        if self._documents.get(document.secret) == document.sequence:
+            return
+        self._documents.pop(document.secret, None)
+        self._documents[document.secret] = document.sequence
+        deleted = [secret for secret, sequence in self._documents.items() if not sequence]
+        for secret in deleted[:-DELETED_KEPT]:
+            del self._documents[secret]
+        self._client.publish_document(document.secret, document.sequence)
+
     async def run(self) -> None:
         """Until cancelled. Leaves replicas as they are."""
         async with asyncio.TaskGroup() as self._group:
@@ -103,7 +118,8 @@ class Autoscaler:
     def reported(self, gateway: str, report: GatewayReport | None) -> None:
         if gateway not in self._fleet.members:
             return
-        before, after = self._fleet.members[gateway], LastReport.of(report) if report else None
+        before = self._fleet.members[gateway]
+        after = LastReport.of(report, before) if report else None
         self._fleet = self._fleet.with_report(gateway, after)
         woken = self._note_wakes(report.wakes if report else ())
         came_or_went = (before is None) != (after is None)
@@ -111,7 +127,11 @@ class Autoscaler:
 
     def directives(self) -> Directives:
         known = (entry.directive for entry in self._entries.values())
-        return Directives(complete=True, directives=tuple(directive for directive in known if directive))
+        return Directives(
+            complete=True,
+            directives=tuple(directive for directive in known if directive),
+            documents=dict(self._documents),
+        )
 
     def _start(self, key: NamespacedName, entry: _Entry) -> None:
         if self._group:

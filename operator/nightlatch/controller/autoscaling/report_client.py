@@ -21,7 +21,8 @@ from nightlatch.planning.secrets import view_secret
 from nightlatch.store.protocol import Store, StoreError
 from nightlatch.wire.report import Directive, Directives, GatewayReport
 from nightlatch.wire.report_codec import ReportError, decode_report, encode_directives
-from nightlatch.wire.report_service import METHOD_PATH
+from nightlatch.wire.report_service import METHOD_PATH, READS_METADATA
+from nightlatch.wire.route_document import FORMAT
 
 # Seconds. A gateway sends a report every second.
 SILENCE = 5.0
@@ -71,6 +72,11 @@ class ReportClient:
         for link in self._links.values():
             link.send(directive)
 
+    def publish_document(self, secret: str, sequence: int) -> None:
+        """Tell every gateway the newest sequence of a document."""
+        for link in self._links.values():
+            link.send_document(secret, sequence)
+
     async def run(self) -> None:
         """Follow the directory until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -110,13 +116,21 @@ class _Link:
         self._material = material
         self._sink = sink
         self._outbox: dict[NamespacedName, Directive] = {}
+        self._documents: dict[str, int] = {}
         self._bell = asyncio.Event()
+        # The newest document format that the gateway reads; a new one for each stream.
+        self._reads: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._retry = FIRST_RETRY
         self._task = group.create_task(self._run())
 
     def send(self, directive: Directive) -> None:
         """Send it soon. A newer directive of the same endpoint replaces it."""
         self._outbox[directive.endpoint] = directive
+        self._bell.set()
+
+    def send_document(self, secret: str, sequence: int) -> None:
+        """Tell the newest sequence of a document soon."""
+        self._documents[secret] = sequence
         self._bell.set()
 
     def stop(self) -> None:
@@ -149,6 +163,7 @@ class _Link:
 
     async def _talk(self, material: TlsMaterial) -> None:
         """Read and write until the certificate is renewed."""
+        self._reads = asyncio.get_running_loop().create_future()
         async with self._stream(material) as call:
             renewed = asyncio.create_task(self._until_renewed(material))
             writer = asyncio.create_task(self._write(call))
@@ -171,13 +186,16 @@ class _Link:
         host, port = self.address
         channel = grpc.aio.secure_channel(f"{host}:{port}", _credentials(material), options=_OPTIONS)
         try:
-            yield channel.stream_stream(METHOD_PATH)()
+            yield channel.stream_stream(METHOD_PATH)(metadata=((READS_METADATA, str(FORMAT)),))
         finally:
             await channel.close()
 
     async def _read(self, call: Any, renewed: "asyncio.Task[None]") -> None:
         while (frame := await _frame(call)) is not grpc.aio.EOF:
-            self._sink.reported(self._gateway, decode_report(frame))
+            report = decode_report(frame)
+            if not self._reads.done():
+                self._reads.set_result(report.reads)
+            self._sink.reported(self._gateway, report)
             self._retry = FIRST_RETRY
             if renewed.done():
                 return
@@ -186,9 +204,12 @@ class _Link:
     async def _write(self, call: Any) -> None:
         # If the stream breaks, reading fails as well and says why.
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
+            # The gateway speaks first, so the directives can be what it reads.
+            reads = await self._reads
             while True:
                 self._outbox.clear()
-                await call.write(encode_directives(self._sink.directives()))
+                self._documents.clear()
+                await call.write(encode_directives(self._sink.directives(), reads))
                 repeat_at = asyncio.get_running_loop().time() + REPEAT
                 while await self._has_changes(repeat_at):
                     await self._write_changes(call)
@@ -204,10 +225,11 @@ class _Link:
         return True
 
     async def _write_changes(self, call: Any) -> None:
-        changes = tuple(self._outbox.values())
+        changes = Directives(complete=False, directives=tuple(self._outbox.values()), documents=dict(self._documents))
         self._outbox.clear()
-        if changes:
-            await call.write(encode_directives(Directives(complete=False, directives=changes)))
+        self._documents.clear()
+        if changes.directives or changes.documents:
+            await call.write(encode_directives(changes, self._reads.result()))
 
 
 async def operator_material(store: Store, namespace: str) -> TlsMaterial:

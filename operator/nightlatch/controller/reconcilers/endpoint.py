@@ -13,6 +13,7 @@ from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import read_endpoint
+from nightlatch.planning.plan import DocumentSequence
 from nightlatch.planning.secrets import owner_text
 from nightlatch.planning.settings import Settings
 from nightlatch.workloads.protocol import WorkloadError
@@ -89,6 +90,7 @@ class EndpointReconciler:
             found = await self.context.find_secret(secret)
             if found is not None and found.owner == owner_text(ObjectRef(INFERENCE_ENDPOINT.kind, key)):
                 await delete_secret(self.context.store, ObjectRef(SECRET.kind, secret), found.revision)
+        self.scaler.written(DocumentSequence(names.route_document(key), 0))
         await self.context.workloads.remove(key)
         self.workload_errors.pop(key, None)
 

@@ -28,7 +28,6 @@ from nightlatch.gatekeeper.hold.hold_state import (
     step,
 )
 from nightlatch.gatekeeper.hold.probe import Identity, IdentityError, until_ready
-from nightlatch.gatekeeper.hold.revocation import takes_away
 from nightlatch.gatekeeper.hold.still_allowed import Access, HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
@@ -39,6 +38,7 @@ from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
+from nightlatch.wire.narrowing import takes_away
 from nightlatch.wire.report import EndpointReport, WakeFailure, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica
@@ -90,15 +90,26 @@ class EndpointHost(Protocol):
 
 
 class GatewayEndpoint:
-    """One endpoint. `document` is the route document that Envoy should enforce; `accepted`, the last that it took."""
+    """One endpoint. `document` is the route document that Envoy should enforce; `accepted`, the last that it took.
 
-    def __init__(self, document: RouteDocument, replicas: tuple[Replica, ...], gateway: EndpointHost) -> None:
+    unread: why there is a newer document that is not enforced although `document` stays in force.
+    """
+
+    def __init__(
+        self,
+        document: RouteDocument,
+        replicas: tuple[Replica, ...],
+        gateway: EndpointHost,
+        *,
+        stand_in_for: str | None = None,
+    ) -> None:
         self.key: NamespacedName = document.endpoint
         self.document = document
         self.hold: HoldState = new_hold_state(replicas, request_timeout=document.request_timeout)
         self.accepted: RouteDocument | None = None
         self.nacked: str | None = None
-        self._stand_in_for: str | None = None
+        self.unread: str | None = None
+        self._stand_in_for = stand_in_for
         self._gateway = gateway
         self._access: Access | None = None
         self._room = WaitingRoom(
@@ -127,7 +138,7 @@ class GatewayEndpoint:
             held=self.held,
             epoch=self.hold.epoch,
             refused_epoch=self.hold.refused_epoch,
-            nacked=self.nacked,
+            nacked=self.unread or self.nacked,
         )
 
     async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:
@@ -170,11 +181,17 @@ class GatewayEndpoint:
     def replace_document(self, document: RouteDocument, *, stand_in_for: str | None = None) -> None:
         """Enforce another document. `stand_in_for`: why Envoy cannot enforce the document that this one replaces."""
         self.document = document
+        self.unread = None
         self._stand_in_for = stand_in_for
         self._access = None
         self._room.bounds = _bounds(document)
         self._program()
         self.refuse_revoked()
+        self._gateway.changed()
+
+    def keep_document(self, unread: str | None) -> None:
+        """The document stays in force. `unread`: why a newer one is not enforced."""
+        self.unread = unread
         self._gateway.changed()
 
     def reprogram(self) -> None:

@@ -19,7 +19,7 @@ from nightlatch.api import names
 from nightlatch.files import replace_file
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.hold.gateway_places import places_within
-from nightlatch.gatekeeper.process import metrics
+from nightlatch.gatekeeper.process import last_heard, metrics
 from nightlatch.gatekeeper.process.backends import open_backends
 from nightlatch.gatekeeper.process.config import Config, Listen
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
@@ -44,7 +44,13 @@ async def serve(config: Config) -> None:
             gateway_namespace=config.gateway_namespace,
             workloads=backends.workloads,
             operator_identity=names.operator_identity(config.trust_domain),
-            program=Program(config.listen.host, config.listen.port, fallback_certificate(), config.new_connections),
+            program=Program(
+                config.listen.host,
+                config.listen.port,
+                fallback_certificate(),
+                audit=config.audit,
+                new_connections=config.new_connections,
+            ),
             max_staleness=config.max_staleness,
             max_held=places_within(config.max_held_requests, config.max_held_bytes),
         )
@@ -78,7 +84,8 @@ async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> No
 async def _work(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
     current = asyncio.create_task(gatekeeper.become_current())
     try:
-        await _current_or_stale(current, config.max_staleness)
+        heard = last_heard.path_beside(config.socket)
+        await _current_or_stale(current, last_heard.remaining_staleness(heard, config.max_staleness, gatekeeper.wall()))
         async with _local(gatekeeper, config.socket):
             await current
             await _serve_current(gatekeeper, config, metrics_port)
@@ -86,20 +93,22 @@ async def _work(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> No
         current.cancel()
 
 
-async def _current_or_stale(current: "asyncio.Task[None]", max_staleness: float) -> None:
-    """Wait for the first complete state, at most `max_staleness` seconds.
+async def _current_or_stale(current: "asyncio.Task[None]", remaining: float) -> None:
+    """Wait for the first complete state, at most `remaining` seconds.
 
     Until then Envoy keeps its last configuration; afterwards Envoy is served an empty one and denies every call.
     """
-    await asyncio.wait({current}, timeout=max_staleness)
+    await asyncio.wait({current}, timeout=remaining)
     if not current.done():
-        _log.error("denying all calls: the store has not answered since the start")
+        _log.error("denying all calls: the store has not answered for too long", extra={"waited_s": round(remaining)})
 
 
 async def _serve_current(gatekeeper: Gatekeeper, config: Config, metrics_port: int) -> None:
     async with asyncio.TaskGroup() as tasks:
         _log.info("state loaded", extra={"endpoints": len(gatekeeper.endpoints), "socket": str(config.socket)})
         tasks.create_task(gatekeeper.follow())
+        heard = last_heard.path_beside(config.socket)
+        tasks.create_task(last_heard.keep(heard, lambda: gatekeeper.last_heard, config.max_staleness))
         tasks.create_task(_report(gatekeeper, config, metrics_port))
 
 

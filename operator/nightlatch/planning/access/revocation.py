@@ -1,6 +1,6 @@
 """Does a change take something away from a caller? Such a change goes before all others, so that it is applied soon.
 
-The gateways ask a similar question of two route documents (`gatekeeper/hold/revocation.py`); here the objects that
+The gateways ask a similar question of two route documents (`wire/narrowing.py`); here the objects that
 documents are made of are compared, because the queue must know before a document is written.
 """
 

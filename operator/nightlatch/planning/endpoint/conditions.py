@@ -9,6 +9,7 @@ from nightlatch.api.validation.unsupported import replicas_cap
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
 from nightlatch.planning.endpoint.document import DocumentDecision
+from nightlatch.planning.endpoint.format import too_old_gateways
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.leaves import LeafDecision
 from nightlatch.planning.parsed import ParsedEndpoint
@@ -50,6 +51,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
         EndpointCondition.PROGRAMMED: (
             document_secret_taken,  # only a person can resolve a conflict, so it is named first
             configuration_invalid,  # gateways would refuse the newest spec, so they keep the one before
+            gateway_too_old,  # likewise, until the gateways are upgraded
             no_document,  # there is nothing that a gateway could have applied
             refused_by_envoy,  # a bug of ours, and more important than a gateway that is late
             no_gateway,  # nobody could have applied it
@@ -164,6 +166,21 @@ def configuration_invalid(inputs: ConditionInput) -> Verdict | None:
     if not problem:
         return None
     return false(Reason.INVALID_CONFIGURATION, f"gateways would refuse the configuration: {problem}")
+
+
+def gateway_too_old(inputs: ConditionInput) -> Verdict | None:
+    needs, reads = inputs.document.needs, inputs.observed.runtime.formats
+    if not needs:
+        return None
+    behind = too_old_gateways(needs, reads)
+    if not behind:
+        # No gateway is known at all, and one that comes may be old.
+        return None
+    return false(
+        Reason.GATEWAY_TOO_OLD,
+        f"the spec needs route documents of format {needs}, which these gateways are not known to read:"
+        f" {', '.join(behind)}; upgrade them; the configuration before stays in use",
+    )
 
 
 def no_document(inputs: ConditionInput) -> Verdict | None:

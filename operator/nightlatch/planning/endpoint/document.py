@@ -1,10 +1,11 @@
 """The route document: what it should say, and whether the present one has to be replaced.
 
 While a spec is rejected, the last good document stays in use and can only shrink: keys that are no longer granted are
-removed. Private keys come from the Secrets as found and are never created here.
+removed. The same happens while a gateway is too old for what the spec needs. Private keys come from the Secrets as
+found and are never created here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,13 +15,15 @@ from nightlatch.api.endpoint import Scaling
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
+from nightlatch.planning.endpoint.format import format_to_write
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import ParsedEndpoint
 from nightlatch.planning.plan import OwnedSecret, Owner, PutSecret
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import hosts
 from nightlatch.wire import route_document as routing
-from nightlatch.wire.route_document import DocumentError, KeyGrant, RouteDocument
+from nightlatch.wire.narrowing import takes_away
+from nightlatch.wire.route_document import DocumentError, Envelope, KeyGrant, RouteDocument
 
 # How far beyond targetConcurrency callers may go before a gateway answers 429 instead of queueing at the model servers.
 _IN_FLIGHT_FACTOR = 16
@@ -31,33 +34,52 @@ class DocumentDecision:
     """`current`: the document that gateways have after `put` (None: none can be made yet). `keys`: as granted.
 
     problem: why gateways would refuse the document that follows from the spec; the last good one then stays, narrowed.
+    needs: the format that the spec needs while some gateway is too old for it, 0 otherwise; the last good one then
+    stays as well.
     """
 
     current: RouteDocument | None
     keys: tuple[KeyGrant, ...]
     put: PutSecret | None = None
     problem: str = ""
+    needs: int = 0
 
 
 def decide_document(
-    endpoint: ParsedEndpoint, observed: Observed, owner: Owner, server_tls: SecretView | None, now: datetime
+    endpoint: ParsedEndpoint,
+    observed: Observed,
+    owner: Owner,
+    server_tls: SecretView | None,
+    now: datetime,
+    needed_format: Callable[[RouteDocument], int] = routing.needed_format,
 ) -> DocumentDecision:
     """`server_tls`: the certificate for callers if it is usable; without it the document keeps the one that it has."""
-    before = read_document(observed.document)
+    before, envelope = read_document(observed.document), _envelope(observed.document)
     keys = key_grants(endpoint, observed.clients)
     last_good = _narrowed(before, keys) if before else None
     wanted = _from_spec(endpoint, observed, keys) or last_good
     wanted = _with_material(wanted, before, server_tls, observed) if wanted else None
     problem = _refusal_by_gateways(wanted) if wanted else ""
-    current = last_good if problem else wanted
-    if current is None or _is_same(before, current):
-        return DocumentDecision(before if current else None, keys, problem=problem)
-    current = replace(current, sequence=next_sequence(before, now))
-    return DocumentDecision(current, keys, _put(current, observed, owner), problem)
+    format_ = format_to_write(
+        envelope.format if envelope else None, observed.runtime.formats, observed.settings.document_format
+    )
+    needs = needed_format(wanted) if wanted else 0
+    held_back = needs if needs > format_ else 0
+    current = last_good if problem or held_back else wanted
+    if current is None:
+        return DocumentDecision(None, keys, problem=problem, needs=held_back)
+    # A document that is kept may already need a newer format than the oldest gateway reads.
+    format_ = max(format_, needed_format(current))
+    if before and envelope and envelope.format == format_ and _says_the_same(before, current, format_):
+        return DocumentDecision(before, keys, problem=problem, needs=held_back)
+    sequence = next_sequence(envelope.sequence if envelope else None, now)
+    since = sequence if before is None or takes_away(before, current) else before.takes_away_since
+    current = replace(current, sequence=sequence, takes_away_since=since)
+    return DocumentDecision(current, keys, _put(current, format_, observed, owner), problem, held_back)
 
 
 def read_document(found: SecretView | None) -> RouteDocument | None:
-    """The document in a Secret; None if there is none or it is damaged (it is then written again)."""
+    """The document in a Secret; None if there is none, or it is damaged or too new (it is then written again)."""
     if found is None:
         return None
     try:
@@ -66,19 +88,29 @@ def read_document(found: SecretView | None) -> RouteDocument | None:
         return None
 
 
-def next_sequence(before: RouteDocument | None, now: datetime) -> int:
+def _envelope(found: SecretView | None) -> Envelope | None:
+    if found is None:
+        return None
+    try:
+        return routing.read_envelope(found.data)
+    except DocumentError:
+        return None
+
+
+def next_sequence(before: int | None, now: datetime) -> int:
     """Grows with every change. It is at least the time in milliseconds, so it grows after a deletion as well."""
-    return max(int(now.timestamp() * 1000), before.sequence + 1 if before else 0)
+    return max(int(now.timestamp() * 1000), before + 1 if before is not None else 0)
 
 
-def _put(document: RouteDocument, observed: Observed, owner: Owner) -> PutSecret:
+def _put(document: RouteDocument, format_: int, observed: Observed, owner: Owner) -> PutSecret:
     key = NamespacedName(observed.settings.gateway_namespace, names.route_document(document.endpoint))
     target = OwnedSecret(key, names.ROLE_ROUTE_DOCUMENT, owner)
-    return PutSecret(target, routing.encode(document), observed.document.revision if observed.document else None)
+    data = routing.encode(document, format_)
+    return PutSecret(target, data, observed.document.revision if observed.document else None)
 
 
-def _is_same(before: RouteDocument | None, wanted: RouteDocument) -> bool:
-    return before is not None and routing.content_hash(before) == routing.content_hash(wanted)
+def _says_the_same(before: RouteDocument, wanted: RouteDocument, format_: int) -> bool:
+    return routing.content_hash(before, format_) == routing.content_hash(wanted, format_)
 
 
 def _refusal_by_gateways(document: RouteDocument) -> str:

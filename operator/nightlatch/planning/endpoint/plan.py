@@ -8,14 +8,14 @@ from nightlatch.api.endpoint import Tls
 from nightlatch.api.meta import API_VERSION
 from nightlatch.planning.endpoint.certificates import server_leaf, upstream_leaf
 from nightlatch.planning.endpoint.conditions import ConditionInput
-from nightlatch.planning.endpoint.document import decide_document
+from nightlatch.planning.endpoint.document import DocumentDecision, decide_document
 from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.endpoint.status import endpoint_status
 from nightlatch.planning.endpoint.workload import model_server
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.leaves import LeafDecision, decide_leaf
 from nightlatch.planning.parsed import ParsedEndpoint
-from nightlatch.planning.plan import Action, DeleteSecret, EnsureWorkload, Owner, Plan
+from nightlatch.planning.plan import Action, DeleteSecret, DocumentSequence, EnsureWorkload, Owner, Plan
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.trust import publish_trust
 
@@ -34,6 +34,7 @@ def plan_endpoint(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -
     return Plan(
         apply=_actions(inputs, upstream, blocked=taken or orphan is not None),
         delete=tuple(found for found in (orphan, server.delete, upstream.delete) if found),
+        document=None if taken or orphan else _sequence(document),
         scaling=desired_scaling(endpoint),
         status=status if status != endpoint.status else None,
         requeue_after=None if _never_accepted(inputs) else _next_renewal((server, upstream), now),
@@ -67,6 +68,11 @@ def _orphaned_document(found: SecretView | None, owner: Owner) -> DeleteSecret |
 def _document_taken(found: SecretView | None, owner: Owner) -> bool:
     role = names.ROLE_ROUTE_DOCUMENT
     return found is not None and not found.is_of(owner, role) and not found.is_orphan_of(owner, role)
+
+
+def _sequence(document: DocumentDecision) -> DocumentSequence | None:
+    current = document.current
+    return DocumentSequence(names.route_document(current.endpoint), current.sequence) if current else None
 
 
 def _actions(inputs: ConditionInput, upstream: LeafDecision, *, blocked: bool) -> tuple[Action, ...]:

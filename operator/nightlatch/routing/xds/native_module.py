@@ -23,8 +23,8 @@ MODULE = "nightlatch_gate"
 # The metadata that the gate writes about a decision: under this name, with these members.
 METADATA = "nightlatch.gate"
 CODE = "code"
-# Present if the audit log has the decision.
-LOG = "log"
+# Present if the audit log is to have the decision.
+DROPPED = "dropped"
 # The realm of `www_authenticate` in caller_errors.yaml.
 _REALM = "nightlatch"
 # The module stays loaded: calls of an older configuration may still be under way.
@@ -49,17 +49,19 @@ _ERRORS: tuple[tuple[CallerError, str | None], ...] = (
 
 def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionConfig:
     """The configuration of the filter `gate`: what it knows beside the endpoints' policies, and the table of errors."""
-    value = {
+    value: dict[str, Any] = {
         "format": FORMAT,
         "realm": _REALM,
         "errors": errors(),
         "revoked": {"clients": gate.revoked_clients, "keys": gate.revoked_keys},
         "audit": {
             "refusalsPerSecond": audit.refusals_per_second,
-            "allowsPerMillion": round(audit.sampled_allows * 10_000),
+            "allowsPerMillion": audit.allows_percent * 10_000,
         },
         "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
     }
+    if gate.valid_until is not None:
+        value["validUntil"] = gate.valid_until
     config = dynamic_modules_pb2.DynamicModuleFilter(filter_name="gate", filter_config=_text(orjson.dumps(value)))
     config.dynamic_module_config.name = MODULE
     config.dynamic_module_config.do_not_close = True

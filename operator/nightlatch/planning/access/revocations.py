@@ -1,0 +1,56 @@
+"""Decides what the gateway-wide revocations document says. Pure.
+
+It covers what ends everywhere at once: a client without any grant left (deleted, suspended, refused by every endpoint
+that it names), and a key that its client no longer has (revoked, replaced, its Secret deleted). A single grant that
+ends or narrows, while the client keeps others, concerns the documents of those endpoints alone and is written there.
+
+An entry refuses what some route document may still allow. So it comes as soon as a document names what must not be
+allowed, and goes once no document does and every gateway has applied all of them; or at once if the client or the key
+is in good standing again.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.access.api_keys import unrevoked
+from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.inputs import ClientView
+from nightlatch.planning.parsed import ParsedEndpoint
+from nightlatch.wire.revocations import Revocations
+
+# By client: the ids of its live keys. Only clients that some endpoint grants access.
+GoodStanding = Mapping[NamespacedName, frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentKeys:
+    """What one route document allows: each key id with its client. applied: every gateway enforces this document."""
+
+    keys: frozenset[tuple[NamespacedName, str]]
+    applied: bool
+
+
+def good_standing(clients: Iterable[ClientView], endpoints: Mapping[NamespacedName, ParsedEndpoint]) -> GoodStanding:
+    """Every client that some endpoint grants access, with its live keys."""
+    return {
+        view.client.key: frozenset(key.key_id for key in unrevoked(view))
+        for view in clients
+        if any(
+            refusal(GrantRequest(view.client, named, endpoints.get(named))) is None
+            for named, _ in requested_grants(view.client)
+        )
+    }
+
+
+def decide_revocations(before: Revocations, documents: Iterable[DocumentKeys], standing: GoodStanding) -> Revocations:
+    """The revocations from now on; `before` itself if nothing changes. The sequence stays that of `before`."""
+    found = tuple(documents)
+    live = frozenset(key_id for keys in standing.values() for key_id in keys)
+    named = {pair for document in found for pair in document.keys}
+    clients = {client for client, _ in named if client not in standing}
+    keys = {key_id for _, key_id in named if key_id not in live}
+    if not all(document.applied for document in found):
+        clients |= before.clients - standing.keys()
+        keys |= before.keys - live
+    return Revocations(before.sequence, frozenset(clients), frozenset(keys))

@@ -1,0 +1,91 @@
+"""Tells whether a new route document takes anything away that the old one gave.
+
+Every change counts as one that does, unless it is known to be an addition or to concern nobody's access: a member that
+is added to the documents later takes away until somebody says otherwise here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+
+from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
+
+_END = float("inf")
+_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+# Which document this is, how long calls may take and wait, and the certificate that callers see: nobody's access.
+_NEUTRAL = frozenset(
+    {
+        "sequence",
+        "takes_away_since",
+        "request_timeout",
+        "hold_timeout",
+        "hold_max_requests",
+        "server_certificate",
+        "server_private_key",
+        # Judged through the keys that name them.
+        "rate_tiers",
+    }
+)
+
+
+def takes_away(before: RouteDocument, after: RouteDocument) -> bool:
+    """True unless every caller of `before` may do under `after` all that it might do, at the same model server."""
+    return not all(
+        _ADDS[name](before, after) if name in _ADDS else getattr(before, name) == getattr(after, name)
+        for name in (each.name for each in fields(before))
+        if name not in _NEUTRAL
+    )
+
+
+def _keeps_keys(before: RouteDocument, after: RouteDocument) -> bool:
+    left = {grant.sha256: grant for grant in after.keys}
+    return all(
+        _keeps_key(grant, left.get(grant.sha256))
+        and _keeps_tier(before.rate_tiers.get(grant.tier), _tier(after, left[grant.sha256]))
+        for grant in before.keys
+    )
+
+
+def _keeps_key(before: KeyGrant, after: KeyGrant | None) -> bool:
+    if after is None or (before.client, before.key_id) != (after.client, after.key_id):
+        return False
+    return (
+        set(before.permissions) <= set(after.permissions)
+        and (after.not_before or 0) <= (before.not_before or 0)
+        and _end(after) >= _end(before)
+    )
+
+
+def _end(grant: KeyGrant) -> float:
+    return _END if grant.not_after is None else grant.not_after
+
+
+def _tier(document: RouteDocument, grant: KeyGrant) -> RateTier | None:
+    return document.rate_tiers.get(grant.tier)
+
+
+def _keeps_tier(before: RateTier | None, after: RateTier | None) -> bool:
+    if after is None or before == after:
+        return True
+    if before is None:
+        return False
+    faster = after.requests * before.per_seconds >= before.requests * after.per_seconds
+    return faster and after.burst >= before.burst
+
+
+def _keeps_trust(before: RouteDocument, after: RouteDocument) -> bool:
+    """A bundle that gained a CA still accepts every model server that it did."""
+    if before.upstream_ca == after.upstream_ca:
+        return True
+    certificates = set(_CERTIFICATE.findall(before.upstream_ca))
+    return bool(certificates) and certificates <= set(_CERTIFICATE.findall(after.upstream_ca))
+
+
+_ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
+    "denied": lambda before, after: after.denied is None or before.denied is not None,
+    "hosts": lambda before, after: set(before.hosts) <= set(after.hosts),
+    "operations": lambda before, after: set(before.operations) <= set(after.operations),
+    "keys": _keeps_keys,
+    "upstream_ca": _keeps_trust,
+}
