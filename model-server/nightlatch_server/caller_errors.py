@@ -13,7 +13,7 @@ INVALID_REQUEST = CallerError(
         "header_too_long": "The {header} header is too long.",
         "header_characters": "The {header} header has characters that are not allowed.",
         "keys_differ": "The request has two API keys that differ.",
-        "hold_timeout": "The {header} header must be a number of seconds above zero.",
+        "hold_timeout": "The {header} header must be a number of seconds above zero, for example 30 or 1.5.",
     },
     retry_after=None,
     www_authenticate=None,
