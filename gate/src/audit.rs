@@ -9,11 +9,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const NAMESPACE: &str = "nightlatch.gate";
 
-/// What is always there for an admitted call, because the hold needs it. Members cost time (ADR 8).
-pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
-    [("client", &*caller.client), ("credential", &*caller.credential)]
-}
-
 /// Present on a decision that is to be written: how many refusals were left out since the last that was.
 const DROPPED: &str = "dropped";
 const MILLION: u64 = 1_000_000;
@@ -71,6 +66,11 @@ impl Sample {
         let number = self.allows.fetch_add(1, Ordering::Relaxed) % MILLION;
         number * self.allows_per_million / MILLION != (number + 1) * self.allows_per_million / MILLION
     }
+}
+
+/// What is always there for an admitted call, because the hold needs it. Members cost time (ADR 8).
+pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
+    [("client", &*caller.client), ("credential", &*caller.credential)]
 }
 
 /// The members, without those that are not known. `code` is the code of the error that the call is answered with.

@@ -70,7 +70,13 @@ pub mod tests {
         )
         .unwrap();
         assert!(good.revoked.client("a/b") && good.valid_until == Some(5) && good.issuers.refused().count() == 1);
-        for more in [r#", "more": 1"#, r#", "format": 1"#, r#", "revoked": {"clients": 1}"#, r#", "issuers": [}]"#] {
+        for more in [
+            r#", "more": 1"#,
+            r#", "format": 1"#,
+            r#", "revoked": {"clients": 1}"#,
+            r#", "issuers": [}]"#,
+            r#", "audit": {"refusalsPerSecond": 1}"#,
+        ] {
             assert!(Config::parse(config(more).as_bytes()).is_err(), "{more}");
         }
         assert!(Config::parse(config("").replace("\"nightlatch\"", "\"a b\"").as_bytes()).is_err());

@@ -19,7 +19,6 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
-
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 #[cfg(test)]
@@ -365,12 +364,15 @@ impl Gate {
         match &verdict {
             Verdict::Refuse(refusal) => {
                 let entry = self.config.errors.entry(refusal.error);
-                let logged = self.sample.refusal(now.monotonic_ms);
-                if logged.is_none() {
-                    http.count(self.unlogged);
+                match self.sample.refusal(now.monotonic_ms) {
+                    Some(dropped) => {
+                        http.note(&audit::members(policy, &verdict, &entry.code, &dropped.to_string()));
+                    }
+                    None => {
+                        http.note(&[("code", &entry.code)]);
+                        http.count(self.unlogged);
+                    }
                 }
-                let dropped = logged.map_or(String::new(), |dropped| dropped.to_string());
-                http.note(&audit::members(policy, &verdict, &entry.code, &dropped));
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
                 let answer = reply::reply(entry, shape, &self.config.realm, refusal.rate.as_ref());

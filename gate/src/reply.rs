@@ -10,6 +10,7 @@ use std::collections::HashMap;
 pub const REQUIRED: [&str; 11] = [
     "misdirected_request",
     "not_found",
+    "denied",
     "repeated_credential",
     "unreadable_credential",
     "conflicting_credentials",
@@ -18,10 +19,9 @@ pub const REQUIRED: [&str; 11] = [
     "rate_limited",
     "policy_stale",
     "verification_unavailable",
-    "request_failed",
 ];
-/// What answers for an error that the table does not have.
-pub const FALLBACK: &str = "request_failed";
+/// What answers where a policy denies its endpoint with a code that the table does not have.
+pub const FALLBACK: &str = "denied";
 const GRPC_UNKNOWN: u8 = 2;
 
 #[derive(Deserialize)]
@@ -266,6 +266,6 @@ pub mod tests {
             assert_ne!(changed, ERRORS);
             assert!(serde_json::from_str::<Table>(&changed).is_err(), "{to}");
         }
-        assert_eq!(&*table().entry("nobody knows").code, "request_failed");
+        assert_eq!((&*table().entry("nobody knows").code, table().entry("nobody knows").status), ("denied", 503));
     }
 }

@@ -38,6 +38,7 @@ MODULE = {"name": "nightlatch_gate", "do_not_close": True}
 ERRORS = json.loads((GATE / "testdata" / "errors.json").read_text())
 HOSTS = ("one.search.localhost", "two.search.localhost", "none.search.localhost", "nowhere.search.localhost")
 INFER = "/v2/models/m/infer"
+EVERYTHING = {"refusalsPerSecond": 1_000_000, "allowsPerMillion": 1_000_000}
 
 
 def library() -> Path:
@@ -200,8 +201,7 @@ class GateLab:
     # --- what is pushed
 
     def configure(self, **members: Any) -> None:
-        audit = {"refusalsPerSecond": 1000, "allowsPerMillion": 1_000_000}
-        value = {"format": 1, "realm": "nightlatch", "errors": ERRORS, "audit": audit, **members}
+        value = {"format": 1, "realm": "nightlatch", "errors": ERRORS, "audit": EVERYTHING, **members}
         config = {"@type": FILTER, "dynamic_module_config": MODULE, "filter_name": "gate", "filter_config": text(value)}
         resource = json_format.ParseDict({"name": "gate", "typed_config": config}, extension_pb2.TypedExtensionConfig())
         self.loop.run(self.xds.push(ECDS, "gate", resource))

@@ -43,8 +43,9 @@ _ERRORS: tuple[tuple[CallerError, str | None], ...] = (
     (caller_errors.POLICY_INVALID, None),
     (caller_errors.POLICY_STALE, None),
     (caller_errors.VERIFICATION_UNAVAILABLE, None),
-    (caller_errors.REQUEST_FAILED, None),
 )
+# What answers for a code of a denial that the table does not have.
+_DENIED = "denied"
 
 
 def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionConfig:
@@ -118,7 +119,8 @@ def _text(value: bytes) -> any_pb2.Any:
 
 def errors() -> dict[str, dict[str, Any]]:
     """The table of what the gate answers by itself."""
-    return {detail or error.code: _entry(error, detail) for error, detail in _ERRORS}
+    entries = {detail or error.code: _entry(error, detail) for error, detail in _ERRORS}
+    return {**entries, _DENIED: _entry(caller_errors.POLICY_INVALID, None)}
 
 
 def _entry(error: CallerError, detail: str | None) -> dict[str, Any]:
