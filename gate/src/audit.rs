@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const NAMESPACE: &str = "nightlatch.gate";
 
-/// Present on a decision that is to be written.
-const LOG: &str = "log";
+/// Present on a decision that is to be written: how many refusals were left out since the last that was.
+const DROPPED: &str = "dropped";
 const MILLION: u64 = 1_000_000;
 /// The bucket of the refusals. No endpoint has this name: theirs have a slash.
 const BUCKET: &str = "audit";
@@ -33,6 +33,7 @@ pub struct Sample {
     refusals: Option<Limited>,
     allows_per_million: u64,
     allows: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Sample {
@@ -44,11 +45,17 @@ impl Sample {
             refusals: registry.limits(BUCKET, [(BUCKET, rule)].into_iter(), now_ms).pop().flatten(),
             allows_per_million: u64::from(amount.allows_per_million).min(MILLION),
             allows: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
         }
     }
 
-    pub fn refusal(&self, now_ms: u64) -> bool {
-        self.refusals.as_ref().is_some_and(|limit| limit.take(now_ms).retry_after.is_none())
+    /// None: the refusal is not written. Otherwise how many were left out before it.
+    pub fn refusal(&self, now_ms: u64) -> Option<u64> {
+        if self.refusals.as_ref().is_some_and(|limit| limit.take(now_ms).retry_after.is_none()) {
+            return Some(self.dropped.swap(0, Ordering::Relaxed));
+        }
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        None
     }
 
     pub fn allow(&self) -> bool {
@@ -60,12 +67,13 @@ impl Sample {
     }
 }
 
-/// The members, without those that are not known. `log`: whether the decision is written. `code` is the code of the error that the call is answered with.
+/// The members, without those that are not known. `code` is the code of the error that the call is answered with.
+/// `dropped` is empty where the decision is not written.
 pub fn members<'a>(
     policy: Option<&'a Policy>,
     verdict: &'a Verdict,
     code: &'a str,
-    log: bool,
+    dropped: &'a str,
 ) -> Vec<(&'static str, &'a str)> {
     let (decision, caller, rule, permission) = match verdict {
         Verdict::Admit(it) => ("allow", Some(&it.caller), it.rule, it.permission),
@@ -83,7 +91,7 @@ pub fn members<'a>(
         ("method", caller.2),
         ("rule", rule),
         ("permission", permission),
-        (LOG, if log { "yes" } else { "" }),
+        (DROPPED, dropped),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
@@ -97,22 +105,20 @@ mod tests {
     fn refusals_are_bounded_also_over_configurations_and_allows_are_picked_evenly() {
         let registry = Registry::default();
         let amount = Amount { refusals_per_second: 10, allows_per_million: 250_000 };
-        let written = |sample: &Sample, now: u64| (0..100).filter(|_| sample.refusal(now)).count();
+        let written = |sample: &Sample, now: u64| (0..100).filter(|_| sample.refusal(now).is_some()).count();
         let sample = Sample::new(&amount, &registry, 0);
         assert_eq!(written(&sample, 0), 10);
         assert_eq!(written(&Sample::new(&amount, &registry, 0), 0), 0);
-        assert_eq!(written(&sample, 500), 5);
+        assert_eq!(sample.refusal(100), Some(90));
+        assert_eq!(written(&sample, 500), 4);
         assert_eq!((0..1000).filter(|_| sample.allow()).count(), 250);
         let none = Sample::new(&Amount { refusals_per_second: 0, allows_per_million: 0 }, &registry, 0);
-        assert!(!none.refusal(0) && !none.allow());
+        assert!(none.refusal(0).is_none() && !none.allow());
     }
 
     #[test]
     fn what_is_not_known_is_left_out() {
         let refused = Verdict::Refuse(Refusal { error: "unauthenticated", caller: None, rate: None });
-        assert_eq!(
-            members(None, &refused, "unauthenticated", false),
-            [("decision", "deny"), ("code", "unauthenticated")]
-        );
+        assert_eq!(members(None, &refused, "unauthenticated", ""), [("decision", "deny"), ("code", "unauthenticated")]);
     }
 }

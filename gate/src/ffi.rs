@@ -356,10 +356,11 @@ impl Gate {
             Verdict::Refuse(refusal) => {
                 let entry = self.config.errors.entry(refusal.error);
                 let logged = self.sample.refusal(now.monotonic_ms);
-                if !logged {
+                if logged.is_none() {
                     http.count(self.unlogged);
                 }
-                http.note(&audit::members(policy, &verdict, &entry.code, logged));
+                let dropped = logged.map_or(String::new(), |dropped| dropped.to_string());
+                http.note(&audit::members(policy, &verdict, &entry.code, &dropped));
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
                 let answer = reply::reply(entry, shape, &self.config.realm, refusal.rate.as_ref());
@@ -367,7 +368,7 @@ impl Gate {
                 STOP
             }
             Verdict::Admit(admission) => {
-                http.note(&audit::members(policy, &verdict, "", self.sample.allow()));
+                http.note(&audit::members(policy, &verdict, "", if self.sample.allow() { "0" } else { "" }));
                 http.count(self.allowed);
                 self.strip(http, &headers);
                 let caller = &admission.caller;

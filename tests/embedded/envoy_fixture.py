@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.client import HTTPResponse
 from pathlib import Path
@@ -35,7 +36,7 @@ from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
-from nightlatch.routing.ir import BrokenDocument, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.ir import TO_STDOUT, AuditLog, BrokenDocument, CertificateIR, GateIR, GatewaySettings, Serving
 from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS, EnvoyLimits, envoy_limits
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.bootstrap import bootstrap
@@ -158,6 +159,7 @@ class Gateway:
         self,
         folder: Path,
         *flags: str,
+        audit: AuditLog = TO_STDOUT,
         limits: EnvoyLimits = DEFAULT_LIMITS,
         new_connections: int = DEFAULT_NEW_CONNECTIONS,
     ) -> None:
@@ -172,7 +174,12 @@ class Gateway:
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
         self.settings = GatewaySettings(
-            "127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), new_connections=new_connections
+            "127.0.0.1",
+            self.port,
+            certificate_ir(client),
+            fallback_certificate(),
+            audit,
+            new_connections=new_connections,
         )
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
@@ -212,6 +219,13 @@ class Gateway:
     def put(self, documents: Sequence[RouteDocument | BrokenDocument], serving: dict[NamespacedName, Serving]) -> None:
         running = self.snapshot is not None
         self.loop.run(self._put(documents, serving, wait=running))
+
+    def put_gate(self, gate: GateIR) -> None:
+        """Give the gate another configuration, beside the same documents."""
+        assert self.snapshot is not None
+        self.settings = replace(self.settings, gate=gate)
+        endpoints = self.snapshot.ir.endpoints
+        self.put([each.source for each in endpoints], {each.endpoint: each.serving for each in endpoints})
 
     async def _put(self, documents: Any, serving: Any, *, wait: bool) -> None:
         before = self.snapshot

@@ -63,6 +63,9 @@ class Gateway:
             "--log-level",
             "warning",
             "--disable-hot-restart",
+            # The audit log appears within a second.
+            "--file-flush-interval-msec",
+            "1000",
         )
         return Child(f"envoy-{self.index}", command, self.files.envoy_log)
 
@@ -81,6 +84,7 @@ def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]
         "announce": str(gateway.files.announce),
         "max_staleness_s": MAX_STALENESS_S,
         "metrics": {"host": HOST, "port": 0},
+        "audit": {"file": str(gateway.files.audit_log), "refusals_per_second": 100, "allows_percent": 0},
     }
 
 

@@ -53,6 +53,11 @@ class GatewayLayout:
     def envoy_log(self) -> Path:
         return self.directory / "envoy.log"
 
+    @property
+    def audit_log(self) -> Path:
+        """One line of JSON for each refused call."""
+        return self.directory / "audit.log"
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:

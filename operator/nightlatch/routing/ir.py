@@ -28,13 +28,15 @@ class CertificateIR:
 class AuditLog:
     """Where Envoy writes a line for each decision: a file, or its standard output where there is none.
 
-    Of the refusals, at most `refusals_per_second` are written. `sampled_allows` is the percentage of the calls let
-    through that are written.
+    Of the refusals, at most `refusals_per_second` are written, and of the calls let through `allows_percent`.
     """
 
     path: str | None = None
     refusals_per_second: int = 100
-    sampled_allows: float = 0.0
+    allows_percent: int = 0
+
+
+TO_STDOUT = AuditLog()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class GatewaySettings:
     port: int
     client: CertificateIR
     fallback: CertificateIR
-    audit: AuditLog = AuditLog()
+    audit: AuditLog = TO_STDOUT
     gate: GateIR = GateIR()
     gateways: int = 1
     new_connections: int = DEFAULT_NEW_CONNECTIONS

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from nightlatch.routing.ir import TO_STDOUT, AuditLog
 from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.wire.fields import Fields
 
@@ -65,6 +66,7 @@ class Config:
     announce: Path
     max_staleness: float
     metrics: Listen
+    audit: AuditLog = TO_STDOUT
     log_level: str = "info"
     max_connections: int | None = None
     new_connections: int = DEFAULT_NEW_CONNECTIONS
@@ -87,6 +89,7 @@ def parse_config(raw: Any) -> Config:
     """The configuration in a decoded file. Raises ConfigError."""
     fields = Fields(raw, "configuration", ConfigError)
     fields.default("log_level", "info")
+    fields.default("audit", None)
     fields.default("max_connections", None)
     fields.default("new_connections_per_second", DEFAULT_NEW_CONNECTIONS)
     return fields.close(
@@ -102,6 +105,7 @@ def parse_config(raw: Any) -> Config:
             announce=Path(_text(fields, "announce")),
             max_staleness=fields.seconds("max_staleness_s", _LONGEST_STALENESS),
             metrics=NO_METRICS if fields.take_if("metrics", 0) else fields.nested("metrics", _listen),
+            audit=TO_STDOUT if fields.take_if("audit", None) else fields.nested("audit", _audit),
             log_level=fields.one_of("log_level", _LOG_LEVELS),
             max_connections=fields.optional("max_connections", lambda name: fields.integer(name, 1, _MANY)),
             new_connections=fields.integer("new_connections_per_second", 1, _MANY),
@@ -115,6 +119,17 @@ def _text(fields: Fields, name: str) -> str:
 
 def _listen(fields: Fields) -> Listen:
     return fields.close(Listen(_text(fields, "host"), fields.integer("port", 0, 65535)))
+
+
+def _audit(fields: Fields) -> AuditLog:
+    fields.default("file", None)
+    return fields.close(
+        AuditLog(
+            path=fields.optional("file", lambda name: _text(fields, name)),
+            refusals_per_second=fields.integer("refusals_per_second", 0, 1_000_000),
+            allows_percent=fields.integer("allows_percent", 0, 100),
+        )
+    )
 
 
 def _source(fields: Fields) -> Source:

@@ -43,7 +43,13 @@ async def serve(config: Config) -> None:
             gateway_namespace=config.gateway_namespace,
             workloads=backends.workloads,
             operator_identity=names.operator_identity(config.trust_domain),
-            program=Program(config.listen.host, config.listen.port, fallback_certificate(), config.new_connections),
+            program=Program(
+                config.listen.host,
+                config.listen.port,
+                fallback_certificate(),
+                config.audit,
+                new_connections=config.new_connections,
+            ),
             max_staleness=config.max_staleness,
         )
         await run(gatekeeper, config, _stop_signal())

@@ -7,7 +7,16 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import CertificateIR, GatewayIR, GatewaySettings, Serving, resource_name
+from nightlatch.routing.ir import (
+    TO_STDOUT,
+    AuditLog,
+    CertificateIR,
+    GateIR,
+    GatewayIR,
+    GatewaySettings,
+    Serving,
+    resource_name,
+)
 from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.routing.translate import translate, translate_endpoint
 from nightlatch.routing.xds.listener import NAME as LISTENER_NAME
@@ -40,9 +49,18 @@ class Program:
     """
 
     def __init__(
-        self, host: str, port: int, fallback: CertificateIR, new_connections: int = DEFAULT_NEW_CONNECTIONS
+        self,
+        host: str,
+        port: int,
+        fallback: CertificateIR,
+        audit: AuditLog = TO_STDOUT,
+        *,
+        new_connections: int = DEFAULT_NEW_CONNECTIONS,
     ) -> None:
         self._listen = (host, port)
+        self._audit = audit
+        self._gate = GateIR()
+        self._gateways = 1
         self._fallback = fallback
         self._new_connections = new_connections
         self._client: CertificateIR | None = None
@@ -64,6 +82,16 @@ class Program:
         """Set the client certificate that the gateway shows to model servers."""
         self._reshaped = True
         self._client = CertificateIR(material.certificate.decode(), material.private_key.decode())
+
+    def put_gate(self, gate: GateIR) -> None:
+        """Set what the gate knows beside the policies: revocations and issuers."""
+        self._reshaped |= gate != self._gate
+        self._gate = gate
+
+    def put_gateways(self, gateways: int) -> None:
+        """Set how many gateways serve. Each grants its share of the rate limits."""
+        self._reshaped |= gateways != self._gateways
+        self._gateways = gateways
 
     def put(self, document: RouteDocument, serving: Serving) -> Parts:
         """Set an endpoint's document, hold and addresses. Returns the names of its resources."""
@@ -96,7 +124,13 @@ class Program:
         if self._client is None:
             return {}
         settings = GatewaySettings(
-            *self._listen, client=self._client, fallback=self._fallback, new_connections=self._new_connections
+            *self._listen,
+            client=self._client,
+            fallback=self._fallback,
+            audit=self._audit,
+            gate=self._gate,
+            gateways=self._gateways,
+            new_connections=self._new_connections,
         )
         few = self._settings is not None and not self._reshaped and len(self._dirty) <= _MANY
         changed = self._compile_dirty(settings) if few else self._compile_all(settings)

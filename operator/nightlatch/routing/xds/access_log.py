@@ -7,11 +7,11 @@ configured over ADS.
 from typing import Any
 
 from nightlatch.routing.ir import AuditLog
-from nightlatch.routing.xds.native_module import LOG, METADATA
+from nightlatch.routing.xds.native_module import DROPPED, METADATA
 from nightlatch.routing.xds.types import EXTENSIONS
 
 # The members that the gate gives. Those that are not known are left out.
-_GATE = ("decision", "code", "rule", "client", "credential", "method", "permission", "endpoint", "sequence")
+_GATE = ("decision", "code", "rule", "client", "credential", "method", "permission", "endpoint", "sequence", DROPPED)
 # No path and no header of the caller: a key may be in them.
 _ENVOY = {
     "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
@@ -32,6 +32,6 @@ def access_log(audit: AuditLog) -> list[dict[str, Any]]:
         name, kind = "stdout", {"@type": EXTENSIONS + "access_loggers.stream.v3.StdoutAccessLog"}
     else:
         name, kind = "file", {"@type": EXTENSIONS + "access_loggers.file.v3.FileAccessLog", "path": audit.path}
-    matcher = {"filter": METADATA, "path": [{"key": LOG}], "value": {"present_match": True}}
+    matcher = {"filter": METADATA, "path": [{"key": DROPPED}], "value": {"present_match": True}}
     picked = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
     return [{"name": f"envoy.access_loggers.{name}", "filter": picked, "typed_config": {**kind, **config}}]

@@ -23,8 +23,8 @@ MODULE = "nightlatch_gate"
 # The metadata that the gate writes about a decision: under this name, with these members.
 METADATA = "nightlatch.gate"
 CODE = "code"
-# Present if the audit log has the decision.
-LOG = "log"
+# Present if the audit log is to have the decision.
+DROPPED = "dropped"
 # The realm of `www_authenticate` in caller_errors.yaml.
 _REALM = "nightlatch"
 # The module stays loaded: calls of an older configuration may still be under way.
@@ -57,7 +57,7 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
         "revoked": {"clients": gate.revoked_clients, "keys": gate.revoked_keys},
         "audit": {
             "refusalsPerSecond": audit.refusals_per_second,
-            "allowsPerMillion": round(audit.sampled_allows * 10_000),
+            "allowsPerMillion": audit.allows_percent * 10_000,
         },
         "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
     }
