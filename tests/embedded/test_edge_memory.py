@@ -8,7 +8,7 @@ import pytest
 from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import COLD, Serving
 from nightlatch.routing.limits import envoy_limits
-from tests.embedded.attacks import MIB, HeaderBomb, HeldUploads, Ordinary, Peak, allocated, resident, stat
+from tests.embedded.attacks import MIB, HeaderBomb, HeldUploads, Ordinary, Peak, allocated, stat
 from tests.embedded.envoy_fixture import Caller, Gateway, until
 
 KEY = NamespacedName("search", "minilm")
@@ -65,7 +65,6 @@ def test_a_header_bomb_takes_little_and_for_seconds_only(gateway, ordinary, name
 
 def test_connections_that_keep_on_filling_the_memory_are_closed_before_it_is_full(gateway, ordinary):
     """Each stays within every bound of its own, so only the heap tells that there are too many."""
-    before = resident(gateway.process.pid)
     with (
         watched(gateway) as peak,
         HeaderBomb(gateway.port, HOST, connections=120, streams=99, kib=20, renew=True),
@@ -73,12 +72,10 @@ def test_connections_that_keep_on_filling_the_memory_are_closed_before_it_is_ful
         answered = len(ordinary.seconds)
         time.sleep(6)
         assert len(ordinary.seconds) > answered + 20, str(ordinary)
-    print("PEAK", peak.before, peak.most, peak.resident, str(ordinary))
     assert peak.resident < MEMORY
     closed = "overload.envoy.load_shed_points.http2_server_go_away_and_close_on_dispatch.shed_load_count"
     assert stat(gateway.admin, closed) > 0
     until(lambda: allocated(gateway.admin) < peak.before + 12, "the memory is free again", 15)
-    until(lambda: resident(gateway.process.pid) < before + 60, "the pages are given back", 20)
     failed = len(ordinary.failed)
     time.sleep(1)
     assert len(ordinary.failed) == failed
