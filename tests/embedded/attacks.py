@@ -19,6 +19,7 @@ import h2.config
 import h2.connection
 import h2.exceptions
 import h2.settings
+import psutil
 from hpack import NeverIndexedHeaderTuple
 
 MIB = 2**20
@@ -57,6 +58,11 @@ def allocated(path: Path) -> float:
     return int(json.loads(admin(path, "/memory"))["allocated"]) / MIB
 
 
+def resident(pid: int) -> float:
+    """MiB that a process has in RAM."""
+    return psutil.Process(pid).memory_info().rss / MIB
+
+
 def stat(path: Path, name: str) -> int:
     """One counter or gauge of Envoy; 0 while it does not exist."""
     found = admin(path, f"/stats?format=json&filter=^{name}$")
@@ -64,12 +70,12 @@ def stat(path: Path, name: str) -> int:
 
 
 class Peak:
-    """The most MiB in use while the block ran, looked at 20 times a second."""
+    """The most MiB that Envoy's heap had in use, and that its process had in RAM, while the block ran."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, pid: int) -> None:
+        self._path, self._pid = path, pid
         self._stop = threading.Event()
-        self.before = self.most = 0.0
+        self.before = self.most = self.resident = 0.0
 
     def __enter__(self) -> Self:
         self.before = self.most = allocated(self._path)
@@ -87,6 +93,7 @@ class Peak:
 
     def _watch(self) -> None:
         while not self._stop.wait(0.05):
+            self.resident = max(self.resident, resident(self._pid))
             with contextlib.suppress(OSError):
                 self.most = max(self.most, allocated(self._path))
 

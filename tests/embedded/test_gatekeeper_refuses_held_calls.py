@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES
+from nightlatch.routing.limits import HELD_CALL_BYTES
 from tests.embedded.gatekeeper_lab import KEY, Lab, Leader, eventually, infer
 from tests.embedded.test_gatekeeper_goes_stale import MAX_STALENESS, store_away
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+# The most that Envoy keeps of the body of one held call: the buffer limit of a holding route.
+HELD_CALL_BYTES = 64 << 10
 # What Envoy gets where nothing else is said: the chart's default limit, also for a gateway of `nightlatch up`.
 DEFAULT_MEMORY = 1 << 30
 DEFAULT_OPEN_FILES = 20_000

@@ -2,8 +2,9 @@
 
 import pytest
 
-from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES, GatewayPlaces, places_within
+from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces, places_within
 from nightlatch.gatekeeper.process.config import MAX_HELD_BYTES, MAX_HELD_REQUESTS
+from nightlatch.routing.limits import HELD_CALL_BYTES
 
 
 def fill(places: GatewayPlaces, held_by_endpoint: int = 0) -> int:

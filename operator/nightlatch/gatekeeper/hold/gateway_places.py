@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-# The most that Envoy keeps of the body of one held call: the buffer limit of a route.
-HELD_CALL_BYTES = 64 * 1024
+from nightlatch.routing.limits import HELD_CALL_BYTES
 
 
 def places_within(max_requests: int, max_bytes: int) -> int:

@@ -8,9 +8,8 @@ from typing import Any
 
 import orjson
 
-from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES
 from nightlatch.routing.ir import TO_STDOUT, AuditLog
-from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS, HELD_CALL_BYTES
 from nightlatch.wire.fields import Fields
 
 GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"

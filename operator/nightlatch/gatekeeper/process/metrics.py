@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from nightlatch.gatekeeper.hold.gateway_places import HELD_CALL_BYTES
 from nightlatch.gatekeeper.stats import GatewayStats
 from nightlatch.metrics import MetricDefinition
+from nightlatch.routing.limits import HELD_CALL_BYTES
 from nightlatch.wire.report import EndpointReport, HoldPhase
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -48,7 +48,7 @@ async def serve(config: Config) -> None:
                 config.listen.host,
                 config.listen.port,
                 fallback_certificate(),
-                audit=config.audit,
+                config.audit,
                 new_connections=config.new_connections,
             ),
             max_staleness=config.max_staleness,

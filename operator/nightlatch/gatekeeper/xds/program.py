@@ -53,8 +53,8 @@ class Program:
         host: str,
         port: int,
         fallback: CertificateIR,
-        *,
         audit: AuditLog = TO_STDOUT,
+        *,
         new_connections: int = DEFAULT_NEW_CONNECTIONS,
     ) -> None:
         self._listen = (host, port)

@@ -13,7 +13,7 @@ _CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 _MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors."
 _OVERLOAD = "type.googleapis.com/envoy.config.overload.v3."
 # A burst of 650 KB fills a gigabyte in less than a second, so look more often than the default of one second.
-_REFRESH = "0.1s"
+_REFRESH = "0.05s"
 # Free pages that the allocator may keep for the next calls.
 _UNFREED = 32 << 20
 
@@ -31,19 +31,19 @@ def overload_manager(limits: EnvoyLimits) -> dict[str, Any]:
             ),
         ],
         "actions": [
-            _timers(_scaled(_HEAP, 0.7, 0.9), _scaled(_CONNECTIONS, 0.7, 0.95)),
+            _timers(_scaled(_HEAP, 0.65, 0.85), _scaled(_CONNECTIONS, 0.7, 0.95)),
             _shrink(),
-            _point("envoy.overload_actions.disable_http_keepalive", _above(_HEAP, 0.8)),
-            _point("envoy.overload_actions.close_idle_http_connections", _above(_HEAP, 0.8)),
-            _point("envoy.overload_actions.stop_accepting_requests", _scaled(_HEAP, 0.8, 0.92)),
-            _point("envoy.overload_actions.reject_incoming_connections", _scaled(_HEAP, 0.8, 0.92)),
+            _point("envoy.overload_actions.disable_http_keepalive", _above(_HEAP, 0.75)),
+            _point("envoy.overload_actions.close_idle_http_connections", _above(_HEAP, 0.75)),
+            _point("envoy.overload_actions.stop_accepting_requests", _scaled(_HEAP, 0.75, 0.9)),
+            _point("envoy.overload_actions.reject_incoming_connections", _scaled(_HEAP, 0.75, 0.9)),
             _point("envoy.overload_actions.stop_accepting_connections", _above(_HEAP, 0.96)),
         ],
         "loadshed_points": [
             # Refusing a call frees nothing while the caller does not take the refusal. Closing its connection does.
-            _point("envoy.load_shed_points.http2_server_go_away_and_close_on_dispatch", _scaled(_HEAP, 0.8, 0.92)),
-            _point("envoy.load_shed_points.http1_server_abort_dispatch", _scaled(_HEAP, 0.88, 0.96)),
-            _point("envoy.load_shed_points.hcm_ondata_creating_codec", _scaled(_HEAP, 0.8, 0.92)),
+            _point("envoy.load_shed_points.http2_server_go_away_and_close_on_dispatch", _scaled(_HEAP, 0.75, 0.9)),
+            _point("envoy.load_shed_points.http1_server_abort_dispatch", _scaled(_HEAP, 0.85, 0.95)),
+            _point("envoy.load_shed_points.hcm_ondata_creating_codec", _scaled(_HEAP, 0.75, 0.9)),
         ],
     }
 
