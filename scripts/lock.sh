@@ -12,11 +12,12 @@ compile() { # NAME ARGUMENTS...
     "$uv" pip compile "${options[@]}" "$@" -o "requirements/$name.txt"
 }
 
-# The model server is a distribution of ours: its dependencies are locked, it is not.
-embedded=(operator/pyproject.toml --extra embedded --no-emit-package nightlatch-model-server)
+# The gate and the model server are distributions of ours: their dependencies are locked, they are not.
+gateway=(operator/pyproject.toml --extra gateway --no-emit-package nightlatch-gate)
+embedded=(operator/pyproject.toml --extra embedded --no-emit-package nightlatch-gate --no-emit-package nightlatch-model-server)
 
 compile operator operator/pyproject.toml --extra operator
-compile gateway operator/pyproject.toml --extra gateway
+compile gateway "${gateway[@]}"
 compile model-server model-server/pyproject.toml
 compile embedded "${embedded[@]}"
 compile dev "${embedded[@]}" --group pyproject.toml:dev

@@ -11,6 +11,8 @@ import yaml
 REPOSITORY = Path(__file__).parents[1]
 SOURCE = "operator/pyproject.toml"
 MODEL_SERVER = "model-server/pyproject.toml"
+GATE = "gate/pyproject.toml"
+GATE_CRATE = "gate/Cargo.toml"
 MODEL_SERVER_CODE = "model-server/nightlatch_server/__init__.py"
 CHART = "charts/nightlatch/Chart.yaml"
 
@@ -23,11 +25,15 @@ def released_version(repository: Path) -> str:
 
 def versions(repository: Path) -> list[tuple[str, str]]:
     """Return each place that repeats the version, and the version found there ("" if there is none)."""
-    embedded = " ".join(_toml(repository / SOURCE)["project"]["optional-dependencies"]["embedded"])
+    extras = _toml(repository / SOURCE)["project"]["optional-dependencies"]
+    embedded, gateway = " ".join(extras["embedded"]), " ".join(extras["gateway"])
     code = (repository / MODEL_SERVER_CODE).read_text(encoding="utf-8")
     chart = yaml.safe_load((repository / CHART).read_text(encoding="utf-8"))
     return [
         (f"{SOURCE}: nightlatch-model-server in embedded", _match(r"nightlatch-model-server==(\S+)", embedded)),
+        (f"{SOURCE}: nightlatch-gate in gateway", _match(r"nightlatch-gate==(\S+)", gateway)),
+        (f"{GATE}: version", _toml(repository / GATE)["project"]["version"]),
+        (f"{GATE_CRATE}: version", _toml(repository / GATE_CRATE)["package"]["version"]),
         (f"{MODEL_SERVER}: version", _toml(repository / MODEL_SERVER)["project"]["version"]),
         (f"{MODEL_SERVER_CODE}: __version__", _match(r'^__version__ = "(.+)"$', code)),
         (f"{CHART}: version", str(chart["version"])),

@@ -40,6 +40,11 @@ impl<'a> Call<'a> {
         !host.is_empty() && host.eq_ignore_ascii_case(self.server_name)
     }
 
+    /// A body of such a call means nothing (RFC 9110, 9.3.1), so the gate drops it.
+    pub fn has_no_body(&self) -> bool {
+        matches!(self.method, b"GET" | b"HEAD")
+    }
+
     /// Calls that no route takes, on whatever host: they have no path of their own.
     pub fn has_no_path(&self) -> bool {
         self.method == b"CONNECT" || !self.path.starts_with(b"/")

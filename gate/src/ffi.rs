@@ -43,6 +43,7 @@ pub struct Pair {
 const REQUEST_HEADERS: i32 = 0;
 const REQUEST_TRAILERS: i32 = 1;
 const RESPONSE_HEADERS: i32 = 2;
+const RECEIVED_REQUEST_BODY: i32 = 0;
 const ATTRIBUTE_SERVER_NAME: i32 = 30;
 const ATTRIBUTE_VIRTUAL_HOST: i32 = 63;
 const LOG_WARNING: i32 = 3;
@@ -65,6 +66,7 @@ unsafe extern "C" {
     );
     fn envoy_dynamic_module_callback_http_filter_get_attribute_string(f: *mut c_void, id: i32, to: *mut Buffer)
     -> bool;
+    fn envoy_dynamic_module_callback_http_drain_body(filter: *mut c_void, kind: i32, length: usize) -> bool;
     fn envoy_dynamic_module_callback_get_most_specific_route_config(filter: *mut c_void) -> *const c_void;
     fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
         filter: *mut c_void,
@@ -284,14 +286,14 @@ impl Filter {
         }
     }
 
-    fn request_headers(&self, http: Http, stream: &Stream) -> i32 {
+    fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
         let Filter::Gate(gate) = self else {
             let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
             let headers = vec![("content-type", "application/json".to_owned())];
             http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
             return STOP;
         };
-        gate.request_headers(http, stream)
+        gate.request_headers(http, stream, end)
     }
 }
 
@@ -300,6 +302,7 @@ struct Stream {
     filter: *const Filter,
     in_flight: InFlight,
     rate: Cell<Option<Rate>>,
+    drops_body: Cell<bool>,
 }
 
 fn counter(envoy: *mut c_void, name: &str) -> Option<usize> {
@@ -349,7 +352,7 @@ impl Gate {
         })
     }
 
-    fn request_headers(&self, http: Http, stream: &Stream) -> i32 {
+    fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
         let headers = http.headers(REQUEST_HEADERS);
         let policy = http.policy();
         let routed = policy.is_some() || !http.attribute(ATTRIBUTE_VIRTUAL_HOST).is_empty();
@@ -383,7 +386,13 @@ impl Gate {
                     http.note(&audit::identity(&admission.caller));
                 }
                 http.count(self.allowed);
+                // Otherwise Envoy would keep the body while the call is held.
+                let drops_body = !end && call.has_no_body();
                 self.strip(http, &headers);
+                if drops_body {
+                    http.remove(REQUEST_HEADERS, b"content-length");
+                    stream.drops_body.set(true);
+                }
                 let caller = &admission.caller;
                 http.set(REQUEST_HEADERS, identity::CLIENT.as_bytes(), caller.client.as_bytes());
                 http.set(REQUEST_HEADERS, identity::PERMISSIONS.as_bytes(), caller.permission_list.as_bytes());
@@ -472,7 +481,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(polic
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_new(filter: *const c_void, _envoy: *mut c_void) -> *const c_void {
     // Envoy keeps a configuration until the last of its streams is destroyed.
-    hand_over(Stream { filter: filter.cast(), in_flight: InFlight::default(), rate: Cell::new(None) })
+    hand_over(Stream {
+        filter: filter.cast(),
+        in_flight: InFlight::default(),
+        rate: Cell::new(None),
+        drops_body: Cell::new(false),
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -490,10 +504,11 @@ unsafe fn opened<'a>(stream: *const c_void) -> Option<(&'a Filter, &'a Stream)> 
 extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     envoy: *mut c_void,
     stream: *const c_void,
-    _end: bool,
+    end: bool,
 ) -> i32 {
     let http = Http(envoy);
-    let status = guarded(|| unsafe { opened(stream) }.map(|(filter, stream)| filter.request_headers(http, stream)));
+    let status =
+        guarded(|| unsafe { opened(stream) }.map(|(filter, stream)| filter.request_headers(http, stream, end)));
     status.flatten().unwrap_or_else(|| {
         guarded(|| {
             http.count(unsafe { opened(stream) }.and_then(|(filter, _)| filter.gate()?.panics));
@@ -503,6 +518,23 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         });
         STOP
     })
+}
+
+/// Envoy calls this for each part of a body, also while a later filter holds the call.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
+    envoy: *mut c_void,
+    stream: *const c_void,
+    _end: bool,
+) -> i32 {
+    guarded(|| {
+        if unsafe { borrow::<Stream>(stream) }.is_some_and(|stream| stream.drops_body.get()) {
+            unsafe {
+                envoy_dynamic_module_callback_http_drain_body(envoy, RECEIVED_REQUEST_BODY, usize::MAX);
+            }
+        }
+    });
+    CONTINUE
 }
 
 #[unsafe(no_mangle)]
@@ -549,7 +581,6 @@ macro_rules! unused {
 }
 
 unused! {
-    envoy_dynamic_module_on_http_filter_request_body,
     envoy_dynamic_module_on_http_filter_response_body,
     envoy_dynamic_module_on_http_filter_response_trailers,
     envoy_dynamic_module_on_http_filter_local_reply,

@@ -12,7 +12,7 @@ INVALID_REQUEST = CallerError(
         "repeated_credential": "A header that carries a credential may occur once, with one credential.",
         "unreadable_credential": "A header that carries a credential is too long or has forbidden characters.",
         "conflicting_credentials": "The request has two API keys that differ.",
-        "hold_timeout": "The {header} header must be a number of seconds above zero.",
+        "hold_timeout": "The {header} header must be a number of seconds above zero, for example 30 or 1.5.",
     },
     retry_after=None,
     www_authenticate=None,

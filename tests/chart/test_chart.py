@@ -111,6 +111,8 @@ def test_a_gateway_that_drains_tells_every_connection_at_once(render):
         ("trustDomain=UPPER", "trustDomain"),
         ("gatewy.replicas=3", "gatewy"),
         ("gateway.maxStalenessSeconds=soon", "maxStalenessSeconds"),
+        ("gateway.maxHeldRequests=0", "maxHeldRequests"),
+        ("gateway.maxHeldBytes=1", "maxHeldBytes"),
     ],
 )
 def test_a_wrong_value_is_named(helm, setting, says):

@@ -42,6 +42,7 @@ INSPECT = """
 import importlib.util, json, os, pathlib, shutil, sysconfig
 from importlib import metadata
 home = pathlib.Path("/opt/nightlatch")
+tools = "gcc cc g++ ld make cargo rustc uv pip buildah"
 sources = [p for p in home.rglob("*.py") if not {"bin", "tests", "test"} & set(p.parts)]
 stale = [str(p) for p in home.glob("app/**/*.py") if not pathlib.Path(importlib.util.cache_from_source(p)).exists()]
 library = pathlib.Path(sysconfig.get_path("stdlib")) / "argparse.py"
@@ -53,13 +54,37 @@ except OSError:
 print(json.dumps({
     "uid": os.getuid(),
     "writable": writable,
-    "tools": [name for name in ("gcc", "cc", "g++", "ld", "make", "uv", "pip", "buildah") if shutil.which(name)],
+    "tools": [name for name in tools.split() if shutil.which(name)],
     "pip": importlib.util.find_spec("pip") is not None,
     "uncompiled": stale,
     "library": pathlib.Path(importlib.util.cache_from_source(library)).exists(),
     "installed": sorted(d.name.lower() for d in metadata.distributions(path=[sysconfig.get_path("purelib")])),
     "bill": json.loads((home / "sbom.json").read_text()),
 }))
+"""
+# Run inside the gateway's image: Envoy takes a configuration that needs the gate, and says in which place it found it.
+LOAD_GATE = """
+import json, os, pathlib, subprocess, nightlatch_gate
+from nightlatch.gatekeeper.process.gate_module import envoy_binary, require_usable_gate
+require_usable_gate(envoy_binary())
+hello = {
+    "@type": "type.googleapis.com/envoy.extensions.filters.listener.dynamic_modules.v3.DynamicModuleListenerFilter",
+    "dynamic_module_config": {"name": "nightlatch_gate", "do_not_close": True},
+    "filter_name": "hello",
+}
+chain = {"filters": [{"name": "envoy.filters.network.echo", "typed_config": {
+    "@type": "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo"}}]}
+listener = {
+    "name": "probe",
+    "address": {"socket_address": {"address": "127.0.0.1", "port_value": 10000}},
+    "listener_filters": [{"name": "hello", "typed_config": hello}],
+    "filter_chains": [chain],
+}
+config = pathlib.Path("/tmp/envoy.json")
+config.write_text(json.dumps({"static_resources": {"listeners": [listener]}}))
+done = subprocess.run(["envoy", "--mode", "validate", "--config-path", str(config)], capture_output=True, text=True)
+found = os.environ["ENVOY_DYNAMIC_MODULES_SEARCH_PATH"] == str(nightlatch_gate.directory())
+print("loads the gate" if found and done.returncode == 0 else done.stderr)
 """
 SAYS = {
     "operator": [(["python", "-m", "nightlatch.controller", "--help"], "usage")],
@@ -68,6 +93,7 @@ SAYS = {
         (["python", "-m", "nightlatch.gatekeeper.process.write_bootstrap", "--help"], "usage"),
         (["python", "-m", "nightlatch.gatekeeper.process.prestop", "--help"], "usage"),
         (["envoy", "--version"], "1.40.0"),
+        (["python", "-c", LOAD_GATE], "loads the gate"),
     ],
     "model-server": [
         (["python", "-m", "nightlatch_server", "--version"], "nightlatch_server"),

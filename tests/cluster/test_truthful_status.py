@@ -125,6 +125,7 @@ async def told_why(installation: Installation, namespace: str, made: dict, reaso
         lambda: refusal(installation, "one", namespace, "WorkloadAvailable"), "WorkloadAvailable=False"
     )
     assert available["reason"] == reason
+    assert available["message"] not in answer.text, "the owner alone reads the message"
     events = installation.objects("events", namespace, "--field-selector", f"reason={reason}")
     assert events, f"no event {reason}"
     return available

@@ -10,6 +10,14 @@ import pytest
 from nightlatch_server.model_package.writer import write_package
 from tests.embedded.running import ENVIRONMENT, ROOT, Up, manifest
 from tests.unit.model_server import tiny_model
+from tools.gate import install
+from tools.node.progress import Progress
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gate() -> None:
+    """The gate as gate/src has it now, also for a pytest that `make` did not start."""
+    install(Progress())
 
 
 @pytest.fixture(scope="session")

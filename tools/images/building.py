@@ -1,7 +1,5 @@
 """Returns the image for the current state of the checkout: from the storage, or built now."""
 
-from pathlib import Path
-
 from tools.images import buildah
 from tools.images.buildah import Image
 from tools.images.inputs import TARGETS, Target, reference
@@ -14,26 +12,26 @@ from tools.node.progress import Progress
 def built(name: str, progress: Progress) -> Image:
     """Return the image of a target; build it if its inputs changed. Raises NodeError."""
     buildah.ensure()
-    archive, target = debian_base.image(progress), TARGETS[name]
-    wanted = reference(target, archive)
+    target = TARGETS[name]
+    wanted = reference(target)
     if found := buildah.find(wanted):
         return found
     with exclusive(buildah.root() / "lock", progress):
-        return buildah.find(wanted) or _build(target, wanted, archive, progress)
+        return buildah.find(wanted) or _build(target, wanted, progress)
 
 
 def remove_superseded(progress: Progress) -> None:
     """Remove all images but those of the current state of the checkout."""
     buildah.ensure()
-    archive = debian_base.image(progress)
-    wanted = {reference(target, archive) for target in TARGETS.values()}
+    wanted = {reference(target) for target in TARGETS.values()}
     with exclusive(buildah.root() / "lock", progress):
         buildah.remove([name for name in buildah.names() if name not in wanted])
 
 
-def _build(target: Target, wanted: str, archive: Path, progress: Progress) -> Image:
+def _build(target: Target, wanted: str, progress: Progress) -> Image:
+    bases = {argument: debian_base.image(base, progress) for argument, base in target.bases}
     progress.step(f"Building {wanted}")
-    buildah.build(target, wanted, archive, progress)
+    buildah.build(target, wanted, bases, progress)
     image = buildah.find(wanted)
     if image is None:
         raise NodeError(f"buildah built {wanted} without an error, but its storage does not have it")

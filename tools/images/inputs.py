@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tools.node.artifacts.debian_base import PYTHON, RUST, Base
 from tools.node.paths import REPOSITORY
 
 REGISTRY = "nightlatch.test"
@@ -18,22 +19,32 @@ COMMON = (
     "tools/images/bill-of-materials",
     "tools/images/install",
 )
+# The paths that .dockerignore lets in.
+GATE = ("gate/Cargo.toml", "gate/Cargo.lock", "gate/src", "gate/python/nightlatch_gate/__init__.py")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A target of the Dockerfile, the paths that go into it, and the build arguments that we choose."""
+    """A target of the Dockerfile, the paths that go into it, and the build arguments that we choose.
+
+    `bases` are the build arguments that name an image to start from, each with our own image for it.
+    """
 
     name: str
     paths: tuple[str, ...]
     arguments: tuple[str, ...] = ()
+    bases: tuple[tuple[str, Base], ...] = (("BASE", PYTHON),)
 
 
 TARGETS = {
     target.name: target
     for target in (
         Target("operator", ("requirements/operator.txt", "operator/nightlatch")),
-        Target("gateway", ("requirements/gateway.txt", "operator/nightlatch")),
+        Target(
+            "gateway",
+            ("requirements/gateway.txt", "operator/nightlatch", *GATE),
+            bases=(("BASE", PYTHON), ("RUST", RUST)),
+        ),
         Target(
             "model-server",
             ("requirements/torch.txt", "requirements/model-server.txt", "model-server/nightlatch_server"),
@@ -44,12 +55,10 @@ TARGETS = {
 }
 
 
-def reference(target: Target, base: Path) -> str:
-    """Return the image's name, whose tag is 16 hex digits over all inputs.
-
-    `base` is the archive of the base image, in a directory that is named after its own inputs.
-    """
-    digest = hashlib.sha256(json.dumps([target.name, target.arguments, base.parent.name]).encode())
+def reference(target: Target) -> str:
+    """Return the image's name, whose tag is 16 hex digits over all inputs."""
+    bases = [(argument, base.fingerprint) for argument, base in target.bases]
+    digest = hashlib.sha256(json.dumps([target.name, target.arguments, bases]).encode())
     for path in sorted(_files(target)):
         digest.update(f"\0{path.relative_to(REPOSITORY)}\0{path.stat().st_mode & 0o111:o}\0".encode())
         digest.update(path.read_bytes())

@@ -132,7 +132,7 @@ def tool(name: str) -> None:
 @commands.command()
 def base_image() -> None:
     """Print the path of an archive of a Debian 13 base with Python 3.13, made on first use (root)."""
-    click.echo(debian_base.image(Progress()))
+    click.echo(debian_base.image(debian_base.PYTHON, Progress()))
 
 
 @commands.command()

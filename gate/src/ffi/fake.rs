@@ -16,6 +16,7 @@ struct Envoy {
     counted: Vec<usize>,
     defined: Vec<String>,
     data: Vec<u8>,
+    body: Vec<u8>,
     closed: Option<String>,
 }
 
@@ -64,6 +65,11 @@ fakes! {
     envoy_dynamic_module_callback_http_filter_get_attribute_string(f: *mut c_void, id: i32, to: *mut Buffer) -> bool {
         let value: &[u8] = if id == ATTRIBUTE_SERVER_NAME { envoy(|it| it.server_name) } else { b"host" };
         unsafe { *to = Buffer::of(value) };
+        true
+    }
+    envoy_dynamic_module_callback_http_drain_body(f: *mut c_void, kind: i32, length: usize) -> bool {
+        assert_eq!(kind, RECEIVED_REQUEST_BODY);
+        envoy(|it| it.body.drain(..length.min(it.body.len())).count());
         true
     }
     envoy_dynamic_module_callback_get_most_specific_route_config(f: *mut c_void) -> *const c_void {
@@ -128,11 +134,13 @@ fn call(headers: &[(&str, &str)], policy: Option<&str>) -> i32 {
     let policy =
         policy.map(|json| envoy_dynamic_module_on_http_filter_per_route_config_new(name, Buffer::of(json.as_bytes())));
     assert!(!gate.is_null() && policy.is_none_or(|policy| !policy.is_null()));
+    let has_body = headers.iter().any(|(name, _)| *name == "content-length");
     let headers = headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
     let headers = headers.collect();
-    ENVOY.set(Envoy { headers, policy, server_name: b"a.b", ..Envoy::default() });
+    ENVOY.set(Envoy { headers, policy, body: b"body".to_vec(), server_name: b"a.b", ..Envoy::default() });
     let stream = envoy_dynamic_module_on_http_filter_new(gate, NOBODY);
-    let status = envoy_dynamic_module_on_http_filter_request_headers(NOBODY, stream, true);
+    let status = envoy_dynamic_module_on_http_filter_request_headers(NOBODY, stream, !has_body);
+    envoy_dynamic_module_on_http_filter_request_body(NOBODY, stream, true);
     let calls = |expected: u64| {
         assert_eq!(GAUGES.read().get(ENDPOINT.with_borrow(Clone::clone).as_str()).copied().unwrap_or(0), expected)
     };
@@ -197,6 +205,23 @@ fn an_admitted_call_goes_on_with_the_identity_of_its_client_alone() {
     assert_eq!(sent, 0);
     let expected = [("client", "search/bot"), ("credential", "000000000000")];
     assert_eq!(metadata, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
+fn the_body_of_a_call_that_can_have_none_is_dropped_with_its_length() {
+    let ask = [
+        (":authority", "a.b"),
+        (":path", "/v2/models/m"),
+        ("x-api-key", crate::decide::tests::KEY),
+        ("content-length", "4"),
+    ];
+    let policy = policy("").replace(r#"["infer"]"#, r#"["infer", "metadata"]"#);
+    for (method, path, left) in [("GET", "/v2/models/m", &b""[..]), ("POST", "/v2/models/m/infer", b"body")] {
+        let headers = [&ask[..1], &ask[2..], &[(":method", method), (":path", path)]].concat();
+        assert_eq!(call(&headers, Some(&policy)), CONTINUE);
+        assert_eq!(envoy(|it| std::mem::take(&mut it.body)), left);
+        assert_eq!(envoy(|it| it.headers.iter().any(|(name, _)| name == b"content-length")), !left.is_empty());
+    }
 }
 
 #[test]

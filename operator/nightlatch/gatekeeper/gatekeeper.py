@@ -8,15 +8,17 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.gatekeeper.gate_state import GateState, next_gate_state
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
+from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
 from nightlatch.gatekeeper.hold.hold_state import Directed, Load, Replicas, Tick
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.report_stream import ReportStream
 from nightlatch.gatekeeper.stats import GatewayStats
@@ -27,6 +29,7 @@ from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import GateIR, Serving, resource_name
 from nightlatch.store.protocol import Store
 from nightlatch.wire import caller_errors
+from nightlatch.wire.error_body import CallerError
 from nightlatch.wire.report import Directive, Directives, GatewayReport, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica, WorkloadReader
@@ -53,8 +56,10 @@ class Gatekeeper:
         operator_identity: str,
         program: Program,
         max_staleness: float,
+        max_held: int,
     ) -> None:
         self.name = name
+        self.places = GatewayPlaces(max_held)
         self.endpoints: dict[NamespacedName, GatewayEndpoint] = {}
         self.ads = Ads(program.stand_in, lambda _: self.changed())
         self.load = LoadReports(self._load_reported)
@@ -66,6 +71,7 @@ class Gatekeeper:
         self._workloads = workloads
         self._program = program
         self._max_staleness = max_staleness
+        self._revoked: Callable[[HeldCall], bool] = lambda _: False
         self._directives: dict[NamespacedName, Directive] = {}
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
         self._replicas: dict[NamespacedName, tuple[Replica, ...]] = {}
@@ -145,6 +151,12 @@ class Gatekeeper:
         """The gateway's client certificate."""
         return self.documents.client_tls
 
+    def refuses(self, call: HeldCall) -> CallerError | None:
+        """Why the whole gateway refuses this call now; None if it does not."""
+        if self.stale:
+            return caller_errors.POLICY_STALE
+        return caller_errors.UNAUTHENTICATED if self._revoked(call) else None
+
     def changed(self) -> None:
         """Send a report soon."""
         self.reports.changed()
@@ -173,6 +185,8 @@ class Gatekeeper:
         """The numbers for the metrics."""
         return GatewayStats(
             endpoints=self.report().endpoints,
+            held_limit=self.places.limit,
+            held_refused=self.places.refused,
             checks=self.hold_service.checks,
             acks=self.ads.acks,
             nacks=self.ads.nacks,
@@ -184,6 +198,16 @@ class Gatekeeper:
         )
 
     # Events.
+
+    def refuse_revoked(self, revoked: Callable[[HeldCall], bool]) -> None:
+        """Refuse the calls of which `revoked` is true: those that are held now, and those to come.
+
+        It replaces the function of the call before. A gateway-wide revocation is in force here before the documents of
+        the endpoints follow.
+        """
+        self._revoked = revoked
+        for endpoint in self.endpoints.values():
+            endpoint.refuse_revoked()
 
     def _documents_changed(self, changed: DocumentChanges) -> None:
         if not self._current:
@@ -284,8 +308,11 @@ class Gatekeeper:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            for endpoint in [each for each in self.endpoints.values() if each.hold.drain]:
-                endpoint.feed(Tick())
+            for endpoint in list(self.endpoints.values()):
+                # A key may have expired.
+                endpoint.refuse_revoked()
+                if endpoint.hold.drain:
+                    endpoint.feed(Tick())
             self.documents.catch_up()
             self._update_gate()
             self._check_staleness()

@@ -7,9 +7,14 @@ from nightlatch.wire.report import EndpointReport
 
 @dataclass(frozen=True, slots=True)
 class GatewayStats:
-    """The numbers behind the metrics, at one moment. `store_age`: seconds since the store last answered."""
+    """The numbers behind the metrics, at one moment. `store_age`: seconds since the store last answered.
+
+    held_limit: how many calls this gateway holds at most. held_refused: how many found no place because of that.
+    """
 
     endpoints: tuple[EndpointReport, ...]
+    held_limit: int
+    held_refused: int
     checks: int
     acks: int
     nacks: int

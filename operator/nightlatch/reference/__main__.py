@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from nightlatch.generated_files import write_or_check
 from nightlatch.reference import api, cli, conditions, errors, metrics
 
 HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
@@ -21,25 +22,9 @@ PAGES: Mapping[str, Callable[[], str]] = {
 }
 
 
-def rendered() -> dict[str, str]:
-    """The text of every page by file name."""
-    return {name: HEADER + render() for name, render in PAGES.items()}
-
-
-def outdated(directory: Path) -> tuple[str, ...]:
-    """The pages in `directory` that are missing or differ from what the code says."""
-    return tuple(
-        name
-        for name, text in rendered().items()
-        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
-    )
-
-
-def write(directory: Path) -> None:
-    """Write every page into `directory`, which is created if it is missing."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in rendered().items():
-        (directory / name).write_text(text, encoding="utf-8")
+def rendered(directory: Path) -> dict[Path, str]:
+    """The text of each page below `directory`."""
+    return {directory / name: HEADER + render() for name, render in PAGES.items()}
 
 
 def main(arguments: list[str]) -> int:
@@ -48,13 +33,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a page differs")
     options = parser.parse_args(arguments)
-    if not options.check:
-        write(options.directory)
-        return 0
-    found = outdated(options.directory)
-    for name in found:
-        sys.stderr.write(f"{options.directory / name} differs from the code: run `make generate` and commit it\n")
-    return 1 if found else 0
+    return write_or_check(rendered(options.directory), check=options.check)
 
 
 if __name__ == "__main__":

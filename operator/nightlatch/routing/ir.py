@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
 from nightlatch.api.scalars import Permission
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.wire.route_document import RouteDocument
 
 
@@ -67,7 +68,7 @@ class GatewaySettings:
 
     `client` is this gateway's identity towards model servers. `fallback` is the certificate for host names that no
     endpoint has, so that the caller gets past the handshake to a 404. `gateways` is how many gateways serve: each
-    grants its share of a rate limit.
+    grants its share of a rate limit. `new_connections` is how many may come a second.
     """
 
     host: str
@@ -77,6 +78,7 @@ class GatewaySettings:
     audit: AuditLog = TO_STDOUT
     gate: GateIR = GateIR()
     gateways: int = 1
+    new_connections: int = DEFAULT_NEW_CONNECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +170,18 @@ class OperationsIR:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamIR:
-    """The SPIFFE identity that the model server must show, and the CAs that it must come from."""
+    """The SPIFFE identity that the model server must show, and how many calls it may have from this gateway at once."""
 
     identity: str
-    trust: str = field(repr=False)
+    max_in_flight: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointIR:
     """One endpoint. `hosts` are those that it keeps after conflicts. Times in seconds.
 
-    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together.
+    `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together. `max_duration` ends
+    every call, also one whose body comes a byte a minute.
     """
 
     endpoint: NamespacedName
@@ -190,6 +193,7 @@ class EndpointIR:
     serving: Serving
     request_timeout: float
     idle_timeout: float
+    max_duration: float
     source: RouteDocument | BrokenDocument = field(repr=False, compare=False)
 
     @property
@@ -200,10 +204,14 @@ class EndpointIR:
 
 @dataclass(frozen=True, slots=True)
 class GatewayIR:
-    """Everything that one gateway serves, with the endpoints sorted by namespace and name."""
+    """Everything that one gateway serves, with the endpoints sorted by namespace and name.
+
+    `trust`: the CAs, PEM, that every model server's certificate must come from; empty without any document.
+    """
 
     settings: GatewaySettings
     endpoints: tuple[EndpointIR, ...]
+    trust: str = field(repr=False)
 
     @property
     def hosts(self) -> tuple[str, ...]:

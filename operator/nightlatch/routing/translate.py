@@ -52,7 +52,18 @@ def translate(
         )
         for each in documents
     )
-    return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)))
+    return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)), own_trust(documents))
+
+
+def own_trust(documents: Iterable[Document]) -> str:
+    """The trust bundle of our own CA, from the document that was written last; empty if there is none.
+
+    Every document carries the bundle. While a roll-over rewrites them one after the other, the first one is enough: all
+    endpoints share one secret, so that Envoy parses one bundle and gets one push, not a thousand.
+    """
+    carried = (each for each in documents if isinstance(each, RouteDocument) and each.upstream_ca)
+    newest = max(carried, key=lambda each: (each.sequence, each.endpoint), default=None)
+    return newest.upstream_ca if newest else ""
 
 
 def _hosts(documents: Sequence[Document]) -> dict[NamespacedName, list[str]]:
@@ -81,13 +92,25 @@ def translate_endpoint(
         serving=serving,
         request_timeout=document.request_timeout,
         idle_timeout=document.hold_timeout + document.request_timeout + IDLE_MARGIN,
+        max_duration=document.hold_timeout + 2 * document.request_timeout,
         source=document,
     )
 
 
 def _broken(document: BrokenDocument, hosts: tuple[str, ...], serving: Serving) -> EndpointIR:
-    policy = PolicyIR(str(document.endpoint), sequence=0, denied=_denial(document.code))
-    return EndpointIR(document.endpoint, hosts, None, policy, (), None, serving, IDLE_MARGIN, IDLE_MARGIN, document)
+    return EndpointIR(
+        endpoint=document.endpoint,
+        hosts=hosts,
+        certificate=None,
+        policy=PolicyIR(str(document.endpoint), sequence=0, denied=_denial(document.code)),
+        operations=(),
+        upstream=None,
+        serving=serving,
+        request_timeout=IDLE_MARGIN,
+        idle_timeout=IDLE_MARGIN,
+        max_duration=IDLE_MARGIN,
+        source=document,
+    )
 
 
 def _certificate(document: RouteDocument) -> CertificateIR | None:
@@ -97,7 +120,7 @@ def _certificate(document: RouteDocument) -> CertificateIR | None:
 
 
 def _upstream(document: RouteDocument) -> UpstreamIR | None:
-    return UpstreamIR(document.upstream_identity, document.upstream_ca) if document.upstream_ca else None
+    return UpstreamIR(document.upstream_identity, document.max_in_flight) if document.upstream_ca else None
 
 
 def _policy(document: RouteDocument) -> PolicyIR:

@@ -12,7 +12,7 @@ INVALID_REQUEST = CallerError(
         "repeated_credential": "A header that carries a credential may occur once, with one credential.",
         "unreadable_credential": "A header that carries a credential is too long or has forbidden characters.",
         "conflicting_credentials": "The request has two API keys that differ.",
-        "hold_timeout": "The {header} header must be a number of seconds above zero.",
+        "hold_timeout": "The {header} header must be a number of seconds above zero, for example 30 or 1.5.",
     },
     retry_after=None,
     www_authenticate=None,
@@ -132,6 +132,28 @@ TOO_MANY_HELD_BY_CLIENT = CallerError(
     www_authenticate=None,
 )
 
+TOO_MANY_HELD_AT_GATEWAY = CallerError(
+    code="too_many_held_at_gateway",
+    status=429,
+    grpc_status=8,
+    openai_type="rate_limit_error",
+    sentence="Too many calls already wait at this gateway for endpoints to wake; retry later.",
+    details={},
+    retry_after=5,
+    www_authenticate=None,
+)
+
+TOO_MANY_IN_FLIGHT = CallerError(
+    code="too_many_in_flight",
+    status=429,
+    grpc_status=8,
+    openai_type="rate_limit_error",
+    sentence="Too many calls to this endpoint are in progress; retry later.",
+    details={},
+    retry_after=1,
+    www_authenticate=None,
+)
+
 HEADERS_TOO_LARGE = CallerError(
     code="headers_too_large",
     status=431,
@@ -176,6 +198,17 @@ UNAVAILABLE = CallerError(
     www_authenticate=None,
 )
 
+OVERLOADED = CallerError(
+    code="overloaded",
+    status=503,
+    grpc_status=14,
+    openai_type="server_error",
+    sentence="This gateway is overloaded; retry later.",
+    details={},
+    retry_after=1,
+    www_authenticate=None,
+)
+
 POLICY_INVALID = CallerError(
     code="policy_invalid",
     status=503,
@@ -214,8 +247,17 @@ WAKE_FAILED = CallerError(
     status=503,
     grpc_status=14,
     openai_type="server_error",
-    sentence="The endpoint could not wake: {message}",
-    details={},
+    sentence="The endpoint could not wake; its owner sees why in its conditions.",
+    details={
+        "model_not_found": "The endpoint could not wake, because its model was not found.",
+        "image_pull_failed": "The endpoint could not wake, because its image could not be pulled.",
+        "unschedulable": "The endpoint could not wake, because no node has room for it.",
+        "volume_missing": "The endpoint could not wake, because its volume does not exist.",
+        "quota_exceeded": "The endpoint could not wake, because the quota of its namespace is used up.",
+        "pod_refused": "The endpoint could not wake, because the cluster refused its pod.",
+        "container_not_created": "The endpoint could not wake, because its container could not be created.",
+        "model_server_exited": "The endpoint could not wake, because its model server ended by itself.",
+    },
     retry_after=10,
     www_authenticate=None,
 )

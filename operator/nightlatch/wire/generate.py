@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from nightlatch.generated_files import write_or_check
 from nightlatch.wire.fields import Fields
 
 _OPERATOR = Path(__file__).parent
@@ -134,15 +135,7 @@ def _literal(value: Any) -> str:
 
 def main(arguments: list[str]) -> int:
     """Run the command line in the module's docstring. Returns the exit status."""
-    files = generated(read_rows())
-    if "--check" not in arguments:
-        for path, text in files.items():
-            path.write_text(text, "utf-8")
-        return 0
-    outdated = [path for path, text in files.items() if not path.is_file() or path.read_text("utf-8") != text]
-    for path in outdated:
-        sys.stderr.write(f"{path} differs from {SOURCE.name}: run `make generate` and commit it\n")
-    return 1 if outdated else 0
+    return write_or_check(generated(read_rows()), check="--check" in arguments)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ From format 2 on, the JSON is an envelope that every later format shares, around
 
 import hashlib
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, cast, get_args
@@ -21,6 +22,7 @@ from nightlatch.api.scalars import Permission
 from nightlatch.wire.fields import Fields
 
 __all__ = [
+    "DEFAULT_IN_FLIGHT",
     "DOCUMENT_JSON",
     "FORMAT",
     "MAX_HOLD_SECONDS",
@@ -52,6 +54,9 @@ TLS_KEY = "tls.key"
 UPSTREAM_CA = "upstream-ca.crt"
 MAX_HOLD_SECONDS = 3600.0
 MAX_REQUEST_SECONDS = 86400.0
+# For a document that does not say how many calls may be in flight.
+DEFAULT_IN_FLIGHT = 1024
+_MOST_IN_FLIGHT = 10_000_000
 
 
 class DocumentError(ValueError):
@@ -113,11 +118,14 @@ class RateTier:
 class RouteDocument:
     """Times are in seconds. `hosts[0]` is the host of the endpoint's URL.
 
+    `max_in_flight`: how many calls each gateway sends to the model servers at the same time; more get a 429.
+
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
     `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older keeps it.
     `takes_away_since`: as in Envelope.
 
-    A member that comes with a later format has a default and the metadata `{"format": N}`.
+    A member that comes with a later format has a default and the metadata `{"format": N}`. `optional` there says that a
+    gateway without the member is safe.
     """
 
     endpoint: NamespacedName
@@ -131,6 +139,7 @@ class RouteDocument:
     request_timeout: float = 60.0
     hold_timeout: float = 45.0
     hold_max_requests: int = 256
+    max_in_flight: int = field(default=DEFAULT_IN_FLIGHT, metadata={"format": 2, "optional": True})
     denied: str | None = None
     created: int = 0
     takes_away_since: int = 0
@@ -213,13 +222,17 @@ def read_envelope(data: Mapping[str, bytes]) -> Envelope:
 
 def needed_format(document: RouteDocument) -> int:
     """The oldest format that can say all that the document says."""
-    used = (each for each in fields(document) if getattr(document, each.name) != each.default)
+    used = (
+        each
+        for each in fields(document)
+        if getattr(document, each.name) != each.default and not each.metadata.get("optional")
+    )
     return max((each.metadata.get("format", OLDEST_FORMAT) for each in used), default=OLDEST_FORMAT)
 
 
-def content_hash(document: RouteDocument) -> str:
-    """SHA-256 in hex of everything but the sequences. Documents with equal hashes need no push."""
-    members = asdict(document)
+def content_hash(document: RouteDocument, format_: int = FORMAT) -> str:
+    """SHA-256 in hex of all that the format can say, but the sequences. Documents with equal hashes need no push."""
+    members = _members(document, format_)
     del members["sequence"], members["takes_away_since"]
     return hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
@@ -244,7 +257,8 @@ def _json(data: Mapping[str, bytes]) -> dict[str, Any]:
 
 def _pem(data: Mapping[str, bytes]) -> dict[str, str]:
     try:
-        return {field_name: data[name].decode("ascii") for field_name, name in _PEM_FIELDS.items()}
+        # Interned, because the trust bundle is the same in a thousand documents.
+        return {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
     except KeyError as error:
         raise DocumentError(f"the Secret has no {error.args[0]}") from None
     except UnicodeDecodeError:
@@ -286,6 +300,7 @@ def _first_format(members: Fields, pem: Mapping[str, str]) -> RouteDocument:
 
 
 def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> RouteDocument:
+    fields_.default("max_in_flight", DEFAULT_IN_FLIGHT)
     document = fields_.close(
         RouteDocument(
             endpoint=envelope.endpoint,
@@ -299,6 +314,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
             request_timeout=fields_.seconds("request_timeout", MAX_REQUEST_SECONDS),
             hold_timeout=fields_.seconds("hold_timeout", MAX_HOLD_SECONDS),
             hold_max_requests=fields_.integer("hold_max_requests", 0, 1_000_000),
+            max_in_flight=fields_.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
             denied=fields_.optional("denied", lambda name: fields_.text(name, _TOKEN, "the code of an error")),
             created=envelope.created,
             takes_away_since=envelope.takes_away_since,

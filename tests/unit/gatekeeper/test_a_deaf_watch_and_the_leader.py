@@ -55,6 +55,7 @@ async def installation(tmp_path):
         workloads=NoWorkloads(),
         operator_identity=names.operator_identity(TRUST_DOMAIN),
         program=Program("127.0.0.1", 1, fallback_certificate()),
+        max_held=8,
         max_staleness=3600.0,
     )
     await gatekeeper.become_current()

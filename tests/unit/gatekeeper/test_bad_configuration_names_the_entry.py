@@ -28,6 +28,8 @@ CONFIG = {
         ("max_staleness_s", "1h", "max_staleness_s"),
         ("store", {"kind": "files"}, "directory"),
         ("log_level", "loud", "log_level"),
+        ("max_held_requests", 0, "max_held_requests"),
+        ("max_held_bytes", 65535, "max_held_bytes"),
         ("listens", {}, "unknown members: listens"),
     ],
 )
@@ -40,3 +42,10 @@ def test_good_configuration_is_read() -> None:
     config = parse_config(CONFIG)
     assert (config.metrics.port, config.listen.port, config.max_staleness) == (0, 8443, 3600.0)
     assert (config.log_level, parse_config({**CONFIG, "log_level": "debug"}).log_level) == ("info", "debug")
+
+
+def test_the_bounds_on_held_calls_have_defaults() -> None:
+    config = parse_config(CONFIG)
+    assert (config.max_held_requests, config.max_held_bytes) == (2048, 128 * 1024 * 1024)
+    changed = parse_config({**CONFIG, "max_held_requests": 7, "max_held_bytes": 65536})
+    assert (changed.max_held_requests, changed.max_held_bytes) == (7, 65536)

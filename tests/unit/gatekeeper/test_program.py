@@ -11,7 +11,7 @@ from nightlatch.gatekeeper.xds.resources import Resources
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving
 from nightlatch.wire.route_document import RouteDocument
-from nightlatch.wire.xds_types import ADDRESSES, ROUTES
+from nightlatch.wire.xds_types import ADDRESSES, ROUTES, SECRET
 from tests.embedded.envoy_fixture import Caller
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
@@ -91,3 +91,15 @@ def test_denying_all_calls_changes_every_route_and_ends_without_a_trace() -> Non
     compiled.program.deny_all(None)
     compiled.push()
     assert compiled.everything() == before
+
+
+def test_a_new_trust_bundle_is_one_push_however_many_documents_bring_it() -> None:
+    compiled = Compiled().put(document("a"), SHUT).put(document("b"), OPEN)
+    compiled.push()
+    pushes = []
+    for number, name in enumerate(("a", "b")):
+        renewed = replace(document(name), upstream_ca="-----BEGIN NEW", sequence=DOCUMENT.sequence + 1 + number)
+        compiled.put(renewed, SHUT if name == "a" else OPEN)
+        pushes.append(compiled.push())
+    # A policy carries the sequence of its document.
+    assert pushes == [{(SECRET, "trust:own"), (ROUTES, "search/a")}, {(ROUTES, "search/b")}]

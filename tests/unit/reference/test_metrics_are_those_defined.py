@@ -15,6 +15,8 @@ from nightlatch.wire.report import EndpointReport
 ENDPOINT = EndpointReport(NamespacedName("search", "minilm"), applied=1, phase="Warm", in_flight=2, issued=3, held=4)
 GATEWAY = GatewayStats(
     endpoints=(ENDPOINT,),
+    held_limit=8,
+    held_refused=9,
     checks=5,
     acks=6,
     nacks=7,
@@ -66,7 +68,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 def test_an_unknown_load_has_no_sample() -> None:
     unknown = EndpointReport(NamespacedName("a", "b"), applied=1, phase="Cold", in_flight=None, issued=0, held=0)
     metric = metrics.IN_FLIGHT.values([])
-    collected = metrics.GatewayCollector(lambda: GatewayStats((unknown,), 0, 0, 0, 0, False, 0.0, False, True))
+    collected = metrics.GatewayCollector(lambda: GatewayStats((unknown,), 0, 0, 0, 0, 0, 0, False, 0.0, False, True))
     assert next(each for each in collected.collect() if each.name == metric.name).samples == []
 
 

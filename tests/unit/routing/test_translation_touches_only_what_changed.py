@@ -93,8 +93,20 @@ def test_a_certificate_changes_its_secret_alone():
     assert changed_between(([A, B], {}), ([renewed, B], {})) == {SECRET: {"a.search.localhost"}}
 
 
-def test_trust_changes_its_secret_and_no_cluster():
-    assert changed_between(([A, B], {}), ([replace(A, upstream_ca="new"), B], {})) == {SECRET: {"trust:search/a"}}
+def test_trust_changes_one_secret_for_all_endpoints_and_no_cluster():
+    renewed = [replace(each, upstream_ca="new", sequence=2) for each in (A, B)]
+    # A policy carries the sequence of its document.
+    policies = {ROUTES: {"search/a", "search/b"}}
+    assert changed_between(([A, B], {}), (renewed, {})) == {SECRET: {"trust:own"}, **policies}
+
+
+def test_the_trust_of_the_document_written_last_is_in_force():
+    """A roll-over writes one document after the other; the first of them brings the new trust to every endpoint."""
+    renewed = replace(A, upstream_ca="new", sequence=2)
+    for order in ([renewed, B], [B, renewed]):
+        assert translate(order, {}, SETTINGS).trust == "new"
+    follows = replace(B, upstream_ca="new", sequence=3)
+    assert changed_between(([renewed, B], {}), ([renewed, follows], {})) == {ROUTES: {"search/b"}}
 
 
 def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
@@ -103,7 +115,7 @@ def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
         ADDRESSES: {"search/b"},
         ROUTES: {"search/b"},
         SCOPE: {"b.search.localhost"},
-        SECRET: {"b.search.localhost", "trust:search/b"},
+        SECRET: {"b.search.localhost"},
         LISTENER: {"callers"},
     }
 

@@ -19,6 +19,7 @@ from nightlatch.api.crd.schema import Schema, structural
 from nightlatch.api.endpoint import InferenceEndpoint
 from nightlatch.api.issuer import TokenIssuer
 from nightlatch.api.meta import GROUP, INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, VERSION, Kind, RawObject
+from nightlatch.generated_files import write_or_check
 
 HEADER = "# Generated from operator/nightlatch/api by `make generate`. Change the models, not this file.\n"
 
@@ -110,44 +111,22 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
-def rendered() -> dict[str, str]:
-    """The YAML text of each file, by file name."""
+def rendered(directory: Path) -> dict[Path, str]:
+    """The YAML text of each file below `directory`."""
     return {
-        f"{resource.kind.plural}.yaml": HEADER
+        directory / f"{resource.kind.plural}.yaml": HEADER
         + yaml.dump(definition(resource), Dumper=_Plain, sort_keys=False, width=110, allow_unicode=True)
         for resource in RESOURCES
     }
-
-
-def drift(directory: Path) -> tuple[str, ...]:
-    """The files under `directory` that differ from what the models say."""
-    return tuple(
-        name
-        for name, text in rendered().items()
-        if not (directory / name).is_file() or (directory / name).read_text(encoding="utf-8") != text
-    )
-
-
-def write(directory: Path) -> None:
-    """Write every CRD into `directory`, made if it is missing."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in rendered().items():
-        (directory / name).write_text(text, encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line in the module's docstring. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m nightlatch.api.crd.generate", description=__doc__)
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file differs")
     options = parser.parse_args(arguments)
-    if not options.check:
-        write(options.directory)
-        return 0
-    stale = drift(options.directory)
-    for name in stale:
-        sys.stderr.write(f"{options.directory / name} is not what the models say: run `make generate` and commit it\n")
-    return 1 if stale else 0
+    return write_or_check(rendered(options.directory), check=options.check)
 
 
 if __name__ == "__main__":

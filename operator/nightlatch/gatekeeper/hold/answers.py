@@ -24,6 +24,8 @@ def answer(path: str, content_type: str, refused: Refused) -> Answer:
     headers = {"cache-control": "no-store"}
     if error.retry_after is not None:
         headers["retry-after"] = str(error.retry_after)
+    if error.www_authenticate is not None:
+        headers["www-authenticate"] = error.www_authenticate
     if content_type.startswith("application/grpc"):
         details = grpc_headers(error, refused.sentence, refused.reason)
         return Answer(error.status, headers | details, refused.sentence)

@@ -11,7 +11,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_state import (
     Address,
     AddressesApplied,
@@ -26,6 +28,7 @@ from nightlatch.gatekeeper.hold.hold_state import (
     step,
 )
 from nightlatch.gatekeeper.hold.probe import Identity, IdentityError, until_ready
+from nightlatch.gatekeeper.hold.still_allowed import Access, HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
 from nightlatch.gatekeeper.xds.program import Parts
@@ -34,6 +37,7 @@ from nightlatch.gatekeeper.xds.server import RefusedError
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import Serving
 from nightlatch.wire import caller_errors
+from nightlatch.wire.error_body import CallerError
 from nightlatch.wire.narrowing import takes_away
 from nightlatch.wire.report import EndpointReport, WakeFailure, WakeReport
 from nightlatch.wire.route_document import RouteDocument
@@ -43,6 +47,8 @@ _log = logging.getLogger(__name__)
 
 REMOVED = Refused(caller_errors.ENDPOINT_REMOVED, caller_errors.ENDPOINT_REMOVED.say())
 IDENTITY_PAUSE = 1.0
+# The detail of WAKE_FAILED for each reason that has one.
+_DETAILS = {each.value: each.name.lower() for each in Reason if each.name.lower() in caller_errors.WAKE_FAILED.details}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,8 @@ class Programmed:
 
 class EndpointHost(Protocol):
     """What an endpoint needs from the gateway that it runs on."""
+
+    places: GatewayPlaces
 
     def clock(self) -> float:
         """Monotonic seconds."""
@@ -70,6 +78,9 @@ class EndpointHost(Protocol):
 
     def client_tls(self) -> TlsMaterial | None:
         """The gateway's client certificate."""
+
+    def refuses(self, call: HeldCall) -> CallerError | None:
+        """Why the whole gateway refuses this call now, whatever the endpoint's document says; None if it does not."""
 
     def changed(self) -> None:
         """Send a report soon."""
@@ -100,7 +111,10 @@ class GatewayEndpoint:
         self.unread: str | None = None
         self._stand_in_for = stand_in_for
         self._gateway = gateway
-        self._room = WaitingRoom(_bounds(document), self._held, gateway.clock)
+        self._access: Access | None = None
+        self._room = WaitingRoom(
+            _bounds(document), self._held, gateway.clock, refusal=self._refusal, places=gateway.places
+        )
         self._timer = WakeTimer()
         self._tasks: set[asyncio.Task[None]] = set()
         self._probes: dict[tuple[str, Address], asyncio.Task[None]] = {}
@@ -127,11 +141,26 @@ class GatewayEndpoint:
             nacked=self.unread or self.nacked,
         )
 
-    async def admit(self, client: str, timeout: float | None) -> Outcome:
-        """Decide about one call: it passes at once if the hold is off, and is held until then otherwise."""
+    async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:
+        """Decide about one call: it passes at once if the hold is off, and is held until then otherwise.
+
+        Envoy may have let the call in by a policy that is replaced already, so the newest one is asked first.
+        """
+        if refused := self._refusal(call):
+            return refused
         if self.hold.open:
             return Admitted(0.0)
-        return await self._room.hold(client, timeout=timeout)
+        return await self._room.hold(call, timeout=timeout)
+
+    def refuse_revoked(self) -> None:
+        """Refuse the held calls whose access has ended: it was taken away, or its time is up."""
+        self._room.refuse_revoked()
+
+    def _refusal(self, call: HeldCall) -> Refused | None:
+        if self._access is None:
+            self._access = Access(self.document)
+        error = self._gateway.refuses(call) or self._access.refusal(call, self._gateway.wall())
+        return Refused(error, error.say()) if error else None
 
     def feed(self, event: Event) -> None:
         """Take an event, and carry out what follows from it."""
@@ -154,8 +183,10 @@ class GatewayEndpoint:
         self.document = document
         self.unread = None
         self._stand_in_for = stand_in_for
+        self._access = None
         self._room.bounds = _bounds(document)
         self._program()
+        self.refuse_revoked()
         self._gateway.changed()
 
     def keep_document(self, unread: str | None) -> None:
@@ -166,6 +197,7 @@ class GatewayEndpoint:
     def reprogram(self) -> None:
         """Hand the document to Envoy again, because the gateway now enforces all documents differently."""
         self._program()
+        self.refuse_revoked()
 
     def close(self) -> None:
         """The endpoint was removed: refuse the held calls, and stop."""
@@ -177,10 +209,11 @@ class GatewayEndpoint:
         self.feed(Held(count))
 
     def _fail(self, failure: WakeFailure | None) -> None:
+        """Tell the held calls the reason in a fixed sentence: the message, for status and Events, may have secrets."""
         if failure and not self.hold.open:
             self._timer.reset()
             error = caller_errors.WAKE_FAILED
-            self._room.fail(Refused(error, error.say(message=failure.message), failure.reason))
+            self._room.fail(Refused(error, error.say(_DETAILS.get(failure.reason)), failure.reason))
 
     def _program(self) -> None:
         """Hand Envoy the document with the hold and the addresses as they are now. Its ACKs come back as events."""

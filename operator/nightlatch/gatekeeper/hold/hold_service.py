@@ -1,12 +1,12 @@
 """The hold, as an ext_authz service. Envoy asks it about each call to an endpoint that holds its calls.
 
-The call is authenticated and authorized already; the answer only waits until the endpoint is awake.
-`CheckRequest -> Call -> Outcome -> CheckResponse`.
+The call is authenticated and authorized already, and the filter's metadata says who makes it; the answer only waits
+until the endpoint is awake, or the caller's access ends.
+`CheckRequest -> HeldCall -> Outcome -> CheckResponse`.
 """
 
-import math
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -18,12 +18,13 @@ from google.rpc.status_pb2 import Status
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
+from nightlatch.gatekeeper.hold.still_allowed import API_KEY, HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome, Refused
+from nightlatch.routing.filter_order import GATE
 from nightlatch.routing.xds.local_replies import CODE
 from nightlatch.wire import caller_errors
 
 CONTEXT_ENDPOINT = "endpoint"
-HEADER_CLIENT = "x-nightlatch-client"
 HEADER_HOLD_TIMEOUT = "x-nightlatch-hold-timeout"
 
 _UNKNOWN_ENDPOINT = Refused(caller_errors.ENDPOINT_CHANGING, caller_errors.ENDPOINT_CHANGING.say())
@@ -31,17 +32,11 @@ _BAD_TIMEOUT = Refused(
     caller_errors.INVALID_REQUEST, caller_errors.INVALID_REQUEST.say("hold_timeout", header=HEADER_HOLD_TIMEOUT)
 )
 
-# Waits until a call of `client` may go on or must not; the number is the caller's own limit in seconds.
-Admit = Callable[[str, float | None], Awaitable[Outcome]]
+# A decimal number of ASCII digits; float() would also take 1e3, 1_0, inf and the digits of other scripts.
+_SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call to hold. `timeout` is how many seconds the caller is willing to wait; None means the endpoint's limit."""
-
-    endpoint: NamespacedName
-    client: str
-    timeout: float | None
+# Waits until this call may go on or must not; the number is the caller's own limit in seconds.
+Admit = Callable[[HeldCall, float | None], Awaitable[Outcome]]
 
 
 class HoldService(AuthorizationServicer):  # type: ignore[misc]
@@ -64,21 +59,26 @@ class HoldService(AuthorizationServicer):  # type: ignore[misc]
         return _admit(outcome)
 
     async def _decide(self, attributes: Any) -> Outcome:
+        http = attributes.request.http
         try:
-            call = _call(attributes)
+            timeout = asked_timeout(http.headers)
         except ValueError:
             return _BAD_TIMEOUT
-        admit = self._admits(call.endpoint)
-        return await admit(call.client, call.timeout) if admit else _UNKNOWN_ENDPOINT
+        admit = self._admits(NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]))
+        if admit is None:
+            return _UNKNOWN_ENDPOINT
+        client, proof, credential = identity_of(attributes.metadata_context.filter_metadata)
+        return await admit(HeldCall(client, proof, credential, http.method, http.path), timeout)
 
 
-def _call(attributes: Any) -> Call:
-    headers = attributes.request.http.headers
-    return Call(
-        endpoint=NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]),
-        client=headers.get(HEADER_CLIENT, ""),
-        timeout=asked_timeout(headers),
-    )
+def identity_of(metadata: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Client, proof and credential id, from the dynamic metadata of the gate. A call without metadata is refused later.
+
+    The gate leaves the proof out while API keys are the only one.
+    """
+    found = metadata[GATE].fields if GATE in metadata else {}
+    text = {name: value.string_value for name, value in found.items()}
+    return text.get("client", ""), text.get("method", API_KEY), text.get("credential", "")
 
 
 def asked_timeout(headers: Mapping[str, str]) -> float | None:
@@ -86,9 +86,9 @@ def asked_timeout(headers: Mapping[str, str]) -> float | None:
     text = headers.get(HEADER_HOLD_TIMEOUT)
     if text is None:
         return None
-    seconds = float(text)
-    if not math.isfinite(seconds) or seconds <= 0:
-        raise ValueError(text)
+    seconds = float(text) if _SECONDS.fullmatch(text) else 0.0
+    if seconds <= 0:
+        raise ValueError(f"{HEADER_HOLD_TIMEOUT} is not a number of seconds above zero")
     return seconds
 
 

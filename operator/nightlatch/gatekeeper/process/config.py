@@ -9,12 +9,19 @@ from typing import Any
 import orjson
 
 from nightlatch.routing.ir import TO_STDOUT, AuditLog
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS, HELD_CALL_BYTES
 from nightlatch.wire.fields import Fields
 
 GATEWAY_VARIABLE = "NIGHTLATCH_GATEWAY"
 _NOT_EMPTY = re.compile(r"(?s).+")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _LONGEST_STALENESS = 366 * 86400.0
+_MANY = 1_000_000
+# An eighth of the memory that the chart gives Envoy.
+MAX_HELD_BYTES = 128 * 1024 * 1024
+MAX_HELD_REQUESTS = MAX_HELD_BYTES // HELD_CALL_BYTES
+_MOST_HELD_REQUESTS = 100_000
+_MOST_HELD_BYTES = 2**40
 
 
 class ConfigError(ValueError):
@@ -47,7 +54,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds."""
+    """`listen` is the address of Envoy's listener; `socket` is what Envoy dials; `max_staleness` is in seconds.
+
+    max_connections: lowers the number of callers' connections that Envoy's memory allows. new_connections: how many may
+    come a second.
+    max_held_requests, max_held_bytes: bounds on the calls that this gateway holds for all endpoints together. Each held
+    call counts as HELD_CALL_BYTES, so the stricter of the two decides.
+    """
 
     gateway: str
     gateway_namespace: str
@@ -62,6 +75,10 @@ class Config:
     metrics: Listen
     audit: AuditLog = TO_STDOUT
     log_level: str = "info"
+    max_connections: int | None = None
+    new_connections: int = DEFAULT_NEW_CONNECTIONS
+    max_held_requests: int = MAX_HELD_REQUESTS
+    max_held_bytes: int = MAX_HELD_BYTES
 
 
 def read_config(path: Path) -> Config:
@@ -81,6 +98,10 @@ def parse_config(raw: Any) -> Config:
     """The configuration in a decoded file. Raises ConfigError."""
     fields = Fields(raw, "configuration", ConfigError)
     fields.default("log_level", "info")
+    fields.default("max_connections", None)
+    fields.default("new_connections_per_second", DEFAULT_NEW_CONNECTIONS)
+    fields.default("max_held_requests", MAX_HELD_REQUESTS)
+    fields.default("max_held_bytes", MAX_HELD_BYTES)
     fields.default("audit", None)
     return fields.close(
         Config(
@@ -97,6 +118,10 @@ def parse_config(raw: Any) -> Config:
             metrics=NO_METRICS if fields.take_if("metrics", 0) else fields.nested("metrics", _listen),
             audit=TO_STDOUT if fields.take_if("audit", None) else fields.nested("audit", _audit),
             log_level=fields.one_of("log_level", _LOG_LEVELS),
+            max_connections=fields.optional("max_connections", lambda name: fields.integer(name, 1, _MANY)),
+            new_connections=fields.integer("new_connections_per_second", 1, _MANY),
+            max_held_requests=fields.integer("max_held_requests", 1, _MOST_HELD_REQUESTS),
+            max_held_bytes=fields.integer("max_held_bytes", HELD_CALL_BYTES, _MOST_HELD_BYTES),
         )
     )
 

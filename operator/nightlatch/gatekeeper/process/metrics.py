@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from nightlatch.gatekeeper.stats import GatewayStats
 from nightlatch.metrics import MetricDefinition
+from nightlatch.routing.limits import HELD_CALL_BYTES
 from nightlatch.wire.report import EndpointReport, HoldPhase
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -42,6 +43,26 @@ SERVING = MetricDefinition("nightlatch_gateway_serving", "gauge", "1 while Envoy
 HELD = MetricDefinition(
     "nightlatch_gateway_held_requests", "gauge", "Requests held now until the endpoint is awake.", _ENDPOINT
 )
+HELD_LIMIT = MetricDefinition(
+    "nightlatch_gateway_held_requests_limit",
+    "gauge",
+    "Requests that this gateway holds at most, for all endpoints together.",
+)
+HELD_BYTES = MetricDefinition(
+    "nightlatch_gateway_held_bytes",
+    "gauge",
+    f"The most that Envoy can keep of the bodies of the requests held now: {HELD_CALL_BYTES} bytes for each.",
+)
+HELD_BYTES_LIMIT = MetricDefinition(
+    "nightlatch_gateway_held_bytes_limit",
+    "gauge",
+    "The most that Envoy can keep of the bodies of held requests while this gateway holds as many as it may.",
+)
+HELD_REFUSED = MetricDefinition(
+    "nightlatch_gateway_held_refused_total",
+    "counter",
+    "Requests refused because this gateway held as many requests as it may.",
+)
 IN_FLIGHT = MetricDefinition(
     "nightlatch_gateway_in_flight_requests",
     "gauge",
@@ -62,6 +83,10 @@ PHASE = MetricDefinition(
 )
 METRICS = (
     CHECKS,
+    HELD_LIMIT,
+    HELD_BYTES,
+    HELD_BYTES_LIMIT,
+    HELD_REFUSED,
     HELD,
     IN_FLIGHT,
     UPSTREAM_REQUESTS,
@@ -86,6 +111,10 @@ class GatewayCollector(Collector):
         """All metrics."""
         stats = self._stats()
         yield CHECKS.value(stats.checks)
+        yield HELD_LIMIT.value(stats.held_limit)
+        yield HELD_BYTES.value(sum(each.held for each in stats.endpoints) * HELD_CALL_BYTES)
+        yield HELD_BYTES_LIMIT.value(stats.held_limit * HELD_CALL_BYTES)
+        yield HELD_REFUSED.value(stats.held_refused)
         yield from _of_endpoints(stats.endpoints)
         yield SERVING.value(stats.serving)
         yield STALE.value(stats.stale)

@@ -18,6 +18,7 @@ from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceSer
 from nightlatch.api import names
 from nightlatch.files import replace_file
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
+from nightlatch.gatekeeper.hold.gateway_places import places_within
 from nightlatch.gatekeeper.process import last_heard, metrics
 from nightlatch.gatekeeper.process.backends import open_backends
 from nightlatch.gatekeeper.process.config import Config, Listen
@@ -43,8 +44,15 @@ async def serve(config: Config) -> None:
             gateway_namespace=config.gateway_namespace,
             workloads=backends.workloads,
             operator_identity=names.operator_identity(config.trust_domain),
-            program=Program(config.listen.host, config.listen.port, fallback_certificate(), config.audit),
+            program=Program(
+                config.listen.host,
+                config.listen.port,
+                fallback_certificate(),
+                config.audit,
+                new_connections=config.new_connections,
+            ),
             max_staleness=config.max_staleness,
+            max_held=places_within(config.max_held_requests, config.max_held_bytes),
         )
         await run(gatekeeper, config, _stop_signal())
 

@@ -17,12 +17,13 @@ from nightlatch.routing.ir import (
     Serving,
     resource_name,
 )
+from nightlatch.routing.limits import DEFAULT_NEW_CONNECTIONS
 from nightlatch.routing.translate import translate, translate_endpoint
 from nightlatch.routing.xds.listener import NAME as LISTENER_NAME
 from nightlatch.routing.xds.secret import build_certificate
 from nightlatch.routing.xds.snapshot import EndpointResources, Snapshot, build_endpoint, changes, snapshot
 from nightlatch.routing.xds.snapshot import Resources as XdsResources
-from nightlatch.routing.xds.types import pack, trust_secret
+from nightlatch.routing.xds.types import TRUST_SECRET, pack
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
@@ -42,14 +43,26 @@ class Parts:
 
 
 class Program:
-    """The resources of all endpoints. `fallback` is the certificate for host names that no endpoint has."""
+    """The resources of all endpoints. `fallback` is the certificate for host names that no endpoint has.
 
-    def __init__(self, host: str, port: int, fallback: CertificateIR, audit: AuditLog = TO_STDOUT) -> None:
+    `new_connections`: how many callers may connect a second.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        fallback: CertificateIR,
+        audit: AuditLog = TO_STDOUT,
+        *,
+        new_connections: int = DEFAULT_NEW_CONNECTIONS,
+    ) -> None:
         self._listen = (host, port)
         self._audit = audit
         self._gate = GateIR()
         self._gateways = 1
         self._fallback = fallback
+        self._new_connections = new_connections
         self._client: CertificateIR | None = None
         self._denied: str | None = None
         self._documents: dict[NamespacedName, RouteDocument] = {}
@@ -58,6 +71,7 @@ class Program:
         self._serving: dict[NamespacedName, Serving] = {}
         # What was compiled last.
         self._settings: GatewaySettings | None = None
+        self._trust = ""
         self._endpoints: dict[NamespacedName, EndpointResources] = {}
         self._resources: dict[str, dict[str, AnyMessage]] = {}
         self._dirty: set[NamespacedName] = set()
@@ -81,7 +95,7 @@ class Program:
 
     def put(self, document: RouteDocument, serving: Serving) -> Parts:
         """Set an endpoint's document, hold and addresses. Returns the names of its resources."""
-        self._reshaped |= not self._keeps_hosts(document)
+        self._reshaped |= not self._keeps_hosts(document) or document.upstream_ca != self._trust
         self._documents[document.endpoint] = document
         self._serving[document.endpoint] = serving
         self._enforce(document)
@@ -116,6 +130,7 @@ class Program:
             audit=self._audit,
             gate=self._gate,
             gateways=self._gateways,
+            new_connections=self._new_connections,
         )
         few = self._settings is not None and not self._reshaped and len(self._dirty) <= _MANY
         changed = self._compile_dirty(settings) if few else self._compile_all(settings)
@@ -138,6 +153,7 @@ class Program:
         ir = translate(tuple(self._enforced.values()), self._serving, settings, before.ir if before else None)
         now = snapshot(ir, before)
         changed = _changes(before, now)
+        self._trust = ir.trust
         self._endpoints = dict(now.endpoints)
         self._resources = {kind: dict(named) for kind, named in now.resources.items()}
         return changed
@@ -161,7 +177,7 @@ class Program:
         """What was compiled last."""
         if self._settings is None:
             return None
-        ir = GatewayIR(self._settings, tuple(each.ir for each in self._endpoints.values()))
+        ir = GatewayIR(self._settings, tuple(each.ir for each in self._endpoints.values()), self._trust)
         return Snapshot(self._resources, self._endpoints, ir)
 
     def stand_in(self, type_url: str, name: str) -> AnyMessage | None:
@@ -173,7 +189,7 @@ def _parts(document: RouteDocument) -> Parts:
     """A name without a resource does no harm: Envoy counts as up to date with it."""
     name = resource_name(document.endpoint)
     addresses, routes = (ADDRESSES, name), (ROUTES, name)
-    rest = {(CLUSTER, name), (SECRET, trust_secret(document.endpoint)), (LISTENER, LISTENER_NAME)}
+    rest = {(CLUSTER, name), (SECRET, TRUST_SECRET), (LISTENER, LISTENER_NAME)}
     by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in document.hosts}
     return Parts(frozenset({addresses}), frozenset({routes}), frozenset({addresses, routes, *rest, *by_host}))
 

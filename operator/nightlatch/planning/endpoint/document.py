@@ -11,6 +11,7 @@ from datetime import datetime
 
 from nightlatch.api import names
 from nightlatch.api.duration import parse_duration
+from nightlatch.api.endpoint import Scaling
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
@@ -23,6 +24,9 @@ from nightlatch.planning.settings import hosts
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.narrowing import takes_away
 from nightlatch.wire.route_document import DocumentError, Envelope, KeyGrant, RouteDocument
+
+# How far beyond targetConcurrency callers may go before a gateway answers 429 instead of queueing at the model servers.
+_IN_FLIGHT_FACTOR = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def decide_document(
         return DocumentDecision(None, keys, problem=problem, needs=held_back)
     # A document that is kept may already need a newer format than the oldest gateway reads.
     format_ = max(format_, needed_format(current))
-    if before and envelope and envelope.format == format_ and _says_the_same(before, current):
+    if before and envelope and envelope.format == format_ and _says_the_same(before, current, format_):
         return DocumentDecision(before, keys, problem=problem, needs=held_back)
     sequence = next_sequence(envelope.sequence if envelope else None, now)
     since = sequence if before is None or takes_away(before, current) else before.takes_away_since
@@ -105,8 +109,8 @@ def _put(document: RouteDocument, format_: int, observed: Observed, owner: Owner
     return PutSecret(target, data, observed.document.revision if observed.document else None)
 
 
-def _says_the_same(before: RouteDocument, wanted: RouteDocument) -> bool:
-    return routing.content_hash(before) == routing.content_hash(wanted)
+def _says_the_same(before: RouteDocument, wanted: RouteDocument, format_: int) -> bool:
+    return routing.content_hash(before, format_) == routing.content_hash(wanted, format_)
 
 
 def _refusal_by_gateways(document: RouteDocument) -> str:
@@ -146,8 +150,14 @@ def _from_spec(endpoint: ParsedEndpoint, observed: Observed, keys: tuple[KeyGran
         request_timeout=parse_duration(spec.request_timeout),
         hold_timeout=parse_duration(spec.scaling.hold.timeout),
         hold_max_requests=spec.scaling.hold.max_requests,
+        max_in_flight=_max_in_flight(spec.scaling),
         created=unix_seconds(endpoint.metadata.creation_timestamp),
     )
+
+
+def _max_in_flight(scaling: Scaling) -> int:
+    """Many times what the replicas are planned for, and all held calls besides, which a wake lets go at once."""
+    return scaling.hold.max_requests + _IN_FLIGHT_FACTOR * scaling.target_concurrency * scaling.max_replicas
 
 
 def _with_material(

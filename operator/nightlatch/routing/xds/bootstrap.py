@@ -4,16 +4,25 @@ from pathlib import Path
 from typing import Any
 
 from nightlatch.routing.filter_order import GATEKEEPER_CLUSTER
+from nightlatch.routing.limits import EnvoyLimits, envoy_limits
+from nightlatch.routing.xds.overload import overload_manager
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_MAX_CONNECTIONS = 50_000
+# The allocator keeps freed pages unless it is told to return them: this much each second, so that a burst of a gigabyte
+# is gone after a minute, and the pages of ordinary calls are not given back and faulted in again all the time.
+_RELEASE = {"bytes_to_release": 16 << 20, "memory_release_interval": "1s"}
+# One connection may have many calls ready; look at the others after this number.
+_CALLS_PER_TURN = 10
+_DEFAULT_LIMITS = envoy_limits()
 
 
-def bootstrap(node_id: str, socket: Path | str, admin_socket: Path | str) -> dict[str, Any]:
+def bootstrap(
+    node_id: str, socket: Path | str, admin_socket: Path | str, limits: EnvoyLimits = _DEFAULT_LIMITS
+) -> dict[str, Any]:
     """Envoy's bootstrap, for `envoy -c` as JSON or YAML.
 
     `socket` is where the gatekeeper serves ADS, ext_authz and LRS. `admin_socket` is Envoy's own admin interface, which
-    never listens on a port.
+    never listens on a port. `limits` is what this Envoy may take.
     """
     return {
         "node": {"id": node_id, "cluster": "nightlatch-gateway"},
@@ -22,7 +31,8 @@ def bootstrap(node_id: str, socket: Path | str, admin_socket: Path | str) -> dic
         "cluster_manager": {"load_stats_config": _grpc()},
         "static_resources": {"clusters": [_gatekeeper(socket)]},
         "layered_runtime": {"layers": [{"name": "nightlatch", "static_layer": _runtime()}]},
-        "overload_manager": _overload(),
+        "overload_manager": overload_manager(limits),
+        "memory_allocator_manager": _RELEASE,
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _stats()}}},
     }
 
@@ -61,24 +71,17 @@ def _gatekeeper(socket: Path | str) -> dict[str, Any]:
     }
 
 
-def _overload() -> dict[str, Any]:
-    monitor = {
-        "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3"
-        ".DownstreamConnectionsConfig",
-        "max_active_downstream_connections": _MAX_CONNECTIONS,
-    }
-    name = "envoy.resource_monitors.global_downstream_max_connections"
-    return {"resource_monitors": [{"name": name, "typed_config": monitor}]}
-
-
 def _runtime() -> dict[str, Any]:
-    return {"re2": {"max_program_size": {"error_level": 10_000, "warn_level": 10_000}}}
+    return {
+        "re2": {"max_program_size": {"error_level": 10_000, "warn_level": 10_000}},
+        "http": {"max_requests_per_io_cycle": _CALLS_PER_TURN},
+    }
 
 
 def _stats() -> list[dict[str, str]]:
     """Few statistics: every counter of a thousand clusters would cost memory, and nobody reads them."""
     envoys = ("cluster_manager.", "listener_manager.", "http.", "listener.", "server.", "cluster.gatekeeper.")
-    # What the gate counts.
-    prefixes = (*envoys, "dynamicmodulescustom.")
+    # What the edge refuses, and what the gate counts.
+    prefixes = (*envoys, "listener_local_ratelimit.", "overload.", "dynamicmodulescustom.")
     suffixes = (".upstream_rq_total", ".upstream_rq_active", ".upstream_cx_connect_fail")
     return [{"prefix": prefix} for prefix in prefixes] + [{"suffix": suffix} for suffix in suffixes]

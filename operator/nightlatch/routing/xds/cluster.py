@@ -7,10 +7,10 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.matcher.v3 import string_pb2
 
 from nightlatch.routing.ir import EndpointIR, UpstreamIR
-from nightlatch.routing.xds.types import CLIENT_SECRET, ads, pack, seconds, trust_secret
+from nightlatch.routing.xds.types import CLIENT_SECRET, TRUST_SECRET, ads, pack, seconds
 
-# The hold and the model server limit the load; Envoy's own limits must not be reached first.
-_UNBOUNDED = 1_000_000
+# What may wait in one connection, in either direction.
+_CONNECTION_BUFFER = 64 << 10
 # Includes the TLS handshake: a wake releases a burst of calls at a replica that is busy, which makes it slow, not dead.
 _CONNECT_TIMEOUT = 10.0
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -28,10 +28,11 @@ def build_cluster(endpoint: EndpointIR, upstream: UpstreamIR) -> cluster_pb2.Clu
     )
     cluster.eds_cluster_config.eds_config.CopyFrom(ads())
     cluster.lrs_server.self.SetInParent()
-    _lift_limits(cluster)
+    cluster.per_connection_buffer_limit_bytes.value = _CONNECTION_BUFFER
+    _limit(cluster, upstream.max_in_flight)
     cluster.typed_extension_protocol_options[_HTTP_OPTIONS].CopyFrom(pack(_http1()))
     cluster.transport_socket.name = "envoy.transport_sockets.tls"
-    cluster.transport_socket.typed_config.CopyFrom(pack(_tls(endpoint, upstream)))
+    cluster.transport_socket.typed_config.CopyFrom(pack(_tls(upstream)))
     return cluster
 
 
@@ -47,10 +48,11 @@ def build_assignment(endpoint: EndpointIR) -> endpoint_pb2.ClusterLoadAssignment
     return assignment
 
 
-def _lift_limits(cluster: cluster_pb2.Cluster) -> None:
+def _limit(cluster: cluster_pb2.Cluster, calls: int) -> None:
+    """Each call has a connection, because the model servers speak HTTP/1.1; beyond the limit callers get a 429."""
     limits = cluster.circuit_breakers.thresholds.add()
     for limit in (limits.max_connections, limits.max_pending_requests, limits.max_requests, limits.max_retries):
-        limit.value = _UNBOUNDED
+        limit.value = calls
 
 
 def _http1() -> http_protocol_options_pb2.HttpProtocolOptions:
@@ -59,7 +61,7 @@ def _http1() -> http_protocol_options_pb2.HttpProtocolOptions:
     return options
 
 
-def _tls(endpoint: EndpointIR, upstream: UpstreamIR) -> tls_pb2.UpstreamTlsContext:
+def _tls(upstream: UpstreamIR) -> tls_pb2.UpstreamTlsContext:
     context = tls_pb2.UpstreamTlsContext()
     common = context.common_tls_context
     common.tls_params.tls_minimum_protocol_version = common_pb2.TlsParameters.TLSv1_2
@@ -67,7 +69,7 @@ def _tls(endpoint: EndpointIR, upstream: UpstreamIR) -> tls_pb2.UpstreamTlsConte
     common.alpn_protocols.append("http/1.1")
     common.tls_certificate_sds_secret_configs.add(name=CLIENT_SECRET, sds_config=ads())
     validation = common.combined_validation_context
-    validation.validation_context_sds_secret_config.name = trust_secret(endpoint.endpoint)
+    validation.validation_context_sds_secret_config.name = TRUST_SECRET
     validation.validation_context_sds_secret_config.sds_config.CopyFrom(ads())
     # Only this identity. Without a matcher, any certificate of the CA would be accepted.
     validation.default_validation_context.match_typed_subject_alt_names.add(

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from envoy.config.listener.v3 import listener_pb2
+from envoy.extensions.filters.listener.local_ratelimit.v3 import local_ratelimit_pb2  # noqa: F401
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2  # noqa: F401 - registers its type
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # noqa: F401
     http_connection_manager_pb2,
@@ -29,15 +30,19 @@ NAME = "callers"
 _KNOWN = "endpoints"
 _UNKNOWN = "unknown-host"
 # Limits a handshake, also one that waits for a certificate that never comes.
-_HANDSHAKE = "10s"
+_HANDSHAKE = "5s"
+# What a connection may have waiting to be read or written; a route says how much of a body may wait besides.
+_CONNECTION_BUFFER = 64 << 10
 # A matcher needs an entry; no SNI has a space.
 _NOBODY = "no endpoint"
 
 
-def build_listener(host: str, port: int, hosts: tuple[str, ...], audit: AuditLog) -> listener_pb2.Listener:
-    """The listener for callers of `hosts`."""
+def build_listener(
+    host: str, port: int, hosts: tuple[str, ...], audit: AuditLog, new_connections: int
+) -> listener_pb2.Listener:
+    """The listener for callers of `hosts`, with at most this many new connections a second."""
     listener = listener_pb2.Listener()
-    listener.CopyFrom(_frame(host, port, audit))
+    listener.CopyFrom(_frame(host, port, audit, new_connections))
     listener.filter_chain_matcher.CopyFrom(_matcher(hosts))
     return listener
 
@@ -53,21 +58,37 @@ def _matcher(hosts: tuple[str, ...]) -> matcher_pb2.Matcher:
 
 
 @lru_cache(maxsize=8)
-def _frame(host: str, port: int, audit: AuditLog) -> listener_pb2.Listener:
+def _frame(host: str, port: int, audit: AuditLog, new_connections: int) -> listener_pb2.Listener:
     """The listener without its matcher. This part does not depend on the endpoints."""
-    inspector = {"@type": EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
     return parse(
         {
             "name": NAME,
             "address": {"socket_address": {"address": host, "port_value": port}},
-            "listener_filters": [hello(), {"name": "envoy.filters.listener.tls_inspector", "typed_config": inspector}],
+            "listener_filters": _listener_filters(new_connections),
             "listener_filters_timeout": "5s",
-            "per_connection_buffer_limit_bytes": 262144,
+            "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
             "filter_chains": [_chain(_KNOWN, _certificate_of_the_host(), _endpoints_manager(audit))],
             "default_filter_chain": _chain(_UNKNOWN, _fallback_certificate(), _unknown_manager()),
         },
         listener_pb2.Listener(),
     )
+
+
+def _listener_filters(new_connections: int) -> list[dict[str, Any]]:
+    """The filters of a connection in their order: the accept rate first, before anything is read or kept for it."""
+    filters = "envoy.filters.listener."
+    bucket = {"max_tokens": 2 * new_connections, "tokens_per_fill": new_connections, "fill_interval": "1s"}
+    rate = {
+        "@type": EXTENSIONS + "filters.listener.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": NAME,
+        "token_bucket": bucket,
+    }
+    inspector = {"@type": EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
+    return [
+        {"name": filters + "local_ratelimit", "typed_config": rate},
+        hello(),
+        {"name": filters + "tls_inspector", "typed_config": inspector},
+    ]
 
 
 def _chain(name: str, certificates: dict[str, Any], manager: dict[str, Any]) -> dict[str, Any]:
@@ -151,18 +172,25 @@ def _manager(name: str, **rest: Any) -> dict[str, Any]:
         # No upgrade is offered, so a request for one is answered as if it had not asked.
         "http_protocol_options": {"ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}]},
         "common_http_protocol_options": {
-            "idle_timeout": "600s",
-            "max_headers_count": 100,
+            "idle_timeout": "120s",
+            "max_connection_duration": "3600s",
+            "max_headers_count": 64,
             "headers_with_underscores_action": "DROP_HEADER",
         },
-        "max_request_headers_kb": 64,
+        # An HTTP/1.1 connection that grew old ends with its next answer, never under a call that is on its way.
+        "http1_safe_max_connection_duration": True,
+        "max_request_headers_kb": 24,
         "request_headers_timeout": "10s",
+        # A caller that does not take its answer keeps its stream, and the request's headers with it, only so long.
+        "stream_flush_timeout": "5s",
         # Applies until a route is known; each route has an idle timeout of its own that is longer than the hold.
         "stream_idle_timeout": "60s",
         "http2_protocol_options": {
-            "max_concurrent_streams": 1000,
+            "max_concurrent_streams": 100,
             "initial_stream_window_size": 262144,
             "initial_connection_window_size": 1048576,
+            # Slow enough for a client that answers pings only while it reads.
+            "connection_keepalive": {"interval": "60s", "timeout": "60s"},
         },
         **rest,
     }

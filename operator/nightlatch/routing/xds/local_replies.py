@@ -46,6 +46,12 @@ def local_reply_config(*, known_host: bool) -> dict[str, Any]:
     """LocalReplyConfig: the first mapper that fits gives the body. What gatekeeper and gate wrote stays as it is."""
     own = {**_text(_BODY), "content_type": "application/json"}
     mappers = [
+        *_shapes(
+            _flagged("UO"),
+            _by_envoy(caller_errors.TOO_MANY_IN_FLIGHT),
+            status=caller_errors.TOO_MANY_IN_FLIGHT.status,
+        ),
+        *_shapes(_flagged("OM"), _by_envoy(caller_errors.OVERLOADED)),
         _mapper(_has(native_module.METADATA, native_module.CODE), own, {}),
         _mapper(_has(GATEKEEPER, CODE), own, {}),
     ]
@@ -70,7 +76,10 @@ def _by_envoy(error: CallerError) -> _Reply:
 
 
 def _shapes(condition: dict[str, Any], reply: _Reply, status: int | None = None) -> list[dict[str, Any]]:
-    """A mapper for each API, the most special first. For gRPC the body becomes the grpc-message."""
+    """A mapper for each API, the most special first. For gRPC the body becomes the grpc-message.
+
+    `status` replaces Envoy's own.
+    """
     more = {} if status is None else {"status_code": status}
     grpc = _all(condition, _header("content-type", "application/grpc"))
     open_inference = _all(condition, _header(":path", error_body.OPEN_INFERENCE))
@@ -103,6 +112,11 @@ def _all(*conditions: dict[str, Any]) -> dict[str, Any]:
 def _status(operator: str, status: int) -> dict[str, Any]:
     value = {"default_value": status, "runtime_key": f"nightlatch.status.{status}"}
     return {"status_code_filter": {"comparison": {"op": operator, "value": value}}}
+
+
+def _flagged(flag: str) -> dict[str, Any]:
+    """Envoy's own mark of why it answered."""
+    return {"response_flag_filter": {"flags": [flag]}}
 
 
 def _has(namespace: str, key: str) -> dict[str, Any]:

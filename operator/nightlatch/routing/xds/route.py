@@ -9,10 +9,17 @@ from google.protobuf import any_pb2
 
 from nightlatch.routing.filter_order import GATE, HOLD
 from nightlatch.routing.ir import EndpointIR, OperationsIR
+from nightlatch.routing.limits import HELD_CALL_BYTES
 from nightlatch.routing.xds.types import pack, seconds
 
 # The hold reads this header. The gate removes every other one that is not for the model server.
 _REMOVED = ("x-nightlatch-hold-timeout",)
+# How long a caller may take for the rest of an answer, which Envoy has whole. A caller without a credential that uses a
+# route's path has this long too, so it must not be much longer than the listener's own.
+_FLUSH = 20.0
+# How much of its body a call may have waiting; only one whose body fits in is repeated when a connection fails. There
+# are many held calls at the same time, so they keep less.
+_BODY = 256 << 10
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 
 
@@ -31,6 +38,7 @@ def build_routes(endpoint: EndpointIR, policy: any_pb2.Any) -> route_pb2.RouteCo
     config = route_pb2.RouteConfiguration(name=endpoint.name, request_headers_to_remove=_REMOVED)
     virtual_host = config.virtual_hosts.add(name=endpoint.name, domains=["*"])
     virtual_host.typed_per_filter_config[GATE].CopyFrom(policy)
+    virtual_host.request_body_buffer_limit.value = HELD_CALL_BYTES if endpoint.serving.hold else _BODY
     denied = endpoint.policy.denied is not None
     if not denied:
         virtual_host.routes.extend(_operations(endpoint, each) for each in endpoint.operations)
@@ -60,7 +68,9 @@ def _action(endpoint: EndpointIR) -> components.RouteAction:
         cluster=endpoint.name,
         timeout=seconds(endpoint.request_timeout),
         idle_timeout=seconds(endpoint.idle_timeout),
+        flush_timeout=seconds(_FLUSH),
     )
+    action.max_stream_duration.max_stream_duration.CopyFrom(seconds(endpoint.max_duration))
     action.retry_policy.retry_on = _RETRY_ON
     action.retry_policy.num_retries.value = 3
     action.retry_policy.host_selection_retry_max_attempts = 3

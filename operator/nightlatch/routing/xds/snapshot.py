@@ -14,7 +14,7 @@ from nightlatch.routing.xds.listener import NAME, build_listener
 from nightlatch.routing.xds.native_module import build_gate, build_policy
 from nightlatch.routing.xds.route import build_routes, build_scope
 from nightlatch.routing.xds.secret import build_certificate, build_trust
-from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, pack, trust_secret
+from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, TRUST_SECRET, pack
 from nightlatch.wire.xds_types import (
     ADDRESSES,
     CLUSTER,
@@ -91,11 +91,15 @@ def _merged(url: str, parts: list[Resources]) -> dict[str, Packed]:
 
 def _shared(ir: GatewayIR) -> Resources:
     settings = ir.settings
-    secrets = {CLIENT_SECRET: settings.client, FALLBACK_SECRET: settings.fallback}
+    certificates = {CLIENT_SECRET: settings.client, FALLBACK_SECRET: settings.fallback}
+    secrets = {name: pack(build_certificate(name, each)) for name, each in certificates.items()}
+    if ir.trust:
+        secrets[TRUST_SECRET] = pack(build_trust(TRUST_SECRET, ir.trust))
+    listener = build_listener(settings.host, settings.port, ir.hosts, settings.audit, settings.new_connections)
     return {
         EXTENSION: {GATE: pack(build_gate(settings.gate, settings.audit))},
-        LISTENER: {NAME: pack(build_listener(settings.host, settings.port, ir.hosts, settings.audit))},
-        SECRET: {name: pack(build_certificate(name, each)) for name, each in secrets.items()},
+        LISTENER: {NAME: pack(listener)},
+        SECRET: secrets,
     }
 
 
@@ -125,8 +129,6 @@ def _built(ir: EndpointIR, settings: GatewaySettings, policy: Packed) -> Resourc
         ROUTES: {ir.name: pack(build_routes(ir, policy))} if ir.hosts else {},
     }
     if ir.upstream is not None:
-        trust = trust_secret(ir.endpoint)
-        secrets[trust] = pack(build_trust(trust, ir.upstream.trust))
         resources[CLUSTER] = {ir.name: pack(build_cluster(ir, ir.upstream))}
         resources[ADDRESSES] = {ir.name: pack(build_assignment(ir))}
     return resources

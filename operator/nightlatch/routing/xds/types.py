@@ -13,19 +13,14 @@ from google.protobuf.message import Message
 from xds.core.v3 import extension_pb2  # noqa: F401
 from xds.type.v3 import typed_struct_pb2  # noqa: F401
 
-from nightlatch.api.meta import NamespacedName
-
 # How the configuration of an extension begins, and a resource that comes over the ADS stream.
 EXTENSIONS = "type.googleapis.com/envoy.extensions."
 ADS: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
 # Names of secrets beside the hosts; a host has no colon.
 CLIENT_SECRET = "client:gateway"  # noqa: S105
 FALLBACK_SECRET = "server:unknown-host"  # noqa: S105
-
-
-def trust_secret(endpoint: NamespacedName) -> str:
-    """The Secret that holds the trust for one endpoint's model servers."""
-    return f"trust:{endpoint}"
+# The CAs of all our model servers.
+TRUST_SECRET = "trust:own"  # noqa: S105
 
 
 def pack(message: Message) -> any_pb2.Any:

@@ -1,0 +1,167 @@
+"""What strangers can do to a gateway on loopback: its memory, and how long ordinary callers wait meanwhile.
+
+Envoy with the gateway's configuration runs before a model server of the test suite, with the limits of the chart's
+default (1 GiB). The attacks are those of tests/embedded/attacks.py, in numbers that filled such a gateway once.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cpu import machine, resident_mib
+from table import markdown, percentile
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.routing.ir import COLD, Serving
+from tests.embedded.attacks import (
+    HeaderBomb,
+    HeldUploads,
+    Ordinary,
+    Peak,
+    allocated,
+    flood_of_connections,
+    hello_and_gone,
+    spellings,
+)
+from tests.embedded.envoy_fixture import Caller, Gateway, until
+
+KEY = NamespacedName("search", "minilm")
+SLEEPING = NamespacedName("search", "sleeping")
+HOST = "minilm.search.localhost"
+BOT = Caller("bot", os.urandom, "infer", "metadata")
+
+Attack = Callable[[Gateway, float], AbstractContextManager[object]]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=8.0, help="how long each attack goes on; default: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
+    options = parser.parse_args()
+    print(f"machine: {machine()}")
+    seconds, size = (1.0, 0.05) if options.quick else (options.seconds, 1.0)
+    header = ["attack", "heap before", "most", "after", "in RAM, most", "p50 before", "p99 before", "p50 during"]
+    header += ["p99 during", "failed during", "p99 after", "failed after"]
+    print(markdown(header, [_row(name, attack, seconds, size) for name, attack in ATTACKS.items()]))
+
+
+@contextlib.contextmanager
+def _gateway() -> Iterator[Gateway]:
+    """A fresh one with an endpoint that is awake and one that sleeps."""
+    with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder:
+        gateway = Gateway(Path(folder))
+        try:
+            model = gateway.model_server(KEY)
+            documents = [gateway.document(each, keys=(BOT.grant,)) for each in (KEY, SLEEPING)]
+            gateway.put(documents, {KEY: Serving(hold=False, addresses=(model.address,)), SLEEPING: COLD})
+            yield gateway
+        finally:
+            gateway.stop()
+
+
+def _row(name: str, attack: Attack, seconds: float, size: float) -> list[str]:
+    with _gateway() as gateway:
+        before = _callers(gateway, seconds / 2)
+        with (
+            Peak(gateway.admin, gateway.process.pid) as peak,
+            _running(gateway) as during,
+            attack(gateway, size),
+        ):
+            time.sleep(seconds)
+        time.sleep(seconds)
+        after = _callers(gateway, seconds / 2)
+        heap = allocated(gateway.admin)
+        print(f"{name}: in RAM now {resident_mib(gateway.process.pid):.0f} MiB", file=sys.stderr)
+    mib = [f"{value:.0f}" for value in (peak.before, peak.most, heap, peak.resident)]
+    return [
+        name,
+        *mib,
+        _ms(before, 50),
+        _ms(before, 99),
+        _ms(during, 50),
+        _ms(during, 99),
+        f"{len(during.failed)} of {len(during.failed) + len(during.seconds)}",
+        _ms(after, 99),
+        str(len(after.failed)),
+    ]
+
+
+@contextlib.contextmanager
+def _running(gateway: Gateway) -> Iterator[Ordinary]:
+    with Ordinary(gateway.port, HOST, BOT.key) as caller:
+        until(lambda: caller.seconds, "an ordinary call is answered")
+        yield caller
+
+
+def _callers(gateway: Gateway, seconds: float) -> Ordinary:
+    with _running(gateway) as caller:
+        time.sleep(seconds)
+    return caller
+
+
+def _ms(caller: Ordinary, percent: float) -> str:
+    return f"{percentile(caller.seconds, percent) * 1000:.1f}" if caller.seconds else "none answered"
+
+
+def _bomb(connections: int, streams: int, kib: int, *, renew: bool) -> Attack:
+    def attack(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+        count = max(1, int(connections * size))
+        return HeaderBomb(gateway.port, HOST, connections=count, streams=streams, kib=kib, renew=renew)
+
+    return attack
+
+
+@contextlib.contextmanager
+def _names(gateway: Gateway, size: float) -> Iterator[None]:
+    with ThreadPoolExecutor(16) as threads:
+        for _ in threads.map(lambda name: _hello(gateway.port, name), spellings(HOST, int(4000 * size))):
+            pass
+    yield
+
+
+def _hello(port: int, name: str) -> bool:
+    with contextlib.suppress(OSError):
+        return hello_and_gone(port, name)
+    return False
+
+
+def _idle(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+    return flood_of_connections(gateway.port, int(2000 * size), HOST)
+
+
+def _silent(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+    return flood_of_connections(gateway.port, int(4000 * size), None)
+
+
+@contextlib.contextmanager
+def _uploads(gateway: Gateway, size: float) -> Iterator[None]:
+    gateway.hold.outcome = gateway.loop.loop.create_future()
+    host = "sleeping.search.localhost"
+    with HeldUploads(gateway.port, host, BOT.key, calls=int(100 * size), kib=1024):
+        yield
+
+
+ATTACKS: dict[str, Attack] = {
+    "header bomb: 13 connections, 950 streams, 60 KiB": _bomb(13, 950, 60, renew=False),
+    "header bomb within all bounds, again and again: 400 connections, 99 streams, 20 KiB": _bomb(
+        400, 99, 20, renew=True
+    ),
+    "2,000 idle TLS connections": _idle,
+    "4,000 connections that send nothing": _silent,
+    "4,000 spellings of a server name": _names,
+    "100 held uploads of 1 MiB": _uploads,
+}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Tells whether a held call may still go on, by the policy that is in force now. Pure.
+
+The gate let the call in before it was held, and by the policy of that moment. A held call must not outlive its access.
+"""
+
+import re
+from dataclasses import dataclass
+
+from nightlatch.api.operations import Operation
+from nightlatch.api.scalars import Permission
+from nightlatch.wire import caller_errors
+from nightlatch.wire.error_body import CallerError
+from nightlatch.wire.route_document import KeyGrant, RouteDocument
+
+API_KEY = "apiKey"
+_DENIALS = {error.code: error for error in (caller_errors.POLICY_INVALID, caller_errors.POLICY_STALE)}
+_SEGMENT = re.compile(r"[-._A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCall:
+    """Who makes a call, as the gate found out, and what it asks for.
+
+    `client` is NAMESPACE/NAME. `proof` is how the client proved who it is. `credential` is the id of the key or token.
+    """
+
+    client: str
+    proof: str
+    credential: str
+    method: str
+    path: str
+
+
+class Access:
+    """What one document grants, arranged for looking it up."""
+
+    def __init__(self, document: RouteDocument) -> None:
+        self._denied = document.denied
+        self._operations = document.operations
+        self._keys = {(str(grant.client), grant.key_id): grant for grant in document.keys}
+
+    def refusal(self, call: HeldCall, now: float) -> CallerError | None:
+        """Why the call must not go on; None if it may. `now`: Unix seconds.
+
+        A proof of a kind that is not known here proves nothing, so the call is refused.
+        """
+        if self._denied is not None:
+            return _DENIALS.get(self._denied, caller_errors.POLICY_INVALID)
+        grant = self._keys.get((call.client, call.credential)) if call.proof == API_KEY else None
+        if grant is None or not _in_force(grant, now):
+            return caller_errors.UNAUTHENTICATED
+        return None if self._needs(call) in grant.permissions else caller_errors.INSUFFICIENT_SCOPE
+
+    def _needs(self, call: HeldCall) -> Permission | None:
+        path = call.path.partition("?")[0].split("/")
+        found = (each for each in self._operations if each.method == call.method and _fits(each, path))
+        return next((each.permission for each in found), None)
+
+
+def _fits(operation: Operation, path: list[str]) -> bool:
+    template = operation.path.split("/")
+    return len(template) == len(path) and all(
+        wanted == given or (wanted.startswith("{") and _SEGMENT.fullmatch(given) is not None)
+        for wanted, given in zip(template, path, strict=True)
+    )
+
+
+def _in_force(grant: KeyGrant, now: float) -> bool:
+    begun = grant.not_before is None or now >= grant.not_before
+    return begun and (grant.not_after is None or now < grant.not_after)

@@ -1,0 +1,82 @@
+"""A held call may go on only if the policy that is in force now still lets it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.api.operations import operations_for
+from nightlatch.gatekeeper.hold.still_allowed import Access, HeldCall
+from nightlatch.wire.route_document import KeyGrant
+from tests.unit.gatekeeper.test_documents import DOCUMENT
+
+NOW = 1000.5
+GRANT = KeyGrant("0" * 64, NamespacedName("search", "bot"), "k1", ("infer", "metadata"))
+CALL = HeldCall("search/bot", "apiKey", "k1", "POST", "/v2/models/minilm/infer")
+OTHER = replace(GRANT, sha256="1" * 64, key_id="k2")
+OPERATIONS = operations_for(None, "minilm")
+
+
+def answer(call: HeldCall, **document: Any) -> str | None:
+    error = Access(replace(DOCUMENT, operations=OPERATIONS, **document)).refusal(call, NOW)
+    return error.code if error else None
+
+
+@pytest.mark.parametrize(
+    ("keys", "denied", "code"),
+    [
+        pytest.param((GRANT,), None, None, id="still granted"),
+        pytest.param((OTHER, GRANT), None, None, id="a second key beside it"),
+        pytest.param((), None, "unauthenticated", id="the client is suspended or gone"),
+        pytest.param((OTHER,), None, "unauthenticated", id="the key is revoked, another key is not"),
+        pytest.param(
+            (replace(GRANT, client=NamespacedName("search", "other")),),
+            None,
+            "unauthenticated",
+            id="the key id of another client",
+        ),
+        pytest.param((replace(GRANT, permissions=("metadata",)),), None, "insufficient_scope", id="narrowed"),
+        pytest.param((replace(GRANT, permissions=("infer",)),), None, None, id="narrowed, not below the call"),
+        pytest.param((replace(GRANT, not_after=1001),), None, None, id="about to expire"),
+        pytest.param((replace(GRANT, not_after=1000),), None, "unauthenticated", id="expired"),
+        pytest.param((replace(GRANT, not_before=1000),), None, None, id="just begun"),
+        pytest.param((replace(GRANT, not_before=1001),), None, "unauthenticated", id="not begun"),
+        pytest.param((GRANT,), "policy_invalid", "policy_invalid", id="denied"),
+        pytest.param((), "policy_stale", "policy_stale", id="denied as stale, also without the key"),
+        pytest.param((GRANT,), "from_a_later_version", "policy_invalid", id="denied, for a reason to come"),
+    ],
+)
+def test_a_held_call_goes_on_only_while_its_grant_lasts(keys, denied, code) -> None:
+    assert answer(CALL, keys=keys, denied=denied) == code
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"path": "/v2/models/minilm/infer?x=/"}, None),
+        ({"path": "/v2/models/minilm/versions/1.0/infer"}, None),
+        ({"method": "GET", "path": "/v2/models/minilm"}, None),
+        ({"method": "GET", "path": "/metrics"}, "insufficient_scope"),
+        ({"method": "GET"}, "insufficient_scope"),
+        ({"path": "/v2/models/minilm/versions//infer"}, "insufficient_scope"),
+        ({"path": "/v2/models/minilm/versions/a%20b/infer"}, "insufficient_scope"),
+        ({"path": "/v2/models/other/infer"}, "insufficient_scope"),
+        ({"path": "/v2/models/minilm/infer/"}, "insufficient_scope"),
+        ({"path": ""}, "insufficient_scope"),
+        ({"proof": "jwt"}, "unauthenticated"),
+        ({"client": "", "credential": ""}, "unauthenticated"),
+    ],
+)
+def test_the_call_is_judged_as_the_gate_judges_it(changes: dict[str, str], code: str | None) -> None:
+    assert answer(replace(CALL, **changes), keys=(GRANT,)) == code
+
+
+def test_an_operation_that_the_endpoint_no_longer_has_is_refused() -> None:
+    call = replace(CALL, path="/v1/embeddings")
+    assert answer(call, keys=(GRANT,)) is None
+    error = Access(replace(DOCUMENT, operations=operations_for("OpenInference", "minilm"), keys=(GRANT,))).refusal(
+        call, NOW
+    )
+    assert error is not None
+    assert error.code == "insufficient_scope"
