@@ -1,4 +1,4 @@
-"""What strangers can do to a gateway on loopback: its memory, and how long ordinary callers wait meanwhile.
+"""What strangers can do to a gateway on loopback: its memory, and how long callers wait before, during and after.
 
 Envoy with the gateway's configuration runs before a model server of the test suite, with the limits of the chart's
 default (1 GiB). The attacks are those of tests/embedded/attacks.py, in numbers that filled such a gateway once.
@@ -50,7 +50,17 @@ def main() -> None:
     options = parser.parse_args()
     print(f"machine: {machine()}")
     seconds, size = (1.0, 0.05) if options.quick else (options.seconds, 1.0)
-    header = ["attack", "heap before", "most", "after", "in RAM, most", "p50 before", "p99 before", "p50 during"]
+    header = [
+        "attack",
+        "heap before",
+        "most",
+        "after",
+        "in RAM, most",
+        "in RAM, after",
+        "p50 before",
+        "p99 before",
+        "p50 during",
+    ]
     header += ["p99 during", "failed during", "p99 after", "failed after"]
     print(markdown(header, [_row(name, attack, seconds, size) for name, attack in ATTACKS.items()]))
 
@@ -72,18 +82,14 @@ def _gateway() -> Iterator[Gateway]:
 def _row(name: str, attack: Attack, seconds: float, size: float) -> list[str]:
     with _gateway() as gateway:
         before = _callers(gateway, seconds / 2)
-        with (
-            Peak(gateway.admin, gateway.process.pid) as peak,
-            _running(gateway) as during,
-            attack(gateway, size),
-        ):
+        with Peak(gateway.admin, gateway.process.pid) as peak, _running(gateway) as during, attack(gateway, size):
             time.sleep(seconds)
         time.sleep(seconds)
         after = _callers(gateway, seconds / 2)
         heap = allocated(gateway.admin)
-        print(f"{name}: in RAM now {resident_mib(gateway.process.pid):.0f} MiB", file=sys.stderr)
-    mib = [f"{value:.0f}" for value in (peak.before, peak.most, heap, peak.resident)]
-    return [
+        later = resident_mib(gateway.process.pid)
+    mib = [f"{value:.0f}" for value in (peak.before, peak.most, heap, peak.resident, later)]
+    row = [
         name,
         *mib,
         _ms(before, 50),
@@ -94,6 +100,8 @@ def _row(name: str, attack: Attack, seconds: float, size: float) -> list[str]:
         _ms(after, 99),
         str(len(after.failed)),
     ]
+    print(*row, sep=" | ", file=sys.stderr, flush=True)
+    return row
 
 
 @contextlib.contextmanager
@@ -124,7 +132,7 @@ def _bomb(connections: int, streams: int, kib: int, *, renew: bool) -> Attack:
 @contextlib.contextmanager
 def _names(gateway: Gateway, size: float) -> Iterator[None]:
     with ThreadPoolExecutor(16) as threads:
-        for _ in threads.map(lambda name: _hello(gateway.port, name), spellings(HOST, int(4000 * size))):
+        for _ in threads.map(lambda name: _hello(gateway.port, name), spellings(HOST, int(2000 * size))):
             pass
     yield
 
@@ -136,11 +144,11 @@ def _hello(port: int, name: str) -> bool:
 
 
 def _idle(gateway: Gateway, size: float) -> AbstractContextManager[object]:
-    return flood_of_connections(gateway.port, int(2000 * size), HOST)
+    return flood_of_connections(gateway.port, int(1000 * size), HOST)
 
 
 def _silent(gateway: Gateway, size: float) -> AbstractContextManager[object]:
-    return flood_of_connections(gateway.port, int(4000 * size), None)
+    return flood_of_connections(gateway.port, int(2000 * size), None)
 
 
 @contextlib.contextmanager
@@ -153,12 +161,12 @@ def _uploads(gateway: Gateway, size: float) -> Iterator[None]:
 
 ATTACKS: dict[str, Attack] = {
     "header bomb: 13 connections, 950 streams, 60 KiB": _bomb(13, 950, 60, renew=False),
-    "header bomb within all bounds, again and again: 400 connections, 99 streams, 20 KiB": _bomb(
-        400, 99, 20, renew=True
+    "header bomb within all bounds, again and again: 300 connections, 99 streams, 20 KiB": _bomb(
+        300, 99, 20, renew=True
     ),
-    "2,000 idle TLS connections": _idle,
-    "4,000 connections that send nothing": _silent,
-    "4,000 spellings of a server name": _names,
+    "1,000 idle TLS connections": _idle,
+    "2,000 connections that send nothing": _silent,
+    "2,000 spellings of a server name": _names,
     "100 held uploads of 1 MiB": _uploads,
 }
 

@@ -8,8 +8,8 @@ from nightlatch.routing.limits import EnvoyLimits, envoy_limits
 from nightlatch.routing.xds.overload import overload_manager
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-# The allocator keeps freed pages unless it is told to return them: this much each second, so that a burst of a gigabyte
-# is gone after a minute, and the pages of ordinary calls are not given back and faulted in again all the time.
+# The allocator keeps freed pages for ever unless it is told to return them: this much each second, from five minutes
+# after a peak on.
 _RELEASE = {"bytes_to_release": 16 << 20, "memory_release_interval": "1s"}
 # One connection may have many calls ready; look at the others after this number.
 _CALLS_PER_TURN = 10

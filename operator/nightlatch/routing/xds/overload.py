@@ -66,9 +66,9 @@ def _scaled(resource: str, start: float, full: float) -> dict[str, Any]:
 
 
 def _shrink() -> dict[str, Any]:
-    """Give free pages back to the system, at any pressure: free pages are none.
+    """Give free pages back to the system at any pressure, because free pages do not count as pressure.
 
-    The allocator's own release keeps what a recent peak needed, for minutes; this does not.
+    The allocator keeps what a peak of the last five minutes needed. After that the pages go.
     """
     config = {"@type": _OVERLOAD + "ShrinkHeapConfig", "timer_interval": "5s", "max_unfreed_memory_bytes": _UNFREED}
     return {**_point("envoy.overload_actions.shrink_heap", _above(_HEAP, 0.0)), "typed_config": config}
