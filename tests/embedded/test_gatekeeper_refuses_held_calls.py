@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.limits import HELD_CALL_BYTES
+from nightlatch.wire.revocations import Revocations, encode_revocations
 from tests.embedded.gatekeeper_lab import KEY, Lab, Leader, eventually, infer
 from tests.embedded.test_gatekeeper_goes_stale import MAX_STALENESS, store_away
 
@@ -62,6 +64,19 @@ async def test_a_call_whose_key_is_revoked_while_it_is_held_is_refused(lab, lead
     lab.replica()
     await leader.until("gateway-0", lambda said: said.phase == "Warm", "warm")
     assert [each for each in lab.upstream().received if each["method"] == "POST"] == []
+
+
+@pytest.mark.parametrize("by", ["client", "key"])
+async def test_a_call_that_the_revocations_document_names_while_it_is_held_is_refused(lab, leader, by) -> None:
+    grant = lab.caller.grant
+    clients, keys = ({grant.client}, set()) if by == "client" else (set(), {grant.key_id})
+    data = encode_revocations(Revocations(1, frozenset(clients), frozenset(keys)))
+    async with lab.client() as client:
+        call = await held(lab, leader, client, lab.document())
+        await lab.put_secret(names.REVOCATIONS_SECRET, names.ROLE_REVOCATIONS, data)
+        answer = await refused_at_once(leader, call)
+        assert (answer.status_code, answer.json()) == (401, UNAUTHENTICATED)
+        assert (await infer(client)).status_code == 401
 
 
 async def test_a_call_whose_key_loses_the_permission_while_it_is_held_is_refused(lab, leader) -> None:

@@ -224,10 +224,14 @@ class Gatekeeper:
         state = next_gate_state(self.gate_state, self.documents.revocations, self.last_heard, self._max_staleness)
         if state is self.gate_state:
             return
+        revoked = state.revocations != self.gate_state.revocations
         self.gate_state = state
-        clients, keys = (sorted(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
-        self._program.put_gate(GateIR(tuple(clients), tuple(keys), valid_until=state.valid_until))
+        clients, keys = (frozenset(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
+        self._program.put_gate(GateIR(tuple(sorted(clients)), tuple(sorted(keys)), valid_until=state.valid_until))
         self._push()
+        if revoked:
+            # The gate asks before a call is held; those that are held already are refused here.
+            self.refuse_revoked(lambda call: call.client in clients or call.credential in keys)
 
     def _refresh(self, key: NamespacedName) -> None:
         """Apply an endpoint's document. An error concerns this endpoint only."""
