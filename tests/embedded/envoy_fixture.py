@@ -25,6 +25,7 @@ from envoy.service.discovery.v3.ads_pb2_grpc import add_AggregatedDiscoveryServi
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_status import rpc_status
 
+import nightlatch_gate
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity, gateway_identity
 from nightlatch.api.operations import operations_for
@@ -52,7 +53,7 @@ DEFAULT_LIMITS = envoy_limits()
 def gate_module() -> dict[str, str]:
     """Where Envoy finds the gate."""
     folder = os.environ.get("ENVOY_DYNAMIC_MODULES_SEARCH_PATH")
-    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(Path(__file__).parents[2] / "gate/target/release")}
+    return {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": folder or str(nightlatch_gate.directory())}
 
 
 def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
