@@ -169,6 +169,10 @@ class Gateway:
         """Until Envoy listens."""
         await eventually(lambda: self._figure("/readyz") == (200, "ok\n"), f"{self.name} is ready")
 
+    def readiness(self) -> int:
+        """The status of /readyz."""
+        return self._figure("/readyz")[0]
+
     def metrics(self) -> str:
         return self._figure("/metrics")[1]
 

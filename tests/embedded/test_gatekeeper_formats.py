@@ -5,7 +5,7 @@ import pytest
 
 from nightlatch.api import names
 from nightlatch.wire.route_document import DOCUMENT_JSON, FORMAT, RouteDocument, encode
-from tests.embedded.gatekeeper_lab import KEY, Lab, Leader, infer, warm
+from tests.embedded.gatekeeper_lab import KEY, Lab, Leader, eventually, infer, warm
 from tests.embedded.test_gatekeeper_survives import Traffic
 
 
@@ -85,3 +85,26 @@ async def test_documents_of_the_first_format_are_served_before_and_after_an_upgr
             await traffic.more()
     assert set(traffic.statuses) == {200}
     await leader.stop()
+
+
+async def test_a_gateway_that_starts_with_documents_of_the_next_release_is_ready_once_it_can_read_them(
+    tmp_path,
+) -> None:
+    """As in a rollback: the operator writes the older format as soon as it hears what the gateway reads."""
+    lab = Lab(tmp_path)
+    lab.replica(ready=True)
+    await put_next(lab, lab.document())
+    await lab.start()
+    leader = Leader(lab)
+    try:
+        await leader.until("gateway-0", lambda said: said.nacked, "it cannot be read")
+        await eventually(lambda: "nightlatch_gateway_serving 1" in lab.gateways[0].metrics(), "Envoy listens")
+        async with lab.client() as client:
+            assert (await infer(client)).status_code == 503
+            assert lab.gateways[0].readiness() == 503
+            await lab.put(lab.document(sequence=2))
+            await lab.gateways[0].ready()
+            assert (await infer(client)).status_code == 200
+    finally:
+        await leader.stop()
+        lab.stop()

@@ -51,6 +51,7 @@ class Documents:
     """`on_change` is called after each change, with the new state in place; `clock`: monotonic seconds.
 
     routes: what to enforce. unreadable: by Secret, why the newest document is not what is enforced.
+    never_read: endpoints that are denied because no document of theirs was of a format that this gateway reads.
     reads: the newest format of route documents to read.
     """
 
@@ -68,6 +69,7 @@ class Documents:
         self.client_tls: TlsMaterial | None = None
         self.server_tls: TlsMaterial | None = None
         self.unreadable: dict[str, str] = {}
+        self.never_read: set[NamespacedName] = set()
         self._on_change = on_change
         self._informer = Informer(
             StoreSource(store, SECRET, namespace),
@@ -153,6 +155,7 @@ class Documents:
             return DocumentChanges()
         if key is not None:
             self._last_good.pop(key, None)
+            self.never_read.discard(key)
         if key is None or self.routes.pop(key, None) is None:
             return DocumentChanges()
         return DocumentChanges(frozenset({key}))
@@ -196,6 +199,7 @@ class Documents:
             self.unreadable[name] = problem
         else:
             self.unreadable.pop(name, None)
+            self.never_read.discard(key)
             self._last_good[key] = document
         return DocumentChanges() if same else DocumentChanges(frozenset({key}))
 
@@ -209,7 +213,10 @@ class Documents:
             action, document = "its calls are denied", _denied(envelope, data, last_good)
         problem = f"{error}; {action}"
         _log.error("a document is too new", extra={"secret": name, "error": problem})
-        return self._take_route(name, envelope.endpoint, document, envelope.sequence, problem)
+        change = self._take_route(name, envelope.endpoint, document, envelope.sequence, problem)
+        if last_good is None:
+            self.never_read.add(envelope.endpoint)
+        return change
 
     def _read_revocations(self, data: Mapping[str, bytes]) -> DocumentChanges:
         """Revocations that cannot be read leave those before in force: the route documents take away as well."""

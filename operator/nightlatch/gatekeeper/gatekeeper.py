@@ -41,6 +41,9 @@ TICK = 1.0
 # How many wakes, and for how many seconds, the reports repeat, so that a leader that connects late learns of them.
 WAKES_KEPT = 64
 WAKES_FOR = 30.0
+# Seconds after the start in which documents that are too new keep the gateway from being ready. The operator writes
+# what the gateway reads as soon as it hears from it, but a new leader may have to be elected first.
+DOCUMENTS_PATIENCE = 60.0
 
 
 class Gatekeeper:
@@ -75,6 +78,7 @@ class Gatekeeper:
         self._directives: dict[NamespacedName, Directive] = {}
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
         self._replicas: dict[NamespacedName, tuple[Replica, ...]] = {}
+        self._started = self.clock()
         self._current = False
         self._led = False
         self._batches = 0
@@ -195,6 +199,7 @@ class Gatekeeper:
             store_age=self.documents.age,
             stale=self.stale,
             serving=self.ads.serving,
+            awaits_documents=bool(self.documents.never_read) and self.clock() - self._started < DOCUMENTS_PATIENCE,
         )
 
     # Events.

@@ -10,6 +10,7 @@ class GatewayStats:
     """The numbers behind the metrics, at one moment. `store_age`: seconds since the store last answered.
 
     held_limit: how many calls this gateway holds at most. held_refused: how many found no place because of that.
+    awaits_documents: the gateway has just started, and the operator is about to write documents that it can read.
     """
 
     endpoints: tuple[EndpointReport, ...]
@@ -23,3 +24,4 @@ class GatewayStats:
     store_age: float
     stale: bool
     serving: bool
+    awaits_documents: bool

@@ -217,6 +217,26 @@ async def test_an_endpoint_first_seen_in_a_document_that_is_too_new_answers_503(
     assert documents.routes[KEY].hosts == DOCUMENT.hosts
 
 
+async def test_an_endpoint_was_never_read_until_a_document_of_a_known_format_comes(store, documents) -> None:
+    other = replace(DOCUMENT, endpoint=NamespacedName("search", "other"))
+    await store.create(too_new(other, takesAwaySince=1))
+    await eventually(lambda: documents.never_read == {other.endpoint})
+    await store.replace(secret(replace(other, sequence=2)))
+    await eventually(lambda: not documents.never_read)
+    # From now on there is a last good one, also while something that was taken away denies the calls.
+    await store.replace(too_new(replace(other, sequence=3, takes_away_since=3)))
+    await eventually(lambda: documents.routes[other.endpoint].denied)
+    assert not documents.never_read
+
+
+async def test_an_endpoint_that_is_gone_waits_for_no_document(store, documents) -> None:
+    other = replace(DOCUMENT, endpoint=NamespacedName("search", "other"))
+    await store.create(too_new(other))
+    await eventually(lambda: documents.never_read == {other.endpoint})
+    await store.delete(ObjectRef(SECRET.kind, NamespacedName(NAMESPACE, names.route_document(other.endpoint))))
+    await eventually(lambda: not documents.never_read)
+
+
 async def test_a_gateway_of_the_next_release_reads_every_format_of_this_one(tmp_path) -> None:
     store = FilesStore(tmp_path / "state")
     documents = Documents(store, NAMESPACE, lambda _: None, time.monotonic, reads=FORMAT + 1)

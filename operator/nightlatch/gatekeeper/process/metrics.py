@@ -136,7 +136,10 @@ def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
 
 
 def application(stats: Callable[[], GatewayStats]) -> web.Application:
-    """`/metrics`, `/healthz` (the process answers) and `/readyz` (Envoy has all listeners, the store is not stale)."""
+    """`/metrics`, `/healthz` (the process answers) and `/readyz`.
+
+    Ready: Envoy has all listeners, the store is not stale, and after a rollback the documents are readable again.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(GatewayCollector(stats))
 
@@ -148,7 +151,7 @@ def application(stats: Callable[[], GatewayStats]) -> web.Application:
 
     async def ready(_: web.Request) -> web.Response:
         now = stats()
-        fine = now.serving and not now.stale
+        fine = now.serving and not now.stale and not now.awaits_documents
         return web.Response(status=200 if fine else 503, text="ok\n" if fine else "not serving\n")
 
     app = web.Application()
