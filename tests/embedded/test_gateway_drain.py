@@ -71,6 +71,30 @@ def test_the_call_in_flight_is_answered_before_the_hook_returns(gateway, model):
     assert answer.headers.get("connection") == "close"
 
 
+def test_a_kept_connection_is_closed_with_the_answer_to_its_next_call(gateway, model):
+    with ThreadPoolExecutor() as threads, gateway.client(HOST) as client:
+        assert client.get("/v2", headers={"x-api-key": BOT.key}).status_code == 200
+        draining, beside = threads.submit(drains, gateway), threads.submit(drains, gateway, wait_only=True)
+        time.sleep(0.5)
+        assert not draining.done(), "Envoy would end while the caller sends"
+        assert not beside.done()
+        answer = client.get("/v2", headers={"x-api-key": BOT.key})
+        assert (answer.status_code, answer.headers.get("connection")) == (200, "close")
+        started = time.monotonic()
+        draining.result()
+        beside.result()
+        assert time.monotonic() - started < 3, "nobody else is connected"
+
+
+def test_a_connection_that_stays_idle_holds_it_up_for_a_few_seconds(gateway, model, monkeypatch):
+    monkeypatch.setattr(hook, "GOODBYE_SECONDS", 0.5)
+    with gateway.client(HOST) as client:
+        assert client.get("/v2", headers={"x-api-key": BOT.key}).status_code == 200
+        started = time.monotonic()
+        drains(gateway)
+        assert 0.5 <= time.monotonic() - started < 30
+
+
 def test_only_waiting_changes_nothing(gateway, model):
     drains(gateway, wait_only=True)
     answer = call(gateway)
