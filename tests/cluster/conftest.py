@@ -58,7 +58,8 @@ def install(kubeconfig: str, references: Sequence[str], *settings: str) -> None:
     ]
     for component, reference in zip(("operator", "gateway", "modelServer"), references, strict=True):
         repository, _, tag = reference.rpartition(":")
-        command += ["--set", f"{component}.image.repository={repository},{component}.image.tag={tag}"]
+        # As text: a tag of decimal digits alone would be a number.
+        command += ["--set-string", f"{component}.image.repository={repository},{component}.image.tag={tag}"]
     for setting in settings:
         command += ["--set", setting]
     subprocess.run(command, check=True)

@@ -109,8 +109,8 @@ class Load:
         async with asyncio.TaskGroup() as group:
             for calls_each in (1, 4, 4):
                 group.create_task(self._call(calls_each))
-            # Connections that stay, which a gateway that goes has to close in good order. Not HTTP/2: when GOAWAY comes,
-            # httpx fails the call in flight, although Envoy answers it.
+            # Connections that stay, which a gateway that goes has to close in good order. Not HTTP/2: httpx fails the
+            # call in flight when GOAWAY comes, although Envoy answers it.
             group.create_task(self._call(10**9))
             group.create_task(self._call(10**9))
             group.create_task(self._look())
