@@ -11,7 +11,7 @@ from nightlatch.controller.cluster.kopf_watch import KopfEvents
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.watches import informers
-from nightlatch.informer import Listing
+from nightlatch.informer import ExpiredError, Listing
 from nightlatch.store.files.store import FilesStore
 from tests.unit.controller.world import (
     CLIENT,
@@ -30,6 +30,7 @@ class HoldingDeletions(FilesStore):
     """Shows every client as being deleted, while `held`: as if another controller's finalizer held it."""
 
     held = False
+    expired = False
 
     async def get(self, *args, **kwargs):
         return self._shown(await super().get(*args, **kwargs))
@@ -37,6 +38,12 @@ class HoldingDeletions(FilesStore):
     async def list(self, *args, **kwargs):
         listing = await super().list(*args, **kwargs)
         return Listing(tuple(self._shown(item) for item in listing.items), listing.resource_version)
+
+    async def watch(self, *args, **kwargs):
+        async for event in super().watch(*args, **kwargs):
+            if self.expired:
+                raise ExpiredError("the watch is too far behind")
+            yield event
 
     def _shown(self, raw):
         if not self.held or raw["kind"] != INFERENCE_CLIENT.kind:
@@ -69,9 +76,8 @@ async def test_a_client_whose_deletion_is_held_loses_its_key_after_a_relist(worl
     async with world.running():
         await until(world.digests)
         world.store.held = True
-        # Every watch is behind now, so everything is listed again.
-        await world.store.create(endpoint_object(NamespacedName("search", "another")))
-        world.store.compact()
+        # Each watch ends with its next event or bookmark, so everything is listed again.
+        world.store.expired = True
 
         async def lost():
             return await world.digests() == set()

@@ -1,6 +1,6 @@
 """Health and metrics over plain HTTP, GET only, for the kubelet and Prometheus. Callers cannot reach this port."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import get_args
 
 from aiohttp import web
@@ -135,10 +135,11 @@ def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
     )
 
 
-def application(stats: Callable[[], GatewayStats]) -> web.Application:
+def application(stats: Callable[[], GatewayStats], accepts: Callable[[], Awaitable[bool]]) -> web.Application:
     """`/metrics`, `/healthz` (the process answers) and `/readyz`.
 
-    Ready: Envoy has all listeners, the store is not stale, and after a rollback the documents are readable again.
+    Ready: Envoy has all listeners and accepts a connection, the store is not stale, and after a rollback the documents
+    are readable again.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(GatewayCollector(stats))
@@ -151,7 +152,8 @@ def application(stats: Callable[[], GatewayStats]) -> web.Application:
 
     async def ready(_: web.Request) -> web.Response:
         now = stats()
-        fine = now.serving and not now.stale and not now.awaits_documents
+        # Envoy ACKs a listener a moment before it listens.
+        fine = now.serving and not now.stale and not now.awaits_documents and await accepts()
         return web.Response(status=200 if fine else 503, text="ok\n" if fine else "not serving\n")
 
     app = web.Application()

@@ -29,6 +29,8 @@ from nightlatch.pki.material import TlsMaterial
 
 _log = logging.getLogger(__name__)
 
+LOOPBACK, WILDCARDS = "127.0.0.1", ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
 # Each held call is one stream on Envoy's connection to the gatekeeper.
 _LOCAL_OPTIONS = (("grpc.max_concurrent_streams", 100_000),)
 _TLS_POLL = 0.2
@@ -66,7 +68,7 @@ def _stop_signal() -> asyncio.Event:
 
 async def run(gatekeeper: Gatekeeper, config: Config, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
-    async with _metrics(gatekeeper, config.metrics) as metrics_port:
+    async with _metrics(gatekeeper, config) as metrics_port:
         work = asyncio.create_task(_work(gatekeeper, config, metrics_port))
         halt = asyncio.create_task(stop.wait())
         await asyncio.wait({work, halt}, return_when=asyncio.FIRST_COMPLETED)
@@ -169,12 +171,24 @@ def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _metrics(gatekeeper: Gatekeeper, listen: Listen) -> AsyncIterator[int]:
-    runner = web.AppRunner(metrics.application(gatekeeper.stats), access_log=None)
+async def _metrics(gatekeeper: Gatekeeper, config: Config) -> AsyncIterator[int]:
+    runner = web.AppRunner(metrics.application(gatekeeper.stats, lambda: _accepts(config.listen)), access_log=None)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, listen.host, listen.port)
+        site = web.TCPSite(runner, config.metrics.host, config.metrics.port)
         await site.start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
+
+
+async def _accepts(listen: Listen) -> bool:
+    """True if a connection to Envoy's listener succeeds."""
+    host = LOOPBACK if listen.host in WILDCARDS else listen.host
+    try:
+        async with asyncio.timeout(1.0):
+            _, writer = await asyncio.open_connection(host, listen.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
