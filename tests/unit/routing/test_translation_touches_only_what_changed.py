@@ -156,9 +156,9 @@ def test_an_endpoint_without_a_gate_is_cold():
 
 def test_a_certificate_is_found_by_its_host_in_lower_case_alone():
     (built,) = states(([A], {}))
-    assert built.find(SECRET, "a.search.localhost") is not None
-    assert built.find(SECRET, "A.search.LOCALHOST") is None
-    assert built.find(SECRET, "nobody.example") is None
+    assert built[SECRET].get("a.search.localhost") is not None
+    assert built[SECRET].get("A.search.LOCALHOST") is None
+    assert built[SECRET].get("nobody.example") is None
 
 
 def test_the_order_of_the_filters():

@@ -61,10 +61,6 @@ class Snapshot(Resources):
     def __len__(self) -> int:
         return len(self.resources)
 
-    def find(self, type_url: str, name: str) -> Packed | None:
-        """The resource with the name that Envoy asks for, None if there is none."""
-        return self.resources[type_url].get(name)
-
 
 def snapshot(ir: GatewayIR, previous: Snapshot | None = None) -> Snapshot:
     """All resources for Envoy. `previous` only saves work: an unchanged resource stays the same object."""
