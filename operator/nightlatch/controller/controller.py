@@ -106,7 +106,7 @@ class Controller:
                 group.create_task(self._work())
 
     async def _first_pki(self) -> None:
-        """Create the PKI before the first reconcile, so that endpoints do not report AuthorityPending at start-up.
+        """Create the PKI before the first reconcile, so that endpoints do not report IssuingCAPending at start-up.
 
         A failure is retried through the queue.
         """
