@@ -24,6 +24,7 @@ check: $(VENV)/dev.stamp ## Lint, types, import layers, generated files, version
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy benchmarks/*.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m nightlatch.api.crd.generate --check crds
 	@$(BIN)/python -m nightlatch.wire.generate --check

@@ -101,7 +101,7 @@ async def gateway(
     """Envoy with everything applied (ACKed), all endpoints warm behind the one upstream."""
     port = free_port()
     state = _state(folder, authorities, endpoints, upstream_port, port)
-    ads = Ads(state.find)
+    ads = Ads(lambda type_url, name: state[type_url].get(name))
     changed = {(url, name): state[url].get(name) for url, names in changes(None, state).items() for name in names}
     version = ads.update(changed)
     socket = folder / "ads.sock"

@@ -123,10 +123,10 @@ async def _restarted(gateway: Gateway) -> float:
     return time.monotonic() - start
 
 
-async def _wakes(lab: Lab, count: int) -> list[dict[str, int]]:
+async def _wakes(lab: Lab, count: int) -> list[dict[str, float]]:
     """Phases, in milliseconds, of wakes whose replica is there at once: what the gateway's own part takes."""
     leader = Leader(lab)
-    found: list[dict[str, int]] = []
+    found: list[dict[str, float]] = []
     try:
         for index in range(count):
             key = _key(index)
@@ -144,7 +144,7 @@ async def _wakes(lab: Lab, count: int) -> list[dict[str, int]]:
     return found
 
 
-async def _reported(leader: Leader, key: NamespacedName) -> dict[str, int]:
+async def _reported(leader: Leader, key: NamespacedName) -> dict[str, float]:
     while True:
         for wake in leader.wakes:
             if wake.endpoint == key:
@@ -180,7 +180,7 @@ def _costs(endpoints: int, ours: EndpointScaling, peer: EndpointScaling) -> str:
     return markdown([f"{endpoints:,} endpoints", "Nightlatch", "plain Envoy", "ratio"], rows)
 
 
-def _changes(endpoints: int, wakes: Sequence[dict[str, int]], edits: Sequence[float]) -> str:
+def _changes(endpoints: int, wakes: Sequence[dict[str, float]], edits: Sequence[float]) -> str:
     rows = [
         ("wake: address pushed to ACKed", [float(each["eds"]) for each in wakes]),
         ("wake: route with the hold off, pushed to ACKed", [float(each["release"]) for each in wakes]),

@@ -210,7 +210,7 @@ class Gateway:
 
     def _stand_in(self, type_url: str, name: str) -> Any:
         self.asked.append(name)
-        return self.snapshot.find(type_url, name) if self.snapshot else None
+        return self.snapshot[type_url].get(name) if self.snapshot else None
 
     def put(self, documents: Sequence[RouteDocument | BrokenDocument], serving: dict[NamespacedName, Serving]) -> None:
         running = self.snapshot is not None

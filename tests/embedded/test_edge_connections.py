@@ -161,10 +161,10 @@ def test_an_endpoint_has_no_more_calls_in_flight_than_its_document_says(gateway,
         gateway.put([before.source], {KEY: before.serving})
     refused = [each for each in answers if each]
     assert len(refused) == 5
-    for each in refused:
-        assert each.startswith(b"HTTP/1.1 429 ")
-        assert b"retry-after: 1" in each
-        assert b'"code":"too_many_in_flight"' in each
+    for answer in refused:
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 1" in answer
+        assert b'"code":"too_many_in_flight"' in answer
     assert not ordinary.failed
 
 

@@ -29,8 +29,8 @@ def sources(package: Path) -> list[Path]:
 def used_in_python(package: Path) -> set[str]:
     """Codes of the rows that the package's modules name, as `caller_errors.CODE`."""
     found = (node for path in sources(package) for node in ast.walk(ast.parse(path.read_text("utf-8"))))
-    named = (node for node in found if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name))
-    return {node.attr.lower() for node in named if node.value.id == "caller_errors"}
+    named = (node for node in found if isinstance(node, ast.Attribute))
+    return {node.attr.lower() for node in named if ast.unparse(node.value) == "caller_errors"}
 
 
 @pytest.mark.parametrize("by", PACKAGES)

@@ -45,7 +45,7 @@ def reason_positions(trees: Mapping[str, ast.Module]) -> dict[str, set[int]]:
         for node in ast.walk(tree) if name not in FOREIGN_REASONS else ():
             for position, parameter in enumerate(parameters(node)):
                 if parameter in NAMES:
-                    found.setdefault(node.name, set()).add(position)
+                    found.setdefault(node.name, set()).add(position)  # type: ignore[attr-defined]
     return found
 
 
@@ -179,7 +179,7 @@ def test_every_word_is_camel_case_and_every_explanation_a_sentence() -> None:
     for enum in ENUMS.values():
         for member in enum:
             assert re.fullmatch(r"(?:[A-Z]+[a-z]*)+", member), member
-            assert re.fullmatch(r"[A-Z`].+\.", member.explanation), member
+            assert re.fullmatch(r"[A-Z`].+\.", member.explanation), member  # type: ignore[attr-defined]
 
 
 def test_every_topic_has_reasons_and_every_state_is_one() -> None:

@@ -19,7 +19,7 @@ def file(header: object, data: bytes = bytes(8)) -> memoryview:
 
 
 def test_what_the_library_writes_is_read_the_same() -> None:
-    tensors = {
+    tensors: dict[str, np.ndarray] = {
         "a": np.arange(6, dtype=np.float32).reshape(2, 3),
         "b": np.array([7], np.int64),
         "empty": np.zeros((0, 4), np.float16),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from nightlatch import files
 from nightlatch.files import replace_file
 
 
@@ -28,7 +27,7 @@ def test_a_file_that_cannot_be_replaced_keeps_its_content(tmp_path: Path, monkey
     def full(_descriptor: int) -> None:
         raise OSError(28, "no space")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="no space"):
         replace_file(path, b"new", durable=True)
     assert path.read_bytes() == b"old"

@@ -1,13 +1,13 @@
 """Several streams as one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncIterator[T]:
+async def merge(streams: Sequence[AsyncIterator[T]]) -> AsyncGenerator[T, None]:
     """Items of all streams as they come. The first stream that ends, or raises, ends it in the same way."""
     if len(streams) == 1:
         async for item in streams[0]:
