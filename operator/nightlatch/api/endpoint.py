@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
+from nightlatch.api.references import CertManagerIssuer
 from nightlatch.api.rules import exactly_one, matching, rules
 from nightlatch.api.scalars import (
     Digest,
@@ -326,17 +327,6 @@ class Access(Shape):
     """Permissions for credentials that carry none themselves. Not supported yet."""
     allowed_namespaces: NamespaceSelector | None = None
     """Other namespaces whose InferenceClients may name this endpoint. Clients of its own namespace always may."""
-
-
-class CertManagerIssuer(Shape):
-    """An issuer of cert-manager."""
-
-    name: SecretKeyName
-    """The issuer's name."""
-    kind: Annotated[str, Field(max_length=64)] = "Issuer"
-    """The issuer's kind, such as Issuer or ClusterIssuer."""
-    group: Annotated[str, Field(max_length=253)] = "cert-manager.io"
-    """The API group of the issuer's kind."""
 
 
 class Tls(Shape):

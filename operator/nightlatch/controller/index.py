@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, ObjectMeta, ObjectRef, RawObject
+from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.access.revocation import (
     GrantedPermissions,
     access_changed,
@@ -278,9 +279,7 @@ class Index:
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
-    if client is None or client.spec is None:
-        return frozenset()
-    return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
+    return frozenset(named_endpoints(client)) if client else frozenset()
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:

@@ -35,7 +35,6 @@ def parse_client(raw: Mapping[str, Any]) -> InferenceClient:
     """Raises ParseError."""
     metadata = _metadata(raw, "InferenceClient")
     spec = _part(ClientSpec, raw, "spec")
-    _refuse(checks.client(spec, metadata.namespace))
     return InferenceClient(metadata=metadata, spec=spec, status=_status(ClientStatus, raw))
 
 
@@ -43,7 +42,6 @@ def parse_issuer(raw: Mapping[str, Any]) -> TokenIssuer:
     """Raises ParseError."""
     metadata = _metadata(raw, "TokenIssuer")
     spec = _part(IssuerSpec, raw, "spec")
-    _refuse(checks.issuer(spec))
     return TokenIssuer(metadata=metadata, spec=spec, status=_status(IssuerStatus, raw))
 
 
