@@ -9,7 +9,6 @@ from nightlatch.api.client import ClientSpec, ClientStatus, InferenceClient
 from nightlatch.api.endpoint import EndpointSpec, EndpointStatus, InferenceEndpoint
 from nightlatch.api.issuer import IssuerSpec, IssuerStatus, TokenIssuer
 from nightlatch.api.meta import API_VERSION, ObjectMeta
-from nightlatch.api.validation import checks
 from nightlatch.api.validation.causes import Cause, causes_of, joined
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,7 +26,6 @@ def parse_endpoint(raw: Mapping[str, Any]) -> InferenceEndpoint:
     """Raises ParseError."""
     metadata = _metadata(raw, "InferenceEndpoint")
     spec = _part(EndpointSpec, raw, "spec")
-    _refuse(checks.endpoint(spec))
     return InferenceEndpoint(metadata=metadata, spec=spec, status=_status(EndpointStatus, raw))
 
 
@@ -84,8 +82,3 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     return value
-
-
-def _refuse(causes: tuple[Cause, ...]) -> None:
-    if causes:
-        raise ParseError(causes)
