@@ -44,7 +44,8 @@ UNITTEST = Program(
 )
 KUBECONFORM = Program("kubeconform", SOURCES / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 KIND = Program("kind", SOURCES / "tools" / "kind", "sigs.k8s.io/kind")
+CEL_COST = Program("cel-cost", SOURCES / "cel-cost")
 
-TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, KIND)}
+TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, KIND, CEL_COST)}
 
 PROGRAMS = (HYPERKUBE, PAUSE, HELLO, *TOOLS.values())
