@@ -29,7 +29,7 @@ class AdmissionContract:
         manifest: RawObject = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
-            "metadata": {"name": "case", "namespace": namespace},
+            "metadata": {"name": case.get("called", "case"), "namespace": namespace},
             "spec": case["spec"],
         }
         refused = case.get("refused")

@@ -14,6 +14,7 @@ from nightlatch.api.scalars import (
     Duration,
     HostName,
     Name,
+    Namespace,
     Permission,
     Quantity,
     RateLimit,
@@ -172,7 +173,7 @@ class Runtime(Shape):
     """Taints that the pods tolerate. Cluster only."""
     image_pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=8)] = ()
     """Secrets with which the image is pulled. Cluster only."""
-    runtime_class_name: Name | None = None
+    runtime_class_name: SecretKeyName | None = None
     """The RuntimeClass of the pods. Cluster only."""
     shared_memory: Quantity | None = None
     """Size of /dev/shm. Cluster only."""
@@ -276,7 +277,7 @@ class Rule(Shape):
 class NamespaceSelector(Shape):
     """Other namespaces whose InferenceClients may name this endpoint."""
 
-    names: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
+    names: Annotated[tuple[Namespace, ...], Field(max_length=64)] = ()
     """The namespaces by name."""
 
 

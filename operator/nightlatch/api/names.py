@@ -1,9 +1,17 @@
-"""The names of everything that Nightlatch creates: labels, annotations, Secrets, SPIFFE ids.
+"""The names of everything that Nightlatch creates, labels, annotations, Secrets and SPIFFE ids, and the rule for the
+names of our own objects.
 
 They are in one place so that the code that creates an object and the code that looks for it agree.
 """
 
 from nightlatch.api.meta import GROUP, NamespacedName
+
+# A Service is called as its endpoint, and its name begins with a letter (RFC 1035).
+NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+# The longest suffixes of derived names are `-model-server` and `-upstream-tls`, and 63 is the limit of a Service's name
+# and of a label. Kubernetes' own suffixes, such as those of a Job's pods, fit, too.
+MAX_NAME_LENGTH = 50
+PODS_SUFFIX = "-pods"
 
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_ENDPOINT = f"{GROUP}/endpoint"
@@ -77,7 +85,7 @@ def api_key(client: NamespacedName) -> str:
 
 def pods_service(endpoint: NamespacedName) -> str:
     """Headless Service of the model server's pods. The front Service and all else have the endpoint's own name."""
-    return f"{endpoint.name}-pods"
+    return f"{endpoint.name}{PODS_SUFFIX}"
 
 
 def service_account(endpoint: NamespacedName) -> str:

@@ -4,21 +4,22 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from nightlatch.api import duration
+from nightlatch.api import duration, names
 from nightlatch.api.crd.columns import COLUMNS
 from nightlatch.api.crd.generate import RESOURCES, Resource, schema_of
 from nightlatch.api.crd.schema import Schema
 from nightlatch.api.meta import API_VERSION
 from nightlatch.api.operations import OPERATIONS
-from nightlatch.api.rules import KEYWORD
-from nightlatch.api.scalars import ALL_PERMISSIONS, DNS_LABEL, DNS_SUBDOMAIN
+from nightlatch.api.rules import KEYWORD, OUT_OF_RANGE
+from nightlatch.api.scalars import ALL_PERMISSIONS, DNS_LABEL, DNS_LABEL_OR_EMPTY, DNS_SUBDOMAIN
 
 _INTRODUCTION = f"""# API reference
 
 The kinds of `{API_VERSION}`. All of them are namespaced. `kubectl explain ie.spec.scaling` shows the same texts.
 
 - In paths of fields, `[]` stands for each entry of a list and `{{}}` for each value of a map.
-- A *duration* is one or more whole numbers with a unit (`ms`, `s`, `m`, `h`, `d`), such as `45s` or `1h30m`.
+- A *duration* is one or more whole numbers with a unit (`ms`, `s`, `m`, `h`), such as `45s` or `1h30m`. Write days in
+  hours: `720h` for 30 days.
 - A *quantity* is an amount as in Kubernetes, such as `500m` or `1Gi`.
 - Unknown fields are refused. A field that is not supported, yet or on this platform, is never ignored: the object's
   condition `Accepted` becomes False and names the field.
@@ -31,7 +32,12 @@ _RANGES = (
     ("minItems", "maxItems", " entries"),
     ("minProperties", "maxProperties", " entries"),
 )
-_PATTERNS = {DNS_LABEL: "a DNS label", DNS_SUBDOMAIN: "a DNS subdomain"}
+_PATTERNS = {
+    names.NAME_PATTERN: "a DNS label that begins with a letter",
+    DNS_LABEL: "a DNS label",
+    DNS_LABEL_OR_EMPTY: "a DNS label",
+    DNS_SUBDOMAIN: "a DNS subdomain",
+}
 
 
 def render() -> str:
@@ -106,7 +112,9 @@ def _plural(node: Schema) -> str:
 
 def _limits(node: Schema) -> str:
     """The limits of a field, then those of the entries of a list or map."""
-    if _is_duration(node) or _type(node) == "quantity":
+    if _is_duration(node):
+        return "; ".join(rule["message"].removeprefix(OUT_OF_RANGE) for rule in node[KEYWORD][1:])
+    if _type(node) == "quantity":
         return ""
     found = [f"{node.get(least, 'up')} to {node[most]}{of}" for least, most, of in _RANGES if most in node]
     if "pattern" in node:

@@ -94,8 +94,6 @@ def test_a_status_is_read_back() -> None:
         ({"scaling": {"hold": {"timeout": "0ms"}}}, "spec.scaling.hold.timeout", "must be greater than zero"),
         ({"tls": {"duration": "1h"}}, "spec.tls.renewBefore", "8h is not shorter than spec.tls.duration (1h)"),
         ({"tls": {"duration": "60m", "renewBefore": "1h"}}, "spec.tls.renewBefore", "is not shorter"),
-        ({"rateLimit": {"requests": 1, "per": "10ms"}}, "spec.rateLimit.per", "from 50ms to 24h"),
-        ({"rateLimit": {"requests": 1, "per": "2d"}}, "spec.rateLimit.per", "from 50ms to 24h"),
     ],
 )
 def test_an_endpoint_that_cannot_be_says_why(spec: dict[str, Any], path: str, says: str) -> None:
@@ -115,9 +113,8 @@ def test_an_endpoint_that_cannot_be_says_why(spec: dict[str, Any], path: str, sa
             "spec.apiKey.overlap",
             "24h is not shorter than spec.apiKey.rotateEvery (1h)",
         ),
-        ({"certificate": {"renewBefore": "1d"}}, "spec.certificate.renewBefore", "is not shorter"),
+        ({"certificate": {"renewBefore": "24h"}}, "spec.certificate.renewBefore", "is not shorter"),
         ({"endpoints": [{"name": "a", "permissions": ["admin"]}]}, "spec.endpoints[0].permissions[0]", "write one of"),
-        ({"rateLimit": {"requests": 1, "per": "1ms"}}, "spec.rateLimit.per", "out of range"),
     ],
 )
 def test_a_client_that_cannot_be_says_why(spec: dict[str, Any], path: str, says: str) -> None:

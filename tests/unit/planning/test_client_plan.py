@@ -64,8 +64,8 @@ def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(ent
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
         (client(suspended=True), {}, "EndpointsGranted", "Suspended"),
         (client(name="a.b"), {}, "EndpointsGranted", "InvalidClientName"),
-        (client(apiKey={"rotateEvery": "30d"}), {}, "Accepted", "NotYetSupported"),
-        (client(rateLimit={"requests": 1, "per": "1ms"}), {}, "Accepted", "Invalid"),
+        (client(apiKey={"rotateEvery": "720h"}), {}, "Accepted", "NotYetSupported"),
+        (client(rateLimit={"requests": 1, "per": "soon"}), {}, "Accepted", "Invalid"),
         (
             client(namespace="other", endpoints=({"name": "minilm", "namespace": "search"},)),
             {},
@@ -85,7 +85,7 @@ def test_every_problem_has_a_reason_of_its_own_and_ready_follows(subject, change
     [
         (client(), {"secret": foreign(NamespacedName("search", "bot-key"))}),
         (client(), {"secret": key_secret(client(), data={"api-key": b"mine"})} | {"issuing_ca": None}),
-        (client(apiKey={"rotateEvery": "30d"}), {}),
+        (client(apiKey={"rotateEvery": "720h"}), {}),
         (client(), {"issuing_ca": None}),
     ],
 )

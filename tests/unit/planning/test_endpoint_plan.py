@@ -314,7 +314,7 @@ def test_the_last_wake_is_told_and_outlives_a_restart_of_the_operator():
 
 
 def test_a_document_that_no_gateway_would_take_is_never_written():
-    subject = endpoint(scaling={"hold": {"timeout": "30d"}})
+    subject = endpoint(scaling={"hold": {"timeout": "720h"}})
     observed = issued(subject)
     assert put_of(plan_endpoint(subject, observed, NOW)) is None
     assert conditions(subject, observed)["Programmed"][:2] == ("False", "InvalidConfiguration")

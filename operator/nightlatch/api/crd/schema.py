@@ -62,6 +62,9 @@ def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
         }
     if "items" in node:
         kept["items"] = _convert(node["items"], definitions, defaults=defaults)
+    for key in node.get("x-kubernetes-list-map-keys", ()):
+        if key not in kept["items"].get("required", ()):
+            kept["items"]["properties"][key].setdefault("default", "")
     kept |= _additional(node, definitions, defaults=defaults)
     if kept.get("default") == {}:
         kept["default"] = _defaults_within(kept)

@@ -7,12 +7,7 @@ from nightlatch.api.client import ClientSpec
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.endpoint import EndpointSpec
 from nightlatch.api.issuer import IssuerSpec
-from nightlatch.api.scalars import RateLimit
 from nightlatch.api.validation.causes import Cause
-
-# In seconds. Envoy refills a token bucket no faster than this.
-SHORTEST_REFILL = 0.05
-LONGEST_REFILL = 86400.0
 
 
 def endpoint(spec: EndpointSpec) -> tuple[Cause, ...]:
@@ -22,7 +17,6 @@ def endpoint(spec: EndpointSpec) -> tuple[Cause, ...]:
         *_positive("spec.scaling.idleAfter", spec.scaling.idle_after),
         *_positive("spec.scaling.hold.timeout", spec.scaling.hold.timeout),
         *_renewal("spec.tls", spec.tls.duration, spec.tls.renew_before),
-        *_rate("spec.rateLimit", spec.rate_limit),
     )
 
 
@@ -36,7 +30,6 @@ def client(spec: ClientSpec, namespace: str) -> tuple[Cause, ...]:
             if spec.certificate
             else ()
         ),
-        *_rate("spec.rateLimit", spec.rate_limit),
     )
 
 
@@ -70,11 +63,6 @@ def _rotation(spec: ClientSpec) -> Iterator[Cause]:
         yield from _shorter(
             "spec.apiKey.overlap", spec.api_key.overlap, "spec.apiKey.rotateEvery", spec.api_key.rotate_every
         )
-
-
-def _rate(path: str, limit: RateLimit | None) -> Iterator[Cause]:
-    if limit is not None and not SHORTEST_REFILL <= parse_duration(limit.per) <= LONGEST_REFILL:
-        yield f"{path}.per", f"{limit.per} is out of range: write a duration from 50ms to 24h"
 
 
 def _named_once(spec: ClientSpec, namespace: str) -> Iterator[Cause]:
