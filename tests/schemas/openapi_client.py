@@ -45,6 +45,7 @@ def client_of(document: dict[str, Any], directory: Path, names: dict[str, str] |
         output_model_type=DataModelType.PydanticV2BaseModel,
         snake_case_field=True,
         extra_fields="forbid",
+        treat_dot_as_module=False,
         formatters=[],
     )
     types = _imported(directory / "generated_types.py")
