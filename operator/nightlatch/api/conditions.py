@@ -31,6 +31,10 @@ class EndpointCondition(ConditionType):
     CERTIFICATES_READY = "CertificatesReady", "The certificates for callers and for the model server are valid."
     PROGRAMMED = "Programmed", "Every connected gateway enforces the newest configuration of this endpoint."
     WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
+    REPLICAS_CAPPED = (
+        "ReplicasCapped",
+        "Fewer replicas serve than `maxReplicas` asks for. Present only while that is so; Ready does not depend on it.",
+    )
     READY = (
         "Ready",
         "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition.",
@@ -105,6 +109,11 @@ class Reason(StrEnum):
         "NotOnThisPlatform",
         _SPEC,
         "The field works only in a cluster, or only without one: write what the message suggests instead.",
+    )
+    NOT_ALLOWED_BY_ADMINISTRATOR = (
+        "NotAllowedByAdministrator",
+        _SPEC,
+        "The administrator does not allow what the spec asks for: remove it, or see the setting in the message.",
     )
     HOST_CONFLICT = (
         "HostConflict",

@@ -39,6 +39,7 @@ INFERENCE_ENDPOINT = Kind(API_VERSION, "InferenceEndpoint", "inferenceendpoints"
 INFERENCE_CLIENT = Kind(API_VERSION, "InferenceClient", "inferenceclients")
 TOKEN_ISSUER = Kind(API_VERSION, "TokenIssuer", "tokenissuers")
 SECRET = Kind("v1", "Secret", "secrets")
+NAMESPACE = Kind("v1", "Namespace", "namespaces")
 OUR_KINDS = (INFERENCE_ENDPOINT, INFERENCE_CLIENT, TOKEN_ISSUER)
 STORED_KINDS = (*OUR_KINDS, SECRET)
 

@@ -1,5 +1,6 @@
 """References between our objects across namespaces, and which namespaces may make them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -29,6 +30,18 @@ class LabelRequirement(Shape):
     values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=32)] = ()
     """The values for `In` and `NotIn`."""
 
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether these labels satisfy it."""
+        match self.operator:
+            case "In":
+                return labels.get(self.key) in self.values
+            case "NotIn":
+                return labels.get(self.key) not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+
 
 class LabelSelector(Shape):
     """A selector of namespaces by their labels, as in Kubernetes. All of its conditions must hold."""
@@ -39,6 +52,12 @@ class LabelSelector(Shape):
     """Labels that a namespace must have, with these values."""
     match_expressions: Annotated[tuple[LabelRequirement, ...], Field(max_length=32)] = ()
     """More conditions on labels."""
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects what has these labels. An empty selector selects everything."""
+        return self.match_labels.items() <= labels.items() and all(
+            each.holds(labels) for each in self.match_expressions
+        )
 
 
 class AllowedNamespaces(Shape):
@@ -63,11 +82,19 @@ class AllowedNamespaces(Shape):
     names: Annotated[tuple[Namespace, ...], Field(max_length=64, json_schema_extra=AS_SET)] = ()
     """The namespaces, for `from: Names`."""
     selector: LabelSelector | None = None
-    """Labels of the namespaces, for `from: Selector`. Not supported yet."""
+    """The labels that a namespace must have, for `from: Selector`. Cluster only."""
 
-    def admit(self, namespace: str, *, own: str) -> bool:
-        """Whether objects of `namespace` may name an object that is in the namespace `own`."""
-        return namespace == own or self.from_ == "All" or (self.from_ == "Names" and namespace in self.names)
+    def admit(self, namespace: str, *, own: str, labels: Mapping[str, str]) -> bool:
+        """Whether objects of `namespace`, which has these labels, may name an object that is in the namespace `own`."""
+        match self.from_:
+            case "All":
+                return True
+            case "Names":
+                return namespace == own or namespace in self.names
+            case "Selector":
+                return namespace == own or (self.selector is not None and self.selector.matches(labels))
+            case "Same":
+                return namespace == own
 
 
 class IssuerReference(Shape):

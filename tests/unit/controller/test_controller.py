@@ -235,7 +235,7 @@ async def test_a_client_of_another_namespace_needs_to_be_let_in(world):
         await until(lambda: _is(world, INFERENCE_CLIENT, stranger, "EndpointsGranted", "False", "NamespaceNotAllowed"))
         assert await until(world.document)
         assert await world.digests() == set()
-        names_ = {"allowedNamespaces": {"names": ["other"]}}
+        names_ = {"allowedNamespaces": {"from": "Names", "names": ["other"]}}
         await world.update(INFERENCE_ENDPOINT, ENDPOINT, lambda spec: spec["access"].update(names_))
         await until(lambda: _is(world, INFERENCE_CLIENT, stranger, "EndpointsGranted", "True"))
         await until(world.digests)

@@ -28,9 +28,11 @@ def endpoint(*, name="minilm", namespace="search", uid="uid-e", generation=1, cr
     return read_endpoint(_raw("InferenceEndpoint", name, namespace, uid, generation, created, base | spec), SETTINGS)
 
 
-def client(*, name="bot", namespace="search", uid="uid-c", endpoints=({"name": "minilm"},), **spec):
+def client(*, name="bot", namespace="search", uid="uid-c", endpoints=({"name": "minilm"},), labels=None, **spec):
+    """labels: of its namespace."""
     base = {"endpoints": list(endpoints), "apiKey": {}}
-    return read_client(_raw("InferenceClient", name, namespace, uid, 1, "2026-01-01T00:00:00Z", base | spec))
+    raw = _raw("InferenceClient", name, namespace, uid, 1, "2026-01-01T00:00:00Z", base | spec)
+    return read_client(raw, labels or {})
 
 
 def _raw(kind, name, namespace, uid, generation, created, spec):

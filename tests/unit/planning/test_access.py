@@ -45,7 +45,7 @@ def test_more_permissions_and_more_endpoints_take_nothing_away():
 
 
 def test_only_an_endpoint_that_was_there_can_take_access_away():
-    narrower = endpoint(access={"apiKey": {}, "allowedNamespaces": {"names": ["b"]}})
+    narrower = endpoint(access={"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["b"]}})
     assert access_changed(endpoint(), narrower)
     assert not access_changed(endpoint(), endpoint(scaling={"idleAfter": "1m"}))
     assert not access_changed(None, narrower)

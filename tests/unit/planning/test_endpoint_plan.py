@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.api_keys import unix_seconds
@@ -111,8 +112,30 @@ def test_who_may_not_is_not_in_the_document(view, reason):
     assert document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW)).keys == (), reason
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param({"requestTimeout": "soon"}, id="an unreadable spec"),
+        pytest.param({"scaling": {"idle": "Standby"}}, id="an unsupported spec"),
+    ],
+)
+def test_a_typo_in_an_endpoint_takes_no_key_from_a_client_of_another_namespace(broken):
+    access = {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["elsewhere"]}}
+    named = ({"name": "minilm", "namespace": "search"},)
+    views = (held(client(namespace="elsewhere", endpoints=named)),)
+    stranger = held(client(namespace="third", uid="uid-t", endpoints=named), api_keys.mint(lambda size: b"t" * size))
+    good = endpoint(access=access)
+    observed = documented(good, issued(good, clients=views))
+    edited = endpoint(generation=2, access=access, **broken)
+    planned = plan_endpoint(edited, replace(observed, clients=(*views, stranger)), NOW)
+    assert put_of(planned) is None, "the document stays as it is"
+    said = {each.type: each for each in planned.status.conditions}
+    assert said["Accepted"].status == "False"
+    assert said["CredentialsReady"].message == "1 client holds a key", "who was never let in does not count"
+
+
 def test_an_allowed_namespace_is_let_in():
-    subject = endpoint(access={"apiKey": {}, "allowedNamespaces": {"names": ["elsewhere"]}})
+    subject = endpoint(access={"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["elsewhere"]}})
     view = held(client(namespace="elsewhere", endpoints=({"name": "minilm", "namespace": "search"},)))
     assert len(document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW)).keys) == 1
 
@@ -272,7 +295,9 @@ def test_an_endpoint_without_clients_is_ready_and_says_that_nobody_can_call():
 
 def test_more_than_one_replica_is_accepted_and_capped_aloud():
     subject = endpoint(scaling={"maxReplicas": 4})
-    assert conditions(subject, issued(subject))["Accepted"][:2] == ("True", "MaxReplicasCapped")
+    said = conditions(subject, issued(subject))
+    assert said["Accepted"][:2] == ("True", "Accepted")
+    assert said["ReplicasCapped"][:2] == ("True", "MaxReplicasCapped")
 
 
 def test_a_platforms_refusal_is_in_the_condition():

@@ -54,6 +54,8 @@ _KEPT = (
 def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
     node = _inlined(_without_null(_inlined(node, definitions)), definitions)
     kept = {key: node[key] for key in _KEPT if key in node}
+    if isinstance(node.get("const"), str):
+        kept["enum"] = [node["const"]]
     if defaults and "default" in node:
         kept |= _default(node["default"])
     if node.get("properties"):

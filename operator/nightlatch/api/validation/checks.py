@@ -5,19 +5,8 @@ from collections.abc import Iterator
 
 from nightlatch.api.client import ClientSpec
 from nightlatch.api.duration import parse_duration
-from nightlatch.api.endpoint import EndpointSpec
 from nightlatch.api.issuer import IssuerSpec
 from nightlatch.api.validation.causes import Cause
-
-
-def endpoint(spec: EndpointSpec) -> tuple[Cause, ...]:
-    """What is wrong with the endpoint; empty if nothing is."""
-    return (
-        *_positive("spec.requestTimeout", spec.request_timeout),
-        *_positive("spec.scaling.idleAfter", spec.scaling.idle_after),
-        *_positive("spec.scaling.hold.timeout", spec.scaling.hold.timeout),
-        *_renewal("spec.tls", spec.tls.duration, spec.tls.renew_before),
-    )
 
 
 def client(spec: ClientSpec, namespace: str) -> tuple[Cause, ...]:

@@ -27,7 +27,6 @@ def parse_endpoint(raw: Mapping[str, Any]) -> InferenceEndpoint:
     """Raises ParseError."""
     metadata = _metadata(raw, "InferenceEndpoint")
     spec = _part(EndpointSpec, raw, "spec")
-    _refuse(checks.endpoint(spec))
     return InferenceEndpoint(metadata=metadata, spec=spec, status=_status(EndpointStatus, raw))
 
 

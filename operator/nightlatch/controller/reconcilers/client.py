@@ -13,7 +13,7 @@ from nightlatch.planning.access.programmed import missing_and_behind
 from nightlatch.planning.client.api_key import key_secret_name, live_key
 from nightlatch.planning.client.plan import plan_client
 from nightlatch.planning.inputs import ClientView, ObservedClient
-from nightlatch.planning.parsed import ParsedClient, read_client
+from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.secrets import SecretView, owner_text
 from nightlatch.planning.settings import Settings
 
@@ -34,7 +34,7 @@ class ClientReconciler:
         raw = await self.context.find(INFERENCE_CLIENT, key)
         if raw is None:
             return await self._remove(key)
-        client = read_client(raw)
+        client = self.index.read_client(raw)
         wanted = plan_client(client, await self._observe(client), self.context.clock())
         failures = await self.applier.apply(wanted)
         if wanted.status is not None:

@@ -9,6 +9,13 @@ from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, Rejection
 
+# What the owner of an endpoint changes in `access.allowedNamespaces`, depending on its `from`.
+_LET_IN = {
+    "Same": "write spec.access.allowedNamespaces: {from: Names, names: [...]} in the endpoint",
+    "Names": "add it to the endpoint's spec.access.allowedNamespaces.names",
+    "Selector": "give it the labels that the endpoint's spec.access.allowedNamespaces.selector asks for",
+}
+
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -35,10 +42,13 @@ def not_allowed(request: GrantRequest) -> Rejection | None:
     endpoint, namespace = request.endpoint, request.client.key.namespace
     if endpoint is None or endpoint.key.namespace == namespace:
         return None
-    selector = endpoint.spec.access.allowed_namespaces if endpoint.spec else None
-    if selector is not None and namespace in selector.names:
+    if endpoint.spec is None:
+        # Whom it let in cannot be read. Its last document stays in use, which only takes keys away: so take none.
         return None
-    message = f"{request.named} does not allow namespace {namespace}: add it to its spec.access.allowedNamespaces.names"
+    allowed = endpoint.spec.access.allowed_namespaces
+    if allowed.admit(namespace, own=endpoint.key.namespace, labels=request.client.namespace_labels):
+        return None
+    message = f"{request.named} does not allow namespace {namespace}: {_LET_IN[allowed.from_]}"
     return Rejection(Reason.NAMESPACE_NOT_ALLOWED, message)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nightlatch.api.conditions import EndpointCondition, Reason
-from nightlatch.api.endpoint import EndpointState, InferenceEndpoint
+from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.validation.unsupported import replicas_cap
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
@@ -34,7 +34,6 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
     return {
         EndpointCondition.ACCEPTED: (
             rejected,  # the spec is invalid, not supported, or claims a host of an older endpoint
-            replicas_capped,  # accepted, but the owner must hear that one replica serves
             accepted,
         ),
         EndpointCondition.CREDENTIALS_READY: (
@@ -69,10 +68,12 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
 
 
 def endpoint_verdicts(inputs: ConditionInput) -> tuple[tuple[EndpointCondition, Verdict], ...]:
-    """Every condition in the order of the status, with Ready last."""
+    """Every condition in the order of the status, with Ready last. ReplicasCapped is not about whether calls work."""
     verdicts = tuple((kind, evaluate(inputs, chain)) for kind, chain in chains().items())
     ready = summarize(verdicts, true(Reason.READY, "authorized calls are answered"))
-    return (*verdicts, (EndpointCondition.READY, ready))
+    capped = replicas_capped(inputs)
+    told = ((EndpointCondition.REPLICAS_CAPPED, capped),) if capped else ()
+    return (*verdicts, *told, (EndpointCondition.READY, ready))
 
 
 # Accepted
@@ -86,14 +87,20 @@ def rejected(inputs: ConditionInput) -> Verdict | None:
     return false(rejection.reason, f"{rejection.message}{kept}")
 
 
-def replicas_capped(inputs: ConditionInput) -> Verdict | None:
-    spec = inputs.endpoint.spec
-    cap = replicas_cap(InferenceEndpoint(metadata=inputs.endpoint.metadata, spec=spec)) if spec else None
-    return true(Reason.MAX_REPLICAS_CAPPED, cap) if cap else None
-
-
 def accepted(_inputs: ConditionInput) -> Verdict:
     return true(Reason.ACCEPTED, "the spec is accepted")
+
+
+# ReplicasCapped
+
+
+def replicas_capped(inputs: ConditionInput) -> Verdict | None:
+    """None for a rejected spec, too: whatever runs then, it is not what this spec says."""
+    endpoint = inputs.endpoint
+    if endpoint.spec is None or endpoint.rejection is not None:
+        return None
+    cap = replicas_cap(endpoint.spec.scaling)
+    return true(Reason.MAX_REPLICAS_CAPPED, cap) if cap else None
 
 
 # CredentialsReady
