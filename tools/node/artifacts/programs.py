@@ -43,8 +43,9 @@ UNITTEST = Program(
     "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
 )
 KUBECONFORM = Program("kubeconform", SOURCES / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
+HEALTH = Program("health", SOURCES / "tools" / "health")
 KIND = Program("kind", SOURCES / "tools" / "kind", "sigs.k8s.io/kind")
 
-TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, KIND)}
+TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, HEALTH, KIND)}
 
 PROGRAMS = (HYPERKUBE, PAUSE, HELLO, *TOOLS.values())
