@@ -153,7 +153,7 @@ def _code(value: Any) -> str:
 
 
 def _is_duration(node: Schema) -> bool:
-    return any(duration.PATTERN in rule["rule"] for rule in node.get(KEYWORD, ()))
+    return node.get("type") == "string" and any(duration.PATTERN in rule["rule"] for rule in node.get(KEYWORD, ()))
 
 
 def _refusals(nodes: list[tuple[str, Schema]]) -> Iterator[str]:
