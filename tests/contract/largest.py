@@ -22,6 +22,8 @@ from nightlatch.store.admission import cel
 from nightlatch.store.admission.messages import structural_violations
 
 MIB = 2**20
+# These stay smaller: an image of one's own excludes a command, and two introspecting issuers would share tokens.
+SMALLER = {"spec.runtime.command", "spec.access.oauth2.issuers"}
 _TABLE = yaml.safe_load(Path(__file__).with_name("cel_cases.yaml").read_text(encoding="utf-8"))
 
 
@@ -44,16 +46,25 @@ def size(obj: RawObject) -> int:
     return len(json.dumps(obj["spec"], separators=(",", ":")).encode())
 
 
-def bounded(schema: Schema, value: Any, path: str = "spec") -> Iterator[tuple[str, int, int | None]]:
-    """Every list and map of the schema that can be reached in `value`: its path, how much is in it, and its maximum."""
+def unfilled(kind: Kind, spec: Any) -> set[str]:
+    """The lists and maps of the schema that are nowhere at their maximum in the spec."""
+    most: dict[str, bool] = {}
+    for path, is_full in _collections(schema_of(kind)["properties"]["spec"], spec, "spec"):
+        most[path] = most.get(path, False) or is_full
+    return {path for path, is_full in most.items() if not is_full}
+
+
+def _collections(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, bool]]:
+    """Every list and map that the schema has for a value, and whether it is at its maximum."""
     for name, child in schema.get("properties", {}).items():
         if name in value or _is_collection(child):
-            yield from bounded(child, value.get(name, {}), f"{path}.{name}")
+            yield from _collections(child, value.get(name, {}), f"{path}.{name}")
     if _is_collection(schema):
-        yield path, len(value), schema.get("maxItems", schema.get("maxProperties"))
         within = schema.get("items") or schema["additionalProperties"]
-        for each in list(value.values() if isinstance(value, dict) else value)[:1]:
-            yield from bounded(within, each, f"{path}[]")
+        values = within.get("enum", ())
+        yield path, len(value) == schema.get("maxItems", schema.get("maxProperties")) or 0 < len(values) == len(value)
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _collections(within, each, f"{path}[]")
 
 
 def _is_collection(schema: Schema) -> bool:
@@ -66,12 +77,9 @@ def _grown(schema: Schema, value: Any) -> Any:
         return {name: _grown(schema["properties"][name], each) for name, each in value.items()}
     if isinstance(value, dict) and "additionalProperties" in schema:
         within = {name: _grown(schema["additionalProperties"], each) for name, each in value.items()}
-        (first, model), *_ = within.items()
-        more = itertools.islice(
-            ((f"{first}-{number}", copy.deepcopy(model)) for number in itertools.count()),
-            schema["maxProperties"] - len(within),
-        )
-        return within | dict(more)
+        (name, model), *_ = within.items()
+        missing = range(schema["maxProperties"] - len(within))
+        return within | {f"{name}-{number}": copy.deepcopy(model) for number in missing}
     if isinstance(value, list):
         return _filled(schema, [_grown(schema["items"], each) for each in value])
     return value
@@ -82,7 +90,9 @@ def _filled(schema: Schema, items: list[Any]) -> list[Any]:
     if "enum" in within:
         distinct = [*items, *(value for value in within["enum"] if value not in items)]
         return distinct[:most]
-    return [*items, *(_varied(schema, items[0], number) for number in range(most - len(items)))]
+    more = (_varied(schema, item, number) for number, item in enumerate(itertools.cycle(items)))
+    full = [*items, *itertools.islice(more, most - len(items))]
+    return full if _is_valid(schema, full) else items
 
 
 def _varied(schema: Schema, item: Any, number: int) -> Any:
@@ -100,7 +110,7 @@ def _varied(schema: Schema, item: Any, number: int) -> Any:
 def _another(schema: Schema, text: str, number: int) -> str:
     """A text that the schema allows, different for every number."""
     digits = f"{number:04}"
-    appended = (f"{text}{mark}{digits}" for mark in ("-", "_", ""))
+    appended = (f"{text}{mark}{digits}" for mark in ("-", "_", "/", ""))
     candidates = (*appended, f"{text[: -len(digits)]}{digits}", f"{digits}{text[len(digits) :]}")
     return next(candidate for candidate in candidates if _is_valid(schema, candidate))
 

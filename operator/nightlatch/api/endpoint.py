@@ -176,7 +176,8 @@ class Toleration(Shape):
     value: Annotated[str, Field(max_length=63)] | None = None
     """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """The taint's effect. Left out: every effect."""
+    """The taint's effect. `NoSchedule`: no new pods on the node. `PreferNoSchedule`: none if it can be helped.
+    `NoExecute`: pods that run there leave as well. Left out: every effect."""
     toleration_seconds: int | None = None
     """How long the pod stays on a node with a NoExecute taint. Left out: forever."""
 
@@ -206,7 +207,7 @@ class RuntimeOperation(Shape):
     """An operation of your own runtime, beyond those of its protocol."""
 
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-    """The HTTP method."""
+    """The HTTP method: `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`."""
     path: Annotated[
         str,
         Field(
@@ -219,7 +220,8 @@ class RuntimeOperation(Shape):
     ]
     """The path, such as /v1/rerank. A segment of the form {name} stands for any one segment."""
     permission: Permission
-    """The permission that a caller needs for it."""
+    """The permission that a caller needs for it. `infer`: to use the model, which also wakes it. `metadata`: to read
+    about it. `health`: to ask whether it works. `metrics`: to read its metrics."""
 
 
 class RuntimeGauges(Shape):
@@ -503,7 +505,8 @@ class Rule(Shape):
     """Permissions for credentials that carry none themselves."""
 
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]
-    """What the rule permits."""
+    """What the rule permits. `infer`: to use the model. `metadata`: to read about it. `health`: to ask whether it
+    works. `metrics`: to read its metrics."""
     when: RuleWhen | None = None
     """Which credentials the rule is about. Left out: all of them."""
 

@@ -69,7 +69,7 @@ def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
         return ParsedEndpoint(raw["kind"], _metadata(raw), None, _status(EndpointStatus, raw), _invalid(error))
     found = (
         *unsupported.unsupported_in_endpoint(parsed, settings.platform),
-        *not_allowed(parsed, settings.allowed),
+        *(not_allowed(parsed, settings.allowed) if settings.platform == "Cluster" else ()),
     )
     rejection = _unsupported(found)
     return ParsedEndpoint(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)

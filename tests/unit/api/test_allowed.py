@@ -71,3 +71,7 @@ def test_an_endpoint_that_asks_for_more_is_rejected() -> None:
     assert rejection.reason == Reason.NOT_ALLOWED_BY_ADMINISTRATOR
     assert rejection.message.startswith("spec.runtime.priorityClassName: high is not in ")
     assert read_endpoint(raw, opened).rejection is None
+    # Without a cluster there is no administrator to ask.
+    alone = read_endpoint(raw, Settings(platform="Embedded")).rejection
+    assert alone is not None
+    assert "modelServer" not in alone.message
