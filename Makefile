@@ -16,7 +16,7 @@ help: ## Show this list
 demo: gate $(VENV)/embedded.stamp models/minilm/model.json ## The tour: a model sleeps, strangers are refused, a call wakes it
 	@$(BIN)/nightlatch demo
 
-test: gate $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: the gate's in Rust; unit, golden, contract, embedded, chart
+test: gate $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: the gate's in Rust; unit, golden, contract, embedded, chart, schemas
 	@$(BIN)/python -m tools.gate test
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

@@ -70,7 +70,8 @@ class PermissionsFrom(Shape):
         dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]],
         Field(max_length=64),
     ] = Field(default_factory=dict)
-    """Permissions by value of the claim."""
+    """Permissions by value of the claim. `infer`: to use the model. `metadata`: to read about it. `health`: to ask
+    whether it works. `metrics`: to read its metrics."""
 
 
 class IdentityFrom(Shape):
@@ -226,8 +227,8 @@ class IssuerSpec(Shape):
         "ES256",
         "EdDSA",
     )
-    """The signature algorithms that are accepted: RSA (`RS256`, `RS384`, `RS512`), RSA-PSS (`PS256`, `PS384`, `PS512`),
-    ECDSA (`ES256`, `ES384`, `ES512`) and Ed25519 (`EdDSA`). A shared secret (HS256) never is."""
+    """The signature algorithms that are accepted. `RS256`, `RS384`, `RS512`: RSA. `PS256`, `PS384`, `PS512`: RSA-PSS.
+    `ES256`, `ES384`, `ES512`: ECDSA. `EdDSA`: Ed25519. Signatures by a shared secret (HS256) never are."""
     required_claims: Annotated[dict[str, ShortText], Field(max_length=16)] = Field(default_factory=dict)
     """Claims that a token must have, with these values."""
     token_type: ShortText | None = None
