@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
 from nightlatch.api.rules import exactly_one, matching, rules
 from nightlatch.api.scalars import (
     Digest,
@@ -118,7 +118,7 @@ class Toleration(Shape):
     """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect. Left out: every effect."""
-    toleration_seconds: int | None = None
+    toleration_seconds: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
     """How long the pod stays on a node with a NoExecute taint. Left out: forever."""
 
 
@@ -386,16 +386,16 @@ class CertificateStatus(Shape):
     gateway checks."""
     serial: str
     """Serial number, in hexadecimal digits."""
-    not_after: str
+    not_after: Timestamp
     """When it ends."""
-    renew_at: str
+    renew_at: Timestamp
     """When it will be renewed."""
 
 
 class LastWake(Shape):
     """The last wake that finished."""
 
-    at: str
+    at: Timestamp
     """When it finished."""
     duration: str
     """How long it took, from the first waiting call until calls were let through."""
@@ -403,17 +403,60 @@ class LastWake(Shape):
     """The parts of that time, in milliseconds by name."""
 
 
+class GatewaysStatus(Shape):
+    """The gateways of the installation, counted."""
+
+    members: int
+    """How many there are."""
+    applied: int
+    """How many serve the endpoint as its newest configuration says."""
+    disconnected: int
+    """How many do not report, so that revocations may not reach them."""
+
+
+class TensorStatus(Shape):
+    """One input or output of the model."""
+
+    name: Annotated[str, Field(max_length=128)]
+    """The tensor's name."""
+    datatype: Annotated[str, Field(max_length=16)]
+    """The type of its elements, as the Open Inference Protocol names it, such as FP32."""
+    shape: Annotated[tuple[Annotated[int, Field(json_schema_extra={"format": "int64"})], ...], Field(max_length=16)]
+    """Its sizes; -1 stands for any."""
+
+
+_TENSORS = Field(
+    max_length=64,
+    json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+)
+
+
+class ModelSignature(Shape):
+    """What the model takes and gives."""
+
+    inputs: Annotated[tuple[TensorStatus, ...], _TENSORS]
+    """The model's inputs."""
+    outputs: Annotated[tuple[TensorStatus, ...], _TENSORS]
+    """The model's outputs."""
+
+
+class ModelStatus(Shape):
+    """The model as its server described it when it last started."""
+
+    signature: ModelSignature
+    digest: Annotated[str, Field(max_length=128)] | None = None
+    """The digest of the model package that was loaded. Left out: the model server does not say."""
+
+
 class EndpointStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     url: str = ""
     """Where callers reach the endpoint."""
     replicas: int = 0
     """Model servers that run now."""
-    selector: str = ""
-    """A label selector for the endpoint's pods."""
     state: EndpointState | None = None
     """`Asleep`: no model server runs. `Waking`: one is starting. `Awake`: calls are answered. `Draining`: the endpoint
     is about to sleep and finishes its last calls."""
@@ -422,7 +465,15 @@ class EndpointStatus(Shape):
     conditions: Conditions = ()
     """Whether the endpoint works, and if not, why. `Ready` sums up the others and stays True while the endpoint
     sleeps."""
-    certificates: tuple[CertificateStatus, ...] = ()
+    gateways: GatewaysStatus | None = None
+    model: ModelStatus | None = None
+    certificates: Annotated[
+        tuple[CertificateStatus, ...],
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["role"]},
+        ),
+    ] = ()
     """The endpoint's certificates."""
     clients: int = 0
     """How many InferenceClients may call the endpoint."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
 from nightlatch.api.rules import exactly_one, matching, rules
 from nightlatch.api.scalars import Duration, Permission, SecretReference
 
@@ -158,18 +158,24 @@ class IssuerKeyStatus(Shape):
     """The key's id."""
     alg: str
     """The key's signature algorithm."""
-    fetched_at: str
+    fetched_at: Timestamp
     """When the key was fetched."""
 
 
 class IssuerStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     conditions: Conditions = ()
     """Whether the issuer's tokens can be verified, and if not, why."""
-    keys: tuple[IssuerKeyStatus, ...] = ()
+    keys: Annotated[
+        tuple[IssuerKeyStatus, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kid"]},
+        ),
+    ] = ()
     """The keys in use."""
 
 

@@ -17,7 +17,10 @@ Schema = dict[str, Any]
 
 
 def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
-    """The schema of `model`. A status needs no defaults, because only the operator writes it."""
+    """The schema of `model`.
+
+    Without `defaults` it is that of a status: only the operator writes it, and never leaves a list out.
+    """
     document = model.model_json_schema(by_alias=True)
     for name, definition in document.get("$defs", {}).items():
         _describe_fields(definition, _class_named(name))
@@ -62,6 +65,10 @@ def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
         }
     if "items" in node:
         kept["items"] = _convert(node["items"], definitions, defaults=defaults)
+    if kept.get("type") == "integer":
+        kept.setdefault("format", "int32")
+    if not defaults:
+        kept |= _required_lists(kept)
     kept |= _additional(node, definitions, defaults=defaults)
     if kept.get("default") == {}:
         kept["default"] = _defaults_within(kept)
@@ -88,6 +95,12 @@ def _default(value: Any) -> Schema:
     if value is None or value in ([], ""):
         return {}
     return {"default": {} if isinstance(value, dict) else value}
+
+
+def _required_lists(node: Schema) -> Schema:
+    lists = [name for name, field in node.get("properties", {}).items() if field.get("type") == "array"]
+    required = dict.fromkeys([*node.get("required", ()), *lists])
+    return {"required": list(required)} if required else {}
 
 
 def _defaults_within(node: Schema) -> Schema:
