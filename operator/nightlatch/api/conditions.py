@@ -151,7 +151,7 @@ class Reason(StrEnum):
     SUSPENDED = (
         "Suspended",
         _CREDENTIALS,
-        "Every credential of the client is refused, as asked: set `spec.suspended` to false to let it in again.",
+        "Every credential of the client is refused, as asked: set `spec.suspend` to false to let it in again.",
     )
 
     GRANTED = "Granted", _GRANTS, "Every endpoint that the client names lets it in. Nothing to do."

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from nightlatch.api.meta import GROUP, Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
-from nightlatch.api.references import AllowedNamespaces, IssuerReference
-from nightlatch.api.rules import AS_SET, as_map, exactly_one, matching, rules, shorter
+from nightlatch.api.references import AllowedNamespaces, CertManagerIssuer, IssuerReference
+from nightlatch.api.rules import AS_SET, RENEWAL, as_map, exactly_one, matching, rules
 from nightlatch.api.scalars import (
     Digest,
     Duration,
@@ -580,28 +580,10 @@ class Access(Shape):
     """The namespaces whose InferenceClients may name this endpoint. Those of its own namespace always may."""
 
 
-class CertManagerIssuer(Shape):
-    """An issuer of cert-manager."""
-
-    name: SecretKeyName
-    """The issuer's name."""
-    kind: Annotated[str, Field(max_length=64)] = "Issuer"
-    """The issuer's kind, such as Issuer or ClusterIssuer."""
-    group: Annotated[str, Field(max_length=253)] = "cert-manager.io"
-    """The API group of the issuer's kind."""
-
-
 class Tls(Shape):
     """The certificate that callers see."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                shorter("renewBefore", "duration"),
-                "renewBefore is not shorter than duration: write a shorter renewBefore, or a longer duration",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(RENEWAL))
 
     dns_names: Annotated[tuple[HostName, ...], Field(max_length=16, json_schema_extra=AS_SET)] = ()
     """More host names under which callers reach the endpoint. Not supported yet."""
@@ -609,8 +591,9 @@ class Tls(Shape):
     """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA. Not supported yet."""
     duration: Annotated[Duration, within("10m")] = "24h"
     """How long a certificate is valid."""
-    renew_before: Duration | None = None
-    """How long before its end a certificate is renewed. Default: a third of `duration`."""
+    renew_before: Annotated[Duration, within("1m")] | None = None
+    """How long before its end a certificate is renewed. At least a minute shorter than `duration`. Default: a third of
+    `duration`."""
 
 
 class EndpointSpec(Shape):

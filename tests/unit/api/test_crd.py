@@ -14,9 +14,10 @@ from nightlatch.api.rules import KEYWORD
 from nightlatch.generated_files import outdated
 from nightlatch.store.admission.cel import holds
 from nightlatch.store.admission.messages import structural_violations
-from nightlatch.store.admission.structure import completed
+from nightlatch.store.admission.structure import completed, walk
 
 COMMITTED = Path(__file__).parents[3] / "crds"
+CEL_CASES = Path(__file__).parents[2] / "contract" / "cel_cases.yaml"
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -82,6 +83,28 @@ def test_rules_say_what_to_write_and_stay_within_core_cel(path: str, node: dict[
         assert "\n" not in rule["message"]
         assert "oldSelf" not in rule["rule"]
         holds(rule["rule"], {})  # compiles in an engine without the Kubernetes libraries
+
+
+def test_every_rule_refuses_a_manifest_of_the_table_and_lets_another_pass() -> None:
+    """The table is tried on every store, and so is every rule."""
+    table = yaml.safe_load(CEL_CASES.read_text())
+    for kind in OUR_KINDS:
+        schema = generate.schema_of(kind)
+        refused, passed = set(), set()
+        for case in table[kind.kind]:
+            said = case.get("refused", {}).get("says", "")
+            manifest = {"metadata": {"name": case.get("called", "case")}, "spec": case["spec"]}
+            for path, node, _ in walk(schema, completed(schema, manifest)):
+                found = {rule["message"]: rule.get("fieldPath", "") for rule in node.get(KEYWORD, ())}
+                if "refused" not in case:
+                    passed |= found.keys()
+                elif said:
+                    at = case["refused"]["path"]
+                    refused |= {
+                        text for text, below in found.items() if f"{path}{below}".strip(".") == at and said in text
+                    }
+        rules = {rule["message"] for _, node in nodes(schema) for rule in node.get(KEYWORD, ())}
+        assert (rules - refused, rules - passed) == (set(), set()), kind.kind
 
 
 def status_of(kind: Kind) -> dict[str, Any]:

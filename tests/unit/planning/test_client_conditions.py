@@ -70,7 +70,7 @@ TABLES = {
     },
     ClientCondition.ENDPOINTS_GRANTED: {
         "all is well": (GOOD, "True", "Granted"),
-        "suspended": (good(client=client(suspended=True)), "False", "Suspended"),
+        "suspended": (good(client=client(suspend=True)), "False", "Suspended"),
         "no endpoint named": (good(client=client(endpoints=())), "True", "NoEndpoints"),
         "an endpoint that does not exist": (observed(endpoints={}), "False", "EndpointNotFound"),
         "an endpoint that does not let the namespace in": (

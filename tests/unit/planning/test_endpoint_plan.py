@@ -100,7 +100,7 @@ def test_the_sequence_never_goes_back_even_over_a_deletion():
 @pytest.mark.parametrize(
     ("view", "reason"),
     [
-        (held(client(suspended=True)), "suspended"),
+        (held(client(suspend=True)), "suspended"),
         (held(client(endpoints=({"name": "other"},))), "names another"),
         (held(client(namespace="elsewhere", endpoints=({"name": "minilm", "namespace": "search"},))), "not let in"),
         (held(client(apiKey={"revokedKeyIds": [held().keys[0].key_id]})), "revoked"),

@@ -117,10 +117,10 @@ def key_issued(inputs: ClientConditionInput) -> Verdict:
 
 def suspended(inputs: ClientConditionInput) -> Verdict | None:
     spec = inputs.client.spec
-    if spec is None or not spec.suspended:
+    if spec is None or not spec.suspend:
         return None
     return false(
-        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspended to false to let it in again"
+        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspend to false to let it in again"
     )
 
 
@@ -133,7 +133,7 @@ def names_no_endpoint(inputs: ClientConditionInput) -> Verdict | None:
 
 def endpoint_refused(inputs: ClientConditionInput) -> Verdict | None:
     client, endpoints = inputs.client, inputs.observed.endpoints
-    for key, _ in requested_grants(client):
+    for key in requested_grants(client):
         found = refusal(GrantRequest(client, key, endpoints.get(key)))
         if found is not None:
             return false(found.reason, found.message)
