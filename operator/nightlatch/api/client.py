@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from nightlatch.api.duration import parse_duration
-from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
 from nightlatch.api.references import CertManagerIssuer
 from nightlatch.api.rules import AS_SET, RENEWAL, as_map, matching, rules, shorter
 from nightlatch.api.scalars import (
@@ -37,8 +37,8 @@ class EndpointGrant(Shape):
         "infer",
         "metadata",
     )
-    """What the client may do. `infer`: to use the model. `metadata`: to read about it. `health`: to ask whether it works.
-    `metrics`: to read its metrics."""
+    """What the client may do. `infer`: to use the model. `metadata`: to read about it. `health`: to ask whether it
+    works. `metrics`: to read its metrics."""
 
     def endpoint(self, client_namespace: str) -> NamespacedName:
         """The endpoint that a client in this namespace means."""
@@ -148,11 +148,11 @@ class KeyStatus(Shape):
     state: Literal["Next", "Current", "Previous", "Revoked"]
     """`Current`: the key to use. `Next`: a new key that not every gateway knows yet. `Previous`: still accepted after a
     rotation. `Revoked`: refused."""
-    created_at: str
+    created_at: Timestamp
     """When the key was made."""
-    expires_at: str | None = None
+    expires_at: Timestamp | None = None
     """When the key stops working."""
-    last_used_at: str | None = None
+    last_used_at: Timestamp | None = None
     """When a call with this key was last allowed, to the hour. Not recorded yet."""
 
 
@@ -161,18 +161,24 @@ class ClientCertificateStatus(Shape):
 
     serial: str
     """Serial number, in hexadecimal digits."""
-    not_after: str
+    not_after: Timestamp
     """When it ends."""
 
 
 class ClientStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     conditions: Conditions = ()
     """Whether the client's credentials work, and if not, why."""
-    keys: tuple[KeyStatus, ...] = ()
+    keys: Annotated[
+        tuple[KeyStatus, ...],
+        Field(
+            max_length=128,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+        ),
+    ] = ()
     """The client's API keys."""
     certificate: ClientCertificateStatus | None = None
 

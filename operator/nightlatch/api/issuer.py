@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
+from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
 from nightlatch.api.references import AllowedNamespaces
 from nightlatch.api.rules import AS_SET, as_map, exactly_one, matching, rules, shorter, shorter_or_equal
 from nightlatch.api.scalars import Duration, Permission, SecretReference, Time, within
@@ -70,8 +70,7 @@ class PermissionsFrom(Shape):
         dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]],
         Field(max_length=64),
     ] = Field(default_factory=dict)
-    """Permissions by value of the claim. `infer`: to use the model. `metadata`: to read about it. `health`: to ask
-    whether it works. `metrics`: to read its metrics."""
+    """Permissions by value of the claim."""
 
 
 class IdentityFrom(Shape):
@@ -227,8 +226,9 @@ class IssuerSpec(Shape):
         "ES256",
         "EdDSA",
     )
-    """The signature algorithms that are accepted. `RS256`, `RS384`, `RS512`: RSA. `PS256`, `PS384`, `PS512`: RSA-PSS.
-    `ES256`, `ES384`, `ES512`: ECDSA. `EdDSA`: Ed25519. Signatures by a shared secret (HS256) never are."""
+    """The signature algorithms that are accepted, and never a shared secret (HS256). `RS256`, `RS384`, `RS512`: RSA
+    (PKCS #1 v1.5) with SHA-256, SHA-384 or SHA-512. `PS256`, `PS384`, `PS512`: RSA-PSS with the same. `ES256`, `ES384`,
+    `ES512`: ECDSA on the curve P-256, P-384 or P-521. `EdDSA`: the curve Ed25519."""
     required_claims: Annotated[dict[str, ShortText], Field(max_length=16)] = Field(default_factory=dict)
     """Claims that a token must have, with these values."""
     token_type: ShortText | None = None
@@ -263,18 +263,24 @@ class IssuerKeyStatus(Shape):
     """The key's id."""
     alg: str
     """The key's signature algorithm."""
-    fetched_at: str
+    fetched_at: Timestamp
     """When the key was fetched."""
 
 
 class IssuerStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     conditions: Conditions = ()
     """Whether the issuer's tokens can be verified, and if not, why."""
-    keys: tuple[IssuerKeyStatus, ...] = ()
+    keys: Annotated[
+        tuple[IssuerKeyStatus, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kid"]},
+        ),
+    ] = ()
     """The keys in use."""
 
 

@@ -72,7 +72,13 @@ Digest = Annotated[
     ),
 ]
 
-Permission = Literal["infer", "metadata", "health", "metrics"]
+Permission = Annotated[
+    Literal["infer", "metadata", "health", "metrics"],
+    Field(
+        description="`infer`: to use the model, which also wakes it. `metadata`: to read about it. `health`: to ask "
+        "whether it works. `metrics`: to read its metrics."
+    ),
+]
 ALL_PERMISSIONS: tuple[Permission, ...] = ("infer", "metadata", "health", "metrics")
 
 

@@ -173,6 +173,13 @@ def _refusals(nodes: list[tuple[str, Schema]]) -> Iterator[str]:
         yield ""
 
 
+def _with_entries(path: str, node: Schema) -> Iterator[tuple[str, Schema]]:
+    yield path, node
+    for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        if word in node:
+            yield from _with_entries(path + mark, node[word])
+
+
 def _annotations() -> Iterator[str]:
     yield from (
         "## Annotations",
@@ -187,13 +194,6 @@ def _annotations() -> Iterator[str]:
     yield from _table(
         ("annotation", "on", "effect"), ((f"`{each.annotation}`", each.put_on, each.effect) for each in names.REQUESTS)
     )
-
-
-def _with_entries(path: str, node: Schema) -> Iterator[tuple[str, Schema]]:
-    yield path, node
-    for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
-        if word in node:
-            yield from _with_entries(path + mark, node[word])
 
 
 def _permissions() -> Iterator[str]:

@@ -74,7 +74,7 @@ def test_a_foreign_status_stops_nothing(status: Any) -> None:
 
 
 def test_a_status_is_read_back() -> None:
-    condition = {"type": "Ready", "status": "True", "reason": "Asleep", "message": "asleep"}
+    condition = {"type": "Ready", "status": "True", "reason": "Asleep", "message": "", "lastTransitionTime": "t1"}
     parsed = parse_endpoint({**endpoint(), "status": {"state": "Asleep", "conditions": [condition]}})
     assert parsed.status.state == "Asleep"
     assert parsed.status.conditions[0].reason == "Asleep"

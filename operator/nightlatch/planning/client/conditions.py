@@ -158,7 +158,20 @@ def key_not_programmed(inputs: ClientConditionInput) -> Verdict | None:
     if not pending:
         return None
     named = ", ".join(map(str, pending))
-    return false(Reason.KEY_NOT_PROGRAMMED, f"waiting for all gateways to apply the key for {named}")
+    return false(
+        Reason.KEY_NOT_PROGRAMMED,
+        f"waiting for all gateways to apply the key for {named}",
+        earlier=_was_ready_before_the_edit(inputs),
+    )
+
+
+def _was_ready_before_the_edit(inputs: ClientConditionInput) -> bool:
+    """What the spec before granted is granted until the newest is."""
+    client, live = inputs.client, inputs.key.live
+    ready = find(client.status.conditions, ClientCondition.READY)
+    same_key = live is not None and any(key.id == live.key_id for key in client.status.keys)
+    edited = ready is not None and ready.observed_generation < client.metadata.generation
+    return same_key and edited and ready is not None and ready.status == "True"
 
 
 def _was_programmed(inputs: ClientConditionInput) -> bool:
