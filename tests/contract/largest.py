@@ -22,8 +22,9 @@ from nightlatch.store.admission import cel
 from nightlatch.store.admission.messages import structural_violations
 
 MIB = 2**20
-# These stay smaller: an image of one's own excludes a command, and two introspecting issuers would share tokens.
-SMALLER = {"spec.runtime.command", "spec.access.oauth2.issuers"}
+# These stay smaller: an image of one's own excludes a command, two introspecting issuers would share tokens, and an
+# issuer of all there can be selects namespaces by their labels.
+SMALLER = {"spec.runtime.command", "spec.access.oauth2.issuers", "spec.allowedNamespaces.names"}
 _TABLE = yaml.safe_load(Path(__file__).with_name("cel_cases.yaml").read_text(encoding="utf-8"))
 
 
@@ -101,9 +102,9 @@ def _varied(schema: Schema, item: Any, number: int) -> Any:
         return _another(schema["items"], item, number)
     if not isinstance(item, dict):
         return copy.deepcopy(item)
-    keys = [key for key in schema.get("x-kubernetes-list-map-keys", ("name",)) if isinstance(item.get(key), str)]
     fields = schema["items"].get("properties", {})
-    changed = {key: _another(fields[key], item[key], number) for key in keys if "enum" not in fields[key]}
+    keys = schema.get("x-kubernetes-list-map-keys", [key for key in ("name",) if key in item])
+    changed = {key: _another(fields[key], item.get(key, ""), number) for key in keys if "enum" not in fields[key]}
     return {**copy.deepcopy(item), **changed}
 
 
