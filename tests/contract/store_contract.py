@@ -203,7 +203,7 @@ class StoreContract:
         relabelled["spec"]["requestTimeout"] = "5s"
         changed = await store.replace(relabelled)
         assert changed["metadata"]["generation"] == 2
-        changed["status"] = {"url": "https://minilm"}
+        changed["status"] = status_of(url="https://minilm")
         assert (await store.replace_status(changed))["metadata"]["generation"] == 2
 
     async def test_every_change_has_a_version_of_its_own(self, store: Store, namespace: str) -> None:
