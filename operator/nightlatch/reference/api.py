@@ -1,4 +1,4 @@
-"""The page api.md: every field of the three kinds, annotations, and the operations of each permission. Pure."""
+"""The page api.md: every field of the three kinds, and the operations that each permission allows. Pure."""
 
 import json
 from collections.abc import Iterator
@@ -42,9 +42,7 @@ _PATTERNS = {
 
 def render() -> str:
     """The text of the page."""
-    return "\n".join(
-        [_INTRODUCTION, *(line for resource in RESOURCES for line in _kind(resource)), *_annotations(), *_permissions()]
-    )
+    return "\n".join([_INTRODUCTION, *(line for resource in RESOURCES for line in _kind(resource)), *_permissions()])
 
 
 def _kind(resource: Resource) -> Iterator[str]:
@@ -178,22 +176,6 @@ def _with_entries(path: str, node: Schema) -> Iterator[tuple[str, Schema]]:
     for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
         if word in node:
             yield from _with_entries(path + mark, node[word])
-
-
-def _annotations() -> Iterator[str]:
-    yield from (
-        "## Annotations",
-        "",
-        "Each asks the operator for something once. A new value asks again, for example the time:",
-        "",
-        "```console",
-        f'$ kubectl annotate --overwrite ic/NAME {names.ANNOTATION_ROTATE}="$(date -Is)"',
-        "```",
-        "",
-    )
-    yield from _table(
-        ("annotation", "on", "effect"), ((f"`{each.annotation}`", each.put_on, each.effect) for each in names.REQUESTS)
-    )
 
 
 def _permissions() -> Iterator[str]:
