@@ -151,7 +151,7 @@ class Reason(StrEnum):
     SUSPENDED = (
         "Suspended",
         _CREDENTIALS,
-        "Every credential of the client is refused, as asked: set `spec.suspended` to false to let it in again.",
+        "Every credential of the client is refused, as asked: set `spec.suspend` to false to let it in again.",
     )
 
     GRANTED = "Granted", _GRANTS, "Every endpoint that the client names lets it in. Nothing to do."
@@ -315,25 +315,25 @@ class Reason(StrEnum):
     )
 
 
-def set_condition(existing: Iterable[Condition], new: Condition, now: str) -> tuple[Condition, ...]:
+def set_condition(existing: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
     """`existing` with `new` in the place of the condition of its type, or at the end.
 
-    The transition time becomes `now` (RFC 3339) if the status changed, and otherwise stays as it was.
+    The transition time of `new` counts if the status changed; otherwise the old one stays.
     """
     conditions = tuple(existing)
     old = find(conditions, new.type)
-    changed_at = old.last_transition_time if old is not None and old.status == new.status else now
-    dated = new.model_copy(update={"last_transition_time": changed_at or now})
     if old is None:
-        return (*conditions, dated)
+        return (*conditions, new)
+    same = old.status == new.status
+    dated = new.model_copy(update={"last_transition_time": old.last_transition_time}) if same else new
     return tuple(dated if each.type == new.type else each for each in conditions)
 
 
-def set_conditions(existing: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple[Condition, ...]:
+def set_conditions(existing: Iterable[Condition], new: Iterable[Condition]) -> tuple[Condition, ...]:
     """`existing` after `set_condition` for each of `new`."""
     conditions = tuple(existing)
     for each in new:
-        conditions = set_condition(conditions, each, now)
+        conditions = set_condition(conditions, each)
     return conditions
 
 

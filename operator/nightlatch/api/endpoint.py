@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.meta import GROUP, Conditions, NamespacedName, ObjectMeta, Shape
-from nightlatch.api.references import AllowedNamespaces, IssuerReference
-from nightlatch.api.rules import AS_SET, as_map, exactly_one, matching, rules, shorter
+from nightlatch.api.meta import GROUP, Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
+from nightlatch.api.references import AllowedNamespaces, CertManagerIssuer, IssuerReference
+from nightlatch.api.rules import AS_SET, RENEWAL, as_map, exactly_one, matching, rules
 from nightlatch.api.scalars import (
     Digest,
     Duration,
@@ -178,7 +178,7 @@ class Toleration(Shape):
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect. `NoSchedule`: no new pods on the node. `PreferNoSchedule`: none if it can be helped.
     `NoExecute`: pods that run there leave as well. Left out: every effect."""
-    toleration_seconds: int | None = None
+    toleration_seconds: Annotated[int, Field(json_schema_extra={"format": "int64"})] | None = None
     """How long the pod stays on a node with a NoExecute taint. Left out: forever."""
 
 
@@ -396,8 +396,7 @@ class Scaling(Shape):
     for the bundled model server. Standby is not supported yet."""
     hold: Hold = Hold()
     mode: Literal["Managed", "External"] = "Managed"
-    """Who sets the number of replicas: Nightlatch (`Managed`) or a scaler of your own (`External`). External is not
-    supported yet."""
+    """Who sets the number of replicas. `Managed`: Nightlatch. `External`: a scaler of your own; not supported yet."""
 
 
 class ApiKeyAccess(Shape):
@@ -505,8 +504,7 @@ class Rule(Shape):
     """Permissions for credentials that carry none themselves."""
 
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]
-    """What the rule permits. `infer`: to use the model. `metadata`: to read about it. `health`: to ask whether it
-    works. `metrics`: to read its metrics."""
+    """What the rule permits."""
     when: RuleWhen | None = None
     """Which credentials the rule is about. Left out: all of them."""
 
@@ -582,28 +580,10 @@ class Access(Shape):
     """The namespaces whose InferenceClients may name this endpoint. Those of its own namespace always may."""
 
 
-class CertManagerIssuer(Shape):
-    """An issuer of cert-manager."""
-
-    name: SecretKeyName
-    """The issuer's name."""
-    kind: Annotated[str, Field(max_length=64)] = "Issuer"
-    """The issuer's kind, such as Issuer or ClusterIssuer."""
-    group: Annotated[str, Field(max_length=253)] = "cert-manager.io"
-    """The API group of the issuer's kind."""
-
-
 class Tls(Shape):
     """The certificate that callers see."""
 
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                shorter("renewBefore", "duration"),
-                "renewBefore is not shorter than duration: write a shorter renewBefore, or a longer duration",
-            )
-        )
-    )
+    model_config = ConfigDict(json_schema_extra=rules(RENEWAL))
 
     dns_names: Annotated[tuple[HostName, ...], Field(max_length=16, json_schema_extra=AS_SET)] = ()
     """More host names under which callers reach the endpoint. Not supported yet."""
@@ -611,8 +591,9 @@ class Tls(Shape):
     """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA. Not supported yet."""
     duration: Annotated[Duration, within("10m")] = "24h"
     """How long a certificate is valid."""
-    renew_before: Duration | None = None
-    """How long before its end a certificate is renewed. Default: a third of `duration`."""
+    renew_before: Annotated[Duration, within("1m")] | None = None
+    """How long before its end a certificate is renewed. At least a minute shorter than `duration`. Default: a third of
+    `duration`."""
 
 
 class EndpointSpec(Shape):
@@ -650,16 +631,16 @@ class CertificateStatus(Shape):
     gateway checks."""
     serial: str
     """Serial number, in hexadecimal digits."""
-    not_after: str
+    not_after: Timestamp
     """When it ends."""
-    renew_at: str
+    renew_at: Timestamp
     """When it will be renewed."""
 
 
 class LastWake(Shape):
     """The last wake that finished."""
 
-    at: str
+    at: Timestamp
     """When it finished."""
     duration: str
     """How long it took, from the first waiting call until calls were let through."""
@@ -667,17 +648,60 @@ class LastWake(Shape):
     """The parts of that time, in milliseconds by name."""
 
 
+class GatewaysStatus(Shape):
+    """The gateways of the installation, counted."""
+
+    members: int
+    """How many there are."""
+    applied: int
+    """How many serve the endpoint as its newest configuration says."""
+    disconnected: int
+    """How many do not report, so that revocations may not reach them."""
+
+
+class TensorStatus(Shape):
+    """One input or output of the model."""
+
+    name: Annotated[str, Field(max_length=128)]
+    """The tensor's name."""
+    datatype: Annotated[str, Field(max_length=16)]
+    """The type of its elements, as the Open Inference Protocol names it, such as FP32."""
+    shape: Annotated[tuple[Annotated[int, Field(json_schema_extra={"format": "int64"})], ...], Field(max_length=16)]
+    """Its sizes; -1 stands for any."""
+
+
+_TENSORS = Field(
+    max_length=64,
+    json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+)
+
+
+class ModelSignature(Shape):
+    """What the model takes and gives."""
+
+    inputs: Annotated[tuple[TensorStatus, ...], _TENSORS]
+    """The model's inputs."""
+    outputs: Annotated[tuple[TensorStatus, ...], _TENSORS]
+    """The model's outputs."""
+
+
+class ModelStatus(Shape):
+    """The model as its server described it when it last started."""
+
+    signature: ModelSignature
+    digest: Annotated[str, Field(max_length=128)] | None = None
+    """The digest of the model package that was loaded. Left out: the model server does not say."""
+
+
 class EndpointStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     url: str = ""
     """Where callers reach the endpoint."""
     replicas: int = 0
     """Model servers that run now."""
-    selector: str = ""
-    """A label selector for the endpoint's pods."""
     state: EndpointState | None = None
     """`Asleep`: no model server runs. `Waking`: one is starting. `Awake`: calls are answered. `Draining`: the endpoint
     is about to sleep and finishes its last calls."""
@@ -686,7 +710,15 @@ class EndpointStatus(Shape):
     conditions: Conditions = ()
     """Whether the endpoint works, and if not, why. `Ready` sums up the others and stays True while the endpoint
     sleeps."""
-    certificates: tuple[CertificateStatus, ...] = ()
+    gateways: GatewaysStatus | None = None
+    model: ModelStatus | None = None
+    certificates: Annotated[
+        tuple[CertificateStatus, ...],
+        Field(
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["role"]},
+        ),
+    ] = ()
     """The endpoint's certificates."""
     clients: int = 0
     """How many InferenceClients may call the endpoint."""

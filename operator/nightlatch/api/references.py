@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from nightlatch.api.meta import NamespacedName, Shape
 from nightlatch.api.rules import AS_SET, rules
-from nightlatch.api.scalars import Name, Namespace, OwnNamespaceIfEmpty
+from nightlatch.api.scalars import Name, Namespace, OwnNamespaceIfEmpty, SecretKeyName
 
 
 class LabelRequirement(Shape):
@@ -110,3 +110,14 @@ class IssuerReference(Shape):
     def issuer(self, own_namespace: str) -> NamespacedName:
         """The issuer that an endpoint in `own_namespace` means."""
         return NamespacedName(self.namespace or own_namespace, self.name)
+
+
+class CertManagerIssuer(Shape):
+    """An issuer of cert-manager."""
+
+    name: SecretKeyName
+    """The issuer's name."""
+    kind: Annotated[str, Field(max_length=64)] = "Issuer"
+    """The issuer's kind, such as Issuer or ClusterIssuer."""
+    group: Annotated[str, Field(max_length=253)] = "cert-manager.io"
+    """The API group of the issuer's kind."""

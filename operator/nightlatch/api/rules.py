@@ -37,6 +37,24 @@ def shorter(field: str, other: str) -> str:
     return f"{unknown} || duration(self.{field}) < duration(self.{other})"
 
 
+def shorter_or_equal(field: str, other: str) -> str:
+    """As `shorter`, for two texts that are present and may be equal."""
+    unknown = " || ".join(f"!{name}.matches('{duration.PATTERN}')" for name in (field, other))
+    return f"{unknown} || duration({field}) <= duration({other})"
+
+
+# A certificate is used for a minute at least, so that no object makes the operator issue certificates all the time.
+_RENEWED_LATER = (
+    f"!has(self.renewBefore) || !self.renewBefore.matches('{duration.PATTERN}') || "
+    f"!self.duration.matches('{duration.PATTERN}') || "
+    "duration(self.duration) - duration(self.renewBefore) >= duration('1m')"
+)
+RENEWAL = (
+    _RENEWED_LATER,
+    "renewBefore must be at least 1m shorter than duration: shorten it, or leave it out for a third of duration",
+)
+
+
 def exactly_one(*fields: str) -> str:
     """An expression that is true if exactly one of the fields is present."""
     return f"[{', '.join(f'has(self.{name})' for name in fields)}].filter(present, present).size() == 1"

@@ -31,6 +31,17 @@ def within(least: str, most: str | None = None) -> Any:
     return Field(json_schema_extra=rules(_IS_A_DURATION, (in_range, f"{OUT_OF_RANGE}{advice}")))
 
 
+_RFC_3339 = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+# A time that a user writes.
+Time = Annotated[
+    str,
+    Field(
+        pattern=_RFC_3339,
+        max_length=64,
+        json_schema_extra=matching(_RFC_3339, "write an RFC 3339 time, such as 2027-01-31T00:00:00Z"),
+    ),
+]
+
 # The name of an object of our kinds.
 Name = Annotated[str, Field(pattern=names.NAME_PATTERN, max_length=names.MAX_NAME_LENGTH)]
 
@@ -61,7 +72,13 @@ Digest = Annotated[
     ),
 ]
 
-Permission = Literal["infer", "metadata", "health", "metrics"]
+Permission = Annotated[
+    Literal["infer", "metadata", "health", "metrics"],
+    Field(
+        description="`infer`: to use the model, which also wakes it. `metadata`: to read about it. `health`: to ask "
+        "whether it works. `metrics`: to read its metrics."
+    ),
+]
 ALL_PERMISSIONS: tuple[Permission, ...] = ("infer", "metadata", "health", "metrics")
 
 

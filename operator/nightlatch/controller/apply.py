@@ -146,12 +146,13 @@ class Applier:
         wanted["metadata"] |= {"uid": replaces.uid, "resourceVersion": replaces.resource_version}
         await self.context.store.replace(wanted)
 
-    async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision) -> None:
+    async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes | None], replaces: Revision) -> None:
         found = copy.deepcopy(await self.context.store.get(SECRET, target.key.namespace, target.key.name))
         metadata = found["metadata"]
         if (metadata.get("uid"), metadata.get("resourceVersion")) != (replaces.uid, replaces.resource_version):
             raise ConflictError(f"{ObjectRef(SECRET.kind, target.key)} changed since it was read")
-        found["data"] = {**found.get("data", {}), **_encoded(data)}
+        kept = {entry: value for entry, value in found.get("data", {}).items() if entry not in data}
+        found["data"] = kept | _encoded({entry: value for entry, value in data.items() if value is not None})
         await self.context.store.replace(found)
 
 

@@ -17,6 +17,7 @@ from nightlatch.api.meta import (
     ObjectRef,
     RawObject,
 )
+from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.access.revocation import (
     GrantedPermissions,
     access_changed,
@@ -313,9 +314,7 @@ class Index:
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
-    if client is None or client.spec is None:
-        return frozenset()
-    return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
+    return frozenset(named_endpoints(client)) if client else frozenset()
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:

@@ -86,10 +86,10 @@ class MintKey:
 
 @dataclass(frozen=True, slots=True)
 class MergeSecret:
-    """Replace these entries of exactly `replaces`; all other entries, such as the key, stay as they are."""
+    """Replace these entries of exactly `replaces`, and remove those that are None. Others, such as the key, stay."""
 
     target: OwnedSecret
-    data: Mapping[str, bytes]
+    data: Mapping[str, bytes | None]
     replaces: Revision
 
 

@@ -82,6 +82,8 @@ def runtime(
     fleet: Fleet,
     endpoint: NamespacedName,
     last_wake: WakeReport | None,
+    *,
+    settled: bool = True,
 ) -> EndpointRuntime:
     """The state to publish in RuntimeStatus."""
     reports = {view.gateway: view.report for view in fleet.views(endpoint) if view.report}
@@ -95,6 +97,8 @@ def runtime(
         nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
         disconnected=fleet.disconnected,
         formats=fleet.formats,
+        model=next((report.model for report in reports.values() if report.model), None),
+        settled=settled,
     )
 
 

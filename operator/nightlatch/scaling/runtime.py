@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nightlatch.api.endpoint import EndpointState
-from nightlatch.wire.report import WakeFailure, WakeReport
+from nightlatch.wire.report import ModelReport, WakeFailure, WakeReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,8 @@ class EndpointRuntime:
     nacks: why Envoy refused a document, by serving gateway.
     disconnected: gateways of the directory that do not report.
     formats: the newest document format that each gateway of the directory reads; None for one that does not report.
+    model: how the model server described its model when it last started; None if that is not known.
+    settled: every gateway of the directory has reported to this leader, or had the time to.
     """
 
     state: EndpointState = "Asleep"
@@ -28,10 +30,12 @@ class EndpointRuntime:
     nacks: Mapping[str, str] = field(default_factory=dict)
     disconnected: tuple[str, ...] = ()
     formats: Mapping[str, int | None] = field(default_factory=dict)
+    model: ModelReport | None = None
+    settled: bool = True
 
     def has_applied(self, sequence: int) -> bool:
         """Whether every gateway that reports serves that document or a newer one. False if no gateway reports."""
         return bool(self.applied) and all(applied >= sequence for applied in self.applied.values())
 
 
-UNKNOWN_RUNTIME = EndpointRuntime()
+UNKNOWN_RUNTIME = EndpointRuntime(settled=False)

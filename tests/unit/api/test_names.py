@@ -13,7 +13,9 @@ from tests.contract.store_contract import endpoint
 LONGEST = NamespacedName("n" * 63, "a" * names.MAX_NAME_LENGTH)
 
 
-@pytest.mark.parametrize("derive", [names.pods_service, names.service_account, names.upstream_tls, names.api_key])
+@pytest.mark.parametrize(
+    "derive", [names.pods_service, names.service_account, names.upstream_tls, names.api_key, names.client_tls]
+)
 def test_a_name_in_the_objects_own_namespace_is_one_dns_label(derive):
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", derive(LONGEST))
 

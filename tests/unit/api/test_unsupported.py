@@ -63,7 +63,7 @@ def test_defaults_of_the_schema_ask_for_nothing() -> None:
     stored = completed(schema_of(INFERENCE_ENDPOINT), endpoint(runtime={"resources": {}}, model=PVC))
     assert unsupported_in_endpoint(parse_endpoint(stored), "Cluster") == ()
     stored = completed(schema_of(INFERENCE_CLIENT), client())
-    assert stored["spec"]["apiKey"] == {"overlap": "24h"}
+    assert stored["spec"]["apiKey"] == {}
     assert unsupported_in_client(parse_client(stored)) == ()
 
 
@@ -140,7 +140,7 @@ def test_what_a_client_asks_for_too_early_is_named(spec: dict[str, Any], field: 
 
 
 def test_suspension_and_a_secret_name_are_there() -> None:
-    parsed = parse_client(client(suspended=True, apiKey={"secretName": "mine"}, rateLimit={"requests": 1}))
+    parsed = parse_client(client(suspend=True, apiKey={"secretName": "mine"}, rateLimit={"requests": 1}))
     assert unsupported_in_client(parsed) == ()
 
 

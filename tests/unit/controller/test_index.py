@@ -64,7 +64,7 @@ def test_a_grant_that_only_grows_is_not_urgent(index):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"suspended": True},
+        {"suspend": True},
         {"apiKey": {"revokedKeyIds": [KEY.key_id]}},
         {"endpoints": [{"name": ENDPOINT.name, "permissions": ["metadata"]}]},
     ],

@@ -25,7 +25,7 @@ def lost(before, after, endpoints_after=ENDPOINTS):
     [
         pytest.param(None, id="the client is gone"),
         pytest.param(ClientView(client()), id="the key is gone"),
-        pytest.param(held(client(suspended=True)), id="suspended"),
+        pytest.param(held(client(suspend=True)), id="suspended"),
         pytest.param(held(client(apiKey={"revokedKeyIds": [KEY.key_id]})), id="the key is revoked"),
         pytest.param(held(client(endpoints=({"name": "other"},))), id="another endpoint is named"),
         pytest.param(held(client(endpoints=({"name": "minilm", "permissions": ["infer"]},))), id="fewer permissions"),
@@ -59,7 +59,7 @@ def test_only_an_endpoint_that_was_there_can_take_access_away():
         pytest.param(held(), {MINILM: 7}, {"a": 7, "b": 6}, ((), (MINILM,)), id="one gateway is behind"),
         pytest.param(held(), {MINILM: 7}, {"a": 7, "b": 8}, ((), ()), id="every gateway has it"),
         pytest.param(ClientView(client()), {}, {}, ((), ()), id="no key"),
-        pytest.param(held(client(suspended=True)), {}, {}, ((), ()), id="suspended"),
+        pytest.param(held(client(suspend=True)), {}, {}, ((), ()), id="suspended"),
         pytest.param(held(client(endpoints=({"name": "nobody"},))), {}, {}, ((), ()), id="no such endpoint"),
     ],
 )

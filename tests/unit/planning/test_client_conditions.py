@@ -14,7 +14,7 @@ from nightlatch.planning.inputs import LiveKey
 from nightlatch.planning.parsed import Rejection
 from tests.unit.planning.scene import client, endpoint, observed_client
 
-MINILM = NamespacedName("search", "minilm")
+MINILM, OTHER = NamespacedName("search", "minilm"), NamespacedName("search", "other")
 LIVE = LiveKey("0123456789ab", "00" * 32)
 GOOD = ClientConditionInput(client(), observed_client(), KeyDecision(NamespacedName("search", "bot-key"), LIVE))
 REVOKED = replace(
@@ -39,9 +39,10 @@ def observed(**changes):
 
 def programmed_before(**status):
     """A client whose key was programmed, according to its status."""
-    condition = Condition(type="Programmed", status="True", reason="Programmed", message="", observed_generation=1)
+    before = {"status": "True", "message": "", "observed_generation": 1, "last_transition_time": "2026-01-01T00:00:00Z"}
+    conditions = tuple(Condition(type=kind, reason=kind, **before) for kind in ("Programmed", "Ready"))
     keys = (KeyStatus(id=LIVE.key_id, state="Current", created_at=""),)
-    given = {"observed_generation": 1, "conditions": (condition,), "keys": keys} | status
+    given = {"observed_generation": 1, "conditions": conditions, "keys": keys} | status
     return replace(client(), status=ClientStatus(**given))
 
 
@@ -69,7 +70,7 @@ TABLES = {
     },
     ClientCondition.ENDPOINTS_GRANTED: {
         "all is well": (GOOD, "True", "Granted"),
-        "suspended": (good(client=client(suspended=True)), "False", "Suspended"),
+        "suspended": (good(client=client(suspend=True)), "False", "Suspended"),
         "no endpoint named": (good(client=client(endpoints=())), "True", "NoEndpoints"),
         "an endpoint that does not exist": (observed(endpoints={}), "False", "EndpointNotFound"),
         "an endpoint that does not let the namespace in": (
@@ -134,3 +135,16 @@ def test_ready_comes_last_and_sums_up_the_others():
     assert client_verdicts(GOOD)[-1][0] == "Ready"
     assert client_verdicts(GOOD)[-1][1].reason == "Ready"
     assert client_verdicts(key(live=None))[-1][1].reason == "KeyPending"
+
+
+def test_while_an_edit_is_applied_ready_stays_true_about_the_generation_before():
+    before = programmed_before()
+    edit = replace(before, metadata=before.metadata.model_copy(update={"generation": 2}))
+    verdicts = dict(client_verdicts(replace(observed(behind=(MINILM,), missing=(OTHER,)), client=edit)))
+    assert (verdicts["Programmed"].status, verdicts["Programmed"].reason) == ("False", "KeyNotProgrammed")
+    assert (verdicts["Ready"].status, verdicts["Ready"].earlier) == ("True", True)
+
+
+def test_a_key_that_is_no_longer_in_a_document_makes_the_client_not_ready():
+    verdicts = dict(client_verdicts(replace(observed(missing=(MINILM,)), client=programmed_before())))
+    assert verdicts["Ready"].status == "False"

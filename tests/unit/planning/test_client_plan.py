@@ -1,5 +1,6 @@
 """plan_client(): the key Secret, and what the conditions say when it or an endpoint is not to be had."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from tests.unit.planning.scene import ISSUING_CA, KEY, NOW, client, endpoint, fo
 COMPLETE = {
     "api-key": KEY.text.encode(),
     "url": b"https://minilm.search.localhost:8443",
+    "endpoints.json": b'{\n  "search/minilm": {\n    "url": "https://minilm.search.localhost:8443"\n  }\n}\n',
     "ca.crt": ISSUING_CA.trust_pem,
 }
 
@@ -44,7 +46,7 @@ def test_a_complete_secret_is_left_alone_and_told_by_id_only():
     assert plan_client(settled, observed_client(secret=key_secret(subject, data=COMPLETE)), NOW).status is None
 
 
-@pytest.mark.parametrize("entry", ["url", "ca.crt"])
+@pytest.mark.parametrize("entry", ["url", "endpoints.json", "ca.crt"])
 def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(entry):
     subject = client()
     secret = key_secret(subject, data=COMPLETE | {entry: b"old"})
@@ -62,7 +64,7 @@ def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(ent
         (client(), {"issuing_ca": None}, "CredentialsReady", "IssuingCAPending"),
         (client(), {}, "CredentialsReady", "KeyPending"),
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
-        (client(suspended=True), {}, "EndpointsGranted", "Suspended"),
+        (client(suspend=True), {}, "EndpointsGranted", "Suspended"),
         (client(name="a.b"), {}, "EndpointsGranted", "InvalidClientName"),
         (client(apiKey={"rotateEvery": "720h"}), {}, "Accepted", "NotYetSupported"),
         (client(rateLimit={"requests": 1, "per": "soon"}), {}, "Accepted", "Invalid"),
@@ -136,10 +138,27 @@ def test_a_programmed_key_stays_so_while_gateways_take_over_a_newer_document_tha
     assert next(each for each in lost.status.conditions if each.type == "Ready").reason == "KeyNotProgrammed"
 
 
-def test_the_url_is_of_the_first_endpoint_that_lets_the_client_in():
-    subject = client(endpoints=({"name": "gone"}, {"name": "minilm"}))
-    (action,) = plan_client(subject, observed_client(), NOW).apply
-    assert action.data["url"] == COMPLETE["url"]
+def test_a_client_of_several_endpoints_has_the_address_of_each_and_no_url():
+    subject = client(endpoints=({"name": "minilm"}, {"name": "later", "namespace": "other"}))
+    (minted,) = plan_client(subject, observed_client(), NOW).apply
+    assert "url" not in minted.data
+    assert json.loads(minted.data["endpoints.json"]) == {
+        "search/minilm": {"url": "https://minilm.search.localhost:8443"},
+        "other/later": {"url": "https://later.other.localhost:8443"},
+    }
+    (merged,) = plan_client(subject, observed_client(secret=key_secret(subject, data=COMPLETE)), NOW).apply
+    assert merged.data["url"] is None
+
+
+def test_an_endpoint_that_is_named_twice_counts_as_one():
+    subject = client(endpoints=({"name": "minilm"}, {"name": "minilm", "namespace": "search"}))
+    (minted,) = plan_client(subject, observed_client(), NOW).apply
+    assert minted.data["url"] == COMPLETE["url"]
+
+
+@pytest.mark.parametrize("subject", [client(suspend=True), client(rateLimit={"requests": 1, "per": "soon"})])
+def test_neither_suspension_nor_an_unreadable_spec_takes_the_addresses_away(subject):
+    assert plan_client(subject, observed_client(secret=key_secret(subject, data=COMPLETE)), NOW).apply == ()
 
 
 def test_an_endpoint_that_takes_no_keys_is_named():

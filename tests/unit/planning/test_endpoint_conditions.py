@@ -94,6 +94,11 @@ TABLES = {
             "False",
             "GatewayBehind",
         ),
+        "a gateway has nothing yet, another is behind": (
+            running(applied={"g0": 0, "g1": DOCUMENT.sequence - 1}),
+            "False",
+            "GatewayBehind",
+        ),
         "one of two is disconnected": (running(disconnected=("g1",)), "True", "GatewayDisconnected"),
     },
     EndpointCondition.WORKLOAD_AVAILABLE: {
@@ -142,8 +147,17 @@ def test_every_chain_has_a_table():
         (running(applied={}), "Unknown", "NoGateway"),
         (replace(running(applied={}), document_taken=True), "False", "SecretConflict"),
         (replace(leaf(taken=True), endpoint=REJECTED), "False", "HostConflict"),
+        (running(applied={"g0": 0}), "False", "GatewayBehind"),
+        (running(applied={"g0": DOCUMENT.sequence - 1}), "True", "Ready"),
     ],
-    ids=["all is well", "one is unknown", "false goes before unknown", "the first that is false"],
+    ids=[
+        "all is well",
+        "one is unknown",
+        "false goes before unknown",
+        "the first that is false",
+        "no gateway serves it yet",
+        "the configuration before serves meanwhile",
+    ],
 )
 def test_ready_comes_last_and_sums_up_the_others(inputs, status, reason):
     *_, (kind, verdict) = endpoint_verdicts(inputs)

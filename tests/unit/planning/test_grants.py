@@ -3,14 +3,33 @@
 import pytest
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.grants import GrantRequest, named_endpoints, refusal, requested_grants
 from tests.unit.planning.scene import client, endpoint
 
 
 def test_a_client_names_endpoints_of_its_own_namespace_by_default():
     subject = client(endpoints=({"name": "a"}, {"name": "b", "namespace": "other"}))
-    named = [key for key, _ in requested_grants(subject)]
-    assert named == [NamespacedName("search", "a"), NamespacedName("other", "b")]
+    assert list(requested_grants(subject)) == [NamespacedName("search", "a"), NamespacedName("other", "b")]
+
+
+def test_an_endpoint_that_is_named_with_its_namespace_and_without_gets_both_permissions():
+    subject = client(
+        endpoints=(
+            {"name": "a", "permissions": ["infer"]},
+            {"name": "b"},
+            {"name": "a", "namespace": "search", "permissions": ["metadata", "metrics"]},
+        )
+    )
+    asked = requested_grants(subject)
+    assert list(asked) == [NamespacedName("search", "a"), NamespacedName("search", "b")]
+    assert asked[NamespacedName("search", "a")] == {"infer", "metadata", "metrics"}
+    assert named_endpoints(subject) == tuple(asked)
+
+
+def test_a_suspended_client_asks_for_nothing_and_still_names_its_endpoints():
+    subject = client(suspend=True)
+    assert requested_grants(subject) == {}
+    assert named_endpoints(subject) == (NamespacedName("search", "minilm"),)
 
 
 TEAM_ML = {"matchLabels": {"team": "ml"}}

@@ -77,10 +77,19 @@ def schema_of(kind: Kind) -> Schema:
             "kind": {"type": "string"},
             "metadata": _NAMES,
             "spec": structural(_model_of(model, "spec")),
-            "status": structural(_model_of(model, "status"), defaults=False),
+            "status": _status(_model_of(model, "status")),
         },
         KEYWORD: [_NAME_RULE, _PODS_RULE] if kind == INFERENCE_ENDPOINT else [_NAME_RULE],
     }
+
+
+def _status(model: type[BaseModel]) -> Schema:
+    """A new object's status says that nothing was observed yet; without one, tools take the object for settled."""
+    schema = structural(model, defaults=False)
+    lists: dict[str, list[str]] = {
+        name: [] for name, field in schema["properties"].items() if field.get("type") == "array"
+    }
+    return {**schema, "default": {"observedGeneration": 0, **lists}}
 
 
 def _model_of(model: type[BaseModel], field: str) -> type[BaseModel]:

@@ -44,7 +44,7 @@ class ClientReconciler:
         return wanted.requeue_after
 
     async def _observe(self, client: ParsedClient) -> ObservedClient:
-        named = {key for key, _ in requested_grants(client)}
+        named = requested_grants(client).keys()
         endpoints = {key: found for key in named if (found := self.index.endpoints.get(key))}
         wanted = key_secret_name(client)
         secret = await self.context.find_secret(wanted)

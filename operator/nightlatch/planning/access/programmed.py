@@ -26,7 +26,7 @@ def missing_and_behind(
         return (), ()
     granted = [
         key
-        for key, _ in requested_grants(client.client)
+        for key in requested_grants(client.client)
         if refusal(GrantRequest(client.client, key, endpoints.get(key))) is None
     ]
     missing = tuple(key for key in granted if key not in sequences)

@@ -1,12 +1,13 @@
-"""The client's Secret: API key, URL and CA. The key is created once, and never over a Secret that is not ours."""
+"""The client's Secret: API key, addresses and CA. The key is created once, and never over a Secret that is not ours."""
 
+import json
 from dataclasses import dataclass
 
 from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api_keys import MalformedKeyError
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.inputs import LiveKey, ObservedClient
 from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.plan import DeleteSecret, MergeSecret, MintKey, OwnedSecret, Owner
@@ -14,7 +15,10 @@ from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import url
 
 API_KEY = "api-key"
+# The address of the client's only endpoint. A client of several endpoints has none, so that none is called by mistake.
 URL = "url"
+# The address of each endpoint, as JSON: {"NAMESPACE/NAME": {"url": "https://..."}}.
+ENDPOINTS = "endpoints.json"
 CA_CRT = "ca.crt"
 
 
@@ -66,7 +70,8 @@ def _mint(client: ParsedClient, observed: ObservedClient, owner: Owner, key: Nam
     spec = client.spec
     if spec is None or spec.api_key is None or client.rejection is not None or observed.issuing_ca is None:
         return None
-    return MintKey(_child(client, owner, key), _public_data(client, observed))
+    wanted = _public_data(client, observed)
+    return MintKey(_child(client, owner, key), {entry: value for entry, value in wanted.items() if value is not None})
 
 
 def _refresh(client: ParsedClient, observed: ObservedClient, owner: Owner, found: SecretView) -> MergeSecret | None:
@@ -82,14 +87,15 @@ def _child(client: ParsedClient, owner: Owner, key: NamespacedName) -> OwnedSecr
     return OwnedSecret(key, names.ROLE_API_KEY, owner, labels=labels)
 
 
-def _public_data(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes]:
-    trust = observed.issuing_ca.trust_pem if observed.issuing_ca else b""
-    return {URL: _first_url(client, observed).encode(), CA_CRT: trust}
+def _public_data(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes | None]:
+    """What belongs into the Secret beside the key; None for what does not. An unreadable spec changes no address."""
+    trust: dict[str, bytes | None] = {CA_CRT: observed.issuing_ca.trust_pem if observed.issuing_ca else b""}
+    return trust | _addresses(client, observed) if client.spec else trust
 
 
-def _first_url(client: ParsedClient, observed: ObservedClient) -> str:
-    """The URL of the first endpoint that the client may use, or else of the first that it names."""
-    named = [key for key, _ in requested_grants(client)]
-    usable = (key for key in named if refusal(GrantRequest(client, key, observed.endpoints.get(key))) is None)
-    first = next(usable, named[0] if named else None)
-    return url(observed.settings, first) if first else ""
+def _addresses(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes | None]:
+    """The addresses of all endpoints that the spec names, even those that do not let the client in yet."""
+    urls = {str(key): url(observed.settings, key) for key in named_endpoints(client)}
+    listed = json.dumps({key: {"url": address} for key, address in urls.items()}, indent=2)
+    only = next(iter(urls.values())).encode() if len(urls) == 1 else None
+    return {URL: only, ENDPOINTS: f"{listed}\n".encode()}

@@ -117,10 +117,10 @@ def key_issued(inputs: ClientConditionInput) -> Verdict:
 
 def suspended(inputs: ClientConditionInput) -> Verdict | None:
     spec = inputs.client.spec
-    if spec is None or not spec.suspended:
+    if spec is None or not spec.suspend:
         return None
     return false(
-        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspended to false to let it in again"
+        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspend to false to let it in again"
     )
 
 
@@ -133,7 +133,7 @@ def names_no_endpoint(inputs: ClientConditionInput) -> Verdict | None:
 
 def endpoint_refused(inputs: ClientConditionInput) -> Verdict | None:
     client, endpoints = inputs.client, inputs.observed.endpoints
-    for key, _ in requested_grants(client):
+    for key in requested_grants(client):
         found = refusal(GrantRequest(client, key, endpoints.get(key)))
         if found is not None:
             return false(found.reason, found.message)
@@ -158,7 +158,20 @@ def key_not_programmed(inputs: ClientConditionInput) -> Verdict | None:
     if not pending:
         return None
     named = ", ".join(map(str, pending))
-    return false(Reason.KEY_NOT_PROGRAMMED, f"waiting for all gateways to apply the key for {named}")
+    return false(
+        Reason.KEY_NOT_PROGRAMMED,
+        f"waiting for all gateways to apply the key for {named}",
+        earlier=_was_ready_before_the_edit(inputs),
+    )
+
+
+def _was_ready_before_the_edit(inputs: ClientConditionInput) -> bool:
+    """What the spec before granted is granted until the newest is."""
+    client, live = inputs.client, inputs.key.live
+    ready = find(client.status.conditions, ClientCondition.READY)
+    same_key = live is not None and any(key.id == live.key_id for key in client.status.keys)
+    edited = ready is not None and ready.observed_generation < client.metadata.generation
+    return same_key and edited and ready is not None and ready.status == "True"
 
 
 def _was_programmed(inputs: ClientConditionInput) -> bool:
