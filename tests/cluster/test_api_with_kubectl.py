@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from nightlatch.api.crd.generate import RESOURCES, Resource, schema_of
 from nightlatch.api.meta import API_VERSION, INFERENCE_CLIENT, OUR_KINDS, RawObject
@@ -32,7 +31,7 @@ def kubectl(control_plane: str) -> Kubectl:
     command = [node("tool", "kubectl"), "--kubeconfig", control_plane]
 
     def run(*arguments: str, stdin: RawObject | None = None) -> str:
-        text = yaml.safe_dump(stdin) if stdin else None
+        text = json.dumps(stdin) if stdin else None
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, input=text, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -143,6 +142,23 @@ def test_neither_gitops_nor_a_revocation_undoes_the_other(kubectl: Kubectl, live
     assert live() == (["two"], [first, second])
     revoke(kubectl, second)
     assert live() == (["two"], [second])
+
+
+def test_a_client_side_apply_keeps_revoked_ids_that_its_manifest_does_not_list(kubectl: Kubectl, live) -> None:
+    kubectl("apply", "-f", "-", stdin=declared("one"))
+    revoke(kubectl, "bbbbbbbbbbbb")
+    kubectl("apply", "-f", "-", stdin=declared("one", "two"))
+    assert live() == (["one", "two"], ["bbbbbbbbbbbb"])
+
+
+def test_a_key_that_gitops_takes_away_stays_while_somebody_else_owns_its_revocations(kubectl: Kubectl, live) -> None:
+    """As docs/how-to/gitops.md says; `suspend` takes it away."""
+    kubectl("apply", *GITOPS, "-f", "-", stdin=declared("one"))
+    revoke(kubectl, "bbbbbbbbbbbb")
+    without = client({"endpoints": [grant("one")], "certificate": {}, "suspend": True})
+    kubectl("apply", *GITOPS, "-f", "-", stdin=without)
+    assert live() == (["one"], ["bbbbbbbbbbbb"])
+    assert json.loads(kubectl("get", "ic", "two-writers", "-o", "json"))["spec"]["suspend"] is True
 
 
 def test_two_writers_of_the_same_id_both_keep_it(kubectl: Kubectl, live) -> None:

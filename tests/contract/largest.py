@@ -7,7 +7,7 @@ is in them.
 import copy
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,21 +121,32 @@ def _is_valid(schema: Schema, value: Any) -> bool:
 
 
 def _lengthen(schema: Schema, spec: Any) -> None:
-    """Make the texts that may say anything longer, one after the other, until the spec has a MiB."""
+    """Make the texts that may say anything longer, one after the other, until a MiB is used up.
+
+    A text in a set, or in the key of a list, counts twice: the API server writes it into `managedFields` as well.
+    """
     room = MIB - len(json.dumps(spec, separators=(",", ":")).encode())
-    for text, limit, put in list(_free_texts(schema, spec)):
-        longer = min(limit - len(text), room)
+    for text, limit, copies, put in list(_free_texts(schema, spec)):
+        longer = min(limit - len(text), room // copies)
         if longer > 0:
             put(text + "x" * longer)
-            room -= longer
+            room -= longer * copies
 
 
-def _free_texts(schema: Schema, value: Any) -> Iterator[tuple[str, int, Callable[[str], None]]]:
-    """Every text in `value` without a form of its own, its longest length, and how to replace it."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, each in pairs:
+def _free_texts(
+    schema: Schema, value: Any, keys: Sequence[str] = (), *, owned_apart: bool = True
+) -> Iterator[tuple[str, int, int, Callable[[str], None]]]:
+    """Every text in `value` without a form of its own, its longest length, how often it counts, how to replace it.
+
+    keys: the fields of `value` that tell it apart in the list around it. owned_apart: False below a list that has one
+    owner as a whole.
+    """
+    list_type = schema.get("x-kubernetes-list-type")
+    owned_apart = owned_apart and (isinstance(value, dict) or list_type in ("set", "map"))
+    for key, each in value.items() if isinstance(value, dict) else enumerate(value):
         child = schema.get("properties", {}).get(key) or schema.get("additionalProperties") or schema.get("items") or {}
         if isinstance(each, dict | list) and isinstance(child, dict):
-            yield from _free_texts(child, each)
+            yield from _free_texts(child, each, schema.get("x-kubernetes-list-map-keys", ()), owned_apart=owned_apart)
         elif isinstance(each, str) and "maxLength" in child and child.keys().isdisjoint({"pattern", "enum", KEYWORD}):
-            yield each, child["maxLength"], partial(value.__setitem__, key)
+            copies = 2 if owned_apart and (list_type == "set" or key in keys) else 1
+            yield each, child["maxLength"], copies, partial(value.__setitem__, key)
