@@ -33,7 +33,10 @@ class EndpointCondition(ConditionType):
     WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
     READY = (
         "Ready",
-        "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition.",
+        (
+            "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition."
+            " During an edit it is about the spec before, and has its `observedGeneration`."
+        ),
     )
 
 
