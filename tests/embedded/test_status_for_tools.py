@@ -56,7 +56,7 @@ def edit(up, timeout):
     up.manifest.write_text(text.replace('"access"', f'"requestTimeout": "{timeout}s", "access"', 1))
 
 
-async def test_wakes_sleeps_and_edits_are_never_a_failure(up, tiny, times, record_property):
+async def test_wakes_sleeps_and_edits_are_never_a_failure(up, tiny, times):
     original = up.manifest.read_text()
     async with recorded(up) as history:
         for cycle in range(times(3, soak=20)):
@@ -69,8 +69,7 @@ async def test_wakes_sleeps_and_edits_are_never_a_failure(up, tiny, times, recor
             assert await call(up, cycle % 2) == 200
             await up.until(ASLEEP, lambda before=slept: up.printed.count(ASLEEP) > before)
     assert {version.object["status"]["state"] for version in history} == {"Asleep", "Waking", "Awake", "Draining"}
-    longest = check_history(history)
-    record_property("not_seen_seconds", round(longest, 3))
+    print(f"an edit was not seen for {check_history(history):.2f} s at most, over {len(history)} versions")
 
     newest = history[-1].object["status"]
     assert newest["gateways"] == {"members": 2, "applied": 2, "disconnected": 0}
