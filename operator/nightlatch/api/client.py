@@ -37,7 +37,8 @@ class EndpointGrant(Shape):
         "infer",
         "metadata",
     )
-    """The operations that the client may call."""
+    """What the client may do. `infer`: to use the model. `metadata`: to read about it. `health`: to ask whether it
+    works. `metrics`: to read its metrics."""
 
     def endpoint(self, client_namespace: str) -> NamespacedName:
         """The endpoint that a client in this namespace means."""
