@@ -37,7 +37,10 @@ class EndpointCondition(ConditionType):
     )
     READY = (
         "Ready",
-        "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition.",
+        (
+            "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition."
+            " During an edit it is about the spec before, and has its `observedGeneration`."
+        ),
     )
 
 

@@ -77,7 +77,7 @@ def conditions(
 def _generation(verdict: Verdict, before: Condition | None, generation: int) -> int:
     if not verdict.earlier or verdict.status == "False":
         return generation
-    return before.observed_generation if before else 0
+    return before.observed_generation if before and before.status == "True" else generation - 1
 
 
 def timestamp(time: datetime) -> str:

@@ -320,6 +320,17 @@ def test_during_an_edit_ready_stays_true_about_the_generation_before():
     assert condition(done, "Ready").last_transition_time == condition(seen, "Ready").last_transition_time
 
 
+def test_an_edit_that_mends_an_endpoint_is_not_ready_before_gateways_have_applied_it():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    failed = replace(observed, runtime=replace(observed.runtime, failure=WakeFailure(1, "ModelServerExited", "no")))
+    edit = edited(subject, observed, requestTimeout="30s")
+    broken = plan_endpoint(edit, failed, NOW).status
+    assert (condition(broken, "Ready").status, condition(broken, "Ready").observed_generation) == ("False", 2)
+    mended = plan_endpoint(replace(edit, status=broken), observed, NOW).status
+    assert (condition(mended, "Ready").status, condition(mended, "Ready").observed_generation) == ("True", 1)
+
+
 def test_an_edit_that_changes_no_configuration_is_ready_at_once():
     subject = endpoint()
     observed = sequenced(documented(subject, issued(subject)))
