@@ -19,7 +19,17 @@ ASLEEP = "→ Asleep"
 
 @pytest.fixture
 async def up(start, tiny):
-    return await start(manifest("one", model=tiny, idle_after="1s"), gateways=2).ready("one")
+    up = await start(manifest("one", model=tiny, idle_after="1s"), gateways=2).ready("one")
+
+    async def everywhere():
+        return (await status(up))["gateways"]["applied"] == 2
+
+    await up.until("both gateways", everywhere)
+    return up
+
+
+async def status(up):
+    return (await up.probe.endpoint(NamespacedName("default", "one")))["status"]
 
 
 @contextlib.asynccontextmanager
@@ -106,8 +116,7 @@ async def test_ready_is_about_an_edit_only_once_every_gateway_has_applied_it(up)
 async def test_the_column_shows_when_the_server_certificate_ends(start, tiny):
     short = '"tls": {"duration": "2h", "renewBefore": "1h"}, "access"'
     up = await start(manifest("one", model=tiny).replace('"access"', short, 1)).ready("one")
-    status = (await up.probe.endpoint(NamespacedName("default", "one")))["status"]
-    ends = {each["role"]: each["notAfter"] for each in status["certificates"]}
+    ends = {each["role"]: each["notAfter"] for each in (await status(up))["certificates"]}
     assert ends["server-tls"] < ends["upstream-tls"]
     printed = nightlatch("get", "ie", "one", "-o", "wide", "--state-dir", up.state).stdout
     header, row = (line.split() for line in printed.splitlines())

@@ -351,6 +351,19 @@ def test_an_endpoint_that_no_gateway_serves_yet_is_not_ready():
     assert conditions(subject, observed)["Ready"][:2] == ("False", "GatewayBehind")
 
 
+def test_a_gateway_that_joins_does_not_make_a_ready_endpoint_not_ready():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    settled = with_status(subject, observed)
+    joined = replace(observed, runtime=EndpointRuntime(applied={**observed.runtime.applied, "g2": 0}))
+    status = plan_endpoint(settled, joined, NOW).status
+    assert (condition(status, "Programmed").status, condition(status, "Programmed").reason) == (
+        "False",
+        "GatewayBehind",
+    )
+    assert (condition(status, "Ready").status, condition(status, "Ready").observed_generation) == ("True", 1)
+
+
 def test_a_new_leader_keeps_what_was_true_until_it_has_heard_from_the_gateways():
     subject = endpoint()
     observed = sequenced(documented(subject, reading(issued(subject))), state="Awake", replicas=1, formats=FORMATS)

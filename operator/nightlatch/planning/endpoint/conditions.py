@@ -55,8 +55,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
             programmed_before,  # a new leader has not heard from every gateway yet
             refused_by_envoy,  # a bug of ours, and more important than a gateway that is late
             no_gateway,  # nobody could have applied it
-            not_served_yet,  # a gateway has no configuration of this endpoint at all
-            gateways_behind,  # the newest is being applied, and the one before serves meanwhile
+            gateways_behind,  # it is being applied
             some_disconnected,  # the others serve, but the owner must hear that revocations may not arrive
             programmed,
         ),
@@ -223,21 +222,14 @@ def no_gateway(inputs: ConditionInput) -> Verdict | None:
     return unknown(Reason.NO_GATEWAY, "no gateway has reported yet; check that one is running")
 
 
-def not_served_yet(inputs: ConditionInput) -> Verdict | None:
-    empty = sorted(gateway for gateway, sequence in inputs.observed.runtime.applied.items() if not sequence)
-    return false(Reason.GATEWAY_BEHIND, f"not applied yet on {', '.join(empty)}") if empty else None
-
-
 def gateways_behind(inputs: ConditionInput) -> Verdict | None:
+    """Ready does not wait for an edit, nor for a gateway that joins. It does wait for the first configuration."""
     current, applied = inputs.document.current, inputs.observed.runtime.applied
     behind = sorted(gateway for gateway, sequence in applied.items() if current and sequence < current.sequence)
     if not behind:
         return None
-    return false(
-        Reason.GATEWAY_BEHIND,
-        f"not applied yet on {', '.join(behind)}; the configuration before is in use there",
-        earlier=True,
-    )
+    served = all(applied.values()) or _was_ready(inputs)
+    return false(Reason.GATEWAY_BEHIND, f"not applied yet on {', '.join(behind)}", earlier=served)
 
 
 def some_disconnected(inputs: ConditionInput) -> Verdict | None:
@@ -291,13 +283,17 @@ def available(inputs: ConditionInput) -> Verdict:
     return true(_STATES[state], message)
 
 
-# For Programmed and WorkloadAvailable
+# For several conditions
 
 
 def _as_before(inputs: ConditionInput, kind: EndpointCondition) -> Verdict | None:
     """What an endpoint was Ready by under an earlier leader goes on to hold until this one knows better."""
-    known = inputs.endpoint.status.conditions
-    before, ready = find(known, kind), find(known, EndpointCondition.READY)
-    if inputs.observed.runtime.settled or before is None or ready is None or ready.status != "True":
+    before = find(inputs.endpoint.status.conditions, kind)
+    if inputs.observed.runtime.settled or before is None or not _was_ready(inputs):
         return None
     return Verdict(before.status, before.reason, before.message, earlier=True)
+
+
+def _was_ready(inputs: ConditionInput) -> bool:
+    ready = find(inputs.endpoint.status.conditions, EndpointCondition.READY)
+    return ready is not None and ready.status == "True"
