@@ -1,8 +1,12 @@
 """What a gatekeeper knows about itself, for its metrics."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from nightlatch.wire.report import EndpointReport
+
+# Why a refusal has no line in the audit log.
+Unlogged = Literal["rate", "overload", "accept_rate", "hello", "handshake", "http2"]
 
 
 @dataclass(frozen=True, slots=True)
