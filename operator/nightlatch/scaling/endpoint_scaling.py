@@ -93,6 +93,7 @@ def runtime(
         last_wake=last_wake,
         applied={gateway: report.applied for gateway, report in reports.items()},
         nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
+        too_old=tuple(sorted(gateway for gateway, report in reports.items() if report.too_new)),
         disconnected=fleet.disconnected,
         formats=fleet.formats,
     )

@@ -31,6 +31,7 @@ class EndpointReport:
     is already Cold answers Draining(N) with Holding(N) and Asleep(N) with Cold(N), like any other.
     refused_epoch: a drain epoch that this gateway gave up (a call was held, or a timeout); the leader must abort it.
     nacked: why Envoy refused the newest document.
+    too_new: the newest document is not enforced because this gateway is too old for it.
     """
 
     endpoint: NamespacedName
@@ -42,6 +43,7 @@ class EndpointReport:
     epoch: int = 0
     refused_epoch: int = 0
     nacked: str | None = None
+    too_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

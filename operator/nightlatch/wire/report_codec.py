@@ -22,6 +22,9 @@ from nightlatch.wire.report import (
 )
 from nightlatch.wire.route_document import FORMAT
 
+# What peers of the first format know of an endpoint.
+_ENDPOINT_MEMBERS = ("endpoint", "applied", "phase", "in_flight", "issued", "held", "epoch", "refused_epoch", "nacked")
+
 
 class ReportError(ValueError):
     """The frame is not a message of the report stream."""
@@ -33,8 +36,9 @@ def encode_report(report: GatewayReport, reads: int = FORMAT) -> bytes:
     Peers of the first format know only whole reports, and refuse members that they do not know.
     """
     if reads == 1:
-        members = ("gateway", "serving", "endpoints", "wakes", "checks")
-        return orjson.dumps({name: getattr(report, name) for name in members})
+        members = ("gateway", "serving", "wakes", "checks")
+        endpoints = [{name: getattr(each, name) for name in _ENDPOINT_MEMBERS} for each in report.endpoints]
+        return orjson.dumps({**{name: getattr(report, name) for name in members}, "endpoints": endpoints})
     return orjson.dumps(report)
 
 
@@ -89,6 +93,7 @@ def _report(fields: Fields) -> GatewayReport:
 
 def _endpoint(fields: Fields) -> EndpointReport:
     phase: Any = fields.plain("phase", str)
+    fields.default("too_new", value=False)
     return fields.close(
         EndpointReport(
             endpoint=fields.nested("endpoint", _namespaced_name),
@@ -100,6 +105,7 @@ def _endpoint(fields: Fields) -> EndpointReport:
             epoch=fields.count("epoch"),
             refused_epoch=fields.count("refused_epoch"),
             nacked=fields.optional("nacked", lambda name: fields.plain(name, str)),
+            too_new=fields.plain("too_new", bool),
         )
     )
 

@@ -153,8 +153,8 @@ def application(
 ) -> web.Application:
     """`/metrics`, `/healthz` (the process answers) and `/readyz`.
 
-    Ready: Envoy has all listeners and accepts a connection, the store is not stale, and after a rollback the documents
-    are readable again.
+    Ready: Envoy has had all that there was when it connected, has all listeners and accepts a connection, the store is
+    not stale, and after a rollback the documents are readable again.
     """
 
     async def metrics(_: web.Request) -> web.Response:
@@ -168,7 +168,7 @@ def application(
     async def ready(_: web.Request) -> web.Response:
         now = stats()
         # Envoy ACKs a listener a moment before it listens.
-        fine = now.serving and not now.stale and not now.awaits_documents and await accepts()
+        fine = now.serving and now.loaded and not now.stale and not now.awaits_documents and await accepts()
         return web.Response(status=200 if fine else 503, text="ok\n" if fine else "not serving\n")
 
     app = web.Application()

@@ -53,6 +53,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
             configuration_invalid,  # gateways would refuse the newest spec, so they keep the one before
             gateway_too_old,  # likewise, until the gateways are upgraded
             no_document,  # there is nothing that a gateway could have applied
+            document_too_new,  # before what Envoy refused, because a gateway that cannot read it says so as well
             refused_by_envoy,  # a bug of ours, and more important than a gateway that is late
             no_gateway,  # nobody could have applied it
             gateways_behind,  # it is being applied
@@ -188,6 +189,19 @@ def no_document(inputs: ConditionInput) -> Verdict | None:
         return None
     return false(
         Reason.CONFIGURATION_PENDING, "no route document yet; see the conditions Accepted and CertificatesReady"
+    )
+
+
+def document_too_new(inputs: ConditionInput) -> Verdict | None:
+    """As in a rollback: the documents are still those of the newer release."""
+    runtime = inputs.observed.runtime
+    if not runtime.too_old:
+        return None
+    gateway = runtime.too_old[0]
+    return false(
+        Reason.GATEWAY_TOO_OLD,
+        f"{gateway} is too old for the route document: {runtime.nacks.get(gateway, 'it cannot read it')}; the operator"
+        " writes it again in a format that every gateway reads; if this lasts, upgrade the gateways",
     )
 
 
