@@ -156,6 +156,11 @@ pub fn answer<'a>(policy: Option<&'a Policy>, code: &'a str, dropped: &'a str) -
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 
+/// The members of a connection that is closed before there is a call.
+pub fn closed<'a>(details: &'a str, dropped: &'a str) -> [(&'static str, &'a str); 3] {
+    [("decision", "deny"), ("details", details), (DROPPED, dropped)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -128,6 +128,12 @@ unsafe extern "C" {
         value: Buffer,
     ) -> bool;
     fn envoy_dynamic_module_callback_listener_filter_get_buffer_chunk(filter: *mut c_void, chunk: *mut Buffer) -> bool;
+    fn envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+        filter: *mut c_void,
+        namespace: Buffer,
+        key: Buffer,
+        value: Buffer,
+    );
     fn envoy_dynamic_module_callback_listener_filter_close_socket(filter: *mut c_void, details: Buffer);
     fn envoy_dynamic_module_callback_listener_filter_config_define_counter(
         config: *mut c_void,
@@ -782,6 +788,9 @@ struct Counters {
     spelling: Option<usize>,
     not_tls: Option<usize>,
     too_long: Option<usize>,
+    /// Counts the closed connections that are left out of the audit log.
+    unlogged: Option<usize>,
+    sample: audit::Sample,
 }
 
 /// One connection. `wanted`: the number of bytes below which there is nothing to decide.
@@ -800,11 +809,11 @@ extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
         b"hello" => hello::settings(unsafe { config.bytes() }),
         _ => Err("the only listener filter of this module is named hello".to_owned()),
     });
-    match settings {
-        Some(Ok(())) => {}
+    let amount = match settings {
+        Some(Ok(amount)) => amount,
         Some(Err(error)) => return refuse("hello", &error),
         None => return refuse("hello", "reading its configuration failed"),
-    }
+    };
     let counter = |name: &str| {
         let (mut id, name) = (0, Buffer::of(name.as_bytes()));
         let defined =
@@ -817,6 +826,8 @@ extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
         spelling: counter("hello_closed_spelling"),
         not_tls: counter("hello_closed_not_tls"),
         too_long: counter("hello_closed_too_long"),
+        unlogged: counter("audit_dropped"),
+        sample: audit::Sample::new(&amount, &REGISTRY, &audit::LEFT_OUT, now().monotonic_ms),
     })
 }
 
@@ -897,8 +908,27 @@ fn looked_at(envoy: *mut c_void, connection: &Connection, counters: &Counters, d
                 Fault::NotTls => counters.not_tls,
                 Fault::TooLong => counters.too_long,
             });
+            match counters.sample.refusal(now().monotonic_ms) {
+                Some(dropped) => note(envoy, fault.details(), &dropped.to_string()),
+                None => count(counters.unlogged),
+            }
             close(envoy, fault.details());
             STOP
+        }
+    }
+}
+
+/// For the listener's access log.
+fn note(envoy: *mut c_void, details: &str, dropped: &str) {
+    let namespace = Buffer::of(audit::NAMESPACE.as_bytes());
+    for (name, value) in audit::closed(details, dropped) {
+        unsafe {
+            envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+                envoy,
+                namespace,
+                Buffer::of(name.as_bytes()),
+                Buffer::of(value.as_bytes()),
+            );
         }
     }
 }

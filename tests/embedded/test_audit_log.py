@@ -1,6 +1,7 @@
 """What the audit log says of refusals and of calls that are let through, and how much of it is written."""
 
 import asyncio
+import contextlib
 import json
 import re
 import secrets
@@ -179,6 +180,24 @@ def test_a_call_to_a_host_that_no_endpoint_has_has_its_line(gateway):
     assert BOT.key.split("_")[2] not in json.dumps([named, nameless])
 
 
+def test_a_connection_that_is_closed_before_its_handshake_has_its_line(gateway):
+    with contextlib.suppress(OSError), gateway.connection(HOST.upper()):
+        pytest.fail("the handshake ended")
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert plain.recv(1) == b""
+    # As a probe does; this is no refusal.
+    socket.create_connection(("127.0.0.1", gateway.port), 10).close()
+    spelling, not_tls = logged(gateway, 2)
+    assert [each.pop("details") for each in (spelling, not_tls)] == [
+        "nightlatch_hello_spelling",
+        "nightlatch_hello_not_tls",
+    ]
+    assert spelling.keys() == not_tls.keys() == {"time", "decision", "peer", "dropped"}
+    assert (spelling["decision"], spelling["peer"]) == ("deny", "127.0.0.1")
+
+
 def test_a_call_that_is_refused_after_the_gate_let_it_through_has_a_line_that_names_its_client(gateway):
     head = request(f"POST {INFER} HTTP/1.1", f"x-api-key: {BOT.key}", "transfer-encoding: chunked")
     assert gateway.raw(HOST, head + b"zz\r\n")[0] == 400
@@ -236,7 +255,7 @@ def test_refusals_are_written_up_to_a_rate_and_the_rest_is_counted(gateway):
     took = time.monotonic() - start
     with gateway.client(HOST) as client:
         assert client.get("/v2", headers=key(BOT)).status_code == 200
-    (dropped,) = until(lambda: stats(gateway, "audit_dropped"), "a counter").values()
+    dropped = sum(until(lambda: stats(gateway, "audit_dropped"), "the counters").values())
     written = len(logged(gateway, calls - dropped))
     assert written == calls - dropped
     assert written <= REFUSALS_PER_SECOND * (took + 1) + 1

@@ -129,6 +129,9 @@ fakes! {
         envoy(|it| unsafe { *to = Buffer::of(&it.data) });
         true
     }
+    envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+        f: *mut c_void, namespace: Buffer, key: Buffer, value: Buffer
+    ) { envoy(|it| it.metadata.push((text(key), text(value)))); }
     envoy_dynamic_module_callback_listener_filter_close_socket(f: *mut c_void, details: Buffer) {
         envoy(|it| it.closed = Some(text(details)));
     }
@@ -375,6 +378,8 @@ fn a_connection_that_does_not_speak_tls_is_closed() {
         ENVOY.set(Envoy { data: data.to_vec(), ..Envoy::default() });
         assert_eq!(envoy_dynamic_module_on_listener_filter_on_data(NOBODY, connection, data.len()), STOP);
         assert_eq!(envoy(|it| it.closed.take()).as_deref(), expected);
+        let noted = envoy(|it| it.metadata.iter().find(|(name, _)| name == "details").map(|it| it.1.clone()));
+        assert_eq!(noted.as_deref(), expected);
     }
     assert_eq!(envoy_dynamic_module_on_listener_filter_get_max_read_bytes(NOBODY, connection), hello::FIRST_READ);
     envoy_dynamic_module_on_listener_filter_destroy(connection);

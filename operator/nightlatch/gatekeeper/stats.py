@@ -6,7 +6,7 @@ from typing import Literal
 from nightlatch.wire.report import EndpointReport
 
 # Why a refusal has no line in the audit log.
-Unlogged = Literal["rate", "overload", "accept_rate", "hello", "handshake", "http2"]
+Unlogged = Literal["rate", "overload", "accept_rate", "handshake", "http2"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ from nightlatch.gatekeeper.stats import Unlogged
 PATIENCE = 1.0
 # By reason: the counters whose sum it is.
 _COUNTERS: dict[Unlogged, re.Pattern[str]] = {
-    "rate": re.compile(r"dynamicmodulescustom\.audit_dropped"),
+    "rate": re.compile(r"(listener\..+\.)?dynamicmodulescustom\.audit_dropped"),
     "overload": re.compile(
         r"http\..+\.rq_overload_local_reply|listener\..+\.downstream_cx_overload_reject"
         r"|overload\.envoy\.load_shed_points\..+\.shed_load_count"
     ),
     "accept_rate": re.compile(r"listener_local_ratelimit\..+\.rate_limited"),
-    "hello": re.compile(r"listener\..+\.dynamicmodulescustom\.hello_closed_.+"),
     "handshake": re.compile(r"listener\..+\.ssl\.connection_error"),
     "http2": re.compile(r"http2\.(rx_messaging_error|header_overflow)"),
 }

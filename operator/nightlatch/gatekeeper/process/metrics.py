@@ -85,8 +85,8 @@ UNLOGGED = MetricDefinition(
     "nightlatch_gateway_audit_dropped_total",
     "counter",
     "Refusals without a line in the audit log, by reason: `rate`, above the log's rate; `overload`, Envoy runs out of "
-    "memory; `accept_rate`, too many connections a second; `hello`, a ClientHello that is not TLS or has a server name "
-    "that is not lower case; `handshake`, TLS failed; `http2`, not HTTP/2. Missing while Envoy does not answer.",
+    "memory; `accept_rate`, too many connections a second; `handshake`, TLS failed; `http2`, not HTTP/2. Missing "
+    "while Envoy does not answer.",
     ("reason",),
 )
 METRICS = (

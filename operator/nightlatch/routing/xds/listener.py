@@ -21,7 +21,7 @@ from xds.type.matcher.v3 import matcher_pb2
 
 from nightlatch.routing.filter_order import http_filters, router
 from nightlatch.routing.ir import AuditLog
-from nightlatch.routing.xds.access_log import access_log
+from nightlatch.routing.xds.access_log import access_log, connection_log
 from nightlatch.routing.xds.local_replies import local_reply_config
 from nightlatch.routing.xds.native_module import canonical_host, certificate_on_demand, hello, watch
 from nightlatch.routing.xds.types import ADS, EXTENSIONS, FALLBACK_SECRET, pack, parse
@@ -64,7 +64,8 @@ def _frame(host: str, port: int, audit: AuditLog, new_connections: int) -> liste
         {
             "name": NAME,
             "address": {"socket_address": {"address": host, "port_value": port}},
-            "listener_filters": _listener_filters(new_connections),
+            "listener_filters": _listener_filters(new_connections, audit),
+            "access_log": connection_log(audit),
             "listener_filters_timeout": "5s",
             "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
             "filter_chains": [_chain(_KNOWN, _certificate_of_the_host(), _endpoints_manager(audit))],
@@ -74,7 +75,7 @@ def _frame(host: str, port: int, audit: AuditLog, new_connections: int) -> liste
     )
 
 
-def _listener_filters(new_connections: int) -> list[dict[str, Any]]:
+def _listener_filters(new_connections: int, audit: AuditLog) -> list[dict[str, Any]]:
     """The filters of a connection in their order: the accept rate first, before anything is read or kept for it."""
     filters = "envoy.filters.listener."
     bucket = {"max_tokens": 2 * new_connections, "tokens_per_fill": new_connections, "fill_interval": "1s"}
@@ -86,7 +87,7 @@ def _listener_filters(new_connections: int) -> list[dict[str, Any]]:
     inspector = {"@type": EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
     return [
         {"name": filters + "local_ratelimit", "typed_config": rate},
-        hello(),
+        hello(audit),
         {"name": filters + "tls_inspector", "typed_config": inspector},
     ]
 

@@ -120,9 +120,14 @@ def build_policy(value: bytes) -> any_pb2.Any:
     return packed
 
 
-def hello() -> dict[str, Any]:
+def hello(audit: AuditLog) -> dict[str, Any]:
     """The listener filter that closes a connection whose ClientHello has a server name that is not in lower case."""
-    config = {"dynamic_module_config": _MODULE, "filter_name": "hello"}
+    value = orjson.dumps({"format": FORMAT, "audit": _amount(audit)}).decode()
+    config = {
+        "dynamic_module_config": _MODULE,
+        "filter_name": "hello",
+        "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": value},
+    }
     kind = "filters.listener.dynamic_modules.v3.DynamicModuleListenerFilter"
     return {"name": "nightlatch.hello", "typed_config": _typed_struct(kind, config)}
 
