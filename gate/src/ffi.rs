@@ -7,7 +7,7 @@
 //! What a hook hands to Envoy is copied by Envoy before the callback returns.
 
 use crate::call::{Call, canonical_host};
-use crate::config::Config;
+use crate::config::{Config, Watch};
 use crate::decide::{Now, Verdict, decide};
 use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
@@ -44,10 +44,16 @@ const REQUEST_HEADERS: i32 = 0;
 const REQUEST_TRAILERS: i32 = 1;
 const RESPONSE_HEADERS: i32 = 2;
 const RECEIVED_REQUEST_BODY: i32 = 0;
+const DYNAMIC_METADATA: i32 = 0;
 const ATTRIBUTE_SERVER_NAME: i32 = 30;
 const ATTRIBUTE_VIRTUAL_HOST: i32 = 63;
 const LOG_WARNING: i32 = 3;
 const METRIC_SUCCESS: i32 = 0;
+/// What ext_authz, which is the hold, leaves in the metadata and in the details of its answers.
+const HOLD_NAMESPACE: &str = "envoy.filters.http.ext_authz";
+const HOLD_DETAILS: &[u8] = b"ext_authz_";
+/// The end of the details where a circuit breaker of the endpoint is open.
+const OVERFLOW_DETAILS: &[u8] = b"{overflow}";
 const CONTINUE: i32 = 0;
 const STOP: i32 = 1;
 
@@ -74,6 +80,13 @@ unsafe extern "C" {
         members: *const Pair,
         count: usize,
     );
+    fn envoy_dynamic_module_callback_http_get_metadata_string(
+        filter: *mut c_void,
+        source: i32,
+        namespace: Buffer,
+        key: Buffer,
+        to: *mut Buffer,
+    ) -> bool;
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(
         config: *mut c_void,
         name: Buffer,
@@ -115,6 +128,12 @@ unsafe extern "C" {
         value: Buffer,
     ) -> bool;
     fn envoy_dynamic_module_callback_listener_filter_get_buffer_chunk(filter: *mut c_void, chunk: *mut Buffer) -> bool;
+    fn envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+        filter: *mut c_void,
+        namespace: Buffer,
+        key: Buffer,
+        value: Buffer,
+    );
     fn envoy_dynamic_module_callback_listener_filter_close_socket(filter: *mut c_void, details: Buffer);
     fn envoy_dynamic_module_callback_listener_filter_config_define_counter(
         config: *mut c_void,
@@ -249,6 +268,23 @@ impl Http {
         }
     }
 
+    /// A text that another filter left in the metadata of the call; empty if there is none.
+    fn noted(self, namespace: &str, key: &str) -> String {
+        let (namespace, key) = (Buffer::of(namespace.as_bytes()), Buffer::of(key.as_bytes()));
+        let mut value = Buffer::NONE;
+        let found = unsafe {
+            envoy_dynamic_module_callback_http_get_metadata_string(
+                self.0,
+                DYNAMIC_METADATA,
+                namespace,
+                key,
+                &raw mut value,
+            )
+        };
+        let value = if found { unsafe { value.bytes() } } else { &[] };
+        String::from_utf8_lossy(value).into_owned()
+    }
+
     fn count(self, id: Option<usize>) {
         if let Some(id) = id {
             unsafe {
@@ -267,39 +303,99 @@ struct Gate {
     /// One for each entry of the table of errors.
     refused: Vec<Option<usize>>,
     panics: Option<usize>,
-    /// Refusals that the audit log leaves out.
-    unlogged: Option<usize>,
-    sample: audit::Sample,
+    audit: Audit,
 }
 
+/// What the audit log is told.
+struct Audit {
+    sample: audit::Sample,
+    envoy_codes: audit::EnvoyCodes,
+    /// Counts the refusals that are left out.
+    unlogged: Option<usize>,
+}
+
+impl Audit {
+    fn new(envoy: *mut c_void, amount: &audit::Amount, envoy_codes: audit::EnvoyCodes) -> Audit {
+        let sample = audit::Sample::new(amount, &REGISTRY, &audit::LEFT_OUT, now().monotonic_ms);
+        Audit { sample, envoy_codes, unlogged: counter(envoy, "audit_dropped") }
+    }
+
+    /// How many refusals were left out before this one, in decimal digits; None, and counted, if this one is as well.
+    fn written(&self, http: Http, monotonic_ms: u64) -> Option<String> {
+        let dropped = self.sample.refusal(monotonic_ms);
+        if dropped.is_none() {
+            http.count(self.unlogged);
+        }
+        dropped.map(|number| number.to_string())
+    }
+
+    /// A refusal that is not the gate's: Envoy's own, or that of the hold. The answer is made already, so the code in
+    /// the metadata changes nothing of it any more.
+    fn note_answer(&self, http: Http, progress: Progress) {
+        let status = http.headers(RESPONSE_HEADERS).into_iter().find(|(name, _)| *name == b":status");
+        let status: u16 = status.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0);
+        if status < 400 {
+            return;
+        }
+        let dropped = self.written(http, now().monotonic_ms);
+        if dropped.is_none() && progress == Progress::Begun {
+            return;
+        }
+        let told = http.noted(HOLD_NAMESPACE, "code");
+        let code = match progress {
+            _ if !told.is_empty() => &told,
+            Progress::RefusedLater if status >= 500 => &*self.envoy_codes.hold,
+            _ => self.envoy_codes.of(status),
+        };
+        http.note(&audit::answer(http.policy(), code, dropped.as_deref().unwrap_or("")));
+    }
+}
+
+/// `watch` is for a chain without endpoints: everything there is answered by Envoy, and `watch` has it written.
 /// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
 enum Filter {
     Gate(Box<Gate>),
+    Watch(Box<Audit>),
     Report,
 }
 
 impl Filter {
-    fn gate(&self) -> Option<&Gate> {
+    fn audit(&self) -> Option<&Audit> {
         match self {
-            Filter::Gate(gate) => Some(gate),
+            Filter::Gate(gate) => Some(&gate.audit),
+            Filter::Watch(audit) => Some(audit),
             Filter::Report => None,
         }
     }
 
     fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
-        let Filter::Gate(gate) = self else {
-            let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
-            let headers = vec![("content-type", "application/json".to_owned())];
-            http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
-            return STOP;
-        };
-        gate.request_headers(http, stream, end)
+        match self {
+            Filter::Gate(gate) => gate.request_headers(http, stream, end),
+            Filter::Watch(_) => CONTINUE,
+            Filter::Report => {
+                let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
+                let headers = vec![("content-type", "application/json".to_owned())];
+                http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
+                STOP
+            }
+        }
     }
+}
+
+/// How far a stream came. What is answered before the gate decides, Envoy answers by itself.
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Begun,
+    Refused,
+    Admitted,
+    /// Let through by the gate, and then refused by the hold or by Envoy.
+    RefusedLater,
 }
 
 /// One stream. Envoy may enter a hook while another one of the same stream is under way, hence the cells.
 struct Stream {
     filter: *const Filter,
+    progress: Cell<Progress>,
     in_flight: InFlight,
     rate: Cell<Option<Rate>>,
     drops_body: Cell<bool>,
@@ -326,7 +422,7 @@ fn gauge(envoy: *mut c_void, name: &str, label: &str) -> Option<usize> {
 
 impl Gate {
     fn new(envoy: *mut c_void, json: &[u8]) -> Result<Gate, String> {
-        let config = Config::parse(json)?;
+        let mut config = Config::parse(json)?;
         let refused = config.errors.entries().iter();
         let refused = refused.map(|entry| counter(envoy, &format!("refused.{}", entry.code))).collect();
         let states = gauge(envoy, "issuer_refused", "issuer");
@@ -346,8 +442,7 @@ impl Gate {
             refused,
             allowed: counter(envoy, "allowed"),
             panics: counter(envoy, "panics"),
-            unlogged: counter(envoy, "audit_dropped"),
-            sample: audit::Sample::new(&config.audit, &REGISTRY, now().monotonic_ms),
+            audit: Audit::new(envoy, &config.audit, std::mem::take(&mut config.envoy_codes)),
             config,
         })
     }
@@ -363,15 +458,11 @@ impl Gate {
         let verdict = decide(&self.config, policy, &call, now);
         match &verdict {
             Verdict::Refuse(refusal) => {
+                stream.progress.set(Progress::Refused);
                 let entry = self.config.errors.entry(refusal.error);
-                match self.sample.refusal(now.monotonic_ms) {
-                    Some(dropped) => {
-                        http.note(&audit::members(policy, &verdict, &entry.code, &dropped.to_string()));
-                    }
-                    None => {
-                        http.note(&[("code", &entry.code)]);
-                        http.count(self.unlogged);
-                    }
+                match self.audit.written(http, now.monotonic_ms) {
+                    Some(dropped) => http.note(&audit::members(policy, &verdict, &entry.code, &dropped)),
+                    None => http.note(&[("code", &entry.code)]),
                 }
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
@@ -380,7 +471,8 @@ impl Gate {
                 STOP
             }
             Verdict::Admit(admission) => {
-                if self.sample.allow() {
+                stream.progress.set(Progress::Admitted);
+                if self.audit.sample.allow() {
                     http.note(&audit::members(policy, &verdict, "", "0"));
                 } else {
                     http.note(&audit::identity(&admission.caller));
@@ -440,8 +532,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 ) -> *const c_void {
     let filter = guarded(|| match unsafe { name.bytes() } {
         b"gate" => Gate::new(envoy, unsafe { config.bytes() }).map(|gate| Filter::Gate(Box::new(gate))),
+        b"watch" => Watch::parse(unsafe { config.bytes() })
+            .map(|it| Filter::Watch(Box::new(Audit::new(envoy, &it.audit, it.envoy_codes)))),
         b"report" => Ok(Filter::Report),
-        _ => Err("the filters of this module are named gate and report".to_owned()),
+        _ => Err("the filters of this module are named gate, watch and report".to_owned()),
     });
     match filter {
         Some(Ok(filter)) => hand_over(filter),
@@ -483,6 +577,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(filter: *const c_void, _en
     // Envoy keeps a configuration until the last of its streams is destroyed.
     hand_over(Stream {
         filter: filter.cast(),
+        progress: Cell::new(Progress::Begun),
         in_flight: InFlight::default(),
         rate: Cell::new(None),
         drops_body: Cell::new(false),
@@ -511,7 +606,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         guarded(|| unsafe { opened(stream) }.map(|(filter, stream)| filter.request_headers(http, stream, end)));
     status.flatten().unwrap_or_else(|| {
         guarded(|| {
-            http.count(unsafe { opened(stream) }.and_then(|(filter, _)| filter.gate()?.panics));
+            if let Some((Filter::Gate(gate), stream)) = unsafe { opened(stream) } {
+                http.count(gate.panics);
+                stream.progress.set(Progress::Refused);
+                let dropped = gate.audit.written(http, now().monotonic_ms);
+                http.note(&audit::answer(None, reply::BROKEN, dropped.as_deref().unwrap_or("")));
+            }
             let content_type = http.headers(REQUEST_HEADERS).into_iter().find(|(name, _)| *name == b"content-type");
             let grpc = content_type.is_some_and(|(_, value)| Shape::of(b"", value) == Shape::Grpc);
             http.send(&reply::broken(grpc), "nightlatch_panic");
@@ -557,9 +657,38 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     _end: bool,
 ) -> i32 {
     guarded(|| {
-        let rate = unsafe { opened(stream) }.and_then(|(_, stream)| stream.rate.take());
-        for (name, value) in rate.iter().flat_map(reply::rate_headers) {
-            Http(envoy).set(RESPONSE_HEADERS, name.as_bytes(), value.as_bytes());
+        let Some((filter, stream)) = (unsafe { opened(stream) }) else { return };
+        if let Some(rate) = stream.rate.take() {
+            for (name, value) in reply::rate_headers(&rate) {
+                Http(envoy).set(RESPONSE_HEADERS, name.as_bytes(), value.as_bytes());
+            }
+        }
+        let progress = stream.progress.get();
+        if progress == Progress::Begun || progress == Progress::RefusedLater {
+            if let Some(audit) = filter.audit() {
+                audit.note_answer(Http(envoy), progress);
+            }
+        }
+    });
+    CONTINUE
+}
+
+/// Envoy calls this for an answer that no model server gave, if the stream has its filters already. That a model server
+/// cannot be reached is a failure and no refusal.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
+    _envoy: *mut c_void,
+    stream: *const c_void,
+    status: u32,
+    details: Buffer,
+    _reset: bool,
+) -> i32 {
+    guarded(|| {
+        let Some(stream) = (unsafe { borrow::<Stream>(stream) }) else { return };
+        let details = unsafe { details.bytes() };
+        let refused = status < 500 || details.starts_with(HOLD_DETAILS) || details.ends_with(OVERFLOW_DETAILS);
+        if stream.progress.get() == Progress::Admitted && refused {
+            stream.progress.set(Progress::RefusedLater);
         }
     });
     CONTINUE
@@ -583,7 +712,6 @@ macro_rules! unused {
 unused! {
     envoy_dynamic_module_on_http_filter_response_body,
     envoy_dynamic_module_on_http_filter_response_trailers,
-    envoy_dynamic_module_on_http_filter_local_reply,
     envoy_dynamic_module_on_http_filter_http_callout_done,
     envoy_dynamic_module_on_http_filter_http_stream_headers,
     envoy_dynamic_module_on_http_filter_http_stream_data,
@@ -660,6 +788,9 @@ struct Counters {
     spelling: Option<usize>,
     not_tls: Option<usize>,
     too_long: Option<usize>,
+    /// Counts the closed connections that are left out of the audit log.
+    unlogged: Option<usize>,
+    sample: audit::Sample,
 }
 
 /// One connection. `wanted`: the number of bytes below which there is nothing to decide.
@@ -678,11 +809,11 @@ extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
         b"hello" => hello::settings(unsafe { config.bytes() }),
         _ => Err("the only listener filter of this module is named hello".to_owned()),
     });
-    match settings {
-        Some(Ok(())) => {}
+    let amount = match settings {
+        Some(Ok(amount)) => amount,
         Some(Err(error)) => return refuse("hello", &error),
         None => return refuse("hello", "reading its configuration failed"),
-    }
+    };
     let counter = |name: &str| {
         let (mut id, name) = (0, Buffer::of(name.as_bytes()));
         let defined =
@@ -695,6 +826,8 @@ extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
         spelling: counter("hello_closed_spelling"),
         not_tls: counter("hello_closed_not_tls"),
         too_long: counter("hello_closed_too_long"),
+        unlogged: counter("audit_dropped"),
+        sample: audit::Sample::new(&amount, &REGISTRY, &audit::LEFT_OUT, now().monotonic_ms),
     })
 }
 
@@ -775,8 +908,27 @@ fn looked_at(envoy: *mut c_void, connection: &Connection, counters: &Counters, d
                 Fault::NotTls => counters.not_tls,
                 Fault::TooLong => counters.too_long,
             });
+            match counters.sample.refusal(now().monotonic_ms) {
+                Some(dropped) => note(envoy, fault.details(), &dropped.to_string()),
+                None => count(counters.unlogged),
+            }
             close(envoy, fault.details());
             STOP
+        }
+    }
+}
+
+/// For the listener's access log.
+fn note(envoy: *mut c_void, details: &str, dropped: &str) {
+    let namespace = Buffer::of(audit::NAMESPACE.as_bytes());
+    for (name, value) in audit::closed(details, dropped) {
+        unsafe {
+            envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+                envoy,
+                namespace,
+                Buffer::of(name.as_bytes()),
+                Buffer::of(value.as_bytes()),
+            );
         }
     }
 }

@@ -1,5 +1,7 @@
 """What a caller sees of every answer that the gateway gives itself, from outside, on the real Envoy."""
 
+import contextlib
+import re
 import secrets
 import time
 from dataclasses import replace
@@ -271,6 +273,43 @@ def test_a_malformed_credential_is_a_malformed_request(client, headers):
     answer = client.get("/elsewhere", headers=headers)
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "invalid_request"
+
+
+def test_an_empty_repetition_is_dropped_before_anyone_can_see_it_and_changes_nobodys_identity(gateway, model):
+    """Envoy joins a repeated Authorization while it reads it, without what is empty. X-API-Key is not joined."""
+    bearer, empty = f"authorization: Bearer {BOT.key}", "authorization:"
+    for headers, status in (
+        ((bearer, empty), 200),
+        ((empty, bearer), 200),
+        ((empty, empty), 401),
+        ((bearer, "authorization: ,"), 400),
+        ((f"x-api-key: {BOT.key}", "x-api-key:"), 400),
+    ):
+        assert gateway.raw(HOST, request_line("GET /v2 HTTP/1.1", *headers))[0] == status, headers
+        if status == 200:
+            assert model.received[-1]["headers"]["x-nightlatch-client"] == "search/bot"
+            assert "authorization" not in model.received[-1]["headers"]
+
+
+def test_pipelined_calls_are_answered_in_their_order_and_refusals_as_far_as_envoy_lets_them_wait(gateway, model):
+    """Envoy closes a connection when a request comes while two answers wait to be sent."""
+
+    def statuses(*requests):
+        received = b""
+        with gateway.connection(HOST) as tls:
+            tls.sendall(b"".join(requests))
+            tls.settimeout(3.0)
+            with contextlib.suppress(TimeoutError):
+                while part := tls.recv(65536):
+                    received += part
+        return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", received)]
+
+    good, bad = request_line("GET /v2 HTTP/1.1", f"x-api-key: {BOT.key}"), request_line("GET /v2 HTTP/1.1")
+    assert statuses(*[good] * 5) == [200] * 5
+    assert statuses(good, bad) == [200, 401]
+    refused = statuses(*[bad] * 5)
+    assert len(refused) >= 2
+    assert set(refused) == {401}
 
 
 def test_headers_that_are_too_large_are_refused(gateway, model):

@@ -250,7 +250,7 @@ class Reason(StrEnum):
     GATEWAY_TOO_OLD = (
         "GatewayTooOld",
         _GATEWAYS,
-        "A gateway is too old for what the spec uses, so the configuration before stays in use: upgrade the gateways.",
+        "A gateway is too old for the configuration or the spec, and keeps what it had: upgrade the gateways.",
     )
     NO_GATEWAY = "NoGateway", _GATEWAYS, "No gateway has reported yet: check that one is running."
     GATEWAY_DISCONNECTED = (

@@ -155,6 +155,10 @@ class Gatekeeper:
         """The gateway's client certificate."""
         return self.documents.client_tls
 
+    def trust(self) -> str:
+        """The bundle that model servers are verified with."""
+        return self._program.trust
+
     def refuses(self, call: HeldCall) -> CallerError | None:
         """Why the whole gateway refuses this call now; None if it does not."""
         if self.stale:
@@ -179,7 +183,10 @@ class Gatekeeper:
         return GatewayReport(
             gateway=self.name,
             serving=self.ads.serving,
-            endpoints=tuple(e.report(issued=self._issued(e.key)) for e in self.endpoints.values()),
+            endpoints=tuple(
+                e.report(issued=self._issued(e.key), too_new=names.route_document(e.key) in self.documents.too_new)
+                for e in self.endpoints.values()
+            ),
             wakes=tuple(wake for at, wake in self._wakes if at > horizon),
             checks=self.hold_service.checks,
             reads=self.documents.reads,
@@ -199,6 +206,7 @@ class Gatekeeper:
             store_age=self.documents.age,
             stale=self.stale,
             serving=self.ads.serving,
+            loaded=self.ads.loaded,
             awaits_documents=bool(self.documents.never_read) and self.clock() - self._started < DOCUMENTS_PATIENCE,
         )
 

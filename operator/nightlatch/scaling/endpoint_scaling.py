@@ -95,6 +95,7 @@ def runtime(
         last_wake=last_wake,
         applied={gateway: report.applied for gateway, report in reports.items()},
         nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
+        too_old=tuple(sorted(gateway for gateway, report in reports.items() if report.too_new)),
         disconnected=fleet.disconnected,
         formats=fleet.formats,
         model=next((report.model for report in reports.values() if report.model), None),

@@ -15,6 +15,7 @@ class EndpointRuntime:
     failure: why the newest start failed; None after a start that succeeded.
     applied: the highest document sequence of which Envoy ACKed every resource, by serving gateway.
     nacks: why Envoy refused a document, by serving gateway.
+    too_old: gateways that do not enforce the newest document because they are too old for it. They are in `nacks` too.
     disconnected: gateways of the directory that do not report.
     formats: the newest document format that each gateway of the directory reads; None for one that does not report.
     model: how the model server described its model when it last started; None if that is not known.
@@ -28,6 +29,7 @@ class EndpointRuntime:
     last_wake: WakeReport | None = None
     applied: Mapping[str, int] = field(default_factory=dict)
     nacks: Mapping[str, str] = field(default_factory=dict)
+    too_old: tuple[str, ...] = ()
     disconnected: tuple[str, ...] = ()
     formats: Mapping[str, int | None] = field(default_factory=dict)
     model: ModelReport | None = None

@@ -50,6 +50,7 @@ class EndpointReport:
     refused_epoch: a drain epoch that this gateway gave up (a call was held, or a timeout); the leader must abort it.
     nacked: why Envoy refused the newest document.
     model: how the replica that was asked last describes its model; None before the first answer.
+    too_new: the newest document is not enforced because this gateway is too old for it.
     """
 
     endpoint: NamespacedName
@@ -62,6 +63,7 @@ class EndpointReport:
     refused_epoch: int = 0
     nacked: str | None = None
     model: ModelReport | None = None
+    too_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

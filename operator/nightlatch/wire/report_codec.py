@@ -25,6 +25,9 @@ from nightlatch.wire.report import (
 )
 from nightlatch.wire.route_document import FORMAT
 
+# What peers of the first format know of an endpoint.
+_ENDPOINT_MEMBERS = ("endpoint", "applied", "phase", "in_flight", "issued", "held", "epoch", "refused_epoch", "nacked")
+
 
 class ReportError(ValueError):
     """The frame is not a message of the report stream."""
@@ -36,14 +39,10 @@ def encode_report(report: GatewayReport, reads: int = FORMAT) -> bytes:
     Peers of the first format know only whole reports, and refuse members that they do not know.
     """
     if reads == 1:
-        members = ("gateway", "serving", "endpoints", "wakes", "checks")
-        known = {name: getattr(report, name) for name in members}
-        return orjson.dumps({**known, "endpoints": [_without_model(entry) for entry in report.endpoints]})
+        members = ("gateway", "serving", "wakes", "checks")
+        endpoints = [{name: getattr(each, name) for name in _ENDPOINT_MEMBERS} for each in report.endpoints]
+        return orjson.dumps({**{name: getattr(report, name) for name in members}, "endpoints": endpoints})
     return orjson.dumps(report)
-
-
-def _without_model(entry: EndpointReport) -> dict[str, Any]:
-    return {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.name != "model"}
 
 
 def decode_report(frame: bytes) -> GatewayReport:
@@ -98,6 +97,7 @@ def _report(fields: Fields) -> GatewayReport:
 def _endpoint(fields: Fields) -> EndpointReport:
     fields.default("model", None)
     phase: Any = fields.plain("phase", str)
+    fields.default("too_new", value=False)
     return fields.close(
         EndpointReport(
             endpoint=fields.nested("endpoint", _namespaced_name),
@@ -110,6 +110,7 @@ def _endpoint(fields: Fields) -> EndpointReport:
             refused_epoch=fields.count("refused_epoch"),
             nacked=fields.optional("nacked", lambda name: fields.plain(name, str)),
             model=fields.optional("model", lambda name: fields.nested(name, _model)),
+            too_new=fields.plain("too_new", bool),
         )
     )
 

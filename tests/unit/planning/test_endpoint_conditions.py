@@ -86,6 +86,11 @@ TABLES = {
         "a document that gateways would refuse": (documented(problem="too long"), "False", "InvalidConfiguration"),
         "no document": (documented(current=None), "False", "ConfigurationPending"),
         "Envoy refused": (running(nacks={"g0": "no such cluster"}), "False", "GatewayRefused"),
+        "a gateway cannot read the document": (
+            running(nacks={"g0": "format 3", "g1": "no such cluster"}, too_old=("g0",)),
+            "False",
+            "GatewayTooOld",
+        ),
         "no gateway yet": (running(applied={}), "Unknown", "NoGateway"),
         "no gateway any more": (running(applied={}, disconnected=("g0",)), "False", "GatewayDisconnected"),
         "a gateway is behind": (running(applied={"g0": DOCUMENT.sequence - 1}), "False", "GatewayBehind"),

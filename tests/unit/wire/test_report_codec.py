@@ -36,6 +36,7 @@ REPORT = GatewayReport(
             epoch=9,
             refused_epoch=8,
             nacked="no",
+            too_new=True,
         ),
     ),
     wakes=(WakeReport(KEY, at=1.5, phases={"demand": 3.0, "eds": 1}),),
@@ -132,6 +133,14 @@ def test_a_report_from_before_formats_is_whole_and_reads_the_first_format():
     for member in ("complete", "gone", "reads"):
         del old[member]
     assert decode_report(orjson.dumps(old)) == replace(REPORT, reads=1)
+
+
+def test_a_report_for_a_leader_of_the_first_format_has_its_members_alone():
+    old = orjson.loads(encode_report(REPORT, reads=1))
+    assert set(old) == {"gateway", "serving", "endpoints", "wakes", "checks"}
+    assert "too_new" not in old["endpoints"][1]
+    endpoints = tuple(replace(each, too_new=False) for each in REPORT.endpoints)
+    assert decode_report(orjson.dumps(old)) == replace(REPORT, reads=1, endpoints=endpoints)
 
 
 def test_what_a_newer_leader_says_more_is_ignored():

@@ -82,6 +82,9 @@ class EndpointHost(Protocol):
     def client_tls(self) -> TlsMaterial | None:
         """The gateway's client certificate."""
 
+    def trust(self) -> str:
+        """The bundle that model servers are verified with, as Envoy has it."""
+
     def refuses(self, call: HeldCall) -> CallerError | None:
         """Why the whole gateway refuses this call now, whatever the endpoint's document says; None if it does not."""
 
@@ -132,8 +135,8 @@ class GatewayEndpoint:
         """The number of calls held now."""
         return len(self._room)
 
-    def report(self, *, issued: int) -> EndpointReport:
-        """The endpoint's part of the report to the leader."""
+    def report(self, *, issued: int, too_new: bool = False) -> EndpointReport:
+        """The endpoint's part of the report to the leader. `too_new`: this gateway is too old for the document."""
         return EndpointReport(
             endpoint=self.key,
             applied=self.accepted.sequence if self.accepted else 0,
@@ -145,6 +148,7 @@ class GatewayEndpoint:
             refused_epoch=self.hold.refused_epoch,
             nacked=self.unread or self.nacked,
             model=self._model,
+            too_new=too_new,
         )
 
     async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:
@@ -281,7 +285,7 @@ class GatewayEndpoint:
             client = self._gateway.client_tls()
             try:
                 if client:
-                    identity = Identity(client, self.document.upstream_ca, self.document.upstream_identity)
+                    identity = Identity(client, self._gateway.trust(), self.document.upstream_identity)
                     await until_ready(address, identity)
                     break
             except (IdentityError, OSError, ValueError) as error:

@@ -19,7 +19,7 @@ from nightlatch.api import names
 from nightlatch.files import replace_file
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.hold.gateway_places import places_within
-from nightlatch.gatekeeper.process import last_heard, metrics
+from nightlatch.gatekeeper.process import envoy_counters, last_heard, metrics
 from nightlatch.gatekeeper.process.backends import open_backends
 from nightlatch.gatekeeper.process.config import Config, Listen
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
@@ -172,7 +172,11 @@ def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
 
 @contextlib.asynccontextmanager
 async def _metrics(gatekeeper: Gatekeeper, config: Config) -> AsyncIterator[int]:
-    runner = web.AppRunner(metrics.application(gatekeeper.stats, lambda: _accepts(config.listen)), access_log=None)
+    admin = envoy_counters.admin_socket(config.socket)
+    application = metrics.application(
+        gatekeeper.stats, lambda: _accepts(config.listen), lambda: envoy_counters.unlogged(admin)
+    )
+    runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.metrics.host, config.metrics.port)

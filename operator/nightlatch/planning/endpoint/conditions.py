@@ -53,6 +53,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
             gateway_too_old,  # likewise, until the gateways are upgraded
             no_document,  # there is nothing that a gateway could have applied
             programmed_before,  # a new leader has not heard from every gateway yet
+            document_too_new,  # before what Envoy refused, because a gateway that cannot read it says so as well
             refused_by_envoy,  # a bug of ours, and more important than a gateway that is late
             no_gateway,  # nobody could have applied it
             gateways_behind,  # it is being applied
@@ -202,6 +203,17 @@ def no_document(inputs: ConditionInput) -> Verdict | None:
 
 def programmed_before(inputs: ConditionInput) -> Verdict | None:
     return _as_before(inputs, EndpointCondition.PROGRAMMED)
+def document_too_new(inputs: ConditionInput) -> Verdict | None:
+    """As in a rollback: the documents are still those of the newer release."""
+    runtime = inputs.observed.runtime
+    if not runtime.too_old:
+        return None
+    gateway = runtime.too_old[0]
+    return false(
+        Reason.GATEWAY_TOO_OLD,
+        f"{gateway} is too old for the route document: {runtime.nacks.get(gateway, 'it cannot read it')}; the operator"
+        " writes it again in a format that every gateway reads; if this lasts, upgrade the gateways",
+    )
 
 
 def refused_by_envoy(inputs: ConditionInput) -> Verdict | None:

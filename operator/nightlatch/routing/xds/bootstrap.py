@@ -82,6 +82,6 @@ def _stats() -> list[dict[str, str]]:
     """Few statistics: every counter of a thousand clusters would cost memory, and nobody reads them."""
     envoys = ("cluster_manager.", "listener_manager.", "http.", "listener.", "server.", "cluster.gatekeeper.")
     # What the edge refuses, and what the gate counts.
-    prefixes = (*envoys, "listener_local_ratelimit.", "overload.", "dynamicmodulescustom.")
+    prefixes = (*envoys, "http2.", "listener_local_ratelimit.", "overload.", "dynamicmodulescustom.")
     suffixes = (".upstream_rq_total", ".upstream_rq_active", ".upstream_cx_connect_fail")
     return [{"prefix": prefix} for prefix in prefixes] + [{"suffix": suffix} for suffix in suffixes]
