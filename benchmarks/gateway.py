@@ -104,7 +104,13 @@ async def _setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row
             for name, port in (("plain", plain_port), ("mTLS", tls_port))
         ]
         ours = await stack.enter_async_context(gateway(folder, authorities, endpoints, tls_port))
-        yield [*rows, *_our_rows(ours, endpoints, folder / "ca.crt", connections)], ours
+        rows += _our_rows(ours, endpoints, folder / "ca.crt", connections)
+        (logged := folder / "logged").mkdir()
+        each = endpoints[1]
+        running = await stack.enter_async_context(gateway(logged, authorities, (each,), tls_port, allows_percent=100))
+        target = Target(running.port, each.host, folder / "ca.crt", _calls(each, connections))
+        rows.append(Row("Nightlatch, 1,000 keys, every call in the audit log", running.pid, target))
+        yield rows, ours
 
 
 def _endpoints(authorities: Authorities) -> tuple[Endpoint, ...]:
