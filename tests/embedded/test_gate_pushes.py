@@ -165,4 +165,3 @@ def test_an_admitted_call_is_logged_whole_only_where_that_is_asked_for(lab, key)
     admitted = [each for each in lab.lines() if each["status"] == 200 and each["decision"] is None]
     assert refused
     assert admitted[-1]["client"] is None
-    assert admitted[-1]["credential"] == key.id
