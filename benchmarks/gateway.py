@@ -83,14 +83,15 @@ async def run(plan: Plan) -> None:
     """Start everything, measure, print."""
     print(f"machine: {machine()}")
     with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder, generator() as load:
-        async with _setup(Path(folder), plan.connections) as (rows, ours):
+        async with setup(Path(folder), plan.connections) as (rows, ours):
             measured = await _rounds(rows, plan, load)
             print(_table(rows, measured))
             _print_rest(rows, ours)
 
 
 @contextlib.asynccontextmanager
-async def _setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row], Running]]:
+async def setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row], Running]]:
+    """Every Envoy, ready, as the rows of the table (the second is plain Envoy with mTLS), and the gateway among them."""
     authorities = Authorities()
     server = authorities.leaf(UPSTREAM_IDENTITY, "server")
     (folder / "ca.crt").write_bytes(server.ca)

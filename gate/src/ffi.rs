@@ -427,11 +427,16 @@ impl Gate {
     /// Header values die with the first change, so what is needed of them is copied before.
     fn strip(&self, http: Http, headers: &[(&[u8], &[u8])], held: bool) {
         let goes = |name: &[u8]| identity::removed(name) && !(held && name == identity::HOLD_TIMEOUT);
-        let gone: Vec<Vec<u8>> = headers.iter().filter(|(name, _)| goes(name)).map(|(name, _)| name.to_vec()).collect();
+        // One buffer for all of them; no name has a zero in it.
+        let mut gone = Vec::with_capacity(256);
+        for (name, _) in headers.iter().filter(|(name, _)| goes(name)) {
+            gone.extend_from_slice(name);
+            gone.push(0);
+        }
         let forwarded = headers.iter().rfind(|(name, _)| *name == identity::FORWARDED_FOR);
         let last_hop = forwarded.and_then(|(_, value)| identity::last_hop(value)).map(<[u8]>::to_vec);
-        for name in gone {
-            http.remove(REQUEST_HEADERS, &name);
+        for name in gone.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            http.remove(REQUEST_HEADERS, name);
         }
         if let Some(last_hop) = last_hop {
             http.set(REQUEST_HEADERS, identity::FORWARDED_FOR, &last_hop);
