@@ -114,7 +114,7 @@ impl Sample {
     }
 }
 
-/// What is always there for an admitted call, because the hold needs it. Members cost time (ADR 8).
+/// What the hold needs of an admitted call. Members cost time (ADR 8), so it is there only where the hold follows.
 pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
     [("client", &*caller.client), ("credential", &*caller.credential)]
 }

@@ -74,7 +74,7 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     }
     let revoked = [&config.revoked, &policy.revoked];
     let evidence = Evidence { policy, presented: &presented, revoked, unix_ms: now.unix_ms };
-    let proofs = mechanisms::ALL.into_iter().map(|each| (each, each.prove(&evidence))).collect();
+    let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
     let (caller, rule) = match policy.accept.evaluate(proofs) {
         Outcome::Accepted { caller, rule } => (caller, rule),
         Outcome::Refused => return Refusal::unknown_caller("unauthenticated"),

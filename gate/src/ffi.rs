@@ -62,6 +62,7 @@ unsafe extern "C" {
     fn envoy_dynamic_module_callback_http_get_headers_size(filter: *mut c_void, kind: i32) -> usize;
     fn envoy_dynamic_module_callback_http_get_headers(filter: *mut c_void, kind: i32, headers: *mut Pair) -> bool;
     fn envoy_dynamic_module_callback_http_set_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool;
+    fn envoy_dynamic_module_callback_http_add_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool;
     fn envoy_dynamic_module_callback_http_send_response(
         filter: *mut c_void,
         status: u32,
@@ -169,7 +170,7 @@ impl Pair {
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Filter>();
-    shared::<Policy>();
+    shared::<Route>();
     shared::<Counters>();
 };
 
@@ -215,12 +216,20 @@ impl Http {
         if count == 0 || !unsafe { envoy_dynamic_module_callback_http_get_headers(self.0, kind, pairs.as_mut_ptr()) } {
             return Vec::new();
         }
-        pairs.iter().map(|pair| unsafe { (pair.name.bytes(), pair.value.bytes()) }).collect()
+        pairs.into_iter().map(|pair| unsafe { (pair.name.bytes(), pair.value.bytes()) }).collect()
     }
 
     fn set(self, kind: i32, name: &[u8], value: &[u8]) {
         unsafe {
             envoy_dynamic_module_callback_http_set_header(self.0, kind, Buffer::of(name), Buffer::of(value));
+        }
+    }
+
+    /// For a header that is known not to be there: Envoy does not look for it.
+    fn add(self, kind: i32, name: &str, value: &str) {
+        let (name, value) = (Buffer::of(name.as_bytes()), Buffer::of(value.as_bytes()));
+        unsafe {
+            envoy_dynamic_module_callback_http_add_header(self.0, kind, name, value);
         }
     }
 
@@ -237,7 +246,7 @@ impl Http {
         if found { unsafe { value.bytes() } } else { &[] }
     }
 
-    fn policy<'a>(self) -> Option<&'a Policy> {
+    fn route<'a>(self) -> Option<&'a Route> {
         unsafe { borrow(envoy_dynamic_module_callback_get_most_specific_route_config(self.0)) }
     }
 
@@ -347,7 +356,7 @@ impl Audit {
             Progress::RefusedLater if status >= 500 => &*self.envoy_codes.hold,
             _ => self.envoy_codes.of(status),
         };
-        http.note(&audit::answer(http.policy(), code, dropped.as_deref().unwrap_or("")));
+        http.note(&audit::answer(http.route().map(|route| &route.policy), code, dropped.as_deref().unwrap_or("")));
     }
 }
 
@@ -390,6 +399,12 @@ enum Progress {
     Admitted,
     /// Let through by the gate, and then refused by the hold or by Envoy.
     RefusedLater,
+}
+
+/// A virtual host. `held`: the filter `hold` follows, which asks who calls and how long the caller would wait.
+struct Route {
+    policy: Policy,
+    held: bool,
 }
 
 /// One stream. Envoy may enter a hook while another one of the same stream is under way, hence the cells.
@@ -449,7 +464,8 @@ impl Gate {
 
     fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
         let headers = http.headers(REQUEST_HEADERS);
-        let policy = http.policy();
+        let route = http.route();
+        let policy = route.map(|route| &route.policy);
         let routed = policy.is_some() || !http.attribute(ATTRIBUTE_VIRTUAL_HOST).is_empty();
         let call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
         #[cfg(test)]
@@ -472,23 +488,24 @@ impl Gate {
             }
             Verdict::Admit(admission) => {
                 stream.progress.set(Progress::Admitted);
+                let held = route.is_some_and(|route| route.held);
                 if self.audit.sample.allow() {
                     http.note(&audit::members(policy, &verdict, "", "0"));
-                } else {
+                } else if held {
                     http.note(&audit::identity(&admission.caller));
                 }
                 http.count(self.allowed);
                 // Otherwise Envoy would keep the body while the call is held.
                 let drops_body = !end && call.has_no_body();
-                self.strip(http, &headers);
+                self.strip(http, &headers, held);
                 if drops_body {
                     http.remove(REQUEST_HEADERS, b"content-length");
                     stream.drops_body.set(true);
                 }
                 let caller = &admission.caller;
-                http.set(REQUEST_HEADERS, identity::CLIENT.as_bytes(), caller.client.as_bytes());
-                http.set(REQUEST_HEADERS, identity::PERMISSIONS.as_bytes(), caller.permission_list.as_bytes());
-                http.set(REQUEST_HEADERS, identity::METHOD.as_bytes(), caller.method.name().as_bytes());
+                http.add(REQUEST_HEADERS, identity::CLIENT, &caller.client);
+                http.add(REQUEST_HEADERS, identity::PERMISSIONS, &caller.permission_list);
+                http.add(REQUEST_HEADERS, identity::METHOD, caller.method.name());
                 stream.rate.set(admission.rate);
                 if let Some(policy) = policy {
                     stream.in_flight.enter(&policy.in_flight);
@@ -498,14 +515,20 @@ impl Gate {
         }
     }
 
+    /// Removes each header that names a caller, so that ours can be added afterwards without a look for older ones.
     /// Header values die with the first change, so what is needed of them is copied before.
-    fn strip(&self, http: Http, headers: &[(&[u8], &[u8])]) {
-        let gone: Vec<Vec<u8>> =
-            headers.iter().filter(|(name, _)| identity::removed(name)).map(|(name, _)| name.to_vec()).collect();
+    fn strip(&self, http: Http, headers: &[(&[u8], &[u8])], held: bool) {
+        let goes = |name: &[u8]| identity::removed(name) && !(held && name == identity::HOLD_TIMEOUT);
+        // One buffer for all of them; no name has a zero in it.
+        let mut gone = Vec::with_capacity(256);
+        for (name, _) in headers.iter().filter(|(name, _)| goes(name)) {
+            gone.extend_from_slice(name);
+            gone.push(0);
+        }
         let forwarded = headers.iter().rfind(|(name, _)| *name == identity::FORWARDED_FOR);
         let last_hop = forwarded.and_then(|(_, value)| identity::last_hop(value)).map(<[u8]>::to_vec);
-        for name in gone {
-            http.remove(REQUEST_HEADERS, &name);
+        for name in gone.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            http.remove(REQUEST_HEADERS, name);
         }
         if let Some(last_hop) = last_hop {
             http.set(REQUEST_HEADERS, identity::FORWARDED_FOR, &last_hop);
@@ -556,20 +579,24 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const 
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(name: Buffer, config: Buffer) -> *const c_void {
-    let policy = guarded(|| match unsafe { name.bytes() } {
-        b"policy" => Policy::parse(unsafe { config.bytes() }, &REGISTRY, now().monotonic_ms),
-        _ => Err("the only configuration of a route is named policy".to_owned()),
+    let route = guarded(|| {
+        let held = match unsafe { name.bytes() } {
+            b"policy" => false,
+            b"held-policy" => true,
+            _ => return Err("a route's configuration is named policy or held-policy".to_owned()),
+        };
+        Ok(Route { policy: Policy::parse(unsafe { config.bytes() }, &REGISTRY, now().monotonic_ms)?, held })
     });
-    match policy {
-        Some(Ok(policy)) => hand_over(policy),
+    match route {
+        Some(Ok(route)) => hand_over(route),
         Some(Err(error)) => refuse("policy", &error),
         None => refuse("policy", "reading it failed"),
     }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(policy: *const c_void) {
-    unsafe { free::<Policy>(policy) }
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(route: *const c_void) {
+    unsafe { free::<Route>(route) }
 }
 
 #[unsafe(no_mangle)]

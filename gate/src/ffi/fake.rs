@@ -41,6 +41,11 @@ macro_rules! fakes {
 }
 
 fakes! {
+    envoy_dynamic_module_callback_http_add_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool {
+        let new = unsafe { (name.bytes().to_vec(), value.bytes().to_vec()) };
+        envoy(|it| it.headers.push(new));
+        true
+    }
     envoy_dynamic_module_callback_log(level: i32, message: Buffer) {}
     envoy_dynamic_module_callback_http_get_headers_size(f: *mut c_void, kind: i32) -> usize {
         envoy(|it| if kind == RESPONSE_HEADERS { 1 } else { it.headers.len() })
@@ -147,10 +152,15 @@ const NOBODY: *mut c_void = std::ptr::null_mut();
 
 /// One call through the hooks, from the configuration to the end of the stream.
 fn call(headers: &[(&str, &str)], policy: Option<&str>) -> i32 {
+    call_on("policy", headers, policy)
+}
+
+/// The same on a route whose policy has this name.
+fn call_on(name: &str, headers: &[(&str, &str)], policy: Option<&str>) -> i32 {
     let config = crate::config::tests::config("");
     let gate =
         envoy_dynamic_module_on_http_filter_config_new(NOBODY, Buffer::of(b"gate"), Buffer::of(config.as_bytes()));
-    let name = Buffer::of(b"policy");
+    let name = Buffer::of(name.as_bytes());
     let policy =
         policy.map(|json| envoy_dynamic_module_on_http_filter_per_route_config_new(name, Buffer::of(json.as_bytes())));
     assert!(!gate.is_null() && policy.is_none_or(|policy| !policy.is_null()));
@@ -197,14 +207,21 @@ fn policy(more: &str) -> String {
 
 #[test]
 fn an_admitted_call_goes_on_with_the_identity_of_its_client_alone() {
-    let forged =
-        [("x-nightlatch-client", "root"), ("cookie", "a"), ("x-forwarded-for", "1.1.1.1, 2.2.2.2"), ("accept", "x")];
+    let forged = [
+        ("x-nightlatch-client", "root"),
+        ("x-nightlatch-client", "admin"),
+        ("x-nightlatch-hold-timeout", "3"),
+        ("cookie", "a"),
+        ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+        ("accept", "x"),
+    ];
     assert_eq!(call(&good(&forged), Some(&policy(""))), CONTINUE);
     let (headers, metadata, sent) = envoy(|it| (it.headers.clone(), it.metadata.clone(), it.sent.len()));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let headers = headers.into_iter().map(|(name, value)| (text(name), text(value)));
-    let headers: std::collections::BTreeMap<_, _> = headers.collect();
-    let names: Vec<_> = headers.keys().map(String::as_str).collect();
+    let mut headers: Vec<_> = headers.collect();
+    headers.sort();
+    let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
         [
@@ -218,11 +235,16 @@ fn an_admitted_call_goes_on_with_the_identity_of_its_client_alone() {
             "x-nightlatch-permissions"
         ]
     );
-    assert_eq!(
-        (headers["x-nightlatch-client"].as_str(), headers["x-forwarded-for"].as_str()),
-        ("search/bot", "2.2.2.2")
-    );
-    assert_eq!(sent, 0);
+    assert_eq!((headers[5].1.as_str(), headers[4].1.as_str()), ("search/bot", "2.2.2.2"));
+    assert_eq!((metadata.len(), sent), (0, 0));
+}
+
+#[test]
+fn the_hold_learns_who_calls_and_how_long_the_caller_would_wait() {
+    let patience = ("x-nightlatch-hold-timeout", "3");
+    assert_eq!(call_on("held-policy", &good(&[patience]), Some(&policy(""))), CONTINUE);
+    let (headers, metadata) = envoy(|it| (it.headers.clone(), it.metadata.clone()));
+    assert!(headers.contains(&(patience.0.into(), patience.1.into())));
     let expected = [("client", "search/bot"), ("credential", "000000000000")];
     assert_eq!(metadata, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }

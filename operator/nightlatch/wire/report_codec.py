@@ -4,7 +4,6 @@ A missing member or a wrong type raises ReportError, which names the member. Wha
 an unknown member anywhere, and an endpoint with an unknown phase or state (its entry says nothing then).
 """
 
-import dataclasses
 from typing import Any, get_args
 
 import orjson

@@ -109,15 +109,18 @@ def _envoy_codes() -> dict[str, str]:
 
 
 def build_policy(value: bytes) -> any_pb2.Any:
-    """An endpoint's policy, as the gate's configuration of its virtual host."""
+    """An endpoint's policy, as the gate's configuration of its virtual host. It still needs a name: `named_policy`."""
     message = dynamic_modules_pb2.DynamicModuleFilterPerRoute(filter_config=_text(value))
     message.dynamic_module_config.name = MODULE
     message.dynamic_module_config.do_not_close = True
-    packed = pack(message)
+    return pack(message)
+
+
+def named_policy(policy: any_pb2.Any, *, held: bool) -> any_pb2.Any:
+    """The policy with the name that says whether its calls are held. The hold needs more of the gate, which costs."""
+    name = b"held-policy" if held else b"policy"
     # Field 4, `filter_name`.
-    name = b"policy"
-    packed.value += bytes([4 << 3 | 2, len(name)]) + name
-    return packed
+    return any_pb2.Any(type_url=policy.type_url, value=policy.value + bytes([4 << 3 | 2, len(name)]) + name)
 
 
 def hello(audit: AuditLog) -> dict[str, Any]:
