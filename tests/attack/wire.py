@@ -65,6 +65,8 @@ class Wire:
             socket.create_connection(("127.0.0.1", self.port), _PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=self._say(call.server_name)) as tls,
         ):
+            # Without it each call would wait 40 ms for an acknowledgement.
+            tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             yield _Http1(tls, self._say) if protocol == "http1" else _Http2(tls, self._say, grpc=protocol == "grpc")
 
     def _say(self, text: str) -> str:
