@@ -146,6 +146,7 @@ class _Http2:
                     headers |= {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
                 elif isinstance(event, h2.events.DataReceived):
                     body += event.data
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, stream)
                 elif isinstance(event, h2.events.StreamEnded):
                     return Answer(int(headers[":status"]), headers, body)
             self._tls.sendall(self._h2.data_to_send())

@@ -54,7 +54,7 @@ ROWS = [
             FORBIDDEN,
             over=HTTP if method == "HEAD" else EVERY,
             client="{bot_client}",
-            embedded=path in ("/metrics", "/v2/repository/index"),
+            embedded=method == "GET" and path in ("/metrics", "/v2/repository/index"),
         )
         for method, path, other in UNLISTED
     ),
