@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-_ORDER = ("embedded", "contract", "chart", "golden", "unit")
+_ORDER = ("embedded", "attack", "contract", "chart", "golden", "unit")
 _USES_SHARED = re.compile(r"^async def test_\w+\((.*, )?shared\b", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""Every row of the tables against a real Envoy with the gate, from outside: an endpoint that is awake, and one asleep."""
+"""Every row of the tables, from outside: a real Envoy with the gate before an endpoint that is awake and one asleep."""
 
 from collections.abc import Iterator
 

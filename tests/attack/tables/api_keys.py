@@ -3,7 +3,6 @@
 from nightlatch.wire import caller_errors
 from tests.attack.row import CLOSED, HTTP1, HTTP2, Call, Row
 
-
 FORBIDDEN = caller_errors.INSUFFICIENT_SCOPE
 MALFORMED = caller_errors.INVALID_REQUEST
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from nightlatch.wire import caller_errors
-from tests.attack.row import CLOSED, HTTP, HTTP1, HTTP2, Arrival, Call, Row
+from tests.attack.row import CLOSED, HTTP1, HTTP2, Arrival, Call, Row
 
 KEY = ("x-api-key", "{bot}")
 BAD = caller_errors.INVALID_REQUEST

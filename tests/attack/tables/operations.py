@@ -1,4 +1,4 @@
-"""Operations and paths that are in nobody's permission, and paths that mean to be something else than they look like."""
+"""Operations that no permission has, and paths that mean to be something else than they look like."""
 
 from nightlatch.wire import caller_errors
 from tests.attack.row import EVERY, HTTP, HTTP1, Arrival, Call, Row
