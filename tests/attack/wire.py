@@ -39,10 +39,10 @@ CLOSED = Answer(None, {}, b"")
 
 
 class Wire:
-    """Calls to one gateway on loopback. `words` are those of the world."""
+    """Calls to one gateway, or to the Service of several. `words` are those of the world."""
 
-    def __init__(self, port: int, words: Mapping[str, str]) -> None:
-        self.port = port
+    def __init__(self, port: int, words: Mapping[str, str], address: str = "127.0.0.1") -> None:
+        self._address = (address, port)
         self.words = words
 
     def send(self, call: Call, protocol: Protocol, answers: int = 1) -> Answer:
@@ -62,7 +62,7 @@ class Wire:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.set_alpn_protocols(["http/1.1" if protocol == "http1" else "h2"])
         with (
-            socket.create_connection(("127.0.0.1", self.port), _PATIENCE) as plain,
+            socket.create_connection(self._address, _PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=self._say(call.server_name)) as tls,
         ):
             # Without it each call would wait 40 ms for an acknowledgement.

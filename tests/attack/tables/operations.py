@@ -3,6 +3,7 @@
 from nightlatch.wire import caller_errors
 from tests.attack.row import EVERY, HTTP, HTTP1, Arrival, Call, Row
 
+EMBEDDED = {("GET", "/metrics"), ("POST", "/v2/repository/index"), ("DELETE", "/v1/embeddings")}
 KEY = ("x-api-key", "{bot}")
 FORBIDDEN = caller_errors.INSUFFICIENT_SCOPE
 
@@ -36,8 +37,8 @@ MODEL = Call("GET", "/v2/models/{model}").with_(KEY)
 BAD = caller_errors.INVALID_REQUEST
 
 
-def _forbidden(title: str, path: str, twin: Call = MODEL) -> Row:
-    return Row(title, Call("GET", path).with_(KEY), twin, FORBIDDEN, client="{bot_client}")
+def _forbidden(title: str, path: str, *, embedded: bool = False) -> Row:
+    return Row(title, Call("GET", path).with_(KEY), MODEL, FORBIDDEN, client="{bot_client}", embedded=embedded)
 
 
 def _unreadable(title: str, path: str, twin: Call = ABOUT) -> Row:
@@ -49,12 +50,12 @@ ROWS = [
     *(
         Row(
             f"{method} {path}",
-            Call(method, path, body="").with_(KEY),
-            Call(**{"method": method, "path": path, **other}, body="").with_(KEY),  # type: ignore[arg-type]
+            Call(method, path).with_(KEY),
+            Call(**{"method": method, "path": path, **other}).with_(KEY),  # type: ignore[arg-type]
             FORBIDDEN,
             over=HTTP if method == "HEAD" else EVERY,
             client="{bot_client}",
-            embedded=method == "GET" and path in ("/metrics", "/v2/repository/index"),
+            embedded=(method, path) in EMBEDDED,
         )
         for method, path, other in UNLISTED
     ),
@@ -68,7 +69,7 @@ ROWS = [
         client="{bot_client}",
     ),
     _forbidden("one directory up", "/v2/models/{model}/../other"),
-    _forbidden("out of the model", "/v2/models/{model}/../../secret"),
+    _forbidden("out of the model", "/v2/models/{model}/../../secret", embedded=True),
     _forbidden("dots in escapes", "/v2/models/{model}/versions/%2e%2e/ready"),
     _forbidden("a parameter of Tomcat that goes up", "/v2/models/..;/{model}"),
     _forbidden("a parameter of Tomcat", "/v2/models/{model};x=1"),
