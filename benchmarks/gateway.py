@@ -91,7 +91,7 @@ async def run(plan: Plan) -> None:
 
 @contextlib.asynccontextmanager
 async def setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row], Running]]:
-    """Every Envoy, ready, as the rows of the table (the second is plain Envoy with mTLS), and the gateway among them."""
+    """Every Envoy, ready, as rows of the table (the second is plain Envoy with mTLS), and the gateway among them."""
     authorities = Authorities()
     server = authorities.leaf(UPSTREAM_IDENTITY, "server")
     (folder / "ca.crt").write_bytes(server.ca)

@@ -36,7 +36,13 @@ async def run(calls: int) -> None:
         folder = Path(name)
         # Envoy's own allocator stays: without it the numbers would be those of valgrind's.
         out = f"--callgrind-out-file={folder}/{_COUNTS}.%p"
-        envoys.UNDER[:] = ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", "--soname-synonyms=somalloc=NONE"]
+        envoys.UNDER[:] = [
+            "valgrind",
+            "-q",
+            "--tool=callgrind",
+            "--instr-atstart=no",
+            "--soname-synonyms=somalloc=NONE",
+        ]
         envoys.UNDER.append(out)
         async with setup(folder, _CONNECTIONS) as (rows, _):
             counts = [await _count(row, calls, load, folder) for row in rows]

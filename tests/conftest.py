@@ -14,7 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 
 # Seconds that one test may take in a soak.
 _SOAK_TIMEOUT = 4 * 3600
-_ORDER = ("embedded", "contract", "chart", "schemas", "golden", "unit")
+_ORDER = ("embedded", "attack", "contract", "chart", "schemas", "golden", "unit")
 _USES_SHARED = re.compile(r"^async def test_\w+\((.*, )?shared\b", re.MULTILINE)
 
 

@@ -203,6 +203,8 @@ def no_document(inputs: ConditionInput) -> Verdict | None:
 
 def programmed_before(inputs: ConditionInput) -> Verdict | None:
     return _as_before(inputs, EndpointCondition.PROGRAMMED)
+
+
 def document_too_new(inputs: ConditionInput) -> Verdict | None:
     """As in a rollback: the documents are still those of the newer release."""
     runtime = inputs.observed.runtime

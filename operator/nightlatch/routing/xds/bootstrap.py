@@ -14,6 +14,9 @@ _RELEASE = {"bytes_to_release": 16 << 20, "memory_release_interval": "1s"}
 # One connection may have many calls ready; look at the others after this number.
 _CALLS_PER_TURN = 10
 _DEFAULT_LIMITS = envoy_limits()
+# What the admin interface answers. /config_dump would show the digests of all keys, and after /logging or /tap the keys
+# themselves.
+_ADMIN_PATHS = ("/ready", "/server_info", "/stats", "/memory", "/clusters", "/listeners", "/drain_listeners")
 
 
 def bootstrap(
@@ -26,7 +29,10 @@ def bootstrap(
     """
     return {
         "node": {"id": node_id, "cluster": "nightlatch-gateway"},
-        "admin": {"address": _unix_socket(admin_socket)},
+        "admin": {
+            "address": _unix_socket(admin_socket),
+            "allow_paths": [{"prefix": path} for path in _ADMIN_PATHS],
+        },
         "dynamic_resources": {"ads_config": _grpc(), "lds_config": _ads(), "cds_config": _ads()},
         "cluster_manager": {"load_stats_config": _grpc()},
         "static_resources": {"clusters": [_gatekeeper(socket)]},
