@@ -11,6 +11,9 @@ LABEL_CLIENT = f"{GROUP}/client"
 LABEL_OWNER_UID = f"{GROUP}/owner-uid"
 ANNOTATION_OWNER = f"{GROUP}/owner"
 ANNOTATION_APPLIED = f"{GROUP}/applied-digest"
+# On a client: each new value asks for one rotation of its API key. On a key Secret: the client may take it over.
+ANNOTATION_ROTATE = f"{GROUP}/rotate"
+ANNOTATION_ADOPT = f"{GROUP}/adopt"
 
 ROLE_ROUTE_DOCUMENT = "route-document"
 ROLE_REVOCATIONS = "revocations"

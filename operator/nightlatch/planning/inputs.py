@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
@@ -12,11 +13,21 @@ from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 
 @dataclass(frozen=True, slots=True)
 class LiveKey:
-    """An existing API key: its id, its digest and when it was created (RFC 3339)."""
+    """An existing API key: its id, its digest, when it was created (RFC 3339), and when it ends (Unix seconds)."""
 
     key_id: str
     sha256: str
     created_at: str = ""
+    not_after: int | None = None
+
+
+class DocumentKey(NamedTuple):
+    """A key in a route document. `not_after`: Unix seconds, or None."""
+
+    client: NamespacedName
+    key_id: str
+    sha256: str
+    not_after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
