@@ -38,10 +38,11 @@ class ApiKey(Shape):
     """The client's API key and its rotation."""
 
     rotate_every: Duration | None = None
-    """How long a key is used before a new one takes its place. Not supported yet."""
+    """How long a key is used before a new one takes its place, up to a tenth less so that clients do not all rotate at
+    once. Default: never."""
     overlap: Duration = "24h"
-    """How long the previous key keeps working after a rotation. Must be shorter than `rotateEvery`. Not supported
-    yet."""
+    """How long the previous key keeps working after a rotation. Must be shorter than `rotateEvery`. A shorter overlap
+    also ends one under way; `0s` ends it at once."""
     expires_at: (
         Annotated[
             str,
@@ -53,12 +54,12 @@ class ApiKey(Shape):
         ]
         | None
     ) = None
-    """When the key stops working. Not supported yet."""
+    """When every key of the client stops working."""
     secret_name: SecretKeyName | None = None
     """The Secret in which Nightlatch puts the key (`api-key`) together with `url` and `ca.crt`. Default: the client's
-    name with `-key` after it."""
+    name with `-key` after it. Another name moves the keys; the Secret of the name before is deleted."""
     revoked_key_ids: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
-    """Ids of keys that are refused from now on. Not supported yet."""
+    """Ids of keys that are refused from now on, for good. A key that is replaced by no other gets a successor."""
 
 
 class ClientCertificate(Shape):
@@ -108,18 +109,23 @@ class ClientSpec(Shape):
     """True refuses every credential of this client until it is false again."""
 
 
+KeyState = Literal["Next", "Current", "Previous", "Revoked"]
+
+
 class KeyStatus(Shape):
     """One API key of the client. The key itself is only in its Secret."""
 
     id: str
     """The key's id: the part of the key between the first two underscores."""
-    state: Literal["Next", "Current", "Previous", "Revoked"]
+    state: KeyState
     """`Current`: the key to use. `Next`: a new key that not every gateway knows yet. `Previous`: still accepted after a
-    rotation. `Revoked`: refused."""
+    rotation. `Revoked`: refused, because it was revoked or its time was over."""
     created_at: str
     """When the key was made."""
     expires_at: str | None = None
-    """When the key stops working."""
+    """When the key stops working; of a revoked key, when it did."""
+    rotates_at: str | None = None
+    """When a new key is to take this one's place."""
 
 
 class ClientCertificateStatus(Shape):

@@ -94,6 +94,7 @@ def runtime(
         applied={gateway: report.applied for gateway, report in reports.items()},
         nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
         disconnected=fleet.disconnected,
+        members=fleet.applied(endpoint),
         formats=fleet.formats,
     )
 

@@ -16,6 +16,7 @@ class EndpointRuntime:
     applied: the highest document sequence of which Envoy ACKed every resource, by serving gateway.
     nacks: why Envoy refused a document, by serving gateway.
     disconnected: gateways of the directory that do not report.
+    members: the highest sequence that each gateway of the directory has applied; None for one that does not say.
     formats: the newest document format that each gateway of the directory reads; None for one that does not report.
     """
 
@@ -27,11 +28,16 @@ class EndpointRuntime:
     applied: Mapping[str, int] = field(default_factory=dict)
     nacks: Mapping[str, str] = field(default_factory=dict)
     disconnected: tuple[str, ...] = ()
+    members: Mapping[str, int | None] = field(default_factory=dict)
     formats: Mapping[str, int | None] = field(default_factory=dict)
 
     def has_applied(self, sequence: int) -> bool:
         """Whether every gateway that reports serves that document or a newer one. False if no gateway reports."""
         return bool(self.applied) and all(applied >= sequence for applied in self.applied.values())
+
+    def unconfirmed(self, sequence: int) -> tuple[str, ...]:
+        """The gateways that have not said that they have that document or a newer one, also those that say nothing."""
+        return tuple(sorted(name for name, applied in self.members.items() if applied is None or applied < sequence))
 
 
 UNKNOWN_RUNTIME = EndpointRuntime()

@@ -7,12 +7,10 @@ import pytest
 
 from nightlatch import api_keys
 from nightlatch.api.client import ClientStatus, KeyStatus
-from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.client.key_secret import ledger_data, live_keys, read_ledger
 from nightlatch.planning.client.ledger import Ledger, LedgerKey
 from nightlatch.planning.inputs import DocumentKey
 
-BOT = NamespacedName("search", "bot")
 CREATED = "2027-01-15T08:00:00Z"
 SECONDS = 1_800_000_000
 
@@ -43,7 +41,7 @@ def said(*keys):
 
 
 def held(*keys):
-    return tuple(DocumentKey(BOT, key.id, api_keys.digest(minted(letter).text), end) for key, letter, end in keys)
+    return tuple(DocumentKey(key.id, api_keys.digest(minted(letter).text), end) for key, letter, end in keys)
 
 
 @pytest.mark.parametrize("keys", [(NEXT,), (CURRENT,), (NEXT, CURRENT, REVOKED), (CURRENT, PREVIOUS, REVOKED)])

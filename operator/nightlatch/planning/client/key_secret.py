@@ -12,15 +12,15 @@ None of it is in a label or an annotation: those end up in places where nobody e
 import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import get_args
 
 import orjson
 
 from nightlatch import api_keys
-from nightlatch.api.client import ClientStatus
-from nightlatch.planning.client.ledger import KeyState, Ledger, LedgerKey
+from nightlatch.api.client import ClientStatus, KeyState
+from nightlatch.planning.client.ledger import Ledger, LedgerKey
 from nightlatch.planning.inputs import DocumentKey, LiveKey
 from nightlatch.planning.secrets import SecretView
 from nightlatch.wire.fields import Fields
@@ -32,6 +32,14 @@ KEYS_JSON = "keys.json"
 _ID = re.compile(r"[A-Za-z0-9]{1,64}")
 _DIGEST = re.compile(r"[0-9a-f]{64}|")
 _REQUEST = re.compile(r"(?s).*")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKeys:
+    """The live keys in a Secret, without their texts, and when the newest was created."""
+
+    keys: tuple[LiveKey, ...]
+    created_at: int
 
 
 class LedgerError(ValueError):
@@ -84,9 +92,28 @@ def ledger_data(ledger: Ledger) -> dict[str, bytes | None]:
     }
 
 
+def has_ledger(secret: SecretView) -> bool:
+    """Whether a ledger in the Secret can be read."""
+    return _decoded(secret) is not None
+
+
+def newest(secrets: Iterable[SecretView]) -> SecretView | None:
+    """The Secret whose ledger has the newest live key; None if no ledger can be read."""
+    dated = {secret.key: (stored.created_at, secret) for secret in secrets if (stored := stored_keys(secret))}
+    return dated[max(dated, key=lambda key: (dated[key][0], key))][1] if dated else None
+
+
+def stored_keys(secret: SecretView) -> StoredKeys | None:
+    """The live keys of the ledger in the Secret; None if no ledger can be read."""
+    ledger = _decoded(secret)
+    if ledger is None:
+        return None
+    return StoredKeys(live_keys(ledger), max((key.created_at for key in ledger.live), default=0))
+
+
 def live_keys(ledger: Ledger) -> tuple[LiveKey, ...]:
     """What gateways need of the keys that they should accept."""
-    return tuple(LiveKey(key.id, key.sha256, not_after=key.ends_at) for key in ledger.live)
+    return tuple(LiveKey(key.id, key.sha256, key.ends_at) for key in ledger.live)
 
 
 def _decoded(secret: SecretView) -> Ledger | None:

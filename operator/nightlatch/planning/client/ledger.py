@@ -26,11 +26,9 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from nightlatch import api_keys
-
-KeyState = Literal["Next", "Current", "Previous", "Revoked"]
+from nightlatch.api.client import KeyState
 
 # The part of `rotateEvery` by which a rotation comes early, at most. It depends on the key, so that clients that were
 # created together do not rotate together.
@@ -118,13 +116,28 @@ class Step:
     look_again: float | None = None
 
 
+def revoke(ledger: Ledger, ids: frozenset[str], now: float) -> Ledger:
+    """The keys with these ids become Revoked, and nothing else happens: for a spec that is otherwise not in use."""
+    return replace(ledger, keys=tuple(_end(key, now) if key.id in ids else key for key in ledger.keys))
+
+
+def next_rotation(ledger: Ledger, spec: KeyRules, now: float) -> int | None:
+    """When Current is to be replaced, not before a present overlap ends; None if nothing is planned or it is done."""
+    current, previous = ledger.key("Current"), ledger.key("Previous")
+    if current is None or ledger.key("Next"):
+        return None
+    asked = int(now) if spec.request and spec.request != ledger.request else None
+    wanted = [time for time in (spec.rotates_at(current), asked) if time is not None]
+    return max(min(wanted), (previous.ends_at or 0) if previous else 0) if wanted else None
+
+
 def step(ledger: Ledger, spec: KeyRules, in_force: frozenset[str], now: float, random: Callable[[int], bytes]) -> Step:
     """What is due now, see the table above. The result is the same ledger if nothing is.
 
     in_force: the ids of the keys that every gateway accepts, of those that serve and of those that say nothing.
     random(n): n bytes of cryptographic quality.
     """
-    after = _revoked(_corrected(ledger, spec, now), spec.revoked, now)
+    after = revoke(_corrected(ledger, spec, now), spec.revoked, now)
     after = _ended(after, now)
     after = _ended(_promoted(after, spec, in_force, now), now)
     after = _with_next(after, spec, now, random)
@@ -154,10 +167,6 @@ def _corrected(ledger: Ledger, spec: KeyRules, now: float) -> Ledger:
 def _end_of_overlap(spec: KeyRules, now: float) -> int:
     # Rounded up, so that the overlap is not shorter than asked for; an overlap of zero ends now.
     return math.ceil(now + spec.overlap) if spec.overlap > 0 else int(now)
-
-
-def _revoked(ledger: Ledger, ids: frozenset[str], now: float) -> Ledger:
-    return replace(ledger, keys=tuple(_end(key, now) if key.id in ids else key for key in ledger.keys))
 
 
 def _ended(ledger: Ledger, now: float) -> Ledger:
