@@ -31,6 +31,10 @@ class EndpointCondition(ConditionType):
     CERTIFICATES_READY = "CertificatesReady", "The certificates for callers and for the model server are valid."
     PROGRAMMED = "Programmed", "Every connected gateway enforces the newest configuration of this endpoint."
     WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
+    REPLICAS_CAPPED = (
+        "ReplicasCapped",
+        "Fewer replicas serve than `maxReplicas` asks for. Present only while that is so; Ready does not depend on it.",
+    )
     READY = (
         "Ready",
         "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition.",
@@ -110,6 +114,11 @@ class Reason(StrEnum):
         _SPEC,
         "The field works only in a cluster, or only without one: write what the message suggests instead.",
     )
+    NOT_ALLOWED_BY_ADMINISTRATOR = (
+        "NotAllowedByAdministrator",
+        _SPEC,
+        "The administrator does not allow what the spec asks for: remove it, or see the setting in the message.",
+    )
     HOST_CONFLICT = (
         "HostConflict",
         _SPEC,
@@ -158,7 +167,7 @@ class Reason(StrEnum):
     SUSPENDED = (
         "Suspended",
         _CREDENTIALS,
-        "Every credential of the client is refused, as asked: set `spec.suspended` to false to let it in again.",
+        "Every credential of the client is refused, as asked: set `spec.suspend` to false to let it in again.",
     )
 
     GRANTED = "Granted", _GRANTS, "Every endpoint that the client names lets it in. Nothing to do."
@@ -327,25 +336,25 @@ class Reason(StrEnum):
     )
 
 
-def set_condition(existing: Iterable[Condition], new: Condition, now: str) -> tuple[Condition, ...]:
+def set_condition(existing: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
     """`existing` with `new` in the place of the condition of its type, or at the end.
 
-    The transition time becomes `now` (RFC 3339) if the status changed, and otherwise stays as it was.
+    The transition time of `new` counts if the status changed; otherwise the old one stays.
     """
     conditions = tuple(existing)
     old = find(conditions, new.type)
-    changed_at = old.last_transition_time if old is not None and old.status == new.status else now
-    dated = new.model_copy(update={"last_transition_time": changed_at or now})
     if old is None:
-        return (*conditions, dated)
+        return (*conditions, new)
+    same = old.status == new.status
+    dated = new.model_copy(update={"last_transition_time": old.last_transition_time}) if same else new
     return tuple(dated if each.type == new.type else each for each in conditions)
 
 
-def set_conditions(existing: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple[Condition, ...]:
+def set_conditions(existing: Iterable[Condition], new: Iterable[Condition]) -> tuple[Condition, ...]:
     """`existing` after `set_condition` for each of `new`."""
     conditions = tuple(existing)
     for each in new:
-        conditions = set_condition(conditions, each, now)
+        conditions = set_condition(conditions, each)
     return conditions
 
 

@@ -20,6 +20,7 @@ from nightlatch.controller.reconcilers.installation import PkiReconciler
 from nightlatch.controller.reconcilers.issuer import IssuerReconciler
 from nightlatch.controller.reconcilers.revocations import RevocationsReconciler
 from nightlatch.controller.watches import Watch, informers
+from nightlatch.informer import Source
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.installation.revocations import REVOCATIONS
@@ -40,7 +41,8 @@ class Controller:
 
     scaler: the autoscaler, which is told how to scale each endpoint. runtime_status: what the autoscaler sees of the
     endpoints; each change requeues the endpoint. watch_ours: where events of our kinds come from, if not from the
-    store. clock: the time now, timezone-aware. random(n): n bytes of cryptographic quality.
+    store. namespaces: the namespaces with their labels, where there are any. clock: the time now, timezone-aware.
+    random(n): n bytes of cryptographic quality.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Controller:
         runtime_status: RuntimeStatus,
         *,
         watch_ours: Watch | None = None,
+        namespaces: Source | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
@@ -71,7 +74,7 @@ class Controller:
         context = Context(store, workloads, clock, random)
         applier = Applier(context, issuing_ca, scaler)
         self._pki = PkiReconciler(context, applier, issuing_ca, settings)
-        self._informers = informers(store, self.index, self._requeue, watch_ours)
+        self._informers = informers(store, self.index, self._requeue, watch_ours, namespaces)
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {

@@ -4,11 +4,20 @@ It also is the memory that plans read instead of the store: our objects, and of 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, ObjectMeta, ObjectRef, RawObject
+from nightlatch.api.meta import (
+    INFERENCE_CLIENT,
+    INFERENCE_ENDPOINT,
+    NAMESPACE,
+    NamespacedName,
+    ObjectMeta,
+    ObjectRef,
+    RawObject,
+)
+from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.access.revocation import (
     GrantedPermissions,
     access_changed,
@@ -50,6 +59,8 @@ class Index:
         self.endpoints: dict[NamespacedName, ParsedEndpoint] = {}
         self.clients: dict[NamespacedName, ParsedClient] = {}
         self.issuers: dict[NamespacedName, ObjectMeta] = {}
+        self._namespace_labels: dict[str, Mapping[str, str]] = {}
+        self._clients_in: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         self._named_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._claims: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         # By the key of the Secret: whose it is, which uid it says, and the live keys in it.
@@ -67,7 +78,9 @@ class Index:
         if kind == ENDPOINT:
             return tuple(self._put_endpoint(key, read_endpoint(raw, self._settings)))
         if kind == CLIENT:
-            return tuple(self._set_client(key, read_client(raw)))
+            return tuple(self._set_client(key, self.read_client(raw)))
+        if kind == NAMESPACE.kind:
+            return tuple(self._set_namespace_labels(key.name, raw["metadata"].get("labels") or {}))
         if kind == SECRET:
             return tuple(self._put_secret(view_secret(raw)))
         return tuple(self._put_issuer(raw))
@@ -80,8 +93,14 @@ class Index:
             return tuple(self._set_client(ref.key, None))
         if ref.kind == SECRET:
             return tuple(self._drop_secret(ref.key))
+        if ref.kind == NAMESPACE.kind:
+            return tuple(self._set_namespace_labels(ref.key.name, {}))
         self.issuers.pop(ref.key, None)
         return ()
+
+    def read_client(self, raw: RawObject) -> ParsedClient:
+        """The client with the labels that its namespace has now."""
+        return read_client(raw, self._namespace_labels.get(raw["metadata"]["namespace"], {}))
 
     def clients_of(self, endpoint: NamespacedName) -> tuple[ClientView, ...]:
         """Every client that names the endpoint, with its live keys."""
@@ -186,6 +205,21 @@ class Index:
         yield Requeue(ObjectRef(CLIENT, key))
         yield from self._requeue_for_grants(granted, self._granted_to(key), named)
 
+    def _set_namespace_labels(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Requeue]:
+        """Requeue the namespace's clients that name an endpoint which lets clients in by these labels."""
+        if labels == self._namespace_labels.get(namespace, {}):
+            return
+        self._namespace_labels[namespace] = labels
+        for key in sorted(self._clients_in.get(namespace, ())):
+            client = self.clients[key]
+            touched = tuple(self._set_client(key, replace(client, namespace_labels=labels)))
+            if any(self._selects_namespaces(endpoint) for endpoint in _names(client)):
+                yield from touched
+
+    def _selects_namespaces(self, endpoint: NamespacedName) -> bool:
+        found = self.endpoints.get(endpoint)
+        return found is not None and found.spec is not None and found.spec.access.allowed_namespaces.from_ == "Selector"
+
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
     ) -> frozenset[NamespacedName]:
@@ -197,8 +231,10 @@ class Index:
             self._named_by[endpoint].add(key)
         if client is None:
             self.clients.pop(key, None)
+            self._clients_in[key.namespace].discard(key)
         else:
             self.clients[key] = client
+            self._clients_in[key.namespace].add(key)
         return old | new
 
     def _requeue_for_grants(
@@ -301,9 +337,7 @@ def _view_of(document: RouteDocument) -> DocumentView:
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
-    if client is None or client.spec is None:
-        return frozenset()
-    return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
+    return frozenset(named_endpoints(client)) if client else frozenset()
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
@@ -314,4 +348,5 @@ def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
         metadata.generation,
         metadata.deletion_timestamp,
         tuple(sorted(metadata.annotations.items())),
+        subject.namespace_labels,
     )

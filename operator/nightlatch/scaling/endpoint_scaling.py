@@ -82,6 +82,8 @@ def runtime(
     fleet: Fleet,
     endpoint: NamespacedName,
     last_wake: WakeReport | None,
+    *,
+    settled: bool = True,
 ) -> EndpointRuntime:
     """The state to publish in RuntimeStatus."""
     reports = {view.gateway: view.report for view in fleet.views(endpoint) if view.report}
@@ -96,6 +98,8 @@ def runtime(
         disconnected=fleet.disconnected,
         members=fleet.applied(endpoint),
         formats=fleet.formats,
+        model=next((report.model for report in reports.values() if report.model), None),
+        settled=settled,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nightlatch.api.endpoint import EndpointState
-from nightlatch.wire.report import WakeFailure, WakeReport
+from nightlatch.wire.report import ModelReport, WakeFailure, WakeReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class EndpointRuntime:
     disconnected: gateways of the directory that do not report.
     members: the highest sequence that each gateway of the directory has applied; None for one that does not say.
     formats: the newest document format that each gateway of the directory reads; None for one that does not report.
+    model: how the model server described its model when it last started; None if that is not known.
+    settled: every gateway of the directory has reported to this leader, or had the time to.
     """
 
     state: EndpointState = "Asleep"
@@ -30,6 +32,8 @@ class EndpointRuntime:
     disconnected: tuple[str, ...] = ()
     members: Mapping[str, int | None] = field(default_factory=dict)
     formats: Mapping[str, int | None] = field(default_factory=dict)
+    model: ModelReport | None = None
+    settled: bool = True
 
     def has_applied(self, sequence: int) -> bool:
         """Whether every gateway that reports serves that document or a newer one. False if no gateway reports."""
@@ -40,4 +44,4 @@ class EndpointRuntime:
         return tuple(sorted(name for name, applied in self.members.items() if applied is None or applied < sequence))
 
 
-UNKNOWN_RUNTIME = EndpointRuntime()
+UNKNOWN_RUNTIME = EndpointRuntime(settled=False)

@@ -19,6 +19,24 @@ HoldPhase = Literal["Cold", "Waking", "Warm", "Holding"]
 
 
 @dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output of a model; -1 in `shape` stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """A model as its server describes it. `digest`: of the model package; empty if the server does not say."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointReport:
     """One endpoint on one gateway.
 
@@ -31,6 +49,7 @@ class EndpointReport:
     is already Cold answers Draining(N) with Holding(N) and Asleep(N) with Cold(N), like any other.
     refused_epoch: a drain epoch that this gateway gave up (a call was held, or a timeout); the leader must abort it.
     nacked: why Envoy refused the newest document.
+    model: how the replica that was asked last describes its model; None before the first answer.
     """
 
     endpoint: NamespacedName
@@ -42,6 +61,7 @@ class EndpointReport:
     epoch: int = 0
     refused_epoch: int = 0
     nacked: str | None = None
+    model: ModelReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ A missing member or a wrong type raises ReportError, which names the member. Wha
 an unknown member anywhere, and an endpoint with an unknown phase or state (its entry says nothing then).
 """
 
+import dataclasses
 from typing import Any, get_args
 
 import orjson
@@ -17,6 +18,8 @@ from nightlatch.wire.report import (
     EndpointReport,
     GatewayReport,
     HoldPhase,
+    ModelReport,
+    Tensor,
     WakeFailure,
     WakeReport,
 )
@@ -34,8 +37,13 @@ def encode_report(report: GatewayReport, reads: int = FORMAT) -> bytes:
     """
     if reads == 1:
         members = ("gateway", "serving", "endpoints", "wakes", "checks")
-        return orjson.dumps({name: getattr(report, name) for name in members})
+        known = {name: getattr(report, name) for name in members}
+        return orjson.dumps({**known, "endpoints": [_without_model(entry) for entry in report.endpoints]})
     return orjson.dumps(report)
+
+
+def _without_model(entry: EndpointReport) -> dict[str, Any]:
+    return {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry) if field.name != "model"}
 
 
 def decode_report(frame: bytes) -> GatewayReport:
@@ -88,6 +96,7 @@ def _report(fields: Fields) -> GatewayReport:
 
 
 def _endpoint(fields: Fields) -> EndpointReport:
+    fields.default("model", None)
     phase: Any = fields.plain("phase", str)
     return fields.close(
         EndpointReport(
@@ -100,6 +109,27 @@ def _endpoint(fields: Fields) -> EndpointReport:
             epoch=fields.count("epoch"),
             refused_epoch=fields.count("refused_epoch"),
             nacked=fields.optional("nacked", lambda name: fields.plain(name, str)),
+            model=fields.optional("model", lambda name: fields.nested(name, _model)),
+        )
+    )
+
+
+def _model(fields: Fields) -> ModelReport:
+    return fields.close(
+        ModelReport(
+            inputs=fields.each("inputs", _tensor),
+            outputs=fields.each("outputs", _tensor),
+            digest=fields.plain("digest", str),
+        )
+    )
+
+
+def _tensor(fields: Fields) -> Tensor:
+    return fields.close(
+        Tensor(
+            name=fields.plain("name", str),
+            datatype=fields.plain("datatype", str),
+            shape=fields.integers("shape"),
         )
     )
 

@@ -12,6 +12,7 @@ from nightlatch.controller.index import Index, Requeue
 from nightlatch.planning.client.key_secret import ledger_data
 from nightlatch.planning.client.ledger import Ledger, LedgerKey
 from nightlatch.planning.plan import OwnedSecret, Owner
+from nightlatch.planning.settings import Settings
 from nightlatch.wire.route_document import KeyGrant, RouteDocument, encode
 from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
 
@@ -96,7 +97,7 @@ def test_a_grant_that_only_grows_is_not_urgent(index):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"suspended": True},
+        {"suspend": True},
         {"apiKey": {"revokedKeyIds": [KEY.key_id]}},
         {"endpoints": [{"name": ENDPOINT.name, "permissions": ["metadata"]}]},
     ],
@@ -149,7 +150,7 @@ def test_the_keys_of_a_client_stay_while_its_secret_is_renamed(index):
 
 
 def test_an_endpoint_that_lets_fewer_in_is_urgent_and_its_clients_are_told(index):
-    raw = endpoint_object(ENDPOINT, access={"apiKey": {}, "allowedNamespaces": {"names": ["b"]}})
+    raw = endpoint_object(ENDPOINT, access={"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["b"]}})
     requeue = index.put(stored(raw, generation=2, uid="uid-1"))
     assert set(requeue) == {Requeue(MINILM, urgent=True), Requeue(BOT)}
 
@@ -189,3 +190,68 @@ def test_endpoints_whose_names_make_one_host_are_rivals():
     assert [rival.endpoint for rival in index.host_claims_of(NamespacedName("b.c", "a"))] == [
         NamespacedName("c", "a.b")
     ]
+
+
+CLUSTER = Settings(platform="Cluster")
+BY_LABEL = {"from": "Selector", "selector": {"matchLabels": {"team": "ml"}}}
+STRANGER = NamespacedName("other", "bot")
+
+
+def namespace(name="other", **labels):
+    return stored({"kind": "Namespace", "metadata": {"name": name, "namespace": name, "labels": labels}}, uid="uid-n")
+
+
+@pytest.fixture
+def selecting():
+    """An endpoint that lets clients in by a label, a client of another namespace with its key, and one of its own."""
+    index = Index(CLUSTER)
+    volume = {"source": {"pvc": {"claimName": "models"}}}
+    index.put(stored(endpoint_object(ENDPOINT, model=volume, access={"apiKey": {}, "allowedNamespaces": BY_LABEL})))
+    index.put(stored(client_object(STRANGER, ENDPOINT)))
+    index.put(stored(client_object(CLIENT, ENDPOINT)))
+    index.put(key_secret(namespace="other", owner=ObjectRef("InferenceClient", STRANGER)))
+    return index
+
+
+def may_call(index, client):
+    return client in index.good_standing()
+
+
+def test_a_label_lets_a_namespaces_clients_in_and_its_end_revokes_at_once(selecting):
+    stranger = ObjectRef("InferenceClient", STRANGER)
+    assert not may_call(selecting, STRANGER)
+
+    gained = selecting.put(namespace(team="ml"))
+    assert may_call(selecting, STRANGER)
+    assert {Requeue(stranger), Requeue(MINILM)} <= set(gained)
+    assert not any(each.urgent for each in gained)
+
+    lost = selecting.put(namespace(team="web"))
+    assert not may_call(selecting, STRANGER)
+    assert Requeue(MINILM, urgent=True) in lost
+    assert all(each.ref.key != CLIENT for each in (*gained, *lost)), "clients of other namespaces are left alone"
+
+
+def test_a_namespace_that_goes_takes_its_labels_along(selecting):
+    selecting.put(namespace(team="ml"))
+    assert Requeue(MINILM, urgent=True) in selecting.drop(ObjectRef("Namespace", NamespacedName("other", "other")))
+    assert not may_call(selecting, STRANGER)
+
+
+def test_a_client_that_comes_after_its_namespace_has_its_labels(selecting):
+    selecting.drop(ObjectRef("InferenceClient", STRANGER))
+    selecting.put(namespace(team="ml"))
+    selecting.put(stored(client_object(STRANGER, ENDPOINT)))
+    assert may_call(selecting, STRANGER)
+
+
+def test_labels_that_no_endpoint_asks_for_call_for_nothing(selecting):
+    assert selecting.put(namespace("elsewhere", team="ml")) == ()
+    volume = {"source": {"pvc": {"claimName": "models"}}}
+    by_name = {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["other"]}}
+    selecting.put(stored(endpoint_object(ENDPOINT, model=volume, access=by_name), generation=2))
+    assert selecting.put(namespace(team="ml")) == ()
+    # Only now does an endpoint ask for them.
+    by_label = {"apiKey": {}, "allowedNamespaces": BY_LABEL}
+    selecting.put(stored(endpoint_object(ENDPOINT, model=volume, access=by_label), generation=3))
+    assert may_call(selecting, STRANGER)

@@ -95,7 +95,7 @@ async def test_a_client_of_many_endpoints_is_revoked_by_one_write_that_waits_for
         if how == "deleted":
             await world.delete(INFERENCE_CLIENT, CLIENT)
         else:
-            change = {"suspended": True} if how == "suspended" else {"endpoints": [{"name": "nobody"}]}
+            change = {"suspend": True} if how == "suspended" else {"endpoints": [{"name": "nobody"}]}
             await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(change))
         await says(world, {CLIENT}, {key_id})
         # Taken first; the other workers have begun with a document each by then.
@@ -120,9 +120,9 @@ async def test_a_client_that_is_let_in_again_is_not_kept_out_by_its_revocation(w
     await world.store.create(client_object(CLIENT, ENDPOINT))
     async with world.running():
         old = await granted(world, [ENDPOINT])
-        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspended=True))
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspend=True))
         await says(world, {CLIENT}, {old})
-        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspended=False))
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspend=False))
         await says(world, (), ())
         # No gateway reports, so nothing is known to be applied: a new client of the name is free, the old key is not.
         await world.delete(INFERENCE_CLIENT, CLIENT)

@@ -225,7 +225,7 @@ async def test_a_revoked_key_gets_a_successor_and_revoked_names_the_gateway_that
 
 async def test_an_unknown_id_is_told_with_the_ids_that_the_client_has(world):
     async with with_a_key(world):
-        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec["apiKey"].update(revokedKeyIds=["TYPO"]))
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec["apiKey"].update(revokedKeyIds=["TYPOTYPOTYPO"]))
 
         async def told():
             return await world.condition(INFERENCE_CLIENT, CLIENT, "Revoked") == ("False", "UnknownKeyId")

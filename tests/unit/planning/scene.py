@@ -24,7 +24,11 @@ ISSUING = pki.new_issuing(pki.new_root(now=NOW), now=NOW)
 ISSUING_CA = CAView(ISSUING.key_id, ISSUING.trust_pem)
 KEY = api_keys.mint(lambda size: b"k" * size)
 # What is in a client's Secret besides its keys.
-PUBLIC = {"url": b"https://minilm.search.localhost:8443", "ca.crt": ISSUING.trust_pem}
+PUBLIC = {
+    "url": b"https://minilm.search.localhost:8443",
+    "endpoints.json": b'{\n  "search/minilm": {\n    "url": "https://minilm.search.localhost:8443"\n  }\n}\n',
+    "ca.crt": ISSUING.trust_pem,
+}
 
 
 def endpoint(*, name="minilm", namespace="search", uid="uid-e", generation=1, created="2026-01-01T00:00:00Z", **spec):
@@ -32,11 +36,21 @@ def endpoint(*, name="minilm", namespace="search", uid="uid-e", generation=1, cr
     return read_endpoint(_raw("InferenceEndpoint", name, namespace, uid, generation, created, base | spec), SETTINGS)
 
 
-def client(*, name="bot", namespace="search", uid="uid-c", endpoints=({"name": "minilm"},), annotations=(), **spec):
+def client(
+    *,
+    name="bot",
+    namespace="search",
+    uid="uid-c",
+    endpoints=({"name": "minilm"},),
+    labels=None,
+    annotations=(),
+    **spec,
+):
+    """labels: of its namespace."""
     base = {"endpoints": list(endpoints), "apiKey": {}}
     raw = _raw("InferenceClient", name, namespace, uid, 1, "2026-01-01T00:00:00Z", base | spec)
     raw["metadata"]["annotations"] = dict(annotations)
-    return read_client(raw)
+    return read_client(raw, labels or {})
 
 
 def _raw(kind, name, namespace, uid, generation, created, spec):

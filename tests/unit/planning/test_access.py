@@ -27,7 +27,7 @@ def lost(before, after, endpoints_after=ENDPOINTS):
     [
         pytest.param(None, id="the client is gone"),
         pytest.param(ClientView(client()), id="the key is gone"),
-        pytest.param(held(client(suspended=True)), id="suspended"),
+        pytest.param(held(client(suspend=True)), id="suspended"),
         pytest.param(held(client(apiKey={"revokedKeyIds": [KEY.key_id]})), id="the key is revoked"),
         pytest.param(held(client(endpoints=({"name": "other"},))), id="another endpoint is named"),
         pytest.param(held(client(endpoints=({"name": "minilm", "permissions": ["infer"]},))), id="fewer permissions"),
@@ -47,7 +47,7 @@ def test_more_permissions_and_more_endpoints_take_nothing_away():
 
 
 def test_only_an_endpoint_that_was_there_can_take_access_away():
-    narrower = endpoint(access={"apiKey": {}, "allowedNamespaces": {"names": ["b"]}})
+    narrower = endpoint(access={"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["b"]}})
     assert access_changed(endpoint(), narrower)
     assert not access_changed(endpoint(), endpoint(scaling={"idleAfter": "1m"}))
     assert not access_changed(None, narrower)
@@ -75,7 +75,7 @@ HELD = document(KEY.key_id)
         pytest.param(client(), HELD, {"a": 7, "b": 6}, KeyCoverage((), (MINILM,), False, ("b",)), id="one is behind"),
         pytest.param(client(), HELD, {"a": 7, "b": None}, KeyCoverage((), (), False, ("b",)), id="one says nothing"),
         pytest.param(client(), HELD, {"a": 7, "b": 8}, KeyCoverage(), id="every gateway has it"),
-        pytest.param(client(suspended=True), HELD, {}, KeyCoverage(), id="suspended"),
+        pytest.param(client(suspend=True), HELD, {}, KeyCoverage(), id="suspended"),
         pytest.param(client(endpoints=({"name": "nobody"},)), HELD, {}, KeyCoverage(), id="no such endpoint"),
     ],
 )

@@ -16,7 +16,7 @@ from nightlatch.planning.inputs import KeyCoverage
 from nightlatch.planning.parsed import Rejection
 from tests.unit.planning.scene import KEY, NOW, client, endpoint, ledger_key, observed_client
 
-MINILM = NamespacedName("search", "minilm")
+MINILM, OTHER = NamespacedName("search", "minilm"), NamespacedName("search", "other")
 NEW = api_keys.mint(lambda size: b"n" * size)
 CURRENT, PREVIOUS = ledger_key(), ledger_key(NEW, "Previous", ends=NOW)
 DECIDED = KeyDecision(NamespacedName("search", "bot-key"), Ledger((CURRENT,)))
@@ -43,15 +43,17 @@ def coverage(**changes):
 
 
 def revoked_before(message):
-    condition = Condition(type="Revoked", status="True", reason="Revoked", message=message)
+    at = "2026-01-01T00:00:00Z"
+    condition = Condition(type="Revoked", status="True", reason="Revoked", message=message, last_transition_time=at)
     return replace(client(), status=ClientStatus(conditions=(condition,)))
 
 
 def programmed_before(**status):
     """A client whose key was programmed, according to its status."""
-    condition = Condition(type="Programmed", status="True", reason="Programmed", message="", observed_generation=1)
+    before = {"status": "True", "message": "", "observed_generation": 1, "last_transition_time": "2026-01-01T00:00:00Z"}
+    conditions = tuple(Condition(type=kind, reason=kind, **before) for kind in ("Programmed", "Ready"))
     keys = (KeyStatus(id=KEY.key_id, state="Current", created_at=""),)
-    given = {"observed_generation": 1, "conditions": (condition,), "keys": keys} | status
+    given = {"observed_generation": 1, "conditions": conditions, "keys": keys} | status
     return replace(client(), status=ClientStatus(**given))
 
 
@@ -84,7 +86,7 @@ TABLES = {
     },
     ClientCondition.ENDPOINTS_GRANTED: {
         "all is well": (GOOD, "True", "Granted"),
-        "suspended": (good(client=client(suspended=True)), "False", "Suspended"),
+        "suspended": (good(client=client(suspend=True)), "False", "Suspended"),
         "no endpoint named": (good(client=client(endpoints=())), "True", "NoEndpoints"),
         "an endpoint that does not exist": (observed(endpoints={}), "False", "EndpointNotFound"),
         "an endpoint that does not let the namespace in": (
@@ -154,11 +156,11 @@ TABLES = {
             "WaitingForGateways",
         ),
         "a suspended client that a gateway may accept": (
-            good(client=client(suspended=True), observed=observed_client(revoking=("gw-1",))),
+            good(client=client(suspend=True), observed=observed_client(revoking=("gw-1",))),
             "False",
             "WaitingForGateways",
         ),
-        "a suspended client": (good(client=client(suspended=True)), "True", "Revoked"),
+        "a suspended client": (good(client=client(suspend=True)), "True", "Revoked"),
     },
 }
 
@@ -185,3 +187,23 @@ def test_ready_comes_last_and_sums_up_the_others():
     assert client_verdicts(GOOD)[-1][0] == "Ready"
     assert client_verdicts(GOOD)[-1][1].reason == "Ready"
     assert client_verdicts(key(ledger=NO_KEY))[-1][1].reason == "KeyPending"
+
+
+def test_while_an_edit_is_applied_ready_stays_true_about_the_generation_before():
+    before = programmed_before()
+    edit = replace(before, metadata=before.metadata.model_copy(update={"generation": 2}))
+    verdicts = dict(client_verdicts(replace(coverage(behind=(MINILM,), missing=(OTHER,)), client=edit)))
+    assert (verdicts["Programmed"].status, verdicts["Programmed"].reason) == ("False", "KeyNotProgrammed")
+    assert (verdicts["Ready"].status, verdicts["Ready"].earlier) == ("True", True)
+
+
+def test_a_key_that_is_no_longer_in_a_document_makes_the_client_not_ready():
+    verdicts = dict(client_verdicts(replace(coverage(missing=(MINILM,)), client=programmed_before())))
+    assert verdicts["Ready"].status == "False"
+
+
+@pytest.mark.parametrize("case", TABLES[ClientCondition.REVOKED])
+def test_ready_does_not_wait_for_a_revocation(case):
+    inputs, _, _ = TABLES[ClientCondition.REVOKED][case]
+    suspended = inputs.client.spec.suspend
+    assert dict(client_verdicts(inputs))["Ready"].status == ("False" if suspended else "True")

@@ -1,5 +1,6 @@
 """plan_client(): the key Secret with its ledger, and what the conditions say when something is missing."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -80,7 +81,7 @@ def test_a_complete_secret_is_left_alone_and_told_by_id_only():
     assert plan(settled, observed_client(secret=key_secret(subject))).status is None
 
 
-@pytest.mark.parametrize("entry", ["url", "ca.crt"])
+@pytest.mark.parametrize("entry", ["url", "endpoints.json", "ca.crt"])
 def test_what_is_public_in_the_secret_is_kept_right_without_touching_the_key(entry):
     subject = client()
     secret = key_secret(subject)
@@ -146,10 +147,10 @@ def test_status_says_when_the_next_rotation_is():
         (client(apiKey={"expiresAt": "2026-03-01T11:59:59Z"}), {}, "CredentialsReady", "KeyExpired"),
         (client(certificate={}), {}, "CredentialsReady", "KeyPending"),
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
-        (client(suspended=True), {}, "EndpointsGranted", "Suspended"),
+        (client(suspend=True), {}, "EndpointsGranted", "Suspended"),
         (client(name="a.b"), {}, "EndpointsGranted", "InvalidClientName"),
         (client(certificate={}), {}, "Accepted", "NotYetSupported"),
-        (client(rateLimit={"requests": 1, "per": "1ms"}), {}, "Accepted", "Invalid"),
+        (client(rateLimit={"requests": 1, "per": "soon"}), {}, "Accepted", "Invalid"),
         (
             client(namespace="other", endpoints=({"name": "minilm", "namespace": "search"},)),
             {},
@@ -300,10 +301,36 @@ def test_a_client_whose_only_key_is_revoked_gets_a_new_one():
     assert states(planned) == [(NEW.key_id, "Next"), (KEY.key_id, "Revoked")]
 
 
-def test_the_url_is_of_the_first_endpoint_that_lets_the_client_in():
-    subject = client(endpoints=({"name": "gone"}, {"name": "minilm"}))
-    (action,) = plan(subject, observed_client()).apply
-    assert action.data["url"] == PUBLIC["url"]
+def test_a_client_of_several_endpoints_has_the_address_of_each_and_no_url():
+    subject = client(endpoints=({"name": "minilm"}, {"name": "later", "namespace": "other"}))
+    (created,) = plan(subject, observed_client()).apply
+    assert "url" not in created.data
+    assert json.loads(created.data["endpoints.json"]) == {
+        "search/minilm": {"url": "https://minilm.search.localhost:8443"},
+        "other/later": {"url": "https://later.other.localhost:8443"},
+    }
+    (merged,) = plan(subject, observed_client(secret=key_secret(subject))).apply
+    assert merged.data["url"] is None
+
+
+def test_an_endpoint_that_is_named_twice_counts_as_one():
+    subject = client(endpoints=({"name": "minilm"}, {"name": "minilm", "namespace": "search"}))
+    (created,) = plan(subject, observed_client()).apply
+    assert created.data["url"] == PUBLIC["url"]
+
+
+@pytest.mark.parametrize("subject", [client(suspend=True), client(rateLimit={"requests": 1, "per": "soon"})])
+def test_neither_suspension_nor_an_unreadable_spec_takes_the_addresses_away(subject):
+    assert plan(subject, observed_client(secret=key_secret(subject))).apply == ()
+
+
+@pytest.mark.parametrize("spec", [{"certificate": {}}, {"rateLimit": {"requests": 1, "per": "soon"}}])
+def test_a_spec_that_is_not_accepted_moves_no_key(spec):
+    subject = client(**spec)
+    old = key_secret(subject, name="mine")
+    planned = plan(subject, observed_client(others=(old,)))
+    assert (planned.apply, planned.delete) == ((), ())
+    assert states(planned) == [(KEY.key_id, "Current")]
 
 
 def test_an_endpoint_that_takes_no_keys_is_named():

@@ -19,8 +19,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the crate, with a cache of its own that has the library of this state already."""
     copy = tmp_path / "gate"
     shutil.copytree(gate.GATE, copy, ignore=shutil.ignore_patterns("target", "*.so"))
-    monkeypatch.setattr(gate, "GATE", copy)
     monkeypatch.setattr(gate, "INSTALLED", copy / gate.INSTALLED.relative_to(gate.GATE))
+    monkeypatch.setattr(gate, "GATE", copy)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(gate, "require_toolchain", lambda: "cargo 1.85.0")
     monkeypatch.setattr(gate, "_build", lambda library, _progress: library.write_bytes(b"built"))

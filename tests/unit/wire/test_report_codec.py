@@ -7,15 +7,25 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.fleet import LastReport
-from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
+from nightlatch.wire.report import (
+    Directive,
+    Directives,
+    EndpointReport,
+    GatewayReport,
+    ModelReport,
+    Tensor,
+    WakeFailure,
+    WakeReport,
+)
 from nightlatch.wire.report_codec import ReportError, decode_directives, decode_report, encode_directives, encode_report
 
 KEY = NamespacedName("search", "minilm")
+MODEL = ModelReport((Tensor("text", "BYTES", (-1,)),), (Tensor("embedding", "FP32", (-1, 384)),), "sha256:0")
 REPORT = GatewayReport(
     gateway="gw-0",
     serving=True,
     endpoints=(
-        EndpointReport(KEY, applied=7, phase="Warm", in_flight=3, issued=12, held=0),
+        EndpointReport(KEY, applied=7, phase="Warm", in_flight=3, issued=12, held=0, model=MODEL),
         EndpointReport(
             KEY,
             applied=0,
@@ -49,6 +59,17 @@ def test_directives_survive_the_wire():
     assert decode_directives(encode_directives(DIRECTIVES)) == DIRECTIVES
 
 
+def test_a_peer_of_the_first_format_is_not_told_of_the_model():
+    told = orjson.loads(encode_report(REPORT, reads=1))
+    assert all("model" not in entry for entry in told["endpoints"])
+    assert told["endpoints"][0]["applied"] == 7
+
+
+def test_a_gateway_that_does_not_know_of_models_says_nothing_of_them():
+    older = decode_report(damaged(["endpoints", 0, "model"]))
+    assert older.endpoints[0] == replace(REPORT.endpoints[0], model=None)
+
+
 def damaged(path, value=...):
     """REPORT as JSON with the member at `path` replaced, or removed."""
     tree = orjson.loads(encode_report(REPORT))
@@ -72,6 +93,7 @@ def damaged(path, value=...):
         (damaged(["endpoints"], {}), "message.endpoints must be an array"),
         (damaged(["endpoints", 0, "held"], True), "endpoints[0].held must be int"),
         (damaged(["endpoints", 0, "held"], None), "endpoints[0].held must be int"),
+        (damaged(["endpoints", 0, "model", "inputs", 0, "shape"], [1.5]), "shape must be an array of whole numbers"),
         (damaged(["endpoints", 0, "held"], -1), "endpoints[0].held must not be negative"),
         (damaged(["endpoints", 0, "in_flight"]), "endpoints[0].in_flight is missing"),
         (damaged(["endpoints", 0, "phase"], 1), "endpoints[0].phase must be str"),

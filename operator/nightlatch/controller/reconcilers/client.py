@@ -13,7 +13,7 @@ from nightlatch.planning.access.programmed import key_coverage, may_still_accept
 from nightlatch.planning.client.api_key import key_rules, key_secret_name
 from nightlatch.planning.client.plan import plan_client
 from nightlatch.planning.inputs import ObservedClient
-from nightlatch.planning.parsed import ParsedClient, read_client
+from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.secrets import SecretView, owner_text
 from nightlatch.planning.settings import Settings
 
@@ -34,7 +34,7 @@ class ClientReconciler:
         raw = await self.context.find(INFERENCE_CLIENT, key)
         if raw is None:
             return await self._remove(key)
-        client = read_client(raw)
+        client = self.index.read_client(raw)
         wanted = plan_client(client, await self._observe(client), self.context.clock(), self.context.random)
         failures = await self.applier.apply(wanted)
         if wanted.status is not None:
@@ -44,7 +44,7 @@ class ClientReconciler:
         return wanted.requeue_after
 
     async def _observe(self, client: ParsedClient) -> ObservedClient:
-        named = {key for key, _ in requested_grants(client)}
+        named = requested_grants(client).keys()
         endpoints = {key: found for key in named if (found := self.index.endpoints.get(key))}
         wanted = key_secret_name(client)
         secret = await self.context.find_secret(wanted)
@@ -55,7 +55,7 @@ class ClientReconciler:
             live.key_id: key_coverage(client, live, endpoints, documents, runtimes)
             for live in self.index.keys_of(client)
         }
-        suspended = client.spec is not None and client.spec.suspended
+        suspended = client.spec is not None and client.spec.suspend
         revoked = None if suspended else key_rules(client).revoked
         return ObservedClient(
             settings=self.settings,

@@ -1,4 +1,4 @@
-"""Writes each client's key, URL and CA to files, so that curl and other programs can use them."""
+"""Writes each client's key, addresses and CA to files, so that curl and other programs can use them."""
 
 import base64
 import shutil
@@ -10,7 +10,7 @@ from nightlatch.embedded.layout import Layout
 from nightlatch.files import replace_file
 from nightlatch.store.protocol import NotFoundError, Store
 
-FILES = ("api-key", "ca.crt", "url")
+FILES = ("api-key", "ca.crt", "endpoints.json", "url")
 
 
 async def export(store: Store, layout: Layout) -> tuple[Path, ...]:
@@ -34,9 +34,10 @@ async def export(store: Store, layout: Layout) -> tuple[Path, ...]:
 def _write(directory: Path, secret: RawObject) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     for name in FILES:
+        path = directory / name
         if name not in secret["data"]:
+            path.unlink(missing_ok=True)
             continue
         content = base64.b64decode(secret["data"][name])
-        path = directory / name
         if not path.exists() or path.read_bytes() != content:
             replace_file(path, content)

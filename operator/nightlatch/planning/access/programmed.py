@@ -24,7 +24,7 @@ def key_coverage(
     An endpoint without any document lets nobody in, whatever the key, so a rotation does not wait for it.
     """
     granted = [
-        each for each, _ in requested_grants(client) if refusal(GrantRequest(client, each, endpoints.get(each))) is None
+        each for each in requested_grants(client) if refusal(GrantRequest(client, each, endpoints.get(each))) is None
     ]
     holding = [each for each in granted if each in documents and documents[each].holds(client.key, {key.key_id})]
     missing = tuple(each for each in granted if each not in holding)

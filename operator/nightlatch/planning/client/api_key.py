@@ -1,5 +1,9 @@
-"""The client's Secret: its keys with their ledger, URL and CA. Nothing is written over a Secret that is not ours."""
+"""The client's Secret: its keys with their ledger, its addresses and CA.
 
+Nothing is written over a Secret that is not ours.
+"""
+
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +12,7 @@ from nightlatch.api import names
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.api_keys import unix_seconds
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.client.key_secret import has_ledger, ledger_data, newest, read_ledger
 from nightlatch.planning.client.ledger import KeyRules, Ledger, Step, revoke, step
 from nightlatch.planning.inputs import ObservedClient
@@ -17,7 +21,10 @@ from nightlatch.planning.plan import DeleteSecret, MergeSecret, OwnedSecret, Own
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import url
 
+# The address of the client's only endpoint. A client of several endpoints has none, so that none is called by mistake.
 URL = "url"
+# The address of each endpoint, as JSON: {"NAMESPACE/NAME": {"url": "https://..."}}.
+ENDPOINTS = "endpoints.json"
 CA_CRT = "ca.crt"
 # A longer value of the annotation counts as this much of it.
 _REQUEST_LENGTH = 256
@@ -42,7 +49,7 @@ class KeyDecision:
 def decide_key(
     client: ParsedClient, observed: ObservedClient, owner: Owner, now: datetime, random: Callable[[int], bytes]
 ) -> KeyDecision:
-    """Without an issuing CA no Secret is written, because it carries the CA; the keys that exist stay."""
+    """Without an issuing CA no Secret is written, because it carries the CA. A rejected spec creates none either."""
     key, rules, found = key_secret_name(client), key_rules(client), observed.secret
     orphan = found is not None and found.is_orphan_of(owner, names.ROLE_API_KEY)
     ours = found if found and (found.is_of(owner, names.ROLE_API_KEY) or (orphan and found.adopt)) else None
@@ -53,7 +60,7 @@ def decide_key(
     if found is not None and ours is None:
         removed = (DeleteSecret(found.key, found.revision),) if orphan else ()
         return KeyDecision(key, ledger, rules, delete=removed, taken=not orphan)
-    if observed.issuing_ca is None:
+    if observed.issuing_ca is None or (ours is None and client.rejection is not None):
         return KeyDecision(key, ledger, rules)
     done = _step(client, ledger, rules, observed, now, random)
     # The Secret of an earlier name is deleted once the new one has its keys.
@@ -76,7 +83,7 @@ def key_rules(client: ParsedClient) -> KeyRules:
         return KeyRules()
     return KeyRules(
         rotate_every=parse_duration(spec.rotate_every) if spec.rotate_every else None,
-        overlap=parse_duration(spec.overlap),
+        overlap=spec.overlap_seconds,
         expires_at=unix_seconds(spec.expires_at) if spec.expires_at else None,
         revoked=frozenset(spec.revoked_key_ids),
         request=client.metadata.annotations.get(names.ANNOTATION_ROTATE, "")[:_REQUEST_LENGTH],
@@ -118,14 +125,15 @@ def _child(client: ParsedClient, owner: Owner, key: NamespacedName) -> OwnedSecr
     return OwnedSecret(key, names.ROLE_API_KEY, owner, labels=labels)
 
 
-def _public_data(client: ParsedClient, observed: ObservedClient) -> Mapping[str, bytes]:
-    trust = observed.issuing_ca.trust_pem if observed.issuing_ca else b""
-    return {URL: _first_url(client, observed).encode(), CA_CRT: trust}
+def _public_data(client: ParsedClient, observed: ObservedClient) -> Mapping[str, bytes | None]:
+    """What belongs into the Secret beside the keys; None for what does not. An unreadable spec changes no address."""
+    trust: dict[str, bytes | None] = {CA_CRT: observed.issuing_ca.trust_pem if observed.issuing_ca else b""}
+    return trust | _addresses(client, observed) if client.spec else trust
 
 
-def _first_url(client: ParsedClient, observed: ObservedClient) -> str:
-    """The URL of the first endpoint that the client may use, or else of the first that it names."""
-    named = [key for key, _ in requested_grants(client)]
-    usable = (key for key in named if refusal(GrantRequest(client, key, observed.endpoints.get(key))) is None)
-    first = next(usable, named[0] if named else None)
-    return url(observed.settings, first) if first else ""
+def _addresses(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes | None]:
+    """The addresses of all endpoints that the spec names, even those that do not let the client in yet."""
+    urls = {str(key): url(observed.settings, key) for key in named_endpoints(client)}
+    listed = json.dumps({key: {"url": address} for key, address in urls.items()}, indent=2)
+    only = next(iter(urls.values())).encode() if len(urls) == 1 else None
+    return {URL: only, ENDPOINTS: f"{listed}\n".encode()}

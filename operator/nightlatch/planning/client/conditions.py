@@ -147,10 +147,10 @@ def key_issued(inputs: ClientConditionInput) -> Verdict:
 
 def suspended(inputs: ClientConditionInput) -> Verdict | None:
     spec = inputs.client.spec
-    if spec is None or not spec.suspended:
+    if spec is None or not spec.suspend:
         return None
     return false(
-        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspended to false to let it in again"
+        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspend to false to let it in again"
     )
 
 
@@ -163,7 +163,7 @@ def names_no_endpoint(inputs: ClientConditionInput) -> Verdict | None:
 
 def endpoint_refused(inputs: ClientConditionInput) -> Verdict | None:
     client, endpoints = inputs.client, inputs.observed.endpoints
-    for key, _ in requested_grants(client):
+    for key in requested_grants(client):
         found = refusal(GrantRequest(client, key, endpoints.get(key)))
         if found is not None:
             return false(found.reason, found.message)
@@ -188,14 +188,27 @@ def key_not_programmed(inputs: ClientConditionInput) -> Verdict | None:
     coverage = inputs.observed.coverage.get(shown.id)
     if coverage is None:
         # It was made at this moment.
-        pending = {key for key, _ in requested_grants(inputs.client)}
+        pending = set(requested_grants(inputs.client))
     else:
         behind = () if _was_programmed(inputs, shown) else coverage.behind
         pending = {*coverage.missing, *behind}
     if not pending:
         return None
     named = ", ".join(map(str, sorted(pending)))
-    return false(Reason.KEY_NOT_PROGRAMMED, f"waiting for all gateways to apply the key for {named}")
+    return false(
+        Reason.KEY_NOT_PROGRAMMED,
+        f"waiting for all gateways to apply the key for {named}",
+        earlier=_was_ready_before_the_edit(inputs, shown),
+    )
+
+
+def _was_ready_before_the_edit(inputs: ClientConditionInput, shown: LedgerKey) -> bool:
+    """What the spec before granted is granted until the newest is."""
+    client = inputs.client
+    ready = find(client.status.conditions, ClientCondition.READY)
+    same_key = any(key.id == shown.id for key in client.status.keys)
+    edited = ready is not None and ready.observed_generation < client.metadata.generation
+    return same_key and edited and ready is not None and ready.status == "True"
 
 
 def _was_programmed(inputs: ClientConditionInput, shown: LedgerKey) -> bool:
@@ -242,7 +255,7 @@ def not_refused_yet(inputs: ClientConditionInput) -> Verdict | None:
 
 def client_refused(inputs: ClientConditionInput) -> Verdict | None:
     spec = inputs.client.spec
-    if spec is None or not spec.suspended:
+    if spec is None or not spec.suspend:
         return None
     return true(Reason.REVOKED, "every gateway refuses this client")
 

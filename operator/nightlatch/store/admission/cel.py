@@ -34,7 +34,7 @@ def violations(schema: Schema, value: Any) -> Iterator[Cause]:
     for path, node, part in walk(schema, value):
         for rule in node.get(KEYWORD, ()):
             if not holds(rule["rule"], part):
-                yield path, rule["message"]
+                yield f"{path}{rule.get('fieldPath', '')}".removeprefix("."), rule["message"]
 
 
 def holds(expression: str, value: Any) -> bool:
