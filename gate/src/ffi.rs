@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::decide::{Now, Verdict, decide};
 use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
+use crate::last_use::LAST_USES;
 use crate::limit::{REGISTRY, Rate};
 use crate::policy::Policy;
 use crate::reply::{self, Reply, Shape};
@@ -272,7 +273,8 @@ struct Gate {
     sample: audit::Sample,
 }
 
-/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
+/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight
+/// and the last uses of keys.
 enum Filter {
     Gate(Box<Gate>),
     Report,
@@ -288,7 +290,7 @@ impl Filter {
 
     fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
         let Filter::Gate(gate) = self else {
-            let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
+            let body = serde_json::json!({"callsInFlight": GAUGES.read(), "lastUses": LAST_USES.read()}).to_string();
             let headers = vec![("content-type", "application/json".to_owned())];
             http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
             return STOP;

@@ -167,3 +167,15 @@ async def test_another_name_for_the_secret_changes_nothing_for_callers(awake):
         await asyncio.sleep(1)
     assert set(load.statuses) == {200}
     assert load.used == {old}
+
+
+async def test_the_status_says_when_a_key_was_last_used(awake):
+    key = awake.key("one-bot")
+    connection = await awake.connect("one", 1)
+    assert (await connection.send(metadata(awake, key))).status == 200
+
+    async def told():
+        found = await FilesStore(awake.state).get(INFERENCE_CLIENT, BOT.namespace, BOT.name)
+        return {each["id"]: each.get("lastUsedAt") for each in found["status"]["keys"]}[key.split("_")[1]]
+
+    assert (await awake.until("the last use", told)).endswith("Z")

@@ -158,7 +158,7 @@ class KeyStatus(Shape):
     rotates_at: Timestamp | None = None
     """When a new key is to take this one's place."""
     last_used_at: Timestamp | None = None
-    """When a call with this key was last allowed, to the hour. Not recorded yet."""
+    """When a call with this key was last let through, rounded down to ten minutes."""
 
 
 class ClientCertificateStatus(Shape):

@@ -65,6 +65,8 @@ class Index:
         self._claims: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         # By the key of the Secret: whose it is, which uid it says, and the live keys in it.
         self._keys: dict[NamespacedName, tuple[NamespacedName, str, StoredKeys | None]] = {}
+        # By the id of each live key its client.
+        self._client_of: dict[str, NamespacedName] = {}
         self._key_secrets: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._owners: dict[NamespacedName, ObjectRef] = {}
         self._roles: dict[NamespacedName, str] = {}
@@ -121,6 +123,10 @@ class Index:
         if earlier:
             return earlier[max(earlier, key=lambda key: (earlier[key].created_at, key))].keys
         return live_keys(read_ledger(None, client.status, self.document_keys_of(client.key)))
+
+    def client_of_key(self, key_id: str) -> NamespacedName | None:
+        """The client whose Secret has the key with this id."""
+        return self._client_of.get(key_id)
 
     def host_claims_of(self, endpoint: NamespacedName) -> tuple[HostClaim, ...]:
         """Other endpoints that claim one of its hosts."""
@@ -281,12 +287,18 @@ class Index:
         if secret.namespace != client.namespace:
             return
         granted = self._granted_to(client)
+        _, _, before = self._keys.get(secret, (None, "", None))
+        for key in before.keys if before else ():
+            self._client_of.pop(key.key_id, None)
         if view is None:
             self._keys.pop(secret, None)
             self._key_secrets[client].discard(secret)
         else:
             self._key_secrets[client].add(secret)
             self._keys[secret] = (client, view.owner_uid, stored_keys(view))
+        for owned in self._key_secrets[client]:
+            _, _, stored = self._keys[owned]
+            self._client_of.update((key.key_id, client) for key in (stored.keys if stored else ()))
         yield Requeue(ObjectRef(CLIENT, client))
         yield from self._requeue_for_grants(granted, self._granted_to(client), _names(self.clients.get(client)))
 

@@ -105,6 +105,7 @@ class ObservedClient:
 
     others: Secrets of this client under other names. endpoints: those that it names and that exist.
     documents: the keys that route documents hold for this client. coverage: of each live key, by its id.
+    last_uses: of each live key that was used, by its id, in Unix seconds.
     revoking: the gateways that may still accept a key in `revokedKeyIds`, or a client that is suspended.
     """
 
@@ -115,4 +116,5 @@ class ObservedClient:
     endpoints: Mapping[NamespacedName, ParsedEndpoint] = field(default_factory=dict)
     documents: tuple[DocumentKey, ...] = ()
     coverage: Mapping[str, KeyCoverage] = field(default_factory=dict)
+    last_uses: Mapping[str, int] = field(default_factory=dict)
     revoking: tuple[str, ...] = ()

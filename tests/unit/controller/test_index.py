@@ -255,3 +255,12 @@ def test_labels_that_no_endpoint_asks_for_call_for_nothing(selecting):
     by_label = {"apiKey": {}, "allowedNamespaces": BY_LABEL}
     selecting.put(stored(endpoint_object(ENDPOINT, model=volume, access=by_label), generation=3))
     assert may_call(selecting, STRANGER)
+
+
+def test_the_client_of_a_key_is_known_by_its_id_also_when_its_secret_moves(index):
+    assert index.client_of_key(KEY.key_id) == CLIENT
+    index.put(key_secret(name="renamed"))
+    index.drop(KEY_SECRET)
+    assert index.client_of_key(KEY.key_id) == CLIENT
+    index.drop(ObjectRef("Secret", NamespacedName("search", "renamed")))
+    assert index.client_of_key(KEY.key_id) is None

@@ -337,3 +337,28 @@ def test_an_endpoint_that_takes_no_keys_is_named():
     subject, closed = client(), endpoint(access={"mtls": {}})
     conditions = said(subject, observed_client(endpoints={closed.key: closed}))
     assert conditions["EndpointsGranted"] == ("False", "ApiKeysNotAccepted")
+
+
+def test_the_last_use_of_a_key_is_told_and_remembered_by_the_status():
+    subject, used = client(), int((NOW + HOUR).timestamp())
+    secret = key_secret(subject)
+    planned = plan(subject, observed_client(secret=secret, last_uses={KEY.key_id: used}))
+    assert planned.status.keys[0].last_used_at == "2026-03-01T13:00:00Z"
+    settled = replace(subject, status=planned.status)
+    for said in ({}, {KEY.key_id: used - 600}):
+        assert plan(settled, observed_client(secret=secret, last_uses=said)).status is None
+
+
+def test_a_use_that_was_rounded_down_is_not_before_the_key_was_made():
+    rounded = int((NOW - timedelta(minutes=5)).timestamp())
+    planned = plan(client(), observed_client(secret=key_secret(client()), last_uses={KEY.key_id: rounded}))
+    assert planned.status.keys[0].last_used_at == planned.status.keys[0].created_at
+
+
+def test_a_status_has_no_more_keys_than_it_may_and_those_that_live_among_them():
+    many = tuple(ledger_key(KEY, "Revoked", ends=NOW) for _ in range(200))
+    revoked = tuple(replace(key, id=f"revoked{number:05}") for number, key in enumerate(many))
+    subject = client(apiKey={"revokedKeyIds": [key.id for key in revoked]})
+    planned = plan(subject, observed_client(secret=key_secret(subject, keys=(ledger_key(), *revoked))))
+    assert len(planned.status.keys) == 128
+    assert planned.status.keys[0].state == "Current"

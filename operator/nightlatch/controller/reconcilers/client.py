@@ -65,6 +65,7 @@ class ClientReconciler:
             endpoints=endpoints,
             documents=self.index.document_keys_of(client.key),
             coverage=coverage,
+            last_uses={key: used for key in coverage if (used := self.runtime_status.last_use(key)) is not None},
             revoking=may_still_accept(client.key, revoked, documents.values(), runtimes),
         )
 

@@ -17,6 +17,8 @@ from nightlatch.planning.trust import publish_trust
 
 # Seconds until a client is planned again whose gateways have not taken everything over.
 SOONEST, LATEST = 0.2, 10.0
+# As many keys as a status may have. The live ones come first, and then those that ended last.
+MOST_KEYS = 128
 
 
 def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime, random: Callable[[int], bytes]) -> Plan:
@@ -60,11 +62,12 @@ def _status(inputs: ClientConditionInput, now: datetime) -> ClientStatus:
     return ClientStatus(
         observed_generation=generation,
         conditions=conditions(client_verdicts(inputs), client.status.conditions, generation, now),
-        keys=tuple(_key_status(key, inputs.key, now) for key in inputs.key.ledger.keys),
+        keys=tuple(_key_status(key, inputs, now) for key in inputs.key.ledger.keys[:MOST_KEYS]),
     )
 
 
-def _key_status(key: LedgerKey, decision: KeyDecision, now: datetime) -> KeyStatus:
+def _key_status(key: LedgerKey, inputs: ClientConditionInput, now: datetime) -> KeyStatus:
+    decision = inputs.key
     ends = [key.ends_at] if key.state == "Revoked" else [key.ends_at, decision.rules.expires_at]
     rotates_at = next_rotation(decision.ledger, decision.rules, now.timestamp()) if key.state == "Current" else None
     return KeyStatus(
@@ -73,7 +76,17 @@ def _key_status(key: LedgerKey, decision: KeyDecision, now: datetime) -> KeyStat
         created_at=timestamp(datetime.fromtimestamp(key.created_at, UTC)),
         expires_at=_rfc3339(min((end for end in ends if end is not None), default=None)),
         rotates_at=_rfc3339(rotates_at),
+        last_used_at=_last_used_at(key, inputs),
     )
+
+
+def _last_used_at(key: LedgerKey, inputs: ClientConditionInput) -> str | None:
+    """The status remembers what gateways that have restarted do not."""
+    before = next((known.last_used_at for known in inputs.client.status.keys if known.id == key.id), None)
+    last_use = inputs.observed.last_uses.get(key.id)
+    # A use is rounded down, maybe to a time before the key was made.
+    newest = _rfc3339(max(last_use, key.created_at)) if last_use is not None else None
+    return max((time for time in (before, newest) if time is not None), default=None)
 
 
 def _rfc3339(unix: float | None) -> str | None:
