@@ -73,6 +73,7 @@ mod tests {
             permissions: 1,
             permission_list: Cow::Borrowed("infer"),
             limit: None,
+            last_use: None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! The decision about one call. Pure: the clock is an argument, and the only state is the caller's token bucket.
+//! The decision about one call. Pure: the clock is an argument, and the only state is the caller's: its token bucket, and when its
+//! credential was last used.
 //!
 //! The order is that of `What a caller sees`: 421, 404, 503 of a denied or stale endpoint, 400, 401, 403, 429.
 
@@ -89,6 +90,9 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     let rate = caller.limit.map(|limit| limit.take(now.monotonic_ms));
     if rate.is_some_and(|rate| rate.retry_after.is_some()) {
         return Refusal::of("rate_limited", caller, rate);
+    }
+    if let Some(last_use) = caller.last_use {
+        last_use.note(now.unix_ms);
     }
     Verdict::Admit(Admission { caller, permission: &policy.permissions[permission as usize], rule, rate })
 }

@@ -11,6 +11,7 @@ use crate::config::{Config, Watch};
 use crate::decide::{Now, Verdict, decide};
 use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
+use crate::last_use::LAST_USES;
 use crate::limit::{REGISTRY, Rate};
 use crate::policy::Policy;
 use crate::reply::{self, Reply, Shape};
@@ -361,7 +362,8 @@ impl Audit {
 }
 
 /// `watch` is for a chain without endpoints: everything there is answered by Envoy, and `watch` has it written.
-/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
+/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight
+/// and the last uses of keys.
 enum Filter {
     Gate(Box<Gate>),
     Watch(Box<Audit>),
@@ -382,7 +384,8 @@ impl Filter {
             Filter::Gate(gate) => gate.request_headers(http, stream, end),
             Filter::Watch(_) => CONTINUE,
             Filter::Report => {
-                let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
+                let body =
+                    serde_json::json!({"callsInFlight": GAUGES.read(), "lastUses": LAST_USES.read()}).to_string();
                 let headers = vec![("content-type", "application/json".to_owned())];
                 http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
                 STOP

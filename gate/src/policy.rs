@@ -2,6 +2,7 @@
 
 use crate::accept::Accept;
 use crate::gauge::{GAUGES, Gauge};
+use crate::last_use::{LAST_USES, LastUse};
 use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Mechanism;
 use crate::mechanisms::api_key::{Key, Keys};
@@ -220,13 +221,14 @@ fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
 }
 
 fn keys(value: ApiKeys, clients: usize) -> Result<Keys, String> {
-    let key = |KeyValue(Digest(digest), client, id, not_before, not_after): KeyValue| {
+    let last_uses = LAST_USES.of(value.keys.iter().map(|key| &*key.2));
+    let key = |(KeyValue(Digest(digest), client, id, not_before, not_after), last_use): (KeyValue, LastUse)| {
         if client as usize >= clients || !visible(&id, LONGEST_NAME) {
             return Err(format!("key {id:?} names no client or has no proper id"));
         }
-        Ok(Key { digest, client, id, not_before, not_after })
+        Ok(Key { digest, client, id, not_before, not_after, last_use })
     };
-    Ok(Keys::new(value.keys.into_iter().map(key).collect::<Result<_, _>>()?)?)
+    Ok(Keys::new(value.keys.into_iter().zip(last_uses).map(key).collect::<Result<_, _>>()?)?)
 }
 
 /// The permissions by name; their number is their bit.

@@ -2,6 +2,7 @@
 
 use super::{Caller, Evidence, Mechanism, Proof};
 use crate::api_key::{digest, well_formed};
+use crate::last_use::LastUse;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use subtle::ConstantTimeEq;
@@ -13,6 +14,7 @@ pub struct Key {
     pub id: Box<str>,
     pub not_before: Option<i64>,
     pub not_after: Option<i64>,
+    pub last_use: LastUse,
 }
 
 /// All keys of an endpoint. Found by the first bytes of the digest, compared in constant time.
@@ -88,6 +90,7 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         permissions: client.permissions,
         permission_list: Cow::Borrowed(&client.permission_list),
         limit: client.limit.as_ref(),
+        last_use: Some(&key.last_use),
     })
 }
 
@@ -97,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(digest: [u8; 32]) -> Key {
-        Key { digest, client: 0, id: "k".into(), not_before: None, not_after: None }
+        Key { digest, client: 0, id: "k".into(), not_before: None, not_after: None, last_use: LastUse::default() }
     }
 
     proptest! {

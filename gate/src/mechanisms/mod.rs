@@ -5,6 +5,7 @@
 pub mod api_key;
 
 use crate::credential::Presented;
+use crate::last_use::LastUse;
 use crate::limit::Limited;
 use crate::policy::Policy;
 use crate::revoked::Revoked;
@@ -74,4 +75,6 @@ pub struct Caller<'p> {
     /// The same as text, with commas.
     pub permission_list: Cow<'p, str>,
     pub limit: Option<&'p Limited>,
+    /// Where the use of the credential is noted.
+    pub last_use: Option<&'p LastUse>,
 }

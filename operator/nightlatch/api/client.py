@@ -58,17 +58,17 @@ class ApiKey(Shape):
     )
 
     rotate_every: Annotated[Duration, within("10m")] | None = None
-    """How long a key is used before a new one takes its place. Left out: until you ask for a new key. Not supported
-    yet."""
+    """How long a key is used before a new one takes its place, up to a tenth less so that clients do not all rotate at
+    once. Left out: until you ask for a new key."""
     overlap: Duration | None = None
     """How long the previous key keeps working after a rotation; `0s` ends it at once. Must be shorter than
-    `rotateEvery`. Default: 24h, or half of `rotateEvery` if that is less. Not supported yet."""
+    `rotateEvery`. A shorter overlap also ends one under way. Default: 24h, or half of `rotateEvery` if that is less."""
     expires_at: Time | None = None
-    """When the key stops working. Not supported yet."""
+    """When every key of the client stops working."""
     secret_name: SecretKeyName | None = None
     """The Secret in which Nightlatch puts the key (`api-key`) together with `ca.crt`, the addresses of all endpoints
     (`endpoints.json`) and, if the client names one endpoint, its address (`url`). Default: the client's name with
-    `-key` after it."""
+    `-key` after it. Another name moves the keys, and the Secret of the name before is deleted."""
     revoked_key_ids: Annotated[
         tuple[
             Annotated[
@@ -85,7 +85,7 @@ class ApiKey(Shape):
         ],
         Field(max_length=256, json_schema_extra=AS_SET),
     ] = ()
-    """Ids of keys that are refused from now on. Not supported yet."""
+    """Ids of keys that are refused from now on, for good. A key that is replaced by no other gets a successor."""
 
     @property
     def overlap_seconds(self) -> float:
@@ -140,20 +140,25 @@ class ClientSpec(Shape):
     """True refuses every credential of this client until it is false again."""
 
 
+KeyState = Literal["Next", "Current", "Previous", "Revoked"]
+
+
 class KeyStatus(Shape):
     """One API key of the client. The key itself is only in its Secret."""
 
     id: str
     """The key's id: the part of the key between the first two underscores."""
-    state: Literal["Next", "Current", "Previous", "Revoked"]
+    state: KeyState
     """`Current`: the key to use. `Next`: a new key that not every gateway knows yet. `Previous`: still accepted after a
-    rotation. `Revoked`: refused."""
+    rotation. `Revoked`: refused, because it was revoked or its time was over."""
     created_at: Timestamp
     """When the key was made."""
     expires_at: Timestamp | None = None
-    """When the key stops working."""
+    """When the key stops working; of a revoked key, when it did."""
+    rotates_at: Timestamp | None = None
+    """When a new key is to take this one's place."""
     last_used_at: Timestamp | None = None
-    """When a call with this key was last allowed, to the hour. Not recorded yet."""
+    """When a call with this key was last let through, rounded down to ten minutes."""
 
 
 class ClientCertificateStatus(Shape):

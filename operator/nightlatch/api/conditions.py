@@ -51,6 +51,10 @@ class ClientCondition(ConditionType):
     CREDENTIALS_READY = "CredentialsReady", "The client's Secret holds a valid API key."
     ENDPOINTS_GRANTED = "EndpointsGranted", "Every endpoint that the client names exists and lets this client in."
     PROGRAMMED = "Programmed", "Every connected gateway of those endpoints knows the key."
+    REVOKED = (
+        "Revoked",
+        "Every gateway refuses what was revoked: the keys in `revokedKeyIds`, or the whole client if it is suspended.",
+    )
     READY = "Ready", "The client can call. Otherwise Ready has the reason of another condition."
 
 
@@ -141,15 +145,27 @@ class Reason(StrEnum):
         "A Secret of the name that we need exists and is not ours: rename or delete it, or choose another name.",
     )
     KEY_PENDING = "KeyPending", _CREDENTIALS, "The operator is creating the client's API key: wait a moment."
-    KEY_UNREADABLE = (
-        "KeyUnreadable",
+    KEY_LOST = (
+        "KeyLost",
         _CREDENTIALS,
-        "The client's Secret holds no valid API key: delete the Secret, and the operator creates a new key.",
+        "The Secret was deleted during an overlap, whose end the new key waits for: wait, or set `overlap` to `0s`.",
     )
-    KEY_REVOKED = (
-        "KeyRevoked",
+    KEY_EXPIRED = (
+        "KeyExpired",
         _CREDENTIALS,
-        "The client's only key is in `revokedKeyIds`: delete its Secret, and the operator creates a new key.",
+        "`spec.apiKey.expiresAt` has passed, so every key is refused: write a later time, or remove the field.",
+    )
+    ROTATING = (
+        "Rotating",
+        _CREDENTIALS,
+        "A new key takes the place of the present one once every gateway knows it: wait; the message names the rest.",
+    )
+    REVOKED = "Revoked", _CREDENTIALS, "Every gateway refuses what was revoked. Nothing to do."
+    NOTHING_REVOKED = "NothingRevoked", _CREDENTIALS, "No key of the client was revoked. Nothing to do."
+    UNKNOWN_KEY_ID = (
+        "UnknownKeyId",
+        _CREDENTIALS,
+        "`revokedKeyIds` names a key that the client never had: correct the id; `status.keys` has those of the client.",
     )
     SUSPENDED = (
         "Suspended",
@@ -257,6 +273,11 @@ class Reason(StrEnum):
         "GatewayDisconnected",
         _GATEWAYS,
         "A gateway that should report does not, so revocations may not reach it: read that gateway's log.",
+    )
+    WAITING_FOR_GATEWAYS = (
+        "WaitingForGateways",
+        _GATEWAYS,
+        "A gateway has not confirmed that it refuses what was revoked: wait; if it lasts, read that gateway's log.",
     )
     KEY_NOT_PROGRAMMED = (
         "KeyNotProgrammed",

@@ -69,7 +69,7 @@ REQUESTS = (
     Request(
         ANNOTATION_ROTATE,
         "InferenceClient",
-        "Makes a new API key now. The previous one works on for `apiKey.overlap`. Not supported yet.",
+        "Makes a new API key now. The previous one works on for `apiKey.overlap`.",
     ),
     Request(
         ANNOTATION_RENEW,
@@ -85,7 +85,7 @@ REQUESTS = (
     Request(
         ANNOTATION_ADOPT,
         f"Secret of a client's key, whose annotation `{ANNOTATION_OWNER}` names that client in the same namespace",
-        "Makes the Secret the client's own with the key that it holds, for example after a restore. Not supported yet.",
+        "Makes the Secret the client's own with the key that it holds, for example after a restore.",
     ),
 )
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, NamespacedName, ObjectRef
@@ -62,6 +62,7 @@ class Controller:
         self.settings = settings
         self.runtime_status = runtime_status
         self.runtime_status.subscribe(lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key))
+        self.runtime_status.subscribe_to_uses(self._keys_used)
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
         # When a reconcile last ended, on the monotonic clock: for the liveness probe.
@@ -88,6 +89,10 @@ class Controller:
     def enqueue(self, kind: str, key: NamespacedName, *, urgent: bool = False) -> None:
         """Reconcile one object soon. `kind` is the Kind's `kind`, such as `InferenceEndpoint`."""
         self.queue.add(ObjectRef(kind, key), urgent=urgent)
+
+    def _keys_used(self, key_ids: Iterable[str]) -> None:
+        for client in {client for key_id in key_ids if (client := self.index.client_of_key(key_id))}:
+            self.enqueue(INFERENCE_CLIENT.kind, client)
 
     async def prepare(self) -> None:
         """Make or read the installation's PKI, so that gateways can be started. Raises StoreError, PkiError."""

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
@@ -82,6 +82,7 @@ class Gatekeeper:
         self._current = False
         self._led = False
         self._batches = 0
+        self._key_uses: Mapping[str, int] = {}
 
     @property
     def last_heard(self) -> float:
@@ -190,6 +191,7 @@ class Gatekeeper:
             wakes=tuple(wake for at, wake in self._wakes if at > horizon),
             checks=self.hold_service.checks,
             reads=self.documents.reads,
+            used=self._key_uses,
         )
 
     def stats(self) -> GatewayStats:
@@ -211,6 +213,10 @@ class Gatekeeper:
         )
 
     # Events.
+
+    def keys_used(self, uses: Mapping[str, int]) -> None:
+        """Report from now on when each key was last used."""
+        self._key_uses = uses
 
     def refuse_revoked(self, revoked: Callable[[HeldCall], bool]) -> None:
         """Refuse the calls of which `revoked` is true: those that are held now, and those to come.

@@ -97,6 +97,7 @@ def runtime(
         nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
         too_old=tuple(sorted(gateway for gateway, report in reports.items() if report.too_new)),
         disconnected=fleet.disconnected,
+        members=fleet.applied(endpoint),
         formats=fleet.formats,
         model=next((report.model for report in reports.values() if report.model), None),
         settled=settled,

@@ -15,6 +15,9 @@ from nightlatch.wire import route_document
 
 # Cold: calls are held, and Envoy has no address. Waking: calls are held, and there is demand or a probe under way.
 # Warm: calls pass. Holding: calls are held for a drain epoch while Envoy still has addresses.
+# Seconds to which the last use of a key is rounded down, so that a busy client costs few reports and writes.
+LAST_USE_STEP = 600
+
 HoldPhase = Literal["Cold", "Waking", "Warm", "Holding"]
 
 
@@ -84,6 +87,7 @@ class GatewayReport:
     from the report before on the same stream.
     gone: endpoints about which the gateway says nothing any more, or something that cannot be understood.
     reads: the newest format of route documents that the gateway reads.
+    used: by the id of each API key when a call with it was last let through, in Unix seconds to LAST_USE_STEP.
     """
 
     gateway: str
@@ -94,13 +98,15 @@ class GatewayReport:
     complete: bool = True
     gone: tuple[NamespacedName, ...] = ()
     reads: int = route_document.FORMAT
+    used: Mapping[str, int] = field(default_factory=dict)
 
     def since(self, before: "GatewayReport") -> "GatewayReport":
         """What is new in this complete report after an earlier complete one."""
         known = {entry.endpoint: entry for entry in before.endpoints}
         changed = tuple(entry for entry in self.endpoints if known.pop(entry.endpoint, None) != entry)
         wakes = tuple(wake for wake in self.wakes if wake not in before.wakes)
-        return replace(self, endpoints=changed, wakes=wakes, complete=False, gone=tuple(known))
+        used = {key: time for key, time in self.used.items() if before.used.get(key) != time}
+        return replace(self, endpoints=changed, wakes=wakes, complete=False, gone=tuple(known), used=used)
 
 
 @dataclass(frozen=True, slots=True)

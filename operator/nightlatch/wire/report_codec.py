@@ -77,6 +77,7 @@ def _report(fields: Fields) -> GatewayReport:
     fields.default("complete", value=True)
     fields.default("gone", [])
     fields.default("reads", 1)
+    fields.default("used", {})
     entries = fields.each("endpoints", _endpoint)
     unknown = tuple(entry.endpoint for entry in entries if entry.phase not in get_args(HoldPhase))
     return fields.close(
@@ -89,6 +90,7 @@ def _report(fields: Fields) -> GatewayReport:
             complete=fields.plain("complete", bool),
             gone=fields.each("gone", _namespaced_name) + unknown,
             reads=fields.count("reads"),
+            used=fields.counts("used"),
         )
     )
 

@@ -125,10 +125,6 @@ def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], fi
 
 
 UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [
-    ({"apiKey": {"rotateEvery": "720h"}}, "spec.apiKey.rotateEvery"),
-    ({"apiKey": {"overlap": "1h"}}, "spec.apiKey.overlap"),
-    ({"apiKey": {"expiresAt": "2030-01-01T00:00:00Z"}}, "spec.apiKey.expiresAt"),
-    ({"apiKey": {"revokedKeyIds": ["a"]}}, "spec.apiKey.revokedKeyIds"),
     ({"certificate": {}}, "spec.certificate"),
 ]
 
@@ -139,8 +135,15 @@ def test_what_a_client_asks_for_too_early_is_named(spec: dict[str, Any], field: 
     assert [(each.field, each.reason) for each in found] == [(field, LATER)]
 
 
-def test_suspension_and_a_secret_name_are_there() -> None:
-    parsed = parse_client(client(suspend=True, apiKey={"secretName": "mine"}, rateLimit={"requests": 1}))
+def test_everything_about_api_keys_is_there() -> None:
+    key = {
+        "secretName": "mine",
+        "rotateEvery": "720h",
+        "overlap": "1h",
+        "expiresAt": "2030-01-01T00:00:00Z",
+        "revokedKeyIds": ["0123456789ab"],
+    }
+    parsed = parse_client(client(suspend=True, apiKey=key, rateLimit={"requests": 1}))
     assert unsupported_in_client(parsed) == ()
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName
+from nightlatch.api.meta import INFERENCE_CLIENT, NamespacedName
 from nightlatch.scaling.runtime import EndpointRuntime
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.revocations import decode_revocations
@@ -14,7 +14,6 @@ from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, World, clien
 ENDPOINTS = [NamespacedName("search", f"e{number}") for number in range(12)]
 REVOCATIONS = NamespacedName(SETTINGS.gateway_namespace, names.REVOCATIONS_SECRET)
 WORKERS = 5
-KEY_SECRET = NamespacedName("search", "bot-key")
 
 
 @pytest.fixture
@@ -138,7 +137,7 @@ async def test_a_revoked_key_is_refused_and_its_client_is_not(world):
     await world.store.create(client_object(CLIENT, ENDPOINT))
     async with world.running():
         key_id = await granted(world, [ENDPOINT])
-        await world.delete(SECRET, KEY_SECRET)
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec["apiKey"].update(revokedKeyIds=[key_id]))
         await says(world, (), {key_id})
         assert await granted(world, [ENDPOINT], other_than=key_id)
 

@@ -40,7 +40,7 @@ def unsupported_in_endpoint(endpoint: InferenceEndpoint, platform: Platform) -> 
 
 
 def unsupported_in_client(client: InferenceClient) -> tuple[Unsupported, ...]:
-    return (*_api_key(client), *_certificate(client))
+    return tuple(_certificate(client))
 
 
 def unsupported_in_issuer(issuer: TokenIssuer) -> tuple[Unsupported, ...]:  # noqa: ARG001 - one shape for all kinds
@@ -168,17 +168,6 @@ def _tls(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
             "spec.tls.issuerRef",
             "other issuers are not supported yet: remove it, and Nightlatch's own CA issues the certificate",
         )
-
-
-def _api_key(client: InferenceClient) -> Iterator[Unsupported]:
-    key = client.spec.api_key
-    if key is None:
-        return
-    defaults = type(key)()
-    for field in ("rotate_every", "overlap", "expires_at", "revoked_key_ids"):
-        if getattr(key, field) != getattr(defaults, field):
-            name = type(key).model_fields[field].alias or field
-            yield _later(f"spec.apiKey.{name}", "rotation and revocation are not supported yet: remove it")
 
 
 def _certificate(client: InferenceClient) -> Iterator[Unsupported]:

@@ -132,6 +132,7 @@ class Autoscaler:
     def reported(self, gateway: str, report: GatewayReport | None) -> None:
         if gateway not in self._fleet.members:
             return
+        self._runtime_status.note_uses(report.used if report else {})
         before = self._fleet.members[gateway]
         after = LastReport.of(report, before) if report else None
         self._fleet = self._fleet.with_report(gateway, after)

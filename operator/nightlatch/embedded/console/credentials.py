@@ -14,19 +14,23 @@ FILES = ("api-key", "ca.crt", "endpoints.json", "url")
 
 
 async def export(store: Store, layout: Layout) -> tuple[Path, ...]:
-    """Write the files of every client that has a key, and remove those of deleted clients. Returns the directories."""
-    directories = []
+    """Write the files of every client that has a key, and remove those of deleted clients. Returns the directories.
+
+    The files of a client whose Secret is missing stay: its key still works, and the Secret is about to come back.
+    """
+    directories, kept = [], set()
     for client in (await store.list(INFERENCE_CLIENT)).items:
         key = NamespacedName.of(client)
         secret_name = (client["spec"].get("apiKey") or {}).get("secretName") or names.api_key(key)
         directory = layout.client(key)
+        kept.add(directory)
         try:
             secret = await store.get(SECRET, key.namespace, secret_name)
         except NotFoundError:
             continue
         _write(directory, secret)
         directories.append(directory)
-    for stale in set(layout.clients.iterdir()) - set(directories):
+    for stale in set(layout.clients.iterdir()) - kept:
         shutil.rmtree(stale, ignore_errors=True)
     return tuple(directories)
 

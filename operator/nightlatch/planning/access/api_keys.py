@@ -39,6 +39,7 @@ def key_grant(endpoint: ParsedEndpoint, view: ClientView, permissions: frozenset
     """The entry of one key in the endpoint's document."""
     spec = view.client.spec
     expires_at = spec.api_key.expires_at if spec and spec.api_key else None
+    ends = [end for end in (key.not_after, unix_seconds(expires_at) if expires_at else None) if end is not None]
     limit = effective_tier(endpoint.spec.rate_limit if endpoint.spec else None, spec.rate_limit if spec else None)
     return KeyGrant(
         sha256=key.sha256,
@@ -46,7 +47,7 @@ def key_grant(endpoint: ParsedEndpoint, view: ClientView, permissions: frozenset
         key_id=key.key_id,
         permissions=tuple(sorted(permissions)),
         tier=tier_name(limit) if limit else "",
-        not_after=unix_seconds(expires_at) if expires_at else None,
+        not_after=min(ends, default=None),
     )
 
 

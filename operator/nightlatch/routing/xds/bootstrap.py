@@ -6,6 +6,7 @@ from typing import Any
 from nightlatch.routing.filter_order import GATEKEEPER_CLUSTER
 from nightlatch.routing.limits import EnvoyLimits, envoy_limits
 from nightlatch.routing.xds.overload import overload_manager
+from nightlatch.routing.xds.report import report_listener, report_socket
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # The allocator keeps freed pages for ever unless it is told to return them: this much each second, from five minutes
@@ -25,7 +26,7 @@ def bootstrap(
     """Envoy's bootstrap, for `envoy -c` as JSON or YAML.
 
     `socket` is where the gatekeeper serves ADS, ext_authz and LRS. `admin_socket` is Envoy's own admin interface, which
-    never listens on a port. `limits` is what this Envoy may take.
+    never listens on a port; the gate's report is beside `socket`. `limits` is what this Envoy may take.
     """
     return {
         "node": {"id": node_id, "cluster": "nightlatch-gateway"},
@@ -35,7 +36,10 @@ def bootstrap(
         },
         "dynamic_resources": {"ads_config": _grpc(), "lds_config": _ads(), "cds_config": _ads()},
         "cluster_manager": {"load_stats_config": _grpc()},
-        "static_resources": {"clusters": [_gatekeeper(socket)]},
+        "static_resources": {
+            "clusters": [_gatekeeper(socket)],
+            "listeners": [report_listener(report_socket(socket))],
+        },
         "layered_runtime": {"layers": [{"name": "nightlatch", "static_layer": _runtime()}]},
         "overload_manager": overload_manager(limits),
         "memory_allocator_manager": _RELEASE,

@@ -135,6 +135,16 @@ def hello(audit: AuditLog) -> dict[str, Any]:
     return {"name": "nightlatch.hello", "typed_config": _typed_struct(kind, config)}
 
 
+def report() -> dict[str, Any]:
+    """The HTTP filter that answers every request with what the gate knows of its calls and keys."""
+    config = {
+        "@type": EXTENSIONS + "filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": _MODULE,
+        "filter_name": "report",
+    }
+    return {"name": "nightlatch.report", "typed_config": config}
+
+
 def canonical_host() -> dict[str, Any]:
     """The early mutation that brings a host into the form that chooses its route: lower case, no dot at the end."""
     config = {"dynamic_module_config": _MODULE, "early_header_mutation_name": "host"}
