@@ -62,9 +62,13 @@ async def _count(row: Row, calls: int, load: Generator, folder: Path) -> float:
             raise RuntimeError(f"{row.name}: expected {row.status} only, got {outcome.statuses}")
     _control(row.pid, "--dump")
     _control(row.pid, "--instr=off")
-    newest = max(folder.rglob(f"{_COUNTS}.{row.pid}.*"), key=lambda path: int(path.suffix[1:]))
+    return _instructions(folder, row.pid) / outcome.calls
+
+
+def _instructions(folder: Path, pid: int) -> int:
+    newest = max(folder.rglob(f"{_COUNTS}.{pid}.*"), key=lambda path: int(path.suffix[1:]))
     totals = next(line for line in newest.read_text().splitlines() if line.startswith("summary:"))
-    return int(totals.split()[1]) / outcome.calls
+    return int(totals.split()[1])
 
 
 def _control(pid: int, what: str) -> None:
