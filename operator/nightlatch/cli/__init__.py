@@ -20,6 +20,9 @@ VERBS = {
     "call": "Call an endpoint with texts",
     "logs": "Print the log of a model server",
     "delete": "Delete an object",
+    "rotate": "Give a client a new API key",
+    "revoke": "Refuse API keys of a client for good",
+    "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
     "package": "Make a model package of your own safetensors",
     "demo": "Show what Nightlatch does, step by step, on real processes",
 }
