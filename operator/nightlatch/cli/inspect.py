@@ -20,7 +20,7 @@ _SETTINGS = Settings(platform="Cluster", port=0)
 
 
 @click.command("inspect")
-@click.argument("subject", metavar="ic/NAME|ie/NAME")
+@click.argument("named", metavar="ic/NAME|ie/NAME")
 @click.option(
     "-o",
     "--output",
@@ -31,7 +31,7 @@ _SETTINGS = Settings(platform="Cluster", port=0)
 )
 @place.place_options
 def command(
-    subject: str, output: str, namespace: str | None, state_dir: Path, kubeconfig: str | None, context: str | None
+    named: str, output: str, namespace: str | None, state_dir: Path, kubeconfig: str | None, context: str | None
 ) -> None:
     """Show the credentials of the InferenceClient or InferenceEndpoint NAME.
 
@@ -43,7 +43,7 @@ def command(
     kubectl get ic NAME -o jsonpath='{.status}'
     """
     asked = place.wanted(state_dir, kubeconfig, context)
-    click.echo(asyncio.run(_inspect(asked, subject, namespace, output)))
+    click.echo(asyncio.run(_inspect(asked, named, namespace, output)))
 
 
 async def _inspect(asked: place.Wanted, text: str, namespace: str | None, output: str) -> str:

@@ -37,20 +37,7 @@ class Cluster:
         return await self._patch(obj, body, _MERGE_PATCH, {})
 
     async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
-        """Server-side apply: the list is a set, in which each writer has items of its own.
-
-        What this writer no longer names is removed, so it names what it added before, too. The resourceVersion makes
-        that safe where two run at once.
-        """
-        metadata = client["metadata"]
-        ours = dict.fromkeys((*added_before(client), *key_ids))
-        body = {
-            "apiVersion": client["apiVersion"],
-            "kind": client["kind"],
-            "metadata": {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")},
-            "spec": {"apiKey": {"revokedKeyIds": list(ours)}},
-        }
-        return await self._patch(client, body, APPLY, {"force": "true"})
+        return await self._patch(client, revocation(client, key_ids), APPLY, {"force": "true"})
 
     async def _patch(self, obj: RawObject, body: RawObject, content_type: str, query: Mapping[str, str]) -> RawObject:
         kind, key = _kind(obj), NamespacedName.of(obj)
@@ -65,6 +52,21 @@ class Cluster:
             if error.code == 409:
                 raise ConflictError(f"{kind.kind} {key} changed since it was read") from error
             raise StoreError(str(error)) from error
+
+
+def revocation(client: RawObject, key_ids: Iterable[str]) -> RawObject:
+    """What to apply server-side: the list is a set, in which each writer has items of its own.
+
+    What this writer no longer names is removed, so it names what it added before, too. The resourceVersion makes that
+    safe where two run at once.
+    """
+    metadata = client["metadata"]
+    return {
+        "apiVersion": client["apiVersion"],
+        "kind": client["kind"],
+        "metadata": {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")},
+        "spec": {"apiKey": {"revokedKeyIds": list(dict.fromkeys((*added_before(client), *key_ids)))}},
+    }
 
 
 def added_before(client: RawObject) -> tuple[str, ...]:

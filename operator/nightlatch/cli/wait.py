@@ -75,7 +75,8 @@ async def until(store: Store, kind: Kind, obj: RawObject, judge: Judge, timeout_
                         click.echo(f"waiting: {text}", err=True)
     except TimeoutError:
         raise UserError(
-            f"not so after {timeout_s:g} s: {said}", "it goes on without you; wait longer with --timeout"
+            f"gave up after {timeout_s:g} s of waiting {said}".rstrip(),
+            "what was asked for goes on; `nightlatch inspect` shows how far it is",
         ) from None
     raise AssertionError("an object's states have no end")
 
