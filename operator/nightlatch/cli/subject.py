@@ -45,7 +45,7 @@ async def find_client(place: Place, text: str, namespace: str | None) -> RawObje
     hint = "name an InferenceClient, as ic/NAME"
     if kind == INFERENCE_ENDPOINT:
         hint = f"the keys that open an endpoint are its clients': see `nightlatch inspect ie/{name} -n {key.namespace}`"
-    raise UserError(f"a {kind.kind} has no API keys", hint, code=2)
+    raise UserError(f"{kind.kind} {name} has no API keys: only an InferenceClient has", hint, code=2)
 
 
 def instead(kind: Kind, missing: NamespacedName, existing: Sequence[NamespacedName]) -> str:
