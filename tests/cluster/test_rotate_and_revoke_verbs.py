@@ -119,9 +119,7 @@ def test_the_annotation_by_plain_kubectl_does_the_same(installation: Installatio
         # A rotation would wait for the end of the overlap.
         verb(installation, "revoke", "ic/bot", "-n", namespace, "--key", previous, "--wait")
     before = {key for key, _ in keys(installation, namespace)}
-    installation.kubectl(
-        "annotate", "--overwrite", "ic/bot", "-n", namespace, "nightlatch.dev/rotate=by-kubectl"
-    )
+    installation.kubectl("annotate", "--overwrite", "ic/bot", "-n", namespace, "nightlatch.dev/rotate=by-kubectl")
     until(
         lambda: any(state == "Current" and key not in before for key, state in keys(installation, namespace)),
         "a new Current key",

@@ -71,7 +71,7 @@ async def test_rotate_returns_when_the_new_key_is_current_and_revoke_when_every_
 async def test_an_edit_of_the_manifest_does_not_undo_a_revocation(ready):
     old = key_id(ready, "one-bot-1")
     assert (await verb(ready, "revoke", "ic/one-bot-1", "--key", old, "--wait")).returncode == 0
-    edit(ready, "one-bot-1", lambda client: client.update(rateLimit={"requests": 100, "per": "Minute"}))
+    edit(ready, "one-bot-1", lambda client: client.update(rateLimit={"requests": 100, "per": "1m"}))
 
     async def followed():
         return "rateLimit" in await spec(ready, "one-bot-1")

@@ -1,7 +1,7 @@
 """The `nightlatch` command: one file for each verb.
 
 Decides what a verb prints and the exit status; the work is done in `embedded`. It reads the state directory and the
-terminal.
+terminal; for `rotate`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
 Start here: `main` runs a verb and imports only that verb's file, so that `nightlatch get` does not pay for `up`.
 """
 
