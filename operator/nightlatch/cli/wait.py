@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 import click
@@ -81,7 +81,7 @@ async def until(store: Store, kind: Kind, obj: RawObject, judge: Judge, timeout_
     raise AssertionError("an object's states have no end")
 
 
-async def _states(store: Store, kind: Kind, key: NamespacedName) -> AsyncIterator[RawObject | None]:
+async def _states(store: Store, kind: Kind, key: NamespacedName) -> AsyncGenerator[RawObject | None, None]:
     """The object as it is and after each change; None when it is gone."""
     backoff = Backoff()
     while True:
