@@ -15,7 +15,10 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
         __name__,
-        *(f"nightlatch.cli.{verb}" for verb in ("up", "get", "call", "logs", "delete", "package")),
+        *(
+            f"nightlatch.cli.{verb}"
+            for verb in ("up", "get", "call", "logs", "delete", "rotate", "revoke", "inspect", "package")
+        ),
     ]
 )
 

@@ -1,7 +1,7 @@
 """The `nightlatch` command: one file for each verb.
 
 Decides what a verb prints and the exit status; the work is done in `embedded`. It reads the state directory and the
-terminal.
+terminal; for `rotate`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
 Start here: `main` runs a verb and imports only that verb's file, so that `nightlatch get` does not pay for `up`.
 """
 
@@ -20,6 +20,9 @@ VERBS = {
     "call": "Call an endpoint with texts",
     "logs": "Print the log of a model server",
     "delete": "Delete an object",
+    "rotate": "Give a client a new API key",
+    "revoke": "Refuse API keys of a client for good",
+    "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
     "package": "Make a model package of your own safetensors",
     "demo": "Show what Nightlatch does, step by step, on real processes",
 }
