@@ -80,7 +80,7 @@ def main() -> None:
 
 async def run(clients: int, duration: float) -> int:
     """Print what each client got beside its bound; 1 if one got more."""
-    print(f"machine: {machine()}")
+    print(f"machine: {machine()}", flush=True)
     bots = [f"bot-{number}" for number in range(clients)]
     with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder:
         async with _running(Path(folder), bots) as (up, store):
