@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,13 @@ def keys(installation: Installation) -> dict[str, str]:
     return {each["state"]: each["id"] for each in reversed(status.get("keys", []))}
 
 
+def promoted_at(installation: Installation) -> float:
+    """When the newest key became Current, in Unix seconds: the end of the key before, less the overlap."""
+    status = (installation.get("ic", "bot", NAMESPACE) or {}).get("status", {})
+    (previous,) = [each for each in status["keys"] if each["state"] == "Previous"]
+    return datetime.fromisoformat(previous["expiresAt"]).timestamp() - OVERLAP_S
+
+
 def served(installation: Installation) -> int:
     """Answers 200 that the model server counted."""
     (pod,) = installation.pods("one", NAMESPACE)
@@ -170,15 +178,18 @@ def _admin_port(pod: dict[str, Any]) -> int:
 
 async def rotate(installation: Installation, load: Load, number: int) -> float:
     """One rotation from the annotation until the client uses the new key; seconds by which the kubelet was late."""
-    old = keys(installation)["Current"]
-    installation.kubectl("annotate", "--overwrite", "ic/bot", "-n", NAMESPACE, f"nightlatch.dev/rotate=number-{number}")
+    old = (await asyncio.to_thread(keys, installation))["Current"]
+    asked = f"nightlatch.dev/rotate=number-{number}"
+    await asyncio.to_thread(installation.kubectl, "annotate", "--overwrite", "ic/bot", "-n", NAMESPACE, asked)
     if number % EVERY == GATEWAY_AT:
-        gateway = installation.gateway_pods()[0]["metadata"]["name"]
+        (gateway, *_) = await asyncio.to_thread(gateway_names, installation)
         await asyncio.to_thread(restart, installation, GATEWAYS, gateway)
     if number % EVERY == OPERATOR_AT:
-        await asyncio.to_thread(restart, installation, SYSTEM, leader(installation))
+        operator = await asyncio.to_thread(leader, installation)
+        await asyncio.to_thread(restart, installation, SYSTEM, operator)
     await eventually(lambda: keys(installation).get("Current") not in {None, old}, "the new key is Current")
-    current, since = keys(installation)["Current"], time.time()
+    current = (await asyncio.to_thread(keys, installation))["Current"]
+    since = await asyncio.to_thread(promoted_at, installation)
     await eventually(lambda: current in ids(load), "the kubelet shows it", timeout=OVERLAP_S)
     late = load.mounted.shown[ids(load)[current]] - since
     # The next rotation would wait for the end of this overlap.
@@ -188,12 +199,17 @@ async def rotate(installation: Installation, load: Load, number: int) -> float:
 
 def ids(load: Load) -> dict[str, str]:
     """The keys that the client has read, by id."""
-    return {key.split("_")[1]: key for key in load.mounted.shown}
+    return {key.split("_")[1]: key for key in list(load.mounted.shown)}
 
 
 def restart(installation: Installation, namespace: str, pod: str) -> None:
     """The pod ends in good order, and another takes its place."""
     installation.kubectl("delete", "pod", pod, "-n", namespace)
+
+
+def gateway_names(installation: Installation) -> list[str]:
+    """The pods of the gateways."""
+    return [pod["metadata"]["name"] for pod in installation.gateway_pods()]
 
 
 def leader(installation: Installation) -> str:
