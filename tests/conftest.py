@@ -1,5 +1,7 @@
 """How the tests are spread over processes (`make test` runs several): a file at a time, what is slow first.
 
+Of the tests in a cluster, those that look for secrets come last: they find what all others left.
+
 With `--soak` (`make soak`), only the tests that repeat something run, with their full counts: see the fixture `times`.
 """
 
@@ -15,6 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 # Seconds that one test may take in a soak.
 _SOAK_TIMEOUT = 4 * 3600
 _ORDER = ("embedded", "attack", "contract", "chart", "schemas", "golden", "unit")
+_LAST = "test_no_secret_is_left.py"
 _USES_SHARED = re.compile(r"^async def test_\w+\((.*, )?shared\b", re.MULTILINE)
 
 
@@ -59,8 +62,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in set(others)]
         for item in items:
             item.add_marker(pytest.mark.timeout(_SOAK_TIMEOUT), append=False)
-    items.sort(key=lambda item: (_folder(item), not _uses_shared(item.path)))
+    items.sort(key=lambda item: (_folder(item), _comes_last(item), not _uses_shared(item.path)))
 
 
 def _folder(item: pytest.Item) -> int:
     return next((index for index, name in enumerate(_ORDER) if name in item.path.parts), len(_ORDER))
+
+
+def _comes_last(item: pytest.Item) -> bool:
+    return item.path.name == _LAST and "cluster" in item.path.parts

@@ -80,15 +80,19 @@ class Installation:
 
     def kill(self, pod: str, namespace: str) -> None:
         """As a node that burns down: SIGKILL to all of the pod's processes, and the pod is not started again."""
+        for process in self.processes(pod, namespace):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.delete("pod", pod, namespace, "--grace-period=0", "--force")
+
+    def processes(self, pod: str, namespace: str) -> list[psutil.Process]:
+        """All processes of a pod."""
         found = self.get("pod", pod, namespace)
         assert found
         mark = f"pod{found['metadata']['uid']}"
         processes = [process for process in self.node_processes() if mark in _cgroup(process)]
         assert processes, f"no process of {pod}"
-        for process in processes:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        self.delete("pod", pod, namespace, "--grace-period=0", "--force")
+        return processes
 
     def node_processes(self) -> list[psutil.Process]:
         """Every process of the bundled node."""
@@ -170,13 +174,14 @@ class Installation:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls an endpoint through the gateways' Service."""
+    """Who calls an endpoint through the gateways' Service, or one of their pods."""
 
     address: str
     host: str
     model: str
     key: str
     ca: str
+    port: int = 443
 
     @property
     def context(self) -> ssl.SSLContext:
@@ -184,9 +189,9 @@ class Caller:
         return ssl.create_default_context(cadata=self.ca)
 
     def client(self, *, http2: bool = False, connections: int = 50) -> httpx.AsyncClient:
-        """An HTTP client that dials the Service under the endpoint's name."""
+        """An HTTP client that dials the address under the endpoint's name."""
         limits = httpx.Limits(max_connections=1 if http2 else connections)
-        transport = _Dialled(self.address, verify=self.context, http2=http2, limits=limits)
+        transport = _Dialled(self.address, self.port, verify=self.context, http2=http2, limits=limits)
         headers = {"Authorization": f"Bearer {self.key}"}
         return httpx.AsyncClient(transport=transport, base_url=f"https://{self.host}", headers=headers, timeout=180)
 
@@ -199,7 +204,7 @@ class Caller:
         """A bare connection."""
         context = self.context
         context.set_alpn_protocols(["http/1.1"])
-        return await Connection.open(443, self.host, context, host=self.address)
+        return await Connection.open(self.port, self.host, context, host=self.address)
 
     def raw(self, key: str | None) -> bytes:
         """POST /v1/embeddings without a body, as bytes."""
@@ -210,13 +215,13 @@ class Caller:
 class _Dialled(httpx.AsyncHTTPTransport):
     """Dials one address, whatever the URL's host."""
 
-    def __init__(self, address: str, **options: Any) -> None:
+    def __init__(self, address: str, port: int, **options: Any) -> None:
         super().__init__(**options)
-        self._address = address
+        self._address, self._port = address, port
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.extensions["sni_hostname"] = request.url.host
-        request.url = request.url.copy_with(host=self._address)
+        request.url = request.url.copy_with(host=self._address, port=self._port)
         return await super().handle_async_request(request)
 
 

@@ -178,4 +178,5 @@ async def test_the_status_says_when_a_key_was_last_used(awake):
         found = await FilesStore(awake.state).get(INFERENCE_CLIENT, BOT.namespace, BOT.name)
         return {each["id"]: each.get("lastUsedAt") for each in found["status"]["keys"]}[key.split("_")[1]]
 
-    assert (await awake.until("the last use", told)).endswith("Z")
+    # The gate is asked every 15 s, and the status written at most once a minute.
+    assert (await awake.until("the last use", told, 120)).endswith("Z")

@@ -134,8 +134,8 @@ class ClientSpec(Shape):
     certificate: ClientCertificate | None = None
     """A client certificate for this client. Not supported yet."""
     rate_limit: RateLimit | None = None
-    """How many calls this client may make on each endpoint. Every gateway counts for itself. The endpoint's own limit
-    applies where it is the stricter one."""
+    """How many calls this client may make on each endpoint, over all gateways: each lets through its share. The
+    endpoint's own limit applies where it is the stricter one."""
     suspend: bool = False
     """True refuses every credential of this client until it is false again."""
 

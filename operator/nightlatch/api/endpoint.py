@@ -615,8 +615,8 @@ class EndpointSpec(Shape):
     scaling: Scaling = Scaling()
     access: Access
     rate_limit: RateLimit | None = None
-    """How many calls each client may make. Every gateway counts for itself. A client's own limit applies where it is
-    the stricter one."""
+    """How many calls each client may make, over all gateways: each lets through its share. A client's own limit applies
+    where it is the stricter one."""
     tls: Tls = Tls()
 
 

@@ -112,7 +112,7 @@ class SecretReference(Shape):
 
 
 class RateLimit(Shape):
-    """A token bucket: how many calls are let through in a period. Every gateway counts for itself."""
+    """A token bucket: how many calls are let through in a period. Each gateway has one with its share of the limit."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(

@@ -30,6 +30,8 @@ from nightlatch.workloads.protocol import WorkloadError, Workloads
 
 _log = logging.getLogger(__name__)
 _WORKERS = 4
+# Uses of keys that become known within this time are one write of the client's status.
+USES_WRITTEN_AFTER_S = 60.0
 
 
 def _utc_now() -> datetime:
@@ -92,7 +94,7 @@ class Controller:
 
     def _keys_used(self, key_ids: Iterable[str]) -> None:
         for client in {client for key_id in key_ids if (client := self.index.client_of_key(key_id))}:
-            self.enqueue(INFERENCE_CLIENT.kind, client)
+            self.queue.add_after(ObjectRef(INFERENCE_CLIENT.kind, client), USES_WRITTEN_AFTER_S)
 
     async def prepare(self) -> None:
         """Make or read the installation's PKI, so that gateways can be started. Raises StoreError, PkiError."""

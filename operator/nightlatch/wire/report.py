@@ -13,11 +13,11 @@ from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.meta import NamespacedName
 from nightlatch.wire import route_document
 
-# Cold: calls are held, and Envoy has no address. Waking: calls are held, and there is demand or a probe under way.
-# Warm: calls pass. Holding: calls are held for a drain epoch while Envoy still has addresses.
 # Seconds to which the last use of a key is rounded down, so that a busy client costs few reports and writes.
 LAST_USE_STEP = 600
 
+# Cold: calls are held, and Envoy has no address. Waking: calls are held, and there is demand or a probe under way.
+# Warm: calls pass. Holding: calls are held for a drain epoch while Envoy still has addresses.
 HoldPhase = Literal["Cold", "Waking", "Warm", "Holding"]
 
 

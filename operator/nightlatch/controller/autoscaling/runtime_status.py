@@ -8,6 +8,8 @@ from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 Listener = Callable[[NamespacedName], None]
 # Called with the ids of API keys of which a later use became known.
 UseListener = Callable[[Iterable[str]], None]
+# How long the last use of a key is remembered after it, in seconds.
+REMEMBERED_S = 86_400
 
 
 class RuntimeStatus:
@@ -45,8 +47,10 @@ class RuntimeStatus:
 
     def note_uses(self, used: Mapping[str, int]) -> None:
         """Note what one gateway says."""
-        later = {key: time for key, time in used.items() if time > self._last_uses.get(key, 0)}
-        self._last_uses |= later
+        # The status has what is older; so keys that are gone do not stay here for ever.
+        oldest = max(used.values(), default=0) - REMEMBERED_S
+        later = {key: time for key, time in used.items() if time > max(self._last_uses.get(key, 0), oldest)}
+        self._last_uses = {key: time for key, time in (self._last_uses | later).items() if time > oldest}
         for listener in self._use_listeners if later else ():
             listener(later)
 

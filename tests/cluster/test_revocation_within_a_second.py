@@ -1,0 +1,233 @@
+"""What is revoked is refused within a second: a key, a suspended client, a removed grant, a deleted client.
+
+From the beginning of the write to the API server until every gateway refuses, on connections that are open: HTTP/1.1
+and HTTP/2 to each gateway, and a call that each gateway holds for an endpoint that does not wake.
+"""
+
+import asyncio
+import contextlib
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+import pytest
+
+from nightlatch.kube.client import ApiServer, connect
+from nightlatch.kube.errors import ApiServerError
+from tests.cluster.installation import Caller, Installation, endpoint, eventually
+from tests.embedded.raw_http import Connection, request
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+NAMESPACE, BOT = "revocation", "bot"
+RESOURCE = f"/apis/nightlatch.dev/v1alpha1/namespaces/{NAMESPACE}/inferenceclients"
+# The promise.
+BOUND_S = 1.0
+# How often an open connection is asked, in seconds.
+PAUSE_S = 0.01
+# The gateways' pods listen here.
+PORT = 8443
+GRANTED, REFUSED = 403, 401
+HOLD_S = 120
+PATIENCE_S = 120.0
+
+
+@dataclass(frozen=True)
+class World:
+    """The client and its endpoints, of which `held` does not wake. All others are asleep and are asked for metadata.
+
+    The client may infer only: 403 while its key is good, and nothing wakes. gateways: the address of each by name.
+    """
+
+    installation: Installation
+    api: ApiServer
+    gateways: Mapping[str, str]
+    names: Sequence[str]
+    held: str
+
+    def declared(self) -> dict[str, Any]:
+        grants = [{"name": name, "permissions": ["infer"]} for name in (*self.names, self.held)]
+        metadata = {"name": BOT, "namespace": NAMESPACE}
+        spec = {"endpoints": grants, "apiKey": {}}
+        return {"apiVersion": "nightlatch.dev/v1alpha1", "kind": "InferenceClient", "metadata": metadata, "spec": spec}
+
+    async def caller(self, name: str) -> Caller:
+        """With a key that every gateway knows."""
+        return await asyncio.to_thread(self.installation.caller, BOT, name, NAMESPACE)
+
+    async def patch(self, spec: Mapping[str, Any]) -> None:
+        """A process of kubectl would take longer to start than what is measured."""
+        merge = "application/merge-patch+json"
+        await self.api.request("PATCH", f"{RESOURCE}/{BOT}", body={"spec": spec}, content_type=merge)
+
+
+@pytest.fixture(scope="module")
+async def world(installation: Installation, times: Callable[..., int]) -> AsyncIterator[World]:
+    namespace = installation.namespace(NAMESPACE)
+    # A client may name 128 endpoints at most.
+    names = [f"e{number}" for number in range(times(4, soak=127))]
+    stuck = endpoint("held", namespace, runtime={"nodeSelector": {"nightlatch.test/nowhere": "true"}})
+    installation.apply(*(endpoint(name, namespace) for name in names), stuck)
+    gateways = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in installation.gateway_pods()}
+    assert len(gateways) == 2
+    async with await connect(installation.kubeconfig) as api:
+        made = World(installation, api, gateways, names, "held")
+        for name in (*names, "held"):
+            installation.ready(name, namespace, timeout=600)
+        yield made
+    for name in (*names, "held"):
+        installation.delete("ie", name, namespace)
+    installation.delete("ic", BOT, namespace)
+
+
+async def key_revoked(world: World, key: str) -> None:
+    await world.patch({"apiKey": {"revokedKeyIds": [key.split("_")[1]]}})
+
+
+async def suspended(world: World, _key: str) -> None:
+    await world.patch({"suspend": True})
+
+
+async def removed_from_spec(world: World, _key: str) -> None:
+    await world.patch({"endpoints": []})
+
+
+async def deleted(world: World, _key: str) -> None:
+    await world.api.request("DELETE", f"{RESOURCE}/{BOT}")
+
+
+Write = Callable[[World, str], Awaitable[None]]
+
+
+async def let_in(world: World) -> None:
+    """The client may call, with a key that every gateway knows on every endpoint."""
+    with contextlib.suppress(ApiServerError):
+        await world.api.request("POST", RESOURCE, body=world.declared())
+    await world.patch({"suspend": False, "endpoints": world.declared()["spec"]["endpoints"]})
+    caller = await world.caller(world.names[0])
+    async with asyncio.timeout(PATIENCE_S):
+        for address in world.gateways.values():
+            for name in world.names:
+                while not await _answers(replace(caller, host=_host(name), address=address, port=PORT)):
+                    await asyncio.sleep(0.2)
+                    caller = await world.caller(world.names[0])
+
+
+def _host(name: str) -> str:
+    return f"{name}.{NAMESPACE}.svc"
+
+
+async def _answers(caller: Caller) -> bool:
+    async with caller.client(http2=True) as http:
+        return (await http.get("/v1/models")).status_code == GRANTED
+
+
+@dataclass
+class Round:
+    """Seconds from the beginning of the write to the first refusal, by gateway and way."""
+
+    seconds: dict[tuple[str, str], float] = field(default_factory=dict)
+
+
+async def measure(world: World, write: Write) -> Round:
+    """Hold a call on each gateway, ask on open connections, write, and note when each was refused."""
+    found, started = Round(), asyncio.get_running_loop().create_future()
+    caller, holding = await world.caller(world.names[0]), await world.caller(world.held)
+    asking = [asyncio.Event() for _ in range(2 * len(world.gateways))]
+    ready = iter(asking)
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
+        for gateway, address in world.gateways.items():
+            calling = replace(caller, address=address, port=PORT)
+            waiting = replace(holding, address=address, port=PORT)
+            group.create_task(_http1_refused(world, calling, gateway, found, started, next(ready)))
+            group.create_task(_http2_refused(calling, gateway, found, started, next(ready)))
+            group.create_task(_held_refused(waiting, gateway, found, started))
+        for each in asking:
+            await each.wait()
+        await eventually(lambda: _held(world) == len(world.gateways), "each gateway holds a call")
+        started.set_result(time.perf_counter())
+        await write(world, caller.key)
+    return found
+
+
+def _held(world: World) -> int:
+    """Calls that the gateways hold."""
+    total = 0
+    for address in world.gateways.values():
+        for line in httpx.get(f"http://{address}:8080/metrics").text.splitlines():
+            if line.startswith("nightlatch_gateway_held_requests{") and f'"{world.held}"' in line:
+                total += int(float(line.split()[-1]))
+    return total
+
+
+async def _http1_refused(
+    world: World, caller: Caller, gateway: str, found: Round, started: Any, asking: asyncio.Event
+) -> None:
+    """One open connection to each endpoint, asked in turn; the slowest of them counts."""
+    left: dict[str, tuple[Connection, bytes]] = {}
+    for name in world.names:
+        host = _host(name)
+        raw = request("GET", "/v1/models", host, headers=[("Authorization", f"Bearer {caller.key}")])
+        left[name] = await replace(caller, host=host).connect(), raw
+    while left:
+        for name, (connection, raw) in list(left.items()):
+            status = (await connection.send(raw)).status
+            assert status in {GRANTED, REFUSED}
+            if status == REFUSED:
+                assert started.done()
+                del left[name]
+                await connection.close()
+        asking.set()
+        await asyncio.sleep(PAUSE_S)
+    found.seconds[gateway, "HTTP/1.1"] = time.perf_counter() - started.result()
+
+
+async def _http2_refused(caller: Caller, gateway: str, found: Round, started: Any, asking: asyncio.Event) -> None:
+    async with caller.client(http2=True) as http:
+        while (answer := await http.get("/v1/models")).status_code != REFUSED:
+            assert answer.status_code == GRANTED
+            assert answer.http_version == "HTTP/2"
+            asking.set()
+            await asyncio.sleep(PAUSE_S)
+    found.seconds[gateway, "HTTP/2"] = time.perf_counter() - started.result()
+
+
+async def _held_refused(caller: Caller, gateway: str, found: Round, started: Any) -> None:
+    """A call that waits for an endpoint that does not wake."""
+    async with caller.client(http2=True) as http:
+        body = {"model": caller.model, "input": ["A cat sleeps."]}
+        headers = {"x-nightlatch-hold-timeout": str(HOLD_S)}
+        answer = await http.post("/v1/embeddings", json=body, headers=headers)
+    assert answer.status_code == REFUSED, answer.text
+    found.seconds[gateway, "held call"] = time.perf_counter() - started.result()
+
+
+@pytest.mark.parametrize("write", [key_revoked, suspended, removed_from_spec, deleted], ids=lambda each: each.__name__)
+async def test_access_that_ends_is_refused_by_every_gateway_within_a_second(
+    world: World, write: Write, times: Callable[..., int]
+) -> None:
+    rounds: list[Round] = []
+    for _ in range(times(2, soak=50)):
+        await let_in(world)
+        rounds.append(await measure(world, write))
+    for way in ("HTTP/1.1", "HTTP/2", "held call"):
+        seconds = [each for found in rounds for (_, by), each in found.seconds.items() if by == way]
+        _tell(f"{write.__name__}, {way}", seconds)
+    last = [max(found.seconds.values()) for found in rounds]
+    _tell(f"{write.__name__}, everywhere, {len(world.names) + 1} endpoints", last)
+    assert _percentile(last, 99) <= BOUND_S
+
+
+def _tell(what: str, seconds: Sequence[float]) -> None:
+    p50, p99 = _percentile(seconds, 50) * 1000, _percentile(seconds, 99) * 1000
+    print(f"{what}: {len(seconds)} times, p50 {p50:.0f} ms, p99 {p99:.0f} ms, load average {os.getloadavg()[0]:.1f}")
+
+
+def _percentile(values: Sequence[float], percent: float) -> float:
+    """Nearest rank."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
