@@ -39,7 +39,7 @@ class Impossible:
 Judge = Callable[[RawObject], Done | Pending | Impossible]
 
 
-class DurationType(click.ParamType):
+class DurationType(click.ParamType[float]):
     """A duration as in our API, such as 90s. In seconds."""
 
     name = "duration"
