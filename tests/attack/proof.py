@@ -21,13 +21,13 @@ def refused(world: GatewayWorld, wire: Wire, row: Row, protocol: Protocol) -> No
     by_the_call = world.received[received:], world.woken - woken
     twin = wire.send(row.twin, protocol, row.calls)
     reached = len(world.received) - received
-    lines = world.take(row.decided + row.calls + row.admitted)
+    lines = world.take(row.audited + row.calls + row.admitted)
 
     answers_as_told(answer, row, protocol, wire)
     assert by_the_call == ([], 0), "the refused call reached a model server, or could have woken it"
     assert (twin.status, reached) == (200, row.calls), f"the twin was not let through: {twin}"
     denied, allowed = ([each for each in lines if each["decision"] == said] for said in ("deny", "allow"))
-    assert len(denied) == row.decided, denied
+    assert len(denied) == row.audited, denied
     assert len(allowed) == row.calls + row.admitted, allowed
     for line in denied:
         audited_as_told(line, row, protocol, wire)
@@ -62,7 +62,7 @@ def audited_as_told(line: dict[str, Any], row: Row, protocol: Protocol, wire: Wi
     assert isinstance(row.error, CallerError)
     client = None if row.client is None else spoken(row.client, wire.words)
     # gRPC says in a header what HTTP says by its status.
-    status = 200 if protocol == "grpc" else row.error.status
+    status = 200 if protocol == "grpc" else row.status or row.error.status
     assert (line["code"], line["status"], line.get("client")) == (row.error.code, status, client)
     assert ("credential" in line) == (row.client is not None)
     assert line["host"] == spoken(row.call.server_name, wire.words)

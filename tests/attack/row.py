@@ -48,8 +48,8 @@ class Call:
 class Row:
     """`error` (an entry of caller_errors.yaml, or CLOSED) and `detail` say how `call` is refused.
 
-    decided: whether the gate decides about it, so that it has its line in the audit log. What Envoy cannot read, and
-    calls to hosts that no endpoint has, are no decisions.
+    decided: whether the gate decides about it. What Envoy cannot read, and calls to hosts that no endpoint has, Envoy
+    refuses by itself.
     client: whose credential it was, if it was a good one.
     differs: in how many things the twin differs; 2 where a key lies elsewhere.
     status: the HTTP status, where it is not the error's own.
@@ -71,6 +71,11 @@ class Row:
     calls: int = 1
     admitted: bool = False
     embedded: bool = False
+
+    @property
+    def audited(self) -> bool:
+        """Whether it has a line in the audit log: every refusal that is answered has one."""
+        return self.decided or self.error != CLOSED
 
     def __str__(self) -> str:
         return self.name
