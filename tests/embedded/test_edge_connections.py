@@ -12,13 +12,21 @@ from nightlatch.routing.ir import Serving
 from nightlatch.routing.limits import EnvoyLimits
 from tests.embedded.attacks import (
     MIB,
+    Again,
     HeaderBomb,
     Ordinary,
+    Peak,
+    calls,
     flood_of_connections,
     hello_and_gone,
+    names_of_nobody,
+    resets,
+    slow_bodies,
+    slow_headers,
     spellings,
     stat,
     still_open,
+    streams,
     tls,
 )
 from tests.embedded.envoy_fixture import Caller, Gateway, until
@@ -182,3 +190,31 @@ def test_a_server_name_that_is_not_in_lower_case_never_gets_as_far_as_tls(gatewa
     assert gateway.asked == []
     assert hello_and_gone(gateway.port, HOST)
     assert not ordinary.failed
+
+
+# What goes on until it is left; benchmarks/attacks.py does more of each.
+GOES_ON = {
+    "blanks over HTTP/1.1": lambda port: Again(lambda: calls(port, HOST, f"authorization: Bearer a{' ' * 8000}b"), 4),
+    "blanks over HTTP/2": lambda port: Again(
+        lambda: streams(port, HOST, (b"authorization", b"Bearer a" + b" " * 3900 + b"b")), 4
+    ),
+    "long paths": lambda port: Again(lambda: calls(port, HOST, path="/" + "nl_aaaaaaaaaaaa-" * 1000), 4),
+    "rapid reset": lambda port: Again(lambda: resets(port, HOST), 4),
+    "slow headers": lambda port: slow_headers(port, HOST, 60, pause=0.2),
+    "slow bodies": lambda port: slow_bodies(port, HOST, BOT.key, 60, pause=0.2),
+    "names of nobody": lambda port: Again(names_of_nobody(port), 4),
+}
+
+
+@pytest.mark.parametrize("attack", GOES_ON.values(), ids=GOES_ON)
+def test_callers_are_answered_while_an_attack_goes_on_and_it_takes_little_memory(gateway, ordinary, attack):
+    gateway.asked.clear()
+    with Peak(gateway.admin, gateway.process.pid) as peak, attack(gateway.port) as going_on:
+        answered = len(ordinary.seconds)
+        until(lambda: len(ordinary.seconds) > answered + 50, "the ordinary caller is answered", 20)
+        tried = going_on.done if isinstance(going_on, Again) else going_on.begun
+    assert tried > 0, "the attack came to nothing"
+    assert peak.grown < 16
+    assert not ordinary.failed
+    # Each name that the gatekeeper is asked about is a turn of Python.
+    assert gateway.asked == []
