@@ -14,6 +14,7 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold.waiting_room import Refused
+from nightlatch.gatekeeper.process import envoy_counters
 from nightlatch.routing.ir import AuditLog, GateIR, IssuerIR, Serving
 from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import RateTier
@@ -310,6 +311,8 @@ def test_an_issuer_that_is_not_usable_is_refused_alone_and_reported(gateway):
         "ids/good": 0,
         "ids/bad": 1,
     }
+    # As the gateway's metrics tell it.
+    assert asyncio.run(envoy_counters.figures(gateway.admin)).refused_issuers == {"ids/good": False, "ids/bad": True}
     with gateway.client(HOST) as client:
         assert client.get("/v2", headers=key(BOT)).status_code == 200
         gateway.put_gate(GateIR(revoked_keys=(BOT.grant.key_id,)))
