@@ -449,21 +449,40 @@ def spellings(name: str, count: int) -> Iterator[str]:
         yield "".join(letter.upper() if index in upper else letter for index, letter in enumerate(name))
 
 
-def hello_and_gone(port: int, name: str) -> bool:
-    """Send a ClientHello for this name and hang up. Returns whether anything was answered."""
+def _hello(name: str) -> bytes:
+    """A ClientHello for this server name."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    handshake = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    outgoing = ssl.MemoryBIO()
+    handshake = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
     with contextlib.suppress(ssl.SSLWantReadError):
         handshake.do_handshake()
+    return outgoing.read()
+
+
+def hello_and_gone(port: int, name: str) -> bool:
+    """Send a ClientHello for this name and hang up. Returns whether anything was answered."""
     with socket.create_connection((_LOCAL, port), 2.0) as connection:
-        connection.sendall(outgoing.read())
+        connection.sendall(_hello(name))
         connection.settimeout(0.2)
         try:
             return connection.recv(1) != b""
         except OSError:
             return False
+
+
+@contextlib.contextmanager
+def hello_and_no_more(port: int, count: int, name: str) -> Iterator[list[socket.socket]]:
+    """Connections whose handshake stops after the ClientHello: the gateway has answered, and waits for the rest."""
+    hello = _hello(name)
+    with contextlib.ExitStack() as stack:
+        taken = []
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((_LOCAL, port), _PATIENCE))
+            connection.sendall(hello)
+            assert connection.recv(1), "the gateway answers a ClientHello"
+            taken.append(connection)
+        yield taken
 
 
 def names_of_nobody(port: int) -> Callable[[], object]:

@@ -19,6 +19,7 @@ from tests.embedded.attacks import (
     calls,
     flood_of_connections,
     hello_and_gone,
+    hello_and_no_more,
     names_of_nobody,
     resets,
     slow_bodies,
@@ -83,10 +84,19 @@ def test_new_connections_come_at_a_bounded_rate(tmp_path):
         gateway.stop()
 
 
-def test_a_handshake_that_does_not_go_on_ends(gateway, ordinary):
+def test_a_connection_that_says_nothing_ends(gateway, ordinary):
     with flood_of_connections(gateway.port, 20, None) as taken:
         assert still_open(taken) == 20
         until(lambda: not still_open(taken), "they are closed", 8)
+
+
+@pytest.mark.parametrize("name", [HOST, "nobody.example"], ids=["a known host", "an unknown host"])
+def test_a_handshake_that_stops_after_its_first_message_ends(gateway, ordinary, name):
+    """Each has a TLS context and 60 KiB by then, which is the most that a stranger gets for so little."""
+    with hello_and_no_more(gateway.port, 20, name) as taken:
+        assert still_open(taken) == 20
+        until(lambda: not still_open(taken), "they are closed", 8)
+    assert not ordinary.failed
 
 
 def test_a_body_that_comes_a_byte_at_a_time_ends(gateway, ordinary):
