@@ -16,7 +16,10 @@ def test_every_property_of_the_gate_is_found() -> None:
     # Only a property's arguments have an `in`.
     by_their_arguments = re.findall(r"fn (\w+)\([^)]* in [^{]*\{", text)
     assert len(by_their_arguments) > 10
-    assert sorted(properties(gate.GATE / "src")) == sorted(by_their_arguments)
+    found = properties(gate.GATE / "src")
+    assert sorted(name.rpartition("::")[2] for name in found) == sorted(by_their_arguments)
+    # Two modules may have a property of the same name.
+    assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize("speed", [100.0, 5_000.0, 3_000_000.0])
