@@ -1,4 +1,4 @@
-"""What strangers can do to a gateway on loopback: its memory, and how long callers wait before, during and after.
+"""What strangers can do to a gateway on loopback: its memory, and how long four callers wait before, during and after.
 
 Envoy with the gateway's configuration runs before a model server of the test suite, with the limits of the chart's
 default (1 GiB). The attacks are those of tests/embedded/attacks.py, in numbers that filled such a gateway once.
@@ -25,14 +25,21 @@ from nightlatch.gatekeeper.hold.waiting_room import Refused
 from nightlatch.routing.ir import COLD, Serving
 from nightlatch.wire import caller_errors
 from tests.embedded.attacks import (
+    Again,
     HeaderBomb,
     HeldUploads,
     Ordinary,
     Peak,
     allocated,
+    calls,
     flood_of_connections,
     hello_and_gone,
+    names_of_nobody,
+    resets,
+    slow_bodies,
+    slow_headers,
     spellings,
+    streams,
 )
 from tests.embedded.envoy_fixture import Caller, Gateway, until
 
@@ -40,6 +47,10 @@ KEY = NamespacedName("search", "minilm")
 SLEEPING = NamespacedName("search", "sleeping")
 HOST = "minilm.search.localhost"
 BOT = Caller("bot", os.urandom, "infer", "metadata")
+# Ordinary callers, with a connection each.
+CALLERS = 4
+# Three quarters of what all headers together may have.
+LONG = 18 * 1024
 
 Attack = Callable[[Gateway, float], AbstractContextManager[object]]
 
@@ -106,21 +117,37 @@ def _row(name: str, attack: Attack, seconds: float, size: float) -> list[str]:
     return row
 
 
+class Callers:
+    """Several ordinary callers: what all of them saw."""
+
+    def __init__(self, callers: list[Ordinary]) -> None:
+        self._callers = callers
+
+    @property
+    def seconds(self) -> list[float]:
+        return [each for caller in self._callers for each in caller.seconds]
+
+    @property
+    def failed(self) -> list[str]:
+        return [each for caller in self._callers for each in caller.failed]
+
+
 @contextlib.contextmanager
-def _running(gateway: Gateway) -> Iterator[Ordinary]:
-    with Ordinary(gateway.port, HOST, BOT.key) as caller:
-        until(lambda: caller.seconds, "an ordinary call is answered")
-        yield caller
+def _running(gateway: Gateway) -> Iterator[Callers]:
+    with contextlib.ExitStack() as stack:
+        callers = [stack.enter_context(Ordinary(gateway.port, HOST, BOT.key)) for _ in range(CALLERS)]
+        until(lambda: all(each.seconds for each in callers), "an ordinary call of each is answered")
+        yield Callers(callers)
 
 
-def _callers(gateway: Gateway, seconds: float) -> Ordinary:
-    with _running(gateway) as caller:
+def _callers(gateway: Gateway, seconds: float) -> Callers:
+    with _running(gateway) as callers:
         time.sleep(seconds)
-    return caller
+    return callers
 
 
-def _ms(caller: Ordinary, percent: float) -> str:
-    return f"{percentile(caller.seconds, percent) * 1000:.1f}" if caller.seconds else "none answered"
+def _ms(callers: Callers, percent: float) -> str:
+    return f"{percentile(callers.seconds, percent) * 1000:.1f}" if callers.seconds else "none answered"
 
 
 def _bomb(connections: int, streams: int, kib: int, *, renew: bool) -> Attack:
@@ -165,6 +192,29 @@ def _uploads(gateway: Gateway, size: float) -> Iterator[None]:
     gateway.loop.loop.call_soon_threadsafe(outcome.set_result, Refused(late, late.say(seconds="60")))
 
 
+def _again(threads: int, act: Callable[[int], object]) -> Attack:
+    """The same again and again; `act` gets the gateway's port."""
+
+    def attack(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+        return Again(lambda: act(gateway.port), max(1, int(threads * size)))
+
+    return attack
+
+
+def _hellos(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+    return Again(names_of_nobody(gateway.port), max(1, int(16 * size)))
+
+
+def _slow_headers(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+    return slow_headers(gateway.port, HOST, int(500 * size))
+
+
+def _slow_bodies(gateway: Gateway, size: float) -> AbstractContextManager[object]:
+    return slow_bodies(gateway.port, HOST, BOT.key, int(500 * size))
+
+
+_BLANKS = "Bearer a" + " " * 8000 + "b"
+_FEWER_BLANKS = (b"authorization", b"Bearer a" + b" " * 3900 + b"b")
 ATTACKS: dict[str, Attack] = {
     "header bomb: 13 connections, 950 streams, 60 KiB": _bomb(13, 950, 60, renew=False),
     "header bomb within all bounds, again and again: 300 connections, 99 streams, 20 KiB": _bomb(
@@ -174,6 +224,22 @@ ATTACKS: dict[str, Attack] = {
     "2,000 connections that send nothing": _silent,
     "2,000 spellings of a server name": _names,
     "100 held uploads of 1 MiB": _uploads,
+    "8,000 blanks in Authorization, HTTP/1.1, 8 connections": _again(
+        8, lambda port: calls(port, HOST, f"authorization: {_BLANKS}")
+    ),
+    "3,900 blanks in Authorization, HTTP/2, 8 connections of 90 streams": _again(
+        8, lambda port: streams(port, HOST, _FEWER_BLANKS)
+    ),
+    "paths of 18 KiB of halves of keys, 8 connections": _again(
+        8, lambda port: calls(port, HOST, path="/" + "nl_aaaaaaaaaaaa-" * (LONG // 16))
+    ),
+    "paths of 18 KiB of `a/../`, 8 connections": _again(
+        8, lambda port: calls(port, HOST, path="/" + "a/../" * (LONG // 5))
+    ),
+    "rapid reset, 8 connections": _again(8, lambda port: resets(port, HOST)),
+    "500 connections whose headers come a byte a second": _slow_headers,
+    "500 bodies that come a byte a second": _slow_bodies,
+    "random server names in lower case, 16 at a time": _hellos,
 }
 
 

@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from tools.gate_fuzz import fuzz
 from tools.node.errors import NodeError
 from tools.node.locks import exclusive
 from tools.node.paths import REPOSITORY, cache_directory
@@ -180,6 +181,13 @@ def _files(path: Path) -> list[Path]:
     return [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
 
 
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0 < minutes <= 24 * 60:
+        raise argparse.ArgumentTypeError("a number of minutes above 0, and at most 1440 (a day)")
+    return minutes
+
+
 def main() -> None:
     """Run the command. A NodeError becomes one message and exit code 1."""
     parser = argparse.ArgumentParser(prog="python -m tools.gate")
@@ -187,6 +195,10 @@ def main() -> None:
     commands.add_parser("build", help="build the library if its inputs changed, and put it into the checkout")
     commands.add_parser("check", help="run cargo fmt --check and clippy")
     commands.add_parser("test", help="run cargo test")
+    searching = commands.add_parser(
+        "fuzz", help="try the property tests with new random values, and count the executions"
+    )
+    searching.add_argument("--minutes", type=_minutes, default=10.0, help="how long, in all; default: %(default)s")
     commands.add_parser("deny", help="check licenses, sources and duplicates of the crates with cargo-deny")
     commands.add_parser("wheel", help="build the wheel nightlatch-gate").add_argument("directory", type=Path)
     arguments = parser.parse_args()
@@ -199,6 +211,9 @@ def main() -> None:
                 check()
             case "test":
                 test()
+            case "fuzz":
+                require_toolchain()
+                fuzz(GATE, arguments.minutes, progress)
             case "deny":
                 deny(progress)
             case "wheel":

@@ -137,6 +137,7 @@ def test_a_gateway_that_drains_tells_every_connection_at_once(render):
         ("gateway.maxHeldRequests=0", "maxHeldRequests"),
         ("gateway.maxHeldBytes=1", "maxHeldBytes"),
         ("modelServer.allowedTolerations=all", "allowedTolerations"),
+        ("networkPolicies.metricsFrom[0].podSelektor.matchLabels.app=prometheus", "podSelektor"),
     ],
 )
 def test_a_wrong_value_is_named(helm, setting, says):

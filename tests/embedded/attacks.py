@@ -6,17 +6,20 @@ Each attack holds what it took until it is left, so that memory and ordinary cal
 import contextlib
 import http.client
 import json
+import secrets
 import socket
 import ssl
 import statistics
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 import h2.config
 import h2.connection
+import h2.errors
+import h2.events
 import h2.exceptions
 import h2.settings
 import psutil
@@ -258,6 +261,154 @@ class HeldUploads:
             connection.close()
 
 
+class Again:
+    """Threads that do something again and again until the block is left, whatever the gateway does about it.
+
+    done: how often it came to its end.
+    """
+
+    def __init__(self, act: Callable[[], object], threads: int) -> None:
+        self._act = act
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
+        self._lock = threading.Lock()
+        self.done = 0
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(2 * _PATIENCE)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._act()
+            except (OSError, http.client.HTTPException, h2.exceptions.ProtocolError):
+                # It was turned away, so it does not try again at once.
+                self._stop.wait(0.05)
+                continue
+            with self._lock:
+                self.done += 1
+
+
+def calls(port: int, host: str, *headers: str, path: str = "/v2", count: int = 50) -> None:
+    """Equal calls, one after the other on one connection of HTTP/1.1, until the gateway closes it."""
+    request = "\r\n".join([f"GET {path} HTTP/1.1", f"host: {host}", *headers, "", ""]).encode("latin-1")
+    with tls(port, host) as connection:
+        for _ in range(count):
+            connection.sendall(request)
+            if _answer(connection)[1]:
+                return
+
+
+def streams(port: int, host: str, *headers: tuple[bytes, bytes], count: int = 90) -> None:
+    """Equal calls at once on one connection of HTTP/2; their headers are sent once and then referred to."""
+    with tls(port, host, "h2") as connection:
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+        client.initiate_connection()
+        for _ in range(count):
+            client.send_headers(client.get_next_available_stream_id(), _get(host, headers), end_stream=True)
+        connection.sendall(client.data_to_send())
+        ended = 0
+        while ended < count and (data := connection.recv(1 << 16)):
+            events = client.receive_data(data)
+            if any(isinstance(each, h2.events.ConnectionTerminated) for each in events):
+                return
+            over = (h2.events.StreamEnded, h2.events.StreamReset)
+            ended += sum(isinstance(each, over) for each in events)
+            connection.sendall(client.data_to_send())
+
+
+def resets(port: int, host: str, *headers: tuple[bytes, bytes], count: int = 2000) -> None:
+    """Calls of HTTP/2 that are given up as soon as they are sent, until the gateway closes the connection."""
+    with tls(port, host, "h2") as connection:
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding=None))
+        client.initiate_connection()
+        # Which is the end of it, too, if the gateway closes it while more is sent.
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            for _ in range(count // 50):
+                for _ in range(50):
+                    stream = client.get_next_available_stream_id()
+                    client.send_headers(stream, _get(host, headers), end_stream=True)
+                    client.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+                connection.sendall(client.data_to_send())
+                if _is_over(connection, client):
+                    return
+
+
+def _is_over(connection: ssl.SSLSocket, client: h2.connection.H2Connection) -> bool:
+    """Whether the gateway has ended the connection. What it has said so far is taken."""
+    connection.settimeout(0.001)
+    try:
+        data = connection.recv(1 << 16)
+        return not data or any(isinstance(each, h2.events.ConnectionTerminated) for each in client.receive_data(data))
+    except TimeoutError:
+        return False
+    finally:
+        connection.settimeout(_PATIENCE)
+
+
+def _get(host: str, headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    path, name = NeverIndexedHeaderTuple(b":path", b"/v2"), NeverIndexedHeaderTuple(b":authority", host.encode())
+    return [(b":method", b"GET"), path, (b":scheme", b"https"), name, *headers]
+
+
+class Dribble:
+    """Connections that send this much of a call and then a byte every `pause` seconds, begun anew when they are closed.
+
+    begun: how many there were in all.
+    """
+
+    def __init__(self, port: int, host: str, first: bytes, *, connections: int, pause: float) -> None:
+        self._port, self._host, self._first = port, host, first
+        self._connections, self._pause = connections, pause
+        self._open: list[ssl.SSLSocket] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.begun = 0
+
+    def __enter__(self) -> Self:
+        self._fill()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(2 * _PATIENCE)
+        for connection in self._open:
+            connection.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            self._open = [each for each in self._open if self._says_a_byte(each)]
+            self._fill()
+
+    def _fill(self) -> None:
+        while len(self._open) < self._connections and not self._stop.is_set():
+            try:
+                connection = tls(self._port, self._host, timeout=2.0)
+                connection.sendall(self._first)
+            except OSError:
+                return
+            self.begun += 1
+            self._open.append(connection)
+
+    def _says_a_byte(self, connection: ssl.SSLSocket) -> bool:
+        """Whether the connection is still open."""
+        with contextlib.suppress(OSError):
+            if _is_open(connection):
+                connection.settimeout(2.0)
+                connection.sendall(b"a")
+                return True
+        connection.close()
+        return False
+
+
 @contextlib.contextmanager
 def flood_of_connections(port: int, count: int, name: str | None) -> Iterator[list[socket.socket]]:
     """Connections that send nothing: without any TLS, or with a handshake for this server name."""
@@ -298,18 +449,54 @@ def spellings(name: str, count: int) -> Iterator[str]:
         yield "".join(letter.upper() if index in upper else letter for index, letter in enumerate(name))
 
 
-def hello_and_gone(port: int, name: str) -> bool:
-    """Send a ClientHello for this name and hang up. Returns whether anything was answered."""
+def _hello(name: str) -> bytes:
+    """A ClientHello for this server name."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    handshake = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    outgoing = ssl.MemoryBIO()
+    handshake = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=name)
     with contextlib.suppress(ssl.SSLWantReadError):
         handshake.do_handshake()
+    return outgoing.read()
+
+
+def hello_and_gone(port: int, name: str) -> bool:
+    """Send a ClientHello for this name and hang up. Returns whether anything was answered."""
     with socket.create_connection((_LOCAL, port), 2.0) as connection:
-        connection.sendall(outgoing.read())
+        connection.sendall(_hello(name))
         connection.settimeout(0.2)
         try:
             return connection.recv(1) != b""
         except OSError:
             return False
+
+
+@contextlib.contextmanager
+def hello_and_no_more(port: int, count: int, name: str) -> Iterator[list[socket.socket]]:
+    """Connections whose handshake stops after the ClientHello: the gateway has answered, and waits for the rest."""
+    hello = _hello(name)
+    with contextlib.ExitStack() as stack:
+        taken = []
+        for _ in range(count):
+            connection = stack.enter_context(socket.create_connection((_LOCAL, port), _PATIENCE))
+            connection.sendall(hello)
+            assert connection.recv(1), "the gateway answers a ClientHello"
+            taken.append(connection)
+        yield taken
+
+
+def names_of_nobody(port: int) -> Callable[[], object]:
+    """Send a ClientHello for another server name each time. They are lower case, so that each gets as far as TLS."""
+    return lambda: hello_and_gone(port, f"{secrets.token_hex(8)}.search.localhost")
+
+
+def slow_headers(port: int, host: str, connections: int, pause: float = 1.0) -> Dribble:
+    """Headers that never end."""
+    first = f"GET /v2 HTTP/1.1\r\nhost: {host}\r\nx-anything: ".encode()
+    return Dribble(port, host, first, connections=connections, pause=pause)
+
+
+def slow_bodies(port: int, host: str, key: str, connections: int, pause: float = 1.0) -> Dribble:
+    """Bodies of 4,000 bytes, with a good key: without one a call is refused at once."""
+    head = f"POST /v2/models/{host.partition('.')[0]}/infer HTTP/1.1\r\nhost: {host}\r\nx-api-key: {key}\r\n"
+    return Dribble(port, host, f"{head}content-length: 4000\r\n\r\n".encode(), connections=connections, pause=pause)

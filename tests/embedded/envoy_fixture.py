@@ -60,6 +60,12 @@ def until(condition: Any, what: str, patience: float = PATIENCE) -> Any:
     return result
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """CPU seconds of a process so far, to the nanosecond."""
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
 class Authorities:
     """One root for everything, as in an installation."""
 

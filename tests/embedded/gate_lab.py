@@ -447,21 +447,6 @@ class GateLab:
             tls.sendall(request)
             return Answer(tls, request.split(b" ")[0].decode("latin-1"))
 
-    def cpu(self) -> float:
-        """CPU seconds of Envoy so far, to the nanosecond."""
-        assert self.process is not None
-        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
-
-    def ask(self, tls: ssl.SSLSocket, request: str, times: int) -> None:
-        """The same request so many times on one connection."""
-        raw = request.encode("latin-1")
-        for _ in range(times):
-            tls.sendall(raw)
-            response = HTTPResponse(tls)
-            response.begin()
-            response.read()
-
     def call(
         self,
         key: Key | None = None,

@@ -14,6 +14,7 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold.waiting_room import Refused
+from nightlatch.gatekeeper.process import envoy_counters
 from nightlatch.routing.ir import AuditLog, GateIR, IssuerIR, Serving
 from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import RateTier
@@ -187,14 +188,20 @@ def test_a_connection_that_is_closed_before_its_handshake_has_its_line(gateway):
         plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
         with contextlib.suppress(ConnectionResetError):
             assert plain.recv(1) == b""
+    # One record that begins a ClientHello of 20,000 bytes.
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as plain:
+        plain.sendall(b"\x16\x03\x01" + (1 << 14).to_bytes(2) + b"\x01" + (20_000).to_bytes(3) + bytes(100))
+        with contextlib.suppress(ConnectionResetError):
+            assert plain.recv(1) == b""
     # As a probe does; this is no refusal.
     socket.create_connection(("127.0.0.1", gateway.port), 10).close()
-    spelling, not_tls = logged(gateway, 2)
-    assert [each.pop("details") for each in (spelling, not_tls)] == [
+    spelling, not_tls, too_long = found = logged(gateway, 3)
+    assert [each.pop("details") for each in found] == [
         "nightlatch_hello_spelling",
         "nightlatch_hello_not_tls",
+        "nightlatch_hello_too_long",
     ]
-    assert spelling.keys() == not_tls.keys() == {"time", "decision", "peer", "dropped"}
+    assert spelling.keys() == not_tls.keys() == too_long.keys() == {"time", "decision", "peer", "dropped"}
     assert (spelling["decision"], spelling["peer"]) == ("deny", "127.0.0.1")
 
 
@@ -218,6 +225,36 @@ def test_a_call_that_is_refused_after_the_gate_let_it_through_has_a_line_that_na
     ]
     bot = ("search/bot", BOT.grant.key_id, str(KEY), "17")
     assert told == [("deny", 400, "invalid_request", *bot), ("deny", 429, "too_many_held", *bot)]
+
+
+def test_a_call_of_an_endpoint_that_the_gatekeeper_does_not_have_has_its_line(gateway, monkeypatch):
+    """Envoy still has it: it is being removed, or the gatekeeper has just started."""
+    gateway.put([each.source for each in gateway.snapshot.ir.endpoints], {KEY: Serving(hold=True)})
+    monkeypatch.setattr(gateway.hold, "admit", None)
+    with gateway.client(HOST) as client:
+        answer = client.post(INFER, headers=key(BOT))
+    assert (answer.status_code, answer.json()["code"]) == (503, "endpoint_changing")
+    (line,) = logged(gateway, 1)
+    told = tuple(line.get(name) for name in ("decision", "status", "code", "client", "credential", "details"))
+    assert told == ("deny", 503, "endpoint_changing", "search/bot", BOT.grant.key_id, "ext_authz_denied")
+
+
+def test_a_call_above_those_that_may_be_in_flight_has_its_line(gateway):
+    document = gateway.document(KEY, sequence=18, keys=(BOT.grant,), max_in_flight=1, request_timeout=60.0)
+    head = request("GET /v2 HTTP/1.1", f"x-api-key: {BOT.key}")
+    # A model server that says nothing in the TLS handshake: the call waits for its connection.
+    with socket.create_server(("127.0.0.1", 0)) as silent, contextlib.ExitStack() as open_:
+        gateway.put([document], {KEY: Serving(hold=False, addresses=(silent.getsockname(),))})
+        connections = [open_.enter_context(gateway.connection(HOST)) for _ in range(3)]
+        for each in connections:
+            each.sendall(head)
+        found = logged(gateway, 2)
+    told = [
+        tuple(line.get(name) for name in ("decision", "status", "code", "client", "credential", "endpoint", "sequence"))
+        for line in found[:2]
+    ]
+    assert told == [("deny", 429, "too_many_in_flight", "search/bot", BOT.grant.key_id, str(KEY), "18")] * 2
+    assert all(line["details"].endswith("{overflow}") for line in found[:2])
 
 
 def test_a_model_server_that_cannot_be_reached_is_a_failure_and_no_refusal(gateway):
@@ -274,6 +311,8 @@ def test_an_issuer_that_is_not_usable_is_refused_alone_and_reported(gateway):
         "ids/good": 0,
         "ids/bad": 1,
     }
+    # As the gateway's metrics tell it.
+    assert asyncio.run(envoy_counters.figures(gateway.admin)).refused_issuers == {"ids/good": False, "ids/bad": True}
     with gateway.client(HOST) as client:
         assert client.get("/v2", headers=key(BOT)).status_code == 200
         gateway.put_gate(GateIR(revoked_keys=(BOT.grant.key_id,)))

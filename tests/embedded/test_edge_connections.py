@@ -12,13 +12,22 @@ from nightlatch.routing.ir import Serving
 from nightlatch.routing.limits import EnvoyLimits
 from tests.embedded.attacks import (
     MIB,
+    Again,
     HeaderBomb,
     Ordinary,
+    Peak,
+    calls,
     flood_of_connections,
     hello_and_gone,
+    hello_and_no_more,
+    names_of_nobody,
+    resets,
+    slow_bodies,
+    slow_headers,
     spellings,
     stat,
     still_open,
+    streams,
     tls,
 )
 from tests.embedded.envoy_fixture import Caller, Gateway, until
@@ -75,10 +84,19 @@ def test_new_connections_come_at_a_bounded_rate(tmp_path):
         gateway.stop()
 
 
-def test_a_handshake_that_does_not_go_on_ends(gateway, ordinary):
+def test_a_connection_that_says_nothing_ends(gateway, ordinary):
     with flood_of_connections(gateway.port, 20, None) as taken:
         assert still_open(taken) == 20
         until(lambda: not still_open(taken), "they are closed", 8)
+
+
+@pytest.mark.parametrize("name", [HOST, "nobody.example"], ids=["a known host", "an unknown host"])
+def test_a_handshake_that_stops_after_its_first_message_ends(gateway, ordinary, name):
+    """Each has a TLS context and 60 KiB by then, which is the most that a stranger gets for so little."""
+    with hello_and_no_more(gateway.port, 20, name) as taken:
+        assert still_open(taken) == 20
+        until(lambda: not still_open(taken), "they are closed", 8)
+    assert not ordinary.failed
 
 
 def test_a_body_that_comes_a_byte_at_a_time_ends(gateway, ordinary):
@@ -182,3 +200,31 @@ def test_a_server_name_that_is_not_in_lower_case_never_gets_as_far_as_tls(gatewa
     assert gateway.asked == []
     assert hello_and_gone(gateway.port, HOST)
     assert not ordinary.failed
+
+
+# What goes on until it is left; benchmarks/attacks.py does more of each.
+GOES_ON = {
+    "blanks over HTTP/1.1": lambda port: Again(lambda: calls(port, HOST, f"authorization: Bearer a{' ' * 8000}b"), 4),
+    "blanks over HTTP/2": lambda port: Again(
+        lambda: streams(port, HOST, (b"authorization", b"Bearer a" + b" " * 3900 + b"b")), 4
+    ),
+    "long paths": lambda port: Again(lambda: calls(port, HOST, path="/" + "nl_aaaaaaaaaaaa-" * 1000), 4),
+    "rapid reset": lambda port: Again(lambda: resets(port, HOST), 4),
+    "slow headers": lambda port: slow_headers(port, HOST, 60, pause=0.2),
+    "slow bodies": lambda port: slow_bodies(port, HOST, BOT.key, 60, pause=0.2),
+    "names of nobody": lambda port: Again(names_of_nobody(port), 4),
+}
+
+
+@pytest.mark.parametrize("attack", GOES_ON.values(), ids=GOES_ON)
+def test_callers_are_answered_while_an_attack_goes_on_and_it_takes_little_memory(gateway, ordinary, attack):
+    gateway.asked.clear()
+    with Peak(gateway.admin, gateway.process.pid) as peak, attack(gateway.port) as going_on:
+        answered = len(ordinary.seconds)
+        until(lambda: len(ordinary.seconds) > answered + 50, "the ordinary caller is answered", 20)
+        tried = going_on.done if isinstance(going_on, Again) else going_on.begun
+    assert tried > 0, "the attack came to nothing"
+    assert peak.grown < 16
+    assert not ordinary.failed
+    # Each name that the gatekeeper is asked about is a turn of Python.
+    assert gateway.asked == []

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from tests.embedded.envoy_fixture import free_port
 from tests.embedded.gatekeeper_lab import PATIENCE, Lab, eventually, infer, warm
 
 # Above the time between two bookmarks of an idle store, 5 s.
@@ -13,7 +14,9 @@ MAX_STALENESS = 8.0
 
 @pytest.fixture
 async def lab(tmp_path):
-    async with warm(Lab(tmp_path, max_staleness=MAX_STALENESS)) as lab:
+    # A gatekeeper without its store announces no port, so that its readiness is asked on one that is known.
+    metrics = {"host": "127.0.0.1", "port": free_port()}
+    async with warm(Lab(tmp_path, max_staleness=MAX_STALENESS, metrics=metrics)) as lab:
         yield lab
 
 
@@ -55,6 +58,7 @@ async def test_a_gatekeeper_that_comes_back_without_the_store_lets_envoy_go_on_n
             gateway.start_gatekeeper()
             seen = await until_status(client, *DENIED)
             assert set(seen[:-1]) == {200}
+            assert gateway.readiness() == 503
         await gateway.ready()
         seen = await until_status(client, 200)
         assert set(seen[:-1]) <= {404, 503}
@@ -93,6 +97,9 @@ async def test_calls_go_on_without_the_store_then_are_denied_until_it_is_back(la
             assert lasted > MAX_STALENESS - 5.0
             assert "without news" in (await infer(client)).text
             await eventually(lambda: "nightlatch_gateway_stale 1" in lab.gateways[0].metrics(), "it says so")
+            # So a Service sends its callers to other gateways.
+            assert lab.gateways[0].readiness() == 503
+        await lab.gateways[0].ready()
         seen = await until_status(client, 200)
         assert set(seen[:-1]) <= {503}
 

@@ -1,6 +1,7 @@
 """Authenticated before awake: a flood of refused calls starts no process and runs no Python in the gateway.
 
-tests/attack/test_up.py shows the same of one call of each kind.
+tests/attack/test_up.py shows the same of one call of each kind, and test_refused_calls_cost_no_python.py of many calls
+of each kind before a gatekeeper whose CPU is looked at.
 """
 
 import asyncio

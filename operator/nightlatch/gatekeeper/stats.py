@@ -1,12 +1,25 @@
 """What a gatekeeper knows about itself, for its metrics."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from nightlatch.wire.report import EndpointReport
 
 # Why a refusal has no line in the audit log.
 Unlogged = Literal["rate", "overload", "accept_rate", "handshake", "http2"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvoyFigures:
+    """What Envoy says of itself; empty if it does not answer.
+
+    unlogged: how many refusals have no line in the audit log. refused_issuers: by NAMESPACE/NAME of each issuer that
+    the gate was given, whether the gate cannot use it.
+    """
+
+    unlogged: Mapping[Unlogged, int] = field(default_factory=dict)
+    refused_issuers: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

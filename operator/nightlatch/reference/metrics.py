@@ -12,6 +12,9 @@ _INTRODUCTION = """\
 The operator and every gateway pod serve `/metrics` in the Prometheus text format on port 8080. In `nightlatch up` each
 gatekeeper serves it on a loopback port, which it writes to its announce file. Envoy's own statistics are not on these
 ports.
+
+The metrics name every endpoint, so the chart's NetworkPolicies let nobody read them until `networkPolicies.metricsFrom`
+names who may: [Install on a cluster](../how-to/install.md#who-may-read-the-metrics).
 """
 
 

@@ -114,6 +114,66 @@ def test_an_error_is_blamed_on_the_new_resource_it_names() -> None:
     assert set(outcome.versions) == {(CLUSTER, "bad")}
 
 
+def test_a_name_that_has_another_one_in_it_is_not_blamed() -> None:
+    envoy = Envoy()
+    envoy.put((CLUSTER, "search/a", "a"), (CLUSTER, "search/abc", "b"), (CLUSTER, "my-search/a", "c"))
+    envoy.ask(CLUSTER)
+    ((_, _, nonce),) = envoy.receive()
+    outcome = envoy.ask(CLUSTER, nonce=nonce, error="Error adding/updating cluster(s) search/abc: no")
+    assert outcome is not None
+    assert set(outcome.versions) == {(CLUSTER, "search/abc")}
+
+
+def test_a_bad_certificate_is_found_by_sending_each_alone_and_its_neighbours_arrive() -> None:
+    """Envoy does not say which one it refuses. The good one was taken back, too, and nothing sent it again."""
+    envoy = Envoy()
+    envoy.put((SECRET, "bad.localhost", "first"), (SECRET, "good.localhost", "first"))
+    envoy.ask(SECRET, "bad.localhost", "good.localhost")
+    ((_, _, nonce),) = envoy.receive()
+    envoy.ask(SECRET, "bad.localhost", "good.localhost", nonce=nonce)
+    envoy.put((SECRET, "bad.localhost", "foreign"), (SECRET, "good.localhost", "renewed"))
+    ((_, _, nonce),) = envoy.receive()
+    both = ("bad.localhost", "good.localhost")
+    outcome = envoy.ask(SECRET, *both, nonce=nonce, error="Failed to load private key")
+    assert outcome is not None
+    assert (outcome.versions, outcome.error) == ({}, "Failed to load private key")
+    (_, bad, of_bad), (_, good, of_good) = envoy.receive()
+    assert (bad, good) == (["foreign"], ["renewed"])
+    outcome = envoy.ask(SECRET, *both, nonce=of_bad, error="Failed to load private key")
+    assert outcome is not None
+    assert outcome.versions == {(SECRET, "bad.localhost"): 2}
+    envoy.ask(SECRET, *both, nonce=of_good)
+    assert envoy.stream.applied((SECRET, "good.localhost"), 2)
+    assert not envoy.stream.applied((SECRET, "bad.localhost"), 2)
+    assert envoy.receive() == []
+
+
+def test_those_beside_a_resource_that_is_named_are_sent_again() -> None:
+    """Envoy may have stopped at the bad one."""
+    envoy = Envoy()
+    envoy.put((ROUTES, "bad", "b"), (ROUTES, "good", "g"))
+    envoy.ask(ROUTES, "bad", "good")
+    ((_, _, nonce),) = envoy.receive()
+    outcome = envoy.ask(ROUTES, "bad", "good", nonce=nonce, error="route configuration bad: no")
+    assert outcome is not None
+    assert set(outcome.versions) == {(ROUTES, "bad")}
+    ((_, texts, nonce),) = envoy.receive()
+    assert texts == ["g"]
+    envoy.ask(ROUTES, "bad", "good", nonce=nonce)
+    assert envoy.stream.applied((ROUTES, "good"), 1)
+    assert envoy.receive() == []
+
+
+def test_a_suspect_that_changes_meanwhile_is_sent_as_it_is_now() -> None:
+    envoy = Envoy()
+    envoy.put((SECRET, "a.localhost", "a"), (SECRET, "b.localhost", "b"))
+    envoy.ask(SECRET, "a.localhost", "b.localhost")
+    ((_, _, nonce),) = envoy.receive()
+    envoy.ask(SECRET, "a.localhost", "b.localhost", nonce=nonce, error="no")
+    envoy.put((SECRET, "a.localhost", "mended"))
+    assert [texts for _, texts, _ in envoy.receive()] == [["mended"], ["b"]]
+
+
 def test_a_refused_resource_falls_back_to_the_accepted_one() -> None:
     resources = Resources()
     resources.update({(CLUSTER, "a"): packed("good")})

@@ -7,7 +7,7 @@ from prometheus_client.registry import Collector
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.cluster import probes
 from nightlatch.gatekeeper.process import metrics
-from nightlatch.gatekeeper.stats import GatewayStats
+from nightlatch.gatekeeper.stats import EnvoyFigures, GatewayStats
 from nightlatch.metrics import MetricDefinition
 from nightlatch.reference.metrics import render
 from nightlatch.wire.report import EndpointReport
@@ -34,7 +34,7 @@ OPERATOR = probes.OperatorStats(
 COLLECTORS = pytest.mark.parametrize(
     ("collector", "definitions"),
     [
-        (metrics.GatewayCollector(GATEWAY, {"rate": 10}), metrics.METRICS),
+        (metrics.GatewayCollector(GATEWAY, EnvoyFigures({"rate": 10}, {"ids/own": True})), metrics.METRICS),
         (probes.OperatorCollector(lambda: OPERATOR), probes.METRICS),
     ],
 )
@@ -71,7 +71,7 @@ def test_an_unknown_load_has_no_sample() -> None:
     unknown = EndpointReport(NamespacedName("a", "b"), applied=1, phase="Cold", in_flight=None, issued=0, held=0)
     metric = metrics.IN_FLIGHT.values([])
     collected = metrics.GatewayCollector(
-        GatewayStats((unknown,), 0, 0, 0, 0, 0, 0, False, 0.0, False, True, True, False), {}
+        GatewayStats((unknown,), 0, 0, 0, 0, 0, 0, False, 0.0, False, True, True, False), EnvoyFigures()
     )
     assert next(each for each in collected.collect() if each.name == metric.name).samples == []
 

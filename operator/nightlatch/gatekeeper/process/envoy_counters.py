@@ -1,11 +1,11 @@
-"""Counters of this gateway's Envoy that its metrics repeat, read from Envoy's admin socket at each scrape."""
+"""Statistics of this gateway's Envoy that its metrics repeat, read from Envoy's admin socket at each scrape."""
 
 import re
 from pathlib import Path
 
 import aiohttp
 
-from nightlatch.gatekeeper.stats import Unlogged
+from nightlatch.gatekeeper.stats import EnvoyFigures, Unlogged
 
 PATIENCE = 1.0
 # By reason: the counters whose sum it is.
@@ -19,7 +19,9 @@ _COUNTERS: dict[Unlogged, re.Pattern[str]] = {
     "handshake": re.compile(r"listener\..+\.ssl\.connection_error"),
     "http2": re.compile(r"http2\.(rx_messaging_error|header_overflow)"),
 }
-_FILTER = "|".join(f"^({pattern.pattern})$" for pattern in _COUNTERS.values())
+# A gauge for each issuer: 1 if the gate cannot use it.
+_ISSUER = re.compile(r"(?:listener\..+\.)?dynamicmodulescustom\.issuer_refused\.issuer\.(.+)")
+_FILTER = "|".join(f"^({pattern.pattern})$" for pattern in (*_COUNTERS.values(), _ISSUER))
 
 
 def admin_socket(socket: Path) -> Path:
@@ -27,8 +29,8 @@ def admin_socket(socket: Path) -> Path:
     return socket.with_name("admin.sock")
 
 
-async def unlogged(admin: Path) -> dict[Unlogged, int]:
-    """How many refusals have no line in the audit log, by reason; empty if Envoy does not answer."""
+async def figures(admin: Path) -> EnvoyFigures:
+    """Ask Envoy; the figures are empty if it does not answer."""
     try:
         connector = aiohttp.UnixConnector(path=str(admin))
         timeout = aiohttp.ClientTimeout(total=PATIENCE)
@@ -36,11 +38,17 @@ async def unlogged(admin: Path) -> dict[Unlogged, int]:
             aiohttp.ClientSession(connector=connector, base_url="http://envoy", timeout=timeout) as session,
             session.get("/stats", params={"filter": _FILTER}) as response,
         ):
-            text = await response.text()
+            return read_figures(await response.text())
     except (TimeoutError, aiohttp.ClientError, OSError):
-        return {}
-    counted = [line.rsplit(": ", 1) for line in text.splitlines() if ": " in line]
-    return {
-        reason: sum(int(value) for name, value in counted if pattern.fullmatch(name))
+        return EnvoyFigures()
+
+
+def read_figures(text: str) -> EnvoyFigures:
+    """Read the answer of Envoy's /stats: a line `NAME: NUMBER` for each."""
+    counted = [(name, int(value)) for name, _, value in (line.rpartition(": ") for line in text.splitlines()) if name]
+    unlogged = {
+        reason: sum(value for name, value in counted if pattern.fullmatch(name))
         for reason, pattern in _COUNTERS.items()
     }
+    issuers = [(found[1], value != 0) for name, value in counted if (found := _ISSUER.fullmatch(name))]
+    return EnvoyFigures(unlogged, dict(issuers))

@@ -1,6 +1,6 @@
 """Health and metrics over plain HTTP, GET only, for the kubelet and Prometheus. Callers cannot reach this port."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import get_args
 
 from aiohttp import web
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from nightlatch.gatekeeper.stats import GatewayStats, Unlogged
+from nightlatch.gatekeeper.stats import EnvoyFigures, GatewayStats
 from nightlatch.metrics import MetricDefinition
 from nightlatch.routing.limits import HELD_CALL_BYTES
 from nightlatch.wire.report import EndpointReport, HoldPhase
@@ -89,6 +89,13 @@ UNLOGGED = MetricDefinition(
     "while Envoy does not answer.",
     ("reason",),
 )
+ISSUER_REFUSED = MetricDefinition(
+    "nightlatch_gateway_issuer_refused",
+    "gauge",
+    "1 while the gate cannot use this TokenIssuer (NAMESPACE/NAME), so that no token of it is accepted; 0 while it "
+    "can. Envoy's log says why. Missing while Envoy does not answer, and while no endpoint accepts tokens.",
+    ("issuer",),
+)
 METRICS = (
     CHECKS,
     HELD_LIMIT,
@@ -107,15 +114,16 @@ METRICS = (
     XDS_ACKS,
     XDS_NACKS,
     UNLOGGED,
+    ISSUER_REFUSED,
 )
 
 
 class GatewayCollector(Collector):
     """The metrics in METRICS, for one scrape."""
 
-    def __init__(self, stats: GatewayStats, unlogged: Mapping[Unlogged, int]) -> None:
+    def __init__(self, stats: GatewayStats, envoy: EnvoyFigures) -> None:
         self._stats = stats
-        self._unlogged = unlogged
+        self._envoy = envoy
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
@@ -133,7 +141,8 @@ class GatewayCollector(Collector):
         yield XDS_STREAMS.value(stats.streams)
         yield XDS_ACKS.value(stats.acks)
         yield XDS_NACKS.value(stats.nacks)
-        yield UNLOGGED.values(((reason,), number) for reason, number in self._unlogged.items())
+        yield UNLOGGED.values(((reason,), number) for reason, number in self._envoy.unlogged.items())
+        yield ISSUER_REFUSED.values(((name,), refused) for name, refused in self._envoy.refused_issuers.items())
 
 
 def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
@@ -149,7 +158,7 @@ def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
 def application(
     stats: Callable[[], GatewayStats],
     accepts: Callable[[], Awaitable[bool]],
-    unlogged: Callable[[], Awaitable[Mapping[Unlogged, int]]],
+    envoy: Callable[[], Awaitable[EnvoyFigures]],
 ) -> web.Application:
     """`/metrics`, `/healthz` (the process answers) and `/readyz`.
 
@@ -159,7 +168,7 @@ def application(
 
     async def metrics(_: web.Request) -> web.Response:
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(GatewayCollector(stats(), await unlogged()))
+        registry.register(GatewayCollector(stats(), await envoy()))
         return web.Response(body=generate_latest(registry), headers={"content-type": _CONTENT_TYPE})
 
     async def healthy(_: web.Request) -> web.Response:

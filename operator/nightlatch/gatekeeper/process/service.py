@@ -177,7 +177,7 @@ def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
 async def _metrics(gatekeeper: Gatekeeper, config: Config) -> AsyncIterator[int]:
     admin = envoy_counters.admin_socket(config.socket)
     application = metrics.application(
-        gatekeeper.stats, lambda: _accepts(config.listen), lambda: envoy_counters.unlogged(admin)
+        gatekeeper.stats, lambda: _accepts(config.listen), lambda: envoy_counters.figures(admin)
     )
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()

@@ -158,6 +158,9 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         """Fall back, so that one bad resource does not block the others of its response."""
         error = "Envoy refused the certificate or its key" if type_url == SECRET else error[:_ERROR_LENGTH]
         names = sorted(name for _, name in outcome.versions)
+        if not names:
+            _log.warning("Envoy refused one of several; each is sent again alone", extra={"type_url": type_url})
+            return
         _log.error("Envoy refused a resource", extra={"type_url": type_url, "names": names, "error": error})
         for resource, version in outcome.versions.items():
             if self.resources.refuse(resource, version) and type_url in WHOLE_SET:

@@ -4,6 +4,7 @@ It does no I/O: `received` takes requests, and `flush` gives the responses. What
 flushes is sent once. A response carries the changed resources only, or the whole set for the types that require it.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,10 @@ StandIn = Callable[[str, str], AnyMessage | None]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Envoy's answer to one response: the versions that the response carried, and the error if Envoy refused it."""
+    """Envoy's answer to one response: the versions that it is about, and the error if Envoy refused them.
+
+    A refusal that is about no version leaves open which resource is the bad one; they are sent again, each alone.
+    """
 
     versions: Mapping[ResourceId, int]
     error: str | None = None
@@ -45,6 +49,8 @@ class Stream:
         self._stand_in = stand_in
         self._subscriptions: dict[str, _Subscription] = {}
         self._dirty: dict[str, set[str]] = {}
+        # To be sent again, each in a response of its own: one of a response that Envoy refused is bad.
+        self._suspects: dict[ResourceId, None] = {}
         self._sent: dict[str, dict[ResourceId, int]] = {}
         self._acked: dict[ResourceId, int] = {}
         self._nonce = 0
@@ -77,9 +83,14 @@ class Stream:
         responses = []
         while self._dirty:
             type_url = min(self._dirty, key=self._rank)
-            if response := self._response(type_url, self._dirty.pop(type_url)):
+            dirty = self._dirty.pop(type_url)
+            # What is sent with others now is new, so it is no suspect any more.
+            self._suspects = {each: None for each in self._suspects if each[0] != type_url or each[1] not in dirty}
+            if response := self._response(type_url, dirty):
                 responses.append(response)
-        return responses
+        alone = [self._response(type_url, {name}) for type_url, name in self._suspects]
+        self._suspects.clear()
+        return [*responses, *(response for response in alone if response)]
 
     def _outcome(self, request: Any) -> Outcome | None:
         versions = self._sent.pop(request.response_nonce, None)
@@ -91,10 +102,17 @@ class Stream:
         return Outcome(versions)
 
     def _blamed(self, versions: Mapping[ResourceId, int], error: str) -> Mapping[ResourceId, int]:
-        """The resources that a refusal is about: the new ones that the error names, or else all new ones."""
+        """The resources that a refusal is about: the new ones that the error names, or the only new one.
+
+        Envoy's error about a certificate names none. So that a bad one harms no other, the others of its response are
+        sent again, each alone. A type that is sent as a whole cannot be; its errors do name the resources.
+        """
         new = {r: v for r, v in versions.items() if self._acked.get(r, 0) < v}
-        named = {r: v for r, v in new.items() if r[1] in error}
-        return named or new
+        named = {r: v for r, v in new.items() if _names(error, r[1])}
+        if len(new) <= 1 or any(type_url in WHOLE_SET for type_url, _ in new):
+            return named or new
+        self._suspects.update(dict.fromkeys(each for each in sorted(new) if each not in named))
+        return named
 
     def _subscribe(self, request: Any, *, answers: bool) -> None:
         type_url = request.type_url
@@ -173,3 +191,8 @@ class Stream:
             type_url=type_url,
             nonce=nonce,
         )
+
+
+def _names(error: str, name: str) -> bool:
+    """Whether the error names this resource, and not one whose name merely has this one in it."""
+    return re.search(rf"(?<![\w./-]){re.escape(name)}(?![\w/-]|\.\w)", error) is not None

@@ -31,6 +31,11 @@ _KNOWN = "endpoints"
 _UNKNOWN = "unknown-host"
 # Limits a handshake, also one that waits for a certificate that never comes.
 _HANDSHAKE = "5s"
+# A connection of this age gets no further call: its load balancer may have found another gateway since.
+_AGE = "3600s"
+# How often an HTTP/2 connection is asked whether its caller is still there, and how long it may take to answer. Slow
+# enough for a client that answers pings only while it reads.
+_PING = "60s"
 # What a connection may have waiting to be read or written; a route says how much of a body may wait besides.
 _CONNECTION_BUFFER = 64 << 10
 # A matcher needs an entry; no SNI has a space.
@@ -175,7 +180,7 @@ def _manager(name: str, **rest: Any) -> dict[str, Any]:
         "http_protocol_options": {"ignore_http_11_upgrade": [{"safe_regex": {"regex": ".*"}}]},
         "common_http_protocol_options": {
             "idle_timeout": "120s",
-            "max_connection_duration": "3600s",
+            "max_connection_duration": _AGE,
             "max_headers_count": 64,
             "headers_with_underscores_action": "DROP_HEADER",
         },
@@ -191,8 +196,7 @@ def _manager(name: str, **rest: Any) -> dict[str, Any]:
             "max_concurrent_streams": 100,
             "initial_stream_window_size": 262144,
             "initial_connection_window_size": 1048576,
-            # Slow enough for a client that answers pings only while it reads.
-            "connection_keepalive": {"interval": "60s", "timeout": "60s"},
+            "connection_keepalive": {"interval": _PING, "timeout": _PING},
         },
         **rest,
     }
