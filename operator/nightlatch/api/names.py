@@ -76,13 +76,13 @@ REQUESTS = (
     Request(
         ANNOTATION_RENEW,
         "InferenceEndpoint or InferenceClient",
-        "Issues its certificates now, with new private keys. Not supported yet.",
+        "Issues its certificates now, with new private keys. Not supported yet: the condition `Accepted` says so.",
     ),
     Request(
         ANNOTATION_ROLLOVER,
         f"ConfigMap `{INSTALLATION_CONFIG_MAP}` in the operator's namespace",
         "Replaces the issuing CA, step by step; no step begins before every gateway has taken the one before. "
-        "Not supported yet.",
+        "Not supported yet: that ConfigMap does not exist, and kubectl says so.",
     ),
     Request(
         ANNOTATION_ADOPT,
