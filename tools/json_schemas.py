@@ -1,7 +1,9 @@
 """Writes JSON Schemas of our kinds for kubeconform and for editors: `python -m tools.json_schemas DIRECTORY`.
 
 A CRD's schema leaves out what the API server does by itself. Here it is written down: unknown fields are refused, an
-optional field may be null, and every object has apiVersion, kind and metadata.
+optional field may be null, every object has apiVersion, kind and metadata, a text has the form that a CEL rule wants,
+and a set has no duplicates. JSON Schema cannot say what rules say about several fields, ranges of durations, and that a
+list has one entry for each key: those wait for the API server.
 """
 
 import json
@@ -10,8 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nightlatch.api import names
 from nightlatch.api.crd.generate import RESOURCES, schema_of
-from nightlatch.api.meta import API_VERSION, GROUP, VERSION, Kind
+from nightlatch.api.meta import API_VERSION, GROUP, INFERENCE_ENDPOINT, VERSION, Kind
+from nightlatch.api.rules import patterns_of
 
 # Where kubeconform finds them, below DIRECTORY: the argument of its option -schema-location.
 LOCATION = "{{.Group}}/{{.ResourceKind}}_{{.ResourceAPIVersion}}.json"
@@ -26,7 +30,11 @@ def json_schema(kind: Kind) -> Schema:
         "apiVersion": {"const": API_VERSION},
         "kind": {"const": kind.kind},
         # The API server's own part, of which the CRD restricts the name alone.
-        "metadata": {**schema["properties"]["metadata"], "additionalProperties": True},
+        "metadata": {
+            **schema["properties"]["metadata"],
+            "properties": {**schema["properties"]["metadata"]["properties"], "name": _name(kind)},
+            "additionalProperties": True,
+        },
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -36,12 +44,22 @@ def json_schema(kind: Kind) -> Schema:
     }
 
 
+def _name(kind: Kind) -> Schema:
+    """What the CRD's rules say about the name."""
+    name: Schema = {"type": "string", "pattern": names.NAME_PATTERN, "maxLength": names.MAX_NAME_LENGTH}
+    return {**name, "not": {"pattern": f"{names.PODS_SUFFIX}$"}} if kind == INFERENCE_ENDPOINT else name
+
+
 def strict(schema: Schema) -> Schema:
     """The JSON Schema of a structural schema or of a part of it."""
     converted = {key: value for key, value in schema.items() if not key.startswith("x-kubernetes-")}
     for bound in ("exclusiveMinimum", "exclusiveMaximum"):
         if converted.pop(bound, False):
             converted[bound] = converted.pop(bound.replace("exclusiveM", "m"))
+    if patterns := patterns_of(schema):
+        converted["allOf"] = [{"pattern": pattern} for pattern in patterns]
+    if schema.get("x-kubernetes-list-type") == "set":
+        converted["uniqueItems"] = True
     if "properties" in schema:
         required = schema.get("required", ())
         converted["properties"] = {

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nightlatch.api.crd.generate import RESOURCES, Resource, schema_of
-from nightlatch.api.meta import API_VERSION, INFERENCE_CLIENT, OUR_KINDS, RawObject
+from nightlatch.api.meta import API_VERSION, INFERENCE_CLIENT, OUR_KINDS, TOKEN_ISSUER, RawObject
 from nightlatch.store.admission.schema import admitted
 from tests.cluster.conftest import node
 from tests.cluster.installation import until
@@ -174,6 +174,39 @@ def test_two_writers_can_grant_different_endpoints(kubectl: Kubectl, live) -> No
     kubectl("apply", *CLI, "-f", "-", stdin=client({"endpoints": [grant("two")]}))
     kubectl("apply", *GITOPS, "-f", "-", stdin=declared("three"))
     assert sorted(live()[0]) == ["three", "two"]
+
+
+def test_an_entry_without_its_namespace_has_the_same_owner_before_and_after(kubectl: Kubectl, live) -> None:
+    """The API server fills in the namespace, which is a part of the key that the lists merge by."""
+    own = {"name": "one", "permissions": ["infer"]}
+    kubectl("apply", *GITOPS, "-f", "-", stdin=client({"endpoints": [own], "apiKey": {}}))
+    kubectl("apply", *CLI, "-f", "-", stdin=client({"endpoints": [grant("one"), {**own, "name": "two"}]}))
+    assert sorted(live()[0]) == ["one", "one", "two"]
+    kubectl("apply", *GITOPS, "-f", "-", stdin=client({"endpoints": [{**own, "name": "three"}], "apiKey": {}}))
+    assert sorted(live()[0]) == ["one", "three", "two"]
+
+
+def test_two_writers_of_the_tokens_that_an_issuer_denies(kubectl: Kubectl) -> None:
+    def issuer(spec: RawObject) -> RawObject:
+        named = {"name": "two-writers", "namespace": "default"}
+        return {"apiVersion": API_VERSION, "kind": TOKEN_ISSUER.kind, "metadata": named, "spec": spec}
+
+    def apply(manager: tuple[str, ...], spec: RawObject) -> RawObject:
+        text = kubectl("apply", *manager, "-f", "-", "-o", "json", stdin=issuer(spec))
+        denied: RawObject = json.loads(text)["spec"]["denied"]
+        return {
+            name: sorted(each["sub"] if isinstance(each, dict) else each for each in denied[name]) for name in denied
+        }
+
+    before = {"sub": "a", "time": "2030-01-01T00:00:00Z"}
+    git = {"issuer": "https://id.example", "audiences": ["m"], "keys": {"discovery": True}}
+    apply(GITOPS, {**git, "denied": {"sid": ["git"], "issuedBefore": [before]}})
+    everybody = {"time": "2030-01-01T00:00:00Z"}
+    denied = apply(CLI, {"denied": {"sid": ["stolen"], "jti": ["x"], "issuedBefore": [everybody]}})
+    assert denied == {"sid": ["git", "stolen"], "jti": ["x"], "issuedBefore": ["", "a"]}
+    denied = apply(GITOPS, {**git, "denied": {"sid": ["other"]}})
+    assert denied == {"sid": ["other", "stolen"], "jti": ["x"], "issuedBefore": [""]}
+    kubectl("delete", TOKEN_ISSUER.plural, "two-writers")
 
 
 # --- clients generated from OpenAPI

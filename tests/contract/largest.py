@@ -5,9 +5,11 @@ is in them.
 """
 
 import copy
+import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,17 +24,33 @@ from nightlatch.store.admission import cel
 from nightlatch.store.admission.messages import structural_violations
 
 MIB = 2**20
-# These stay smaller: an image of one's own excludes a command, two introspecting issuers would share tokens, and an
-# issuer of all there can be selects namespaces by their labels.
-SMALLER = {"spec.runtime.command", "spec.access.oauth2.issuers", "spec.allowedNamespaces.names"}
+# This stays smaller: two introspecting issuers would share tokens.
+SMALLER = {"spec.access.oauth2.issuers"}
 _TABLE = yaml.safe_load(Path(__file__).with_name("cel_cases.yaml").read_text(encoding="utf-8"))
 
 
-def largest(kind: Kind, namespace: str) -> RawObject:
-    """A valid object with as much in its lists, maps and texts as the schema and a MiB allow."""
+@functools.cache
+def forms(kind: Kind) -> tuple[RawObject, ...]:
+    """The accepted specs that together name every list and map that accepted specs name, the longest one first.
+
+    One spec cannot name all: a selector excludes names, an image of one's own excludes a command.
+    """
     schema = schema_of(kind)["properties"]["spec"]
     accepted = [case["spec"] for case in _TABLE[kind.kind] if "refused" not in case]
-    spec = _grown(schema, max(accepted, key=lambda spec: len(json.dumps(spec))))
+    chosen: list[RawObject] = []
+    known: set[str] = set()
+    for spec in sorted(accepted, key=lambda spec: -len(json.dumps(spec))):
+        named = {path for path, _ in _present(schema, spec, "spec")}
+        if not named <= known:
+            chosen.append(spec)
+            known |= named
+    return tuple(chosen)
+
+
+def largest(kind: Kind, namespace: str, form: int = 0) -> RawObject:
+    """A valid object with as much in its lists, maps and texts as the schema and a MiB allow. form: one of `forms`."""
+    schema = schema_of(kind)["properties"]["spec"]
+    spec = _grown(schema, forms(kind)[form])
     _lengthen(schema, spec)
     return {
         "apiVersion": kind.api_version,
@@ -47,25 +65,38 @@ def size(obj: RawObject) -> int:
     return len(json.dumps(obj["spec"], separators=(",", ":")).encode())
 
 
-def unfilled(kind: Kind, spec: Any) -> set[str]:
-    """The lists and maps of the schema that are nowhere at their maximum in the spec."""
-    most: dict[str, bool] = {}
-    for path, is_full in _collections(schema_of(kind)["properties"]["spec"], spec, "spec"):
-        most[path] = most.get(path, False) or is_full
-    return {path for path, is_full in most.items() if not is_full}
+def unfilled(kind: Kind, specs: Iterable[Any]) -> set[str]:
+    """The lists and maps of the schema that are nowhere at their maximum in the specs."""
+    schema = schema_of(kind)["properties"]["spec"]
+    full = {path for spec in specs for path, is_full in _present(schema, spec, "spec") if is_full}
+    return {*_collections(schema, "spec")} - full
 
 
-def _collections(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, bool]]:
-    """Every list and map that the schema has for a value, and whether it is at its maximum."""
+def unused_room(kind: Kind, spec: Any) -> int:
+    """By how many characters the texts of the spec could be longer, as far as the schema goes."""
+    return sum(limit - len(text) for text, limit, _, _ in _free_texts(schema_of(kind)["properties"]["spec"], spec))
+
+
+def _collections(schema: Schema, path: str) -> Iterator[str]:
+    """Every list and map that the schema has."""
     for name, child in schema.get("properties", {}).items():
-        if name in value or _is_collection(child):
-            yield from _collections(child, value.get(name, {}), f"{path}.{name}")
+        yield from _collections(child, f"{path}.{name}")
+    if _is_collection(schema):
+        yield path
+        yield from _collections(schema.get("items") or schema["additionalProperties"], f"{path}[]")
+
+
+def _present(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, bool]]:
+    """Every list and map that a value has, and whether it is at its maximum."""
+    for name, child in schema.get("properties", {}).items():
+        if name in value:
+            yield from _present(child, value[name], f"{path}.{name}")
     if _is_collection(schema):
         within = schema.get("items") or schema["additionalProperties"]
         values = within.get("enum", ())
         yield path, len(value) == schema.get("maxItems", schema.get("maxProperties")) or 0 < len(values) == len(value)
         for each in value.values() if isinstance(value, dict) else value:
-            yield from _collections(within, each, f"{path}[]")
+            yield from _present(within, each, f"{path}[]")
 
 
 def _is_collection(schema: Schema) -> bool:
@@ -91,6 +122,11 @@ def _filled(schema: Schema, items: list[Any]) -> list[Any]:
     if "enum" in within:
         distinct = [*items, *(value for value in within["enum"] if value not in items)]
         return distinct[:most]
+    if "enum" in within.get("items", {}):
+        # No two of these lists may have the same words.
+        words = within["items"]["enum"]
+        chosen = itertools.chain.from_iterable(itertools.combinations(words, size) for size in range(len(words), 0, -1))
+        return [list(each) for each in itertools.islice(chosen, most)]
     more = (_varied(schema, item, number) for number, item in enumerate(itertools.cycle(items)))
     full = [*items, *itertools.islice(more, most - len(items))]
     return full if _is_valid(schema, full) else items
@@ -112,7 +148,8 @@ def _another(schema: Schema, text: str, number: int) -> str:
     """A text that the schema allows, different for every number."""
     digits = f"{number:04}"
     appended = (f"{text}{mark}{digits}" for mark in ("-", "_", "/", ""))
-    candidates = (*appended, f"{text[: -len(digits)]}{digits}", f"{digits}{text[len(digits) :]}")
+    counted = re.sub("[0-9]+", str(31 + number), text, count=1)
+    candidates = (*appended, f"{text[: -len(digits)]}{digits}", f"{digits}{text[len(digits) :]}", counted)
     return next(candidate for candidate in candidates if _is_valid(schema, candidate))
 
 

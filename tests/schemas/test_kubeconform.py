@@ -114,6 +114,26 @@ def misspelled(schema: dict[str, Any], value: Any) -> Any:
             yield [spoiled, *value[1:]]
 
 
+LEAST = {"model": {"source": {"path": "/m"}}, "access": {"apiKey": {}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [
+        ("7b-chat", LEAST),
+        ("chat-pods", LEAST),
+        ("a" * 51, LEAST),
+        ("chat", {**LEAST, "requestTimeout": "1d"}),
+        ("chat", {**LEAST, "access": {"jwt": {"issuers": [{"name": "7b"}]}}}),
+        ("chat", {**LEAST, "tls": {"dnsNames": ["a.example", "a.example"]}}),
+        ("chat", {**LEAST, "runtime": {"resources": {"limits": {"cpu": -1}}}}),
+    ],
+)
+def test_forms_and_duplicates_are_refused_as_by_the_api_server(conform: Conform, name: str, spec: Any) -> None:
+    assert conform([named("InferenceEndpoint", "chat", LEAST)]) == {}
+    assert conform([named("InferenceEndpoint", name, spec)]).keys() == {name}
+
+
 def test_the_command_says_how_it_is_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert json_schemas.main([]) == 2
     assert "tools.json_schemas DIRECTORY" in capsys.readouterr().err

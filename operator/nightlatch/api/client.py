@@ -108,7 +108,7 @@ class ClientCertificate(Shape):
     `duration`."""
     secret_name: SecretKeyName | None = None
     """The Secret in which Nightlatch puts the certificate and its key (`tls.crt`, `tls.key`) together with `ca.crt` and
-    the addresses of the endpoints. Default: the client's name with `-tls` after it."""
+    the addresses of the endpoints. Default: the client's name with `-certificate` after it."""
     issuer_ref: CertManagerIssuer | None = None
     """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA."""
 

@@ -38,8 +38,9 @@ class EndpointCondition(ConditionType):
     READY = (
         "Ready",
         (
-            "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition."
-            " During an edit it is about the spec before, and has its `observedGeneration`."
+            "Authorized calls are answered as the spec says, also while asleep. Otherwise Ready has the reason of"
+            " another condition. During an edit it is about the spec before, and has its `observedGeneration`. After an"
+            " edit that cannot be used it is False, and the message says if the last good configuration stays in use."
         ),
     )
 

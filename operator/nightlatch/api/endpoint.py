@@ -9,11 +9,14 @@ from pydantic import ConfigDict, Field
 
 from nightlatch.api.meta import GROUP, Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
 from nightlatch.api.references import AllowedNamespaces, CertManagerIssuer, IssuerReference
-from nightlatch.api.rules import AS_SET, RENEWAL, as_map, exactly_one, matching, rules
+from nightlatch.api.rules import AS_SET, RENEWAL, as_map, exactly_one, matching, rules, worded
 from nightlatch.api.scalars import (
+    LABEL_KEYS,
     Digest,
     Duration,
     HostName,
+    LabelKey,
+    LabelValue,
     Permission,
     Quantity,
     RateLimit,
@@ -23,13 +26,38 @@ from nightlatch.api.scalars import (
 )
 
 _METRIC = "^[a-zA-Z_:][a-zA-Z0-9_:]*$"
-_LABEL_VALUE = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
-_LABEL_KEYS = (
+_METRIC_NAME = worded(
+    _METRIC, "write a metric's name of letters, digits, ':' and '_', such as vllm:num_requests_waiting", 256
+)
+_REPOSITORY = "([A-Za-z0-9][-A-Za-z0-9.]*(:[0-9]+)?/)?[a-z0-9]+([-._]+[a-z0-9]+)*(/[a-z0-9]+([-._]+[a-z0-9]+)*)*"
+_TAG = "(:[A-Za-z0-9_][-A-Za-z0-9_.]*)?"
+_DIGEST = "@sha256:[0-9a-f]{64}"
+# Others than these are of a domain.
+_RESOURCES = (
     (
-        "self.all(key, key.size() <= 317 && "
-        "key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))"
+        "self.all(key, key in ['cpu', 'memory', 'ephemeral-storage'] || key.startsWith('hugepages-') || "
+        "key.matches('^[a-z0-9][-a-z0-9.]*/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))"
     ),
-    "not a key: write at most 63 letters, digits, '-', '_' and '.', and before them, if you like, a domain and '/'",
+    "not a resource: write cpu, memory, ephemeral-storage, hugepages-SIZE, or one with its domain as nvidia.com/gpu",
+)
+
+
+def _cron_field(value: str) -> str:
+    part = f"([*]|{value}(-{value})?)(/[1-9][0-9]?)?"
+    return f"{part}(,{part})*"
+
+
+_CRON = " ".join(
+    map(
+        _cron_field,
+        (
+            "[0-5]?[0-9]",
+            "([01]?[0-9]|2[0-3])",
+            "(0?[1-9]|[12][0-9]|3[01])",
+            "(0?[1-9]|1[0-2]|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)",
+            "([0-6]|SUN|MON|TUE|WED|THU|FRI|SAT)",
+        ),
+    )
 )
 _OF_OURS = f"key.startsWith('{GROUP}/') || key.contains('.{GROUP}/')"
 _NOT_OUR_LABELS = (
@@ -59,13 +87,10 @@ class ImageSource(Shape):
 
     reference: Annotated[
         str,
-        Field(
-            pattern=r"^.+@sha256:[0-9a-f]{64}$",
-            max_length=512,
-            json_schema_extra=matching(
-                "^.+@sha256:[0-9a-f]{64}$",
-                "a tag can move: write the image with its digest, REGISTRY/NAME@sha256:DIGEST",
-            ),
+        worded(
+            f"^{_REPOSITORY}{_TAG}{_DIGEST}$",
+            "a tag can move: write the image with its digest, REGISTRY/NAME@sha256:DIGEST",
+            512,
         ),
     ]
     """The image with its digest, REGISTRY/NAME@sha256:DIGEST."""
@@ -105,10 +130,10 @@ class ModelSource(Shape):
     uri: (
         Annotated[
             str,
-            Field(
-                pattern=r"^(https|s3)://.+$",
-                max_length=2048,
-                json_schema_extra=matching("^(https|s3)://.+$", "write a URI that starts with https:// or s3://"),
+            worded(
+                "^(https|s3)://[^/?#@ ]+([/?][!-~]*)?$",
+                "write a URI that starts with https:// or s3:// and a host or bucket, without blanks or a user's name",
+                2048,
             ),
         ]
         | None
@@ -132,7 +157,17 @@ class ModelSource(Shape):
 class Model(Shape):
     """The model that is served."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$", max_length=128)] | None = None
+    name: (
+        Annotated[
+            str,
+            worded(
+                "^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
+                "write a model's name of letters, digits, '-', '_' and '.', with a letter or digit first and last",
+                128,
+            ),
+        ]
+        | None
+    ) = None
     """The name that callers use: in /v2/models/NAME and as `model` in OpenAI requests. Default: the endpoint's name."""
     source: ModelSource
     digest: Digest | None = None
@@ -143,7 +178,12 @@ class Model(Shape):
 class EnvVar(Shape):
     """An environment variable with a plain value. Do not put secrets here."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+    name: Annotated[
+        str,
+        worded(
+            "^[A-Za-z_][A-Za-z0-9_]*$", "write a variable's name of letters, digits and '_', with no digit first", 128
+        ),
+    ]
     """The variable's name."""
     value: Annotated[str, Field(max_length=4096)] = ""
     """The variable's value."""
@@ -169,11 +209,11 @@ class Toleration(Shape):
         )
     )
 
-    key: Annotated[str, Field(max_length=317)] | None = None
+    key: LabelKey | None = None
     """The taint's key. Left out: every taint."""
     operator: Literal["Exists", "Equal"] | None = None
     """`Exists` ignores the taint's value, `Equal` compares it. Left out: `Equal`."""
-    value: Annotated[str, Field(max_length=63)] | None = None
+    value: LabelValue | None = None
     """The taint's value, for `Equal`."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
     """The taint's effect. `NoSchedule`: no new pods on the node. `PreferNoSchedule`: none if it can be helped.
@@ -185,16 +225,20 @@ class Toleration(Shape):
 class Resources(Shape):
     """Requests and limits of the container, such as cpu, memory and nvidia.com/gpu."""
 
-    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    requests: Annotated[dict[str, Quantity], Field(max_length=16, json_schema_extra=rules(_RESOURCES))] = Field(
+        default_factory=dict
+    )
     """What the scheduler reserves for the container, by resource name."""
-    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(default_factory=dict)
+    limits: Annotated[dict[str, Quantity], Field(max_length=16, json_schema_extra=rules(_RESOURCES))] = Field(
+        default_factory=dict
+    )
     """The most that the container may use, by resource name."""
 
 
 class TopologySpread(Shape):
     """How the pods of the endpoint are spread over nodes, zones or other places."""
 
-    topology_key: Annotated[str, Field(min_length=1, max_length=317)]
+    topology_key: LabelKey
     """The label of nodes whose values are the places, such as `topology.kubernetes.io/zone`."""
     max_skew: Annotated[int, Field(ge=1, le=100)] = 1
     """By how many pods two places may differ."""
@@ -227,9 +271,9 @@ class RuntimeOperation(Shape):
 class RuntimeGauges(Shape):
     """The gauges in which your own runtime says how busy it is."""
 
-    waiting: Annotated[str, Field(pattern=_METRIC, max_length=256)] | None = None
+    waiting: Annotated[str, _METRIC_NAME] | None = None
     """The gauge of calls that wait in the runtime, such as vllm:num_requests_waiting."""
-    running: Annotated[str, Field(pattern=_METRIC, max_length=256)] | None = None
+    running: Annotated[str, _METRIC_NAME] | None = None
     """The gauge of calls that the runtime works on, such as vllm:num_requests_running."""
 
 
@@ -259,7 +303,17 @@ class Runtime(Shape):
         )
     )
 
-    image: Annotated[str, Field(min_length=1, max_length=512)] | None = None
+    image: (
+        Annotated[
+            str,
+            worded(
+                f"^{_REPOSITORY}{_TAG}({_DIGEST})?$",
+                "not an image: write REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST, the name in lower case",
+                512,
+            ),
+        ]
+        | None
+    ) = None
     """A container image of your own in place of the bundled model server. Not supported yet."""
     command: (
         Annotated[tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...], Field(min_length=1, max_length=64)]
@@ -278,8 +332,8 @@ class Runtime(Shape):
     resources: Resources | None = None
     """Requests and limits of the container, such as cpu, memory and nvidia.com/gpu. Cluster only."""
     node_selector: Annotated[
-        dict[str, Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]],
-        Field(max_length=32, json_schema_extra=rules(_LABEL_KEYS)),
+        dict[str, LabelValue],
+        Field(max_length=32, json_schema_extra=rules(LABEL_KEYS)),
     ] = Field(default_factory=dict)
     """Labels that a node must have to run the pods. Cluster only."""
     tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
@@ -296,13 +350,13 @@ class Runtime(Shape):
     """The PriorityClass of the pods. The administrator decides which are allowed (`modelServer.allowedPriorityClasses`
     of the chart; none by default). Cluster only."""
     pod_labels: Annotated[
-        dict[str, Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]],
-        Field(max_length=32, json_schema_extra=rules(_LABEL_KEYS, _NOT_OUR_LABELS)),
+        dict[str, LabelValue],
+        Field(max_length=32, json_schema_extra=rules(LABEL_KEYS, _NOT_OUR_LABELS)),
     ] = Field(default_factory=dict)
     """More labels of the pods. Cluster only."""
     pod_annotations: Annotated[
         dict[str, Annotated[str, Field(max_length=4096)]],
-        Field(max_length=32, json_schema_extra=rules(_LABEL_KEYS, _NOT_OUR_ANNOTATIONS)),
+        Field(max_length=32, json_schema_extra=rules(LABEL_KEYS, _NOT_OUR_ANNOTATIONS)),
     ] = Field(default_factory=dict)
     """Annotations of the pods. Cluster only."""
     topology_spread: Annotated[
@@ -313,7 +367,9 @@ class Runtime(Shape):
     """Size of /dev/shm. Cluster only."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     """The port on which your own image listens. Needs `image`. Not supported yet."""
-    readiness_path: Annotated[str, Field(pattern=r"^/[-A-Za-z0-9._~/]*$", max_length=256)] | None = None
+    readiness_path: (
+        Annotated[str, worded("^/[-A-Za-z0-9._~/]*$", "write a path that begins with '/', such as /health", 256)] | None
+    ) = None
     """The path on which your own image says that it is ready. Needs `image`. Not supported yet."""
     operations: (
         Annotated[
@@ -341,12 +397,10 @@ class Schedule(Shape):
 
     cron: Annotated[
         str,
-        Field(
-            max_length=64,
-            json_schema_extra=matching(
-                "^[-0-9A-Za-z*,/]+( [-0-9A-Za-z*,/]+){4}$",
-                "write the five fields of cron with one blank between them, such as 0 8 * * 1-5",
-            ),
+        worded(
+            f"^{_CRON}$",
+            "write the five fields of cron with one blank between them, such as 0 8 * * 1-5, each within its range",
+            64,
         ),
     ]
     """When it begins, as in a CronJob, in UTC: minute, hour, day of the month, month, day of the week."""
@@ -388,7 +442,8 @@ class Scaling(Shape):
     """How long fewer replicas must have been enough before one is stopped. `idleAfter` decides about the last one.
     Other values are not supported yet."""
     start_deadline: Annotated[Duration, within("10s")] = "15m"
-    """A start that takes longer has failed. Other values are not supported yet."""
+    """How long a start may take before it has failed. Not supported yet: a start that hangs may go on for longer, and
+    other values than the default are refused. `hold.timeout` bounds how long a call waits for it."""
     schedule: Annotated[tuple[Schedule, ...], Field(max_length=16, json_schema_extra=as_map("cron"))] = ()
     """Times at which replicas run before anybody calls. Not supported yet."""
     idle: Literal["Zero", "Standby"] = "Zero"
@@ -520,6 +575,10 @@ _ACCEPTS_ONLY_ENABLED = (
 _NO_MECHANISM_TWICE = (
     "!has(self.accept) || self.accept.all(group, group.all(name, group.exists_one(other, other == name)))"
 )
+_NO_COMBINATION_TWICE = (
+    "!has(self.accept) || self.accept.all(group, "
+    "self.accept.exists_one(other, other.size() == group.size() && other.all(name, name in group)))"
+)
 _RULES = "!has(self.rules) || self.rules.all(rule, !has(rule.when) || "
 _CLAIMS_NEED_TOKENS = f"{_RULES}!has(rule.when.claims) || has(self.jwt) || has(self.oauth2))"
 _CERTIFICATES_NEED_TRUST = f"{_RULES}!has(rule.when.certificates) || (has(self.mtls) && has(self.mtls.trust)))"
@@ -544,6 +603,10 @@ class Access(Shape):
                 "accept names a mechanism that is not enabled: enable it beside accept, or remove it from accept",
             ),
             (_NO_MECHANISM_TWICE, "a list of accept names a mechanism twice: write it once"),
+            (
+                _NO_COMBINATION_TWICE,
+                "accept has two lists of the same mechanisms: keep one; its first mechanism says who the caller is",
+            ),
             (_CLAIMS_NEED_TOKENS, "a rule asks for claims, which only tokens have: write jwt or oauth2 as well"),
             (
                 _CERTIFICATES_NEED_TRUST,

@@ -9,15 +9,15 @@ from pydantic import ConfigDict, Field
 
 from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
 from nightlatch.api.references import AllowedNamespaces
-from nightlatch.api.rules import AS_SET, as_map, exactly_one, matching, rules, shorter, shorter_or_equal
+from nightlatch.api.rules import AS_SET, as_map, exactly_one, rules, shorter, shorter_or_equal, worded
 from nightlatch.api.scalars import Duration, Permission, SecretReference, Time, within
 
 HttpsUrl = Annotated[
     str,
-    Field(
-        pattern=r"^https://.+$",
-        max_length=2048,
-        json_schema_extra=matching("^https://.+$", "write a URL that starts with https://"),
+    worded(
+        "^https://[^/?#@ ]+([/?][!-~]*)?$",
+        "write a URL that starts with https:// and a host, without blanks and without a user's name",
+        2048,
     ),
 ]
 ShortText = Annotated[str, Field(min_length=1, max_length=256)]

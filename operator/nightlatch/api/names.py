@@ -12,6 +12,8 @@ from nightlatch.api.meta import GROUP, NamespacedName
 NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 # The longest suffixes of derived names are `-model-server` and `-upstream-tls`, and 63 is the limit of a Service's name
 # and of a label. Kubernetes' own suffixes, such as those of a Job's pods, fit, too.
+# No suffix of a Secret may end with another one or with a word that ends a fixed name below: the Secret of one object
+# would have the name of another's.
 MAX_NAME_LENGTH = 50
 PODS_SUFFIX = "-pods"
 
@@ -74,13 +76,13 @@ REQUESTS = (
     Request(
         ANNOTATION_RENEW,
         "InferenceEndpoint or InferenceClient",
-        "Issues its certificates now, with new private keys. Not supported yet.",
+        "Issues its certificates now, with new private keys. Not supported yet: the condition `Accepted` says so.",
     ),
     Request(
         ANNOTATION_ROLLOVER,
         f"ConfigMap `{INSTALLATION_CONFIG_MAP}` in the operator's namespace",
         "Replaces the issuing CA, step by step; no step begins before every gateway has taken the one before. "
-        "Not supported yet.",
+        "Not supported yet: that ConfigMap does not exist, and kubectl says so.",
     ),
     Request(
         ANNOTATION_ADOPT,
@@ -126,8 +128,12 @@ def api_key(client: NamespacedName) -> str:
 
 
 def client_tls(client: NamespacedName) -> str:
-    """The default name of the Secret with the client's certificate, in the client's namespace."""
-    return f"{client.name}-tls"
+    """The default name of the Secret with the client's certificate, in the client's namespace.
+
+    It does not end in `-tls`: the client `chat-upstream` would ask for the upstream certificate of the endpoint `chat`,
+    and the client `nightlatch-operator` in the operator's namespace for the operator's own.
+    """
+    return f"{client.name}-certificate"
 
 
 def pods_service(endpoint: NamespacedName) -> str:

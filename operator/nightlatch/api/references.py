@@ -7,7 +7,15 @@ from pydantic import ConfigDict, Field
 
 from nightlatch.api.meta import NamespacedName, Shape
 from nightlatch.api.rules import AS_SET, rules
-from nightlatch.api.scalars import Name, Namespace, OwnNamespaceIfEmpty, SecretKeyName
+from nightlatch.api.scalars import (
+    LABEL_KEYS,
+    LabelKey,
+    LabelValue,
+    Name,
+    Namespace,
+    OwnNamespaceIfEmpty,
+    SecretKeyName,
+)
 
 
 class LabelRequirement(Shape):
@@ -22,12 +30,12 @@ class LabelRequirement(Shape):
         )
     )
 
-    key: Annotated[str, Field(min_length=1, max_length=317)]
+    key: LabelKey
     """The label's key."""
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
     """`In`: the label has one of `values`. `NotIn`: it has none of them, or is missing. `Exists`: the label is there.
     `DoesNotExist`: it is not."""
-    values: Annotated[tuple[Annotated[str, Field(max_length=63)], ...], Field(max_length=32)] = ()
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=32)] = ()
     """The values for `In` and `NotIn`."""
 
     def holds(self, labels: Mapping[str, str]) -> bool:
@@ -46,7 +54,7 @@ class LabelRequirement(Shape):
 class LabelSelector(Shape):
     """A selector of namespaces by their labels, as in Kubernetes. All of its conditions must hold."""
 
-    match_labels: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] = Field(
+    match_labels: Annotated[dict[str, LabelValue], Field(max_length=32, json_schema_extra=rules(LABEL_KEYS))] = Field(
         default_factory=dict
     )
     """Labels that a namespace must have, with these values."""

@@ -4,7 +4,11 @@ The rules use core CEL only (no Kubernetes library, no optionals, no `oldSelf`),
 embedded store (store/admission/cel.py) decide alike. Every message says in one line what to write instead.
 """
 
+import re
+from collections.abc import Mapping
 from typing import Any
+
+from pydantic import Field
 
 from nightlatch.api import duration
 
@@ -26,9 +30,23 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {KEYWORD: [{"rule": expression, "message": message} for expression, message in pairs]}
 
 
+_MATCHES = re.compile(r"self[.]matches[(]'([^']*)'[)]")
+
+
 def matching(pattern: str, message: str) -> dict[str, Any]:
     """A pattern as a rule, so that users read `message`. The pattern must not contain `'` or a backslash."""
     return rules((f"self.matches('{pattern}')", message))
+
+
+def patterns_of(schema: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a text must match by its rules: the reverse of `matching`."""
+    found = (_MATCHES.fullmatch(rule["rule"]) for rule in schema.get(KEYWORD, ()))
+    return tuple(each[1] for each in found if each)
+
+
+def worded(pattern: str, message: str, max_length: int) -> Any:
+    """The form of a text, for `Annotated[str, worded(…)]`. Stores and `parse` refuse another one."""
+    return Field(pattern=pattern, max_length=max_length, json_schema_extra=matching(pattern, message))
 
 
 def shorter(field: str, other: str) -> str:

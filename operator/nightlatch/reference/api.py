@@ -1,6 +1,7 @@
 """The page api.md: every field of the three kinds, and the operations that each permission allows. Pure."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from nightlatch.api.crd.generate import RESOURCES, Resource, schema_of
 from nightlatch.api.crd.schema import Schema
 from nightlatch.api.meta import API_VERSION
 from nightlatch.api.operations import OPERATIONS
-from nightlatch.api.rules import KEYWORD, OUT_OF_RANGE
+from nightlatch.api.rules import KEYWORD, OUT_OF_RANGE, patterns_of
 from nightlatch.api.scalars import ALL_PERMISSIONS, DNS_LABEL, DNS_LABEL_OR_EMPTY, DNS_SUBDOMAIN
 
 _INTRODUCTION = f"""# API reference
@@ -32,6 +33,7 @@ _RANGES = (
     ("minItems", "maxItems", " entries"),
     ("minProperties", "maxProperties", " entries"),
 )
+_AT_MOST = re.compile(r"self[.]size[(][)] <= ([0-9]+)")
 _PATTERNS = {
     names.NAME_PATTERN: "a DNS label that begins with a letter",
     DNS_LABEL: "a DNS label",
@@ -127,19 +129,30 @@ def _limits(node: Schema) -> str:
     if _type(node) == "quantity":
         return ""
     found = [
-        f"{_range(node.get(least), node.get(most))}{of}" for least, most, of in _RANGES if least in node or most in node
+        f"{_range(node.get(least), _most(node, most))}{of}"
+        for least, most, of in _RANGES
+        if least in node or most in node
     ]
     if node.get("x-kubernetes-list-type") == "set":
         found.append("no duplicates")
     if keys := node.get("x-kubernetes-list-map-keys"):
         found.append(f"one for each {' and '.join(map(_code, keys))}")
+    found += [_PATTERNS[pattern] for pattern in patterns_of(node) if pattern in _PATTERNS]
     if "pattern" in node:
-        found.append(_PATTERNS.get(node["pattern"], f"matches `{node['pattern']}`"))
+        found.append(f"matches `{node['pattern']}`")
     if "enum" in node:
         found.append(", ".join(map(_code, node["enum"])))
     inner = node.get("items") or node.get("additionalProperties")
     of_entries = _limits(inner) if inner else ""
     return "; ".join([*found, *([f"each: {of_entries}"] if of_entries else [])])
+
+
+def _most(node: Schema, keyword: str) -> int | None:
+    """The bound of the schema, or a lower one by a rule, which has words for it."""
+    bounds = [node[keyword]] if keyword in node else []
+    if keyword == "maxItems":
+        bounds += [int(found[1]) for rule in node.get(KEYWORD, ()) if (found := _AT_MOST.fullmatch(rule["rule"]))]
+    return min(bounds, default=None)
 
 
 def _range(least: int | None, most: int | None) -> str:

@@ -74,6 +74,22 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ("Cluster", {"model": {"source": {"uri": "https://x.example/m"}}}, "spec.model.source.uri", LATER),
     (
         "Cluster",
+        {
+            "model": {
+                "source": {
+                    "uri": "https://x.example/m",
+                    "secretRef": {"name": "a"},
+                    "caSecretRef": {"name": "a"},
+                    "storage": {"size": "1Gi"},
+                    "sizeLimit": "1Gi",
+                }
+            }
+        },
+        "spec.model.source.uri",
+        LATER,
+    ),
+    (
+        "Cluster",
         {"model": {"source": {"image": {"reference": f"r.example/m@sha256:{'0' * 64}"}}}},
         "spec.model.source.image",
         LATER,
@@ -111,6 +127,13 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ("Embedded", {"access": {"apiKey": {}, "mtls": {}}}, "spec.access.mtls", LATER),
     ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey", "apiKey"]]}}, "spec.access.accept", LATER),
     ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules", LATER),
+    (
+        "Embedded",
+        {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"], "when": {"clients": ["search/bot"]}}]}},
+        "spec.access.rules",
+        LATER,
+    ),
+    ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"], ["mtls", "apiKey"]]}}, "spec.access.accept", LATER),
     ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),
     ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", LATER),
 ]
@@ -122,6 +145,13 @@ def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], fi
     assert [(each.field, each.reason) for each in found] == [(field, reason)]
     assert field in message(found)
     assert any(word in found[0].advice for word in ("write", "remove"))
+
+
+def test_every_field_of_an_image_of_ones_own_is_named() -> None:
+    """They need `image`, so they never come alone."""
+    own = {"image": "x", "protocol": "OpenAI", "port": 8000, "readinessPath": "/health"}
+    found = unsupported_in_endpoint(parse_endpoint(endpoint(model=PVC, runtime=own)), "Cluster")
+    assert [each.field for each in found] == [f"spec.runtime.{name}" for name in ("image", "port", "readinessPath")]
 
 
 UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [

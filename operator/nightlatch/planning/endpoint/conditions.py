@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nightlatch.api.conditions import EndpointCondition, Reason, find
 from nightlatch.api.endpoint import EndpointState
-from nightlatch.api.validation.unsupported import replicas_cap
+from nightlatch.api.validation.unsupported import replicas_cap, unsupported_requests
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
 from nightlatch.planning.endpoint.document import DocumentDecision
@@ -90,8 +90,9 @@ def rejected(inputs: ConditionInput) -> Verdict | None:
     return false(rejection.reason, f"{rejection.message}{kept}")
 
 
-def accepted(_inputs: ConditionInput) -> Verdict:
-    return true(Reason.ACCEPTED, "the spec is accepted")
+def accepted(inputs: ConditionInput) -> Verdict:
+    ignored = unsupported_requests(inputs.endpoint.metadata.annotations)
+    return true(Reason.ACCEPTED, "; ".join(filter(None, ("the spec is accepted", ignored))))
 
 
 # ReplicasCapped
@@ -175,7 +176,8 @@ def configuration_invalid(inputs: ConditionInput) -> Verdict | None:
     problem = inputs.document.problem
     if not problem:
         return None
-    return false(Reason.INVALID_CONFIGURATION, f"gateways would refuse the configuration: {problem}")
+    kept = "; the last good configuration stays in use" if inputs.document.current else ""
+    return false(Reason.INVALID_CONFIGURATION, f"gateways would refuse the configuration: {problem}{kept}")
 
 
 def gateway_too_old(inputs: ConditionInput) -> Verdict | None:
