@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from nightlatch.api.client import KeyStatus
-from nightlatch.api.conditions import find
+from nightlatch.api.conditions import EndpointCondition, find
 from nightlatch.api.endpoint import EndpointStatus
 from nightlatch.api.meta import Condition, NamespacedName
 from nightlatch.cli.key_times import last_use, next_event, secret_name, unix
@@ -185,10 +185,11 @@ def _blocks(*blocks: Sequence[str]) -> str:
 
 
 def _ready(conditions: Iterable[Condition]) -> str:
-    ready = find(conditions, "Ready")
+    ready = find(conditions, EndpointCondition.READY)
     if ready is None:
         return "not Ready: the operator has not seen it yet"
-    return f"{'Ready' if ready.status == 'True' else 'not Ready'} ({ready.reason}): {ready.message}"
+    said = EndpointCondition.READY if ready.status == "True" else f"not {EndpointCondition.READY}"
+    return f"{said} ({ready.reason}): {ready.message}"
 
 
 def _rotation(facts: Facts) -> str:
@@ -211,5 +212,6 @@ def _when(time: str, now: float) -> str:
 def _conditions(conditions: Sequence[Condition]) -> list[str]:
     if not conditions:
         return []
-    rows = [[each.type, each.status, each.reason, each.message] for each in conditions if each.type != "Ready"]
+    shown = [each for each in conditions if each.type != EndpointCondition.READY]
+    rows = [[each.type, each.status, each.reason, each.message] for each in shown]
     return aligned([["CONDITION", "STATUS", "REASON", "MESSAGE"], *rows])
