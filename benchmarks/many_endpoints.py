@@ -83,7 +83,7 @@ async def _peer(folder: Path, endpoints: int) -> EndpointScaling:
 @contextlib.asynccontextmanager
 async def _lab(folder: Path, endpoints: int) -> AsyncIterator[tuple[Lab, float]]:
     """The gateway, ready, and how many seconds that took."""
-    lab = Lab(folder)
+    lab = Lab(folder, fresh=True)
     try:
         for index in range(endpoints):
             await lab.put(lab.document(_key(index), keys=(lab.caller.grant, *_grants())))

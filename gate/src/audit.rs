@@ -34,18 +34,22 @@ impl Default for Amount {
     }
 }
 
-/// The codes of what Envoy answers by itself, by status. `hold` is where the hold could not be asked, `*` the rest.
+/// The codes of what Envoy answers by itself, by status, and for gRPC by `grpc-` and the value of
+/// `grpc-status-details-bin`, because one gRPC status stands for several codes. `hold` is where the hold could not be
+/// asked, `*` the rest.
 #[derive(Deserialize)]
 #[serde(try_from = "Unique<Box<str>>")]
 pub struct EnvoyCodes {
     by_status: HashMap<u16, Box<str>>,
+    by_grpc_details: HashMap<Box<[u8]>, Box<str>>,
     pub hold: Box<str>,
     other: Box<str>,
 }
 
 impl Default for EnvoyCodes {
     fn default() -> EnvoyCodes {
-        EnvoyCodes { by_status: HashMap::new(), hold: BROKEN.into(), other: BROKEN.into() }
+        let (by_status, by_grpc_details) = (HashMap::new(), HashMap::new());
+        EnvoyCodes { by_status, by_grpc_details, hold: BROKEN.into(), other: BROKEN.into() }
     }
 }
 
@@ -57,6 +61,10 @@ impl TryFrom<Unique<Box<str>>> for EnvoyCodes {
         for (status, code) in value.0 {
             if !visible(&code, 64) {
                 return Err("envoyCodes has a code that is not possible".to_owned());
+            }
+            if let Some(details) = status.strip_prefix("grpc-") {
+                codes.by_grpc_details.insert(details.as_bytes().into(), code);
+                continue;
             }
             match status.parse() {
                 Ok(status) => drop(codes.by_status.insert(status, code)),
@@ -72,6 +80,10 @@ impl TryFrom<Unique<Box<str>>> for EnvoyCodes {
 impl EnvoyCodes {
     pub fn of(&self, status: u16) -> &str {
         self.by_status.get(&status).unwrap_or(&self.other)
+    }
+
+    pub fn of_grpc(&self, details: &[u8]) -> &str {
+        self.by_grpc_details.get(details).unwrap_or(&self.other)
     }
 }
 
@@ -185,8 +197,9 @@ mod tests {
     #[test]
     fn what_envoy_answers_has_the_code_of_its_status() {
         let read = |json: &str| serde_json::from_str::<EnvoyCodes>(json);
-        let codes = read(r#"{"404": "not_found", "hold": "unavailable", "*": "other"}"#).unwrap();
+        let codes = read(r#"{"404": "not_found", "grpc-CAU": "gone", "hold": "unavailable", "*": "other"}"#).unwrap();
         assert_eq!((codes.of(404), codes.of(408), &*codes.hold), ("not_found", "other", "unavailable"));
+        assert_eq!((codes.of_grpc(b"CAU"), codes.of_grpc(b"")), ("gone", "other"));
         for bad in [r#"{"x": "a"}"#, r#"{"404": ""}"#, r#"{"404": "a", "404": "b"}"#, r#"{"404": 1}"#] {
             assert!(read(bad).is_err(), "{bad}");
         }

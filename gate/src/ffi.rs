@@ -342,9 +342,12 @@ impl Audit {
     /// A refusal that is not the gate's: Envoy's own, or that of the hold. The answer is made already, so the code in
     /// the metadata changes nothing of it any more.
     fn note_answer(&self, http: Http, progress: Progress) {
-        let status = http.headers(RESPONSE_HEADERS).into_iter().find(|(name, _)| *name == b":status");
-        let status: u16 = status.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0);
-        if status < 400 {
+        let headers = http.headers(RESPONSE_HEADERS);
+        let header = |name: &[u8]| headers.iter().find(|each| each.0 == name).map_or(&b""[..], |each| each.1);
+        let status: u16 = std::str::from_utf8(header(b":status")).ok().and_then(|it| it.parse().ok()).unwrap_or(0);
+        // An answer that Envoy makes for a gRPC caller has the HTTP status 200.
+        let grpc = !matches!(header(b"grpc-status"), b"" | b"0");
+        if status < 400 && !grpc {
             return;
         }
         let dropped = self.written(http, now().monotonic_ms);
@@ -354,6 +357,7 @@ impl Audit {
         let told = http.noted(HOLD_NAMESPACE, "code");
         let code = match progress {
             _ if !told.is_empty() => &told,
+            _ if grpc => self.envoy_codes.of_grpc(header(b"grpc-status-details-bin")),
             Progress::RefusedLater if status >= 500 => &*self.envoy_codes.hold,
             _ => self.envoy_codes.of(status),
         };

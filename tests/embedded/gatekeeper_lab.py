@@ -28,6 +28,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.controller.autoscaling.report_client import ReportClient
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
+from nightlatch.gatekeeper.__main__ import main as gatekeeper_main
 from nightlatch.gatekeeper.process import gate_module
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.xds.bootstrap import bootstrap
@@ -45,6 +46,7 @@ from tests.embedded.envoy_fixture import (
     ModelServer,
     free_port,
 )
+from tests.embedded.forked import Forked
 
 NAMESPACE = names.DEFAULT_GATEWAY_NAMESPACE
 PATIENCE = 90.0
@@ -120,7 +122,8 @@ class Gateway:
         self.announce = self.folder / "announce.json"
         self.socket = self.folder / "ads.sock"
         self._write_config(lab)
-        self.gatekeeper: subprocess.Popen[bytes] | None = None
+        self._fresh = lab.fresh
+        self.gatekeeper: subprocess.Popen[bytes] | Forked | None = None
         self.envoy: subprocess.Popen[bytes] | None = None
 
     def _write_config(self, lab: "Lab") -> None:
@@ -143,8 +146,12 @@ class Gateway:
         (self.folder / "envoy.json").write_text(json.dumps(envoy))
 
     def start_gatekeeper(self) -> None:
-        command = [sys.executable, "-m", "nightlatch.gatekeeper", "--config", str(self.folder / "gatekeeper.json")]
+        arguments = ["--config", str(self.folder / "gatekeeper.json")]
+        if not self._fresh:
+            self.gatekeeper = Forked(gatekeeper_main, arguments, self.folder / "gatekeeper.log")
+            return
         paths = os.pathsep.join(path for path in sys.path if path)
+        command = [sys.executable, "-m", "nightlatch.gatekeeper", *arguments]
         self.gatekeeper = self._spawn("gatekeeper", command, {"PYTHONPATH": paths})
 
     def start_envoy(self) -> None:
@@ -158,7 +165,7 @@ class Gateway:
                 command, start_new_session=True, stdout=log, stderr=log, env={**os.environ, **environment}
             )
 
-    def kill(self, process: subprocess.Popen[bytes] | None) -> None:
+    def kill(self, process: subprocess.Popen[bytes] | Forked | None) -> None:
         if process:
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -207,9 +214,20 @@ class PausableServer(ModelServer):
 class Lab:
     """One installation: store, certificates, workloads on record, gateways."""
 
-    def __init__(self, folder: Path, gateways: int = 1, max_staleness: float = 3600.0, **configuration: Any) -> None:
-        """`configuration`: more entries for the gatekeepers."""
+    def __init__(
+        self,
+        folder: Path,
+        gateways: int = 1,
+        max_staleness: float = 3600.0,
+        *,
+        fresh: bool = False,
+        **configuration: Any,
+    ) -> None:
+        """`configuration`: more entries for the gatekeepers. `fresh`: their memory is to be measured, so each gets an
+        interpreter of its own.
+        """
         self.folder = folder
+        self.fresh = fresh
         self.configuration = configuration
         self.max_staleness = max_staleness
         self.store_directory = folder / "state"

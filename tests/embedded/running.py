@@ -4,17 +4,17 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.cli import main
 from nightlatch.embedded import lock
 from nightlatch.embedded.demo.probe import UpProbe
 from nightlatch.embedded.layout import Layout
+from tests.embedded.forked import Forked
 from tests.embedded.raw_http import Connection, request, trust
 
 ROOT = Path(__file__).parents[2]
@@ -34,14 +34,12 @@ class Up:
         self.state = directory / "state"
         self.probe = UpProbe(Layout.at(self.state))
         self._arguments = ["--gateways", str(gateways), "--port", str(port)]
-        self.process: subprocess.Popen | None = None
+        self.process: Forked | None = None
 
     def start(self):
-        with (self.directory / "out").open("ab") as out:
-            command = [sys.executable, "-m", "nightlatch", "up", str(self.manifest), "--state-dir", str(self.state)]
-            self.process = subprocess.Popen(
-                [*command, *self._arguments], stdout=out, stderr=out, env=ENVIRONMENT, cwd=self.directory
-            )
+        arguments = ["up", str(self.manifest), "--state-dir", str(self.state), *self._arguments]
+        out = self.directory / "out"
+        self.process = Forked(main, arguments, out, environment=ENVIRONMENT, directory=self.directory)
         return self
 
     async def started(self):

@@ -83,10 +83,14 @@ async def test_an_edit_of_the_manifest_does_not_undo_a_revocation(ready):
 
 async def test_inspect_shows_keys_endpoints_and_gateways_and_never_a_key(ready):
     key = ready.key("one-bot")
+
+    async def everywhere():
+        return "2 of 2 have the newest configuration" in (await verb(ready, "inspect", "ic/one-bot")).stdout
+
+    await ready.until("both gateways have the newest configuration", everywhere)
     table = await verb(ready, "inspect", "ic/one-bot")
     assert table.returncode == 0, table.stderr
     assert key.split("_")[1] in table.stdout
-    assert "2 of 2 have the newest configuration" in table.stdout
     facts = json.loads((await verb(ready, "inspect", "ic/one-bot", "-o", "json")).stdout)
     assert (key.split("_")[1], "Current") in [(each["id"], each["state"]) for each in facts["keys"]]
     of_endpoint = await verb(ready, "inspect", "ie/one")

@@ -11,6 +11,8 @@ struct Envoy {
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// Of the answer; the same for all streams of a test.
     status: &'static str,
+    /// grpc-status and grpc-status-details-bin of the answer, if it has them.
+    grpc: Option<(&'static str, &'static str)>,
     /// What the hold left in the metadata.
     hold_code: &'static str,
     server_name: &'static [u8],
@@ -48,12 +50,19 @@ fakes! {
     }
     envoy_dynamic_module_callback_log(level: i32, message: Buffer) {}
     envoy_dynamic_module_callback_http_get_headers_size(f: *mut c_void, kind: i32) -> usize {
-        envoy(|it| if kind == RESPONSE_HEADERS { 1 } else { it.headers.len() })
+        envoy(|it| match kind {
+            RESPONSE_HEADERS => if it.grpc.is_some() { 3 } else { 1 },
+            _ => it.headers.len(),
+        })
     }
     envoy_dynamic_module_callback_http_get_headers(f: *mut c_void, kind: i32, to: *mut Pair) -> bool {
         if kind == RESPONSE_HEADERS {
-            let status = envoy(|it| it.status);
+            let (status, grpc) = envoy(|it| (it.status, it.grpc));
             unsafe { *to = Pair::of(":status", status) };
+            if let Some((number, details)) = grpc {
+                unsafe { *to.add(1) = Pair::of("grpc-status", number) };
+                unsafe { *to.add(2) = Pair::of("grpc-status-details-bin", details) };
+            }
             return true;
         }
         envoy(|it| for (index, (name, value)) in it.headers.iter().enumerate() {
@@ -327,7 +336,7 @@ fn deny(code: &str) -> Vec<(String, String)> {
 
 #[test]
 fn what_envoy_refuses_before_the_gate_is_written_with_the_code_of_its_status() {
-    let codes = r#""envoyCodes": {"431": "headers_too_large", "*": "other"}"#;
+    let codes = r#""envoyCodes": {"431": "headers_too_large", "grpc-CAU": "not_found", "*": "other"}"#;
     let gate = crate::config::tests::config(&format!(", {codes}"));
     let watch = format!(r#"{{"format": 1, "audit": {{"refusalsPerSecond": 100, "allowsPerMillion": 0}}, {codes}}}"#);
     for (name, config) in [(&b"gate"[..], &gate), (b"watch", &watch)] {
@@ -336,6 +345,12 @@ fn what_envoy_refuses_before_the_gate_is_written_with_the_code_of_its_status() {
             assert_eq!(answered(name, config, side, |_| {}), deny(code));
         }
         assert!(answered(name, config, Envoy { status: "200", ..Envoy::default() }, |_| {}).is_empty());
+        for (number, details, expected) in
+            [("5", "CAU", deny("not_found")), ("2", "", deny("other")), ("0", "", vec![])]
+        {
+            let side = Envoy { status: "200", grpc: Some((number, details)), ..Envoy::default() };
+            assert_eq!(answered(name, config, side, |_| {}), expected);
+        }
     }
 }
 

@@ -105,7 +105,10 @@ def _amount(audit: AuditLog) -> dict[str, int]:
 def _envoy_codes() -> dict[str, str]:
     """The codes of what Envoy answers itself, for the audit log."""
     codes = {str(error.status): error.code for error in _ENVOYS_OWN}
-    return {**codes, "hold": caller_errors.UNAVAILABLE.code, "*": caller_errors.REQUEST_FAILED.code}
+    # gRPC has no status for each of them, but details that tell them apart; among them a hold that is not there.
+    own = (*_ENVOYS_OWN, caller_errors.UNAVAILABLE)
+    grpc = {f"grpc-{grpc_headers(each, each.sentence)[GRPC_DETAILS]}": each.code for each in own}
+    return {**codes, **grpc, "hold": caller_errors.UNAVAILABLE.code, "*": caller_errors.REQUEST_FAILED.code}
 
 
 def build_policy(value: bytes) -> any_pb2.Any:
