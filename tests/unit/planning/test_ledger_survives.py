@@ -9,7 +9,14 @@ from types import SimpleNamespace
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from nightlatch.api.client import ClientStatus, KeyStatus
 from nightlatch.planning.client.key_secret import ledger_data, live_keys, read_ledger
@@ -260,5 +267,6 @@ def text_of(seconds):
     return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
-Client.TestCase.settings = settings(max_examples=300, stateful_step_count=60, deadline=None)
-TestTheLedgerSurvives = Client.TestCase
+def test_the_ledger_survives_crashes_lost_writes_and_clock_steps(times):
+    lives = settings(max_examples=times(60, soak=5000), stateful_step_count=60, deadline=None)
+    run_state_machine_as_test(Client, settings=lives)
