@@ -221,7 +221,7 @@ def test_callers_are_answered_while_an_attack_goes_on_and_it_takes_little_memory
     gateway.asked.clear()
     with Peak(gateway.admin, gateway.process.pid) as peak, attack(gateway.port) as going_on:
         answered = len(ordinary.seconds)
-        until(lambda: len(ordinary.seconds) > answered + 50, "the ordinary caller is answered", 20)
+        until(lambda: len(ordinary.seconds) > answered + 50, "the ordinary caller is answered", 90)
         tried = going_on.done if isinstance(going_on, Again) else going_on.begun
     assert tried > 0, "the attack came to nothing"
     assert peak.grown < 16

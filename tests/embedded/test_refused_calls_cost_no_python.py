@@ -216,7 +216,7 @@ async def flood(port: int, kind: Kind, context: ssl.SSLContext, calls: int) -> l
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 async def test_refused_calls_cost_the_gatekeeper_nothing_and_wake_nobody(lab, scale, kind, times) -> None:
-    calls = times(500, soak=10_000)
+    calls = times(100, soak=10_000)
     context = ssl.create_default_context(cafile=str(lab.ca))
     context.check_hostname = False
     if kind.server_name == NOBODY:
@@ -249,7 +249,7 @@ async def _hang_up(port: int) -> bytes:
 
 @pytest.mark.parametrize("first", ["a server name in capitals", "no TLS"])
 async def test_connections_that_are_closed_before_tls_cost_the_gatekeeper_nothing(lab, scale, first, times) -> None:
-    calls = times(500, soak=10_000)
+    calls = times(100, soak=10_000)
     port = lab.gateways[0].port
     answered: list[bool] = []
 
