@@ -48,7 +48,10 @@ class ClientCondition(ConditionType):
     """Condition types of an InferenceClient, in the order of its status."""
 
     ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
-    CREDENTIALS_READY = "CredentialsReady", "The client's Secret holds a valid API key."
+    CREDENTIALS_READY = (
+        "CredentialsReady",
+        "The client's Secrets hold the valid API key and certificate of the spec.",
+    )
     ENDPOINTS_GRANTED = "EndpointsGranted", "Every endpoint that the client names exists and lets this client in."
     PROGRAMMED = "Programmed", "Every connected gateway of those endpoints knows the key."
     REVOKED = (
@@ -190,6 +193,11 @@ class Reason(StrEnum):
         _GRANTS,
         "The endpoint does not take API keys: set its `spec.access.apiKey`, or do not name it in the client.",
     )
+    CERTIFICATES_NOT_ACCEPTED = (
+        "CertificatesNotAccepted",
+        _GRANTS,
+        "The endpoint does not take client certificates: set its `spec.access.mtls`, or give the client an API key.",
+    )
     INVALID_CLIENT_NAME = (
         "InvalidClientName",
         _GRANTS,
@@ -240,6 +248,12 @@ class Reason(StrEnum):
         "CertificateDueForRenewal",
         _CERTIFICATES,
         "The certificate ends soon: it is replaced while it still works (not shown in a status).",
+    )
+
+    CERTIFICATE_RENEWAL_ASKED = (
+        "CertificateRenewalAsked",
+        _CERTIFICATES,
+        "`nightlatch.dev/renew` asks for a new certificate: this one is replaced while it still works.",
     )
 
     PROGRAMMED = "Programmed", _GATEWAYS, "Every connected gateway has applied the newest configuration. Nothing to do."

@@ -28,13 +28,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class OwnedSecret:
-    """A Secret of ours: its name, what it is for, who owns it, and labels besides those of role and owner."""
+    """A Secret of ours: its name, what it is for, who owns it, and labels and annotations besides role and owner."""
 
     key: NamespacedName
     role: str
     owner: Owner
     type: str = "Opaque"
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,12 @@ class UseCA:
 
 @dataclass(frozen=True, slots=True)
 class IssueLeaf:
-    """Issue a certificate with a new key into a `kubernetes.io/tls` Secret."""
+    """Issue a certificate with a new key into a `kubernetes.io/tls` Secret. `beside`: more entries of the Secret."""
 
     target: OwnedSecret
     request: LeafRequest
     replaces: Revision | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,9 @@ def plan_installation(observed: ObservedInstallation, now: datetime) -> Plan:
         decide_leaf(wanted, observed.leaves.get(wanted.key), signer, now) for wanted in installation_leaves(settings)
     ]
     ours = tuple(takewhile(lambda leaf: not leaf.taken, leaves))
+    written = (write for leaf in ours if (write := leaf.issue or leaf.refresh))
     return Plan(
-        apply=(*minted, UseCA(issuing_secret(settings)), *(leaf.issue for leaf in ours if leaf.issue)),
+        apply=(*minted, UseCA(issuing_secret(settings)), *written),
         delete=tuple(leaf.delete for leaf in ours if leaf.delete),
         requeue_after=_next_renewal(ours, now),
         refusal=_not_ours(leaves[len(ours)].wanted.key) if len(ours) < len(leaves) else "",
