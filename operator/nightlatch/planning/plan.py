@@ -138,6 +138,7 @@ class Plan:
     scaling: how the autoscaler must scale the endpoint from now on; None: as before.
     requeue_after: seconds until the passing of time alone requires a new plan; None if only an event can.
     refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
+    warning: what an administrator should do although everything works.
     """
 
     apply: tuple[Action, ...] = ()
@@ -147,3 +148,4 @@ class Plan:
     status: Status | None = None
     requeue_after: float | None = None
     refusal: str = ""
+    warning: str = ""

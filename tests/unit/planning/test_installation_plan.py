@@ -79,7 +79,7 @@ OTHER_ROOT = complete(root=pki.new_root(now=NOW))
         pytest.param(EMPTY, (MINT_ROOT, MINT_ISSUING, USE, *ISSUE_ALL), id="nothing is there: everything is made"),
         pytest.param(READY, (USE,), id="all is well: everything is kept"),
         pytest.param(replace(READY, issuing=None), (MINT_ISSUING, USE, *ISSUE_ALL), id="no issuing CA"),
-        pytest.param(replace(READY, root=None), (MINT_ROOT, MINT_ISSUING, USE, *ISSUE_ALL), id="no root"),
+        pytest.param(replace(READY, root=None), (USE,), id="the root is lost: nothing is replaced"),
         pytest.param(OTHER_ROOT, (MINT_ISSUING, USE, *ISSUE_ALL), id="the issuing CA belongs to another root"),
         pytest.param(without_leaf(READY, OPERATOR), (USE, ("issue", OPERATOR)), id="one leaf is missing"),
     ],
@@ -88,6 +88,16 @@ def test_what_is_made_and_in_which_order(observed, expected):
     planned = plan_installation(observed, NOW)
     assert steps(planned) == expected
     assert (planned.delete, planned.refusal) == ((), "")
+
+
+def test_a_lost_root_replaces_no_trust_and_the_operator_says_what_to_do():
+    due = NOW + timedelta(days=190)
+    lost = replace(READY, root=None, leaves={leaf.key: leaf_secret(leaf, now=due) for leaf in LEAVES})
+    for observed, now in ((replace(READY, root=None), NOW), (lost, due)):
+        planned = plan_installation(observed, now)
+        assert steps(planned) == (USE,)
+        assert "nightlatch-root-ca is missing: restore it" in planned.warning
+    assert plan_installation(READY, NOW).warning == ""
 
 
 def test_the_root_signs_itself_and_the_issuing_ca_is_signed_by_the_root():
