@@ -37,7 +37,7 @@ def read_brought_ca(secret: str, data: Mapping[str, bytes], now: datetime) -> Ce
     except PkiError:
         return Finding(
             Reason.CA_UNREADABLE,
-            f"{TLS_CRT} and {CA_CRT} in Secret {secret} must be PEM certificates: the CA with what signed it, and the roots",
+            f"{TLS_CRT} and {CA_CRT} in Secret {secret} must be PEM: the CA with what signed it, and the roots",
         )
     if not all(map(is_ca, (*chain, *anchors))):
         return Finding(Reason.CA_UNREADABLE, f"a certificate in Secret {secret} is not a CA: put CAs alone there")
@@ -55,10 +55,10 @@ def _not_valid(
         if not each.not_valid_before_utc <= now < each.not_valid_after_utc:
             return Finding(
                 Reason.CA_EXPIRED,
-                f"{each.subject.rfc4514_string()} in Secret {secret} has expired or is not valid yet: bring one that is valid",
+                f"{each.subject.rfc4514_string()} in Secret {secret} is not valid now: bring one that is",
             )
     if not anchors:
-        return Finding(Reason.CA_EXPIRED, f"every root in {CA_CRT} of Secret {secret} has expired: bring one that is valid")
+        return Finding(Reason.CA_EXPIRED, f"every root in {CA_CRT} of Secret {secret} has expired: bring a valid one")
     return None
 
 
@@ -70,8 +70,8 @@ def _too_short(
     if path is None or len(path) > LONGEST_CHAIN:
         return Finding(
             Reason.CA_CHAIN_BROKEN,
-            f"{TLS_CRT} in Secret {secret} does not lead to a root in {CA_CRT}: list the CA and then each CA that signed"
-            f" the one before, {LONGEST_CHAIN} at most",
+            f"{TLS_CRT} in Secret {secret} does not lead to a root in {CA_CRT}: list the CA and then each that signed the"
+            f" one before, {LONGEST_CHAIN} at most",
         )
     for below, each in enumerate(path):
         allowed = path_length(each)

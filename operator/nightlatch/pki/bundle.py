@@ -57,7 +57,7 @@ def read_trust(secret: str, data: Mapping[str, bytes], now: datetime) -> Bundle 
     if any(_PRIVATE_KEY in value for value in data.values()):
         return Finding(
             Reason.TRUST_HOLDS_PRIVATE_KEY,
-            f"Secret {secret} holds a private key: make a Secret of ca.crt alone, so that no key goes where it has no use",
+            f"Secret {secret} holds a private key, which has no use there: make a Secret of {CA_CRT} alone",
         )
     if not data.get(CA_CRT):
         return Finding(Reason.TRUST_WITHOUT_CA, f"Secret {secret} has no {CA_CRT}: put the CA certificates (PEM) there")

@@ -99,7 +99,9 @@ def decide_leaf(
     asked = bool(wanted.asked) and found is not None and found.renewed != wanted.asked
     inputs = PolicyInput(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before, asked)
     violation = pki.first_violation(inputs)
-    entries = {pki.CA_CRT: issuing_ca.trust_pem if issuing_ca else None, **beside}
+    # A CA that is about to be minted has no bundle yet; its leaves then have the one that they are issued with.
+    trust = {pki.CA_CRT: issuing_ca.trust_pem} if issuing_ca and issuing_ca.trust_pem else {}
+    entries: Mapping[str, bytes | None] = {**trust, **beside}
     issue = _issue(wanted, found, entries) if violation and issuing_ca else None
     refresh = _refresh(wanted, found, entries) if found and issuing_ca and not issue else None
     due = pki.renew_at(leaf, wanted.renew_before) if leaf else None
