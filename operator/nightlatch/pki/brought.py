@@ -70,8 +70,8 @@ def _too_short(
     if path is None or len(path) > LONGEST_CHAIN:
         return Finding(
             Reason.CA_CHAIN_BROKEN,
-            f"{TLS_CRT} in Secret {secret} does not lead to a root in {CA_CRT}: list the CA and then each that signed the"
-            f" one before, {LONGEST_CHAIN} at most",
+            f"{TLS_CRT} in Secret {secret} does not lead to a root in {CA_CRT}: list the CA and then each that signed"
+            f" the one before, {LONGEST_CHAIN} at most",
         )
     for below, each in enumerate(path):
         allowed = path_length(each)

@@ -38,7 +38,7 @@ def authority(name, above=None, *, kind="ec", path_length=None, begins=-DAY, end
         .not_valid_after(NOW + ends)
         .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), critical=True)
         .add_extension(
-            x509.KeyUsage(False, False, False, False, False, True, True, False, False),  # noqa: FBT003
+            x509.KeyUsage(False, False, False, False, False, True, True, False, False),
             critical=True,
         )
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

@@ -91,7 +91,9 @@ def test_what_is_made_and_in_which_order(observed, expected):
 
 
 def test_leaves_of_a_ca_that_is_still_to_be_made_get_the_bundle_that_they_are_issued_with():
-    assert [action.beside for action in plan_installation(EMPTY, NOW).apply if isinstance(action, IssueLeaf)] == [{}] * 3
+    assert [action.beside for action in plan_installation(EMPTY, NOW).apply if isinstance(action, IssueLeaf)] == [
+        {}
+    ] * 3
 
 
 def test_a_leaf_is_given_a_changed_bundle_without_being_issued_again():
