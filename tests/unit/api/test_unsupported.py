@@ -125,7 +125,7 @@ def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], fi
 
 
 UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [
-    ({"certificate": {}}, "spec.certificate"),
+    ({"certificate": {"issuerRef": {"name": "a"}}}, "spec.certificate.issuerRef"),
 ]
 
 
