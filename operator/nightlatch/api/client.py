@@ -132,7 +132,7 @@ class ClientSpec(Shape):
     api_key: ApiKey | None = None
     """An API key for this client; `{}` for one with the defaults."""
     certificate: ClientCertificate | None = None
-    """A client certificate for this client. Not supported yet."""
+    """A client certificate for this client; `{}` for one with the defaults."""
     rate_limit: RateLimit | None = None
     """How many calls this client may make on each endpoint, over all gateways: each lets through its share. The
     endpoint's own limit applies where it is the stricter one."""
@@ -168,6 +168,10 @@ class ClientCertificateStatus(Shape):
     """Serial number, in hexadecimal digits."""
     not_after: Timestamp
     """When it ends."""
+    renew_at: Timestamp
+    """When it will be renewed, with a new key."""
+    identity: str
+    """The SPIFFE id in it, by which gateways know the client."""
 
 
 class ClientStatus(Shape):

@@ -49,7 +49,10 @@ class ClientCondition(ConditionType):
     """Condition types of an InferenceClient, in the order of its status."""
 
     ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
-    CREDENTIALS_READY = "CredentialsReady", "The client's Secret holds a valid API key."
+    CREDENTIALS_READY = (
+        "CredentialsReady",
+        "The client's Secrets hold the valid API key and certificate of the spec.",
+    )
     ENDPOINTS_GRANTED = "EndpointsGranted", "Every endpoint that the client names exists and lets this client in."
     PROGRAMMED = "Programmed", "Every connected gateway of those endpoints knows the key."
     REVOKED = (
@@ -191,6 +194,11 @@ class Reason(StrEnum):
         _GRANTS,
         "The endpoint does not take API keys: set its `spec.access.apiKey`, or do not name it in the client.",
     )
+    CERTIFICATES_NOT_ACCEPTED = (
+        "CertificatesNotAccepted",
+        _GRANTS,
+        "The endpoint does not take client certificates: set its `spec.access.mtls`, or give the client an API key.",
+    )
     INVALID_CLIENT_NAME = (
         "InvalidClientName",
         _GRANTS,
@@ -241,6 +249,52 @@ class Reason(StrEnum):
         "CertificateDueForRenewal",
         _CERTIFICATES,
         "The certificate ends soon: it is replaced while it still works (not shown in a status).",
+    )
+
+    CA_WITHOUT_KEY = (
+        "CAWithoutKey",
+        _CERTIFICATES,
+        "The CA that you bring has no private key, so it cannot sign: put the key into the Secret as `tls.key`.",
+    )
+    CA_UNREADABLE = (
+        "CAUnreadable",
+        _CERTIFICATES,
+        "The Secret of the CA that you bring holds something else than a CA with its key: do what the message says.",
+    )
+    CA_EXPIRED = (
+        "CAExpired",
+        _CERTIFICATES,
+        "The CA that you bring, or one above it, has expired or is not valid yet: bring one that is valid.",
+    )
+    CA_CHAIN_BROKEN = (
+        "CAChainBroken",
+        _CERTIFICATES,
+        "The CA that you bring does not lead to a root in `ca.crt`: add the CAs between them to `tls.crt`, in order.",
+    )
+    CA_PATH_LENGTH = (
+        "CAPathLength",
+        _CERTIFICATES,
+        "A CA above the one that you bring does not allow it to sign leaves: bring one that it allows.",
+    )
+    TRUST_WITHOUT_CA = (
+        "TrustWithoutCA",
+        _CERTIFICATES,
+        "The Secret of CAs to trust holds none that is valid: put the CA certificates into it as `ca.crt`.",
+    )
+    TRUST_HOLDS_LEAF = (
+        "TrustHoldsLeaf",
+        _CERTIFICATES,
+        "The Secret of CAs to trust holds a certificate that is not a CA: put the CA that signed it there instead.",
+    )
+    TRUST_HOLDS_PRIVATE_KEY = (
+        "TrustHoldsPrivateKey",
+        _CERTIFICATES,
+        "The Secret of CAs to trust holds a private key, which has no use there: make one with `ca.crt` alone.",
+    )
+    CERTIFICATE_RENEWAL_ASKED = (
+        "CertificateRenewalAsked",
+        _CERTIFICATES,
+        "`nightlatch.dev/renew` asks for a new certificate: this one is replaced while it still works.",
     )
 
     PROGRAMMED = "Programmed", _GATEWAYS, "Every connected gateway has applied the newest configuration. Nothing to do."

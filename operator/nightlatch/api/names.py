@@ -25,6 +25,8 @@ ANNOTATION_OWNER = f"{GROUP}/owner"
 ANNOTATION_APPLIED = f"{GROUP}/applied-digest"
 ANNOTATION_ROTATE = f"{GROUP}/rotate"
 ANNOTATION_RENEW = f"{GROUP}/renew"
+# On the Secret of a certificate: the value of the annotation above for which it was issued.
+ANNOTATION_RENEWED = f"{GROUP}/renewed"
 ANNOTATION_ROLLOVER = f"{GROUP}/rollover"
 ANNOTATION_ADOPT = f"{GROUP}/adopt"
 
@@ -33,6 +35,7 @@ ROLE_REVOCATIONS = "revocations"
 ROLE_SERVER_TLS = "server-tls"
 ROLE_UPSTREAM_TLS = "upstream-tls"
 ROLE_API_KEY = "api-key"
+ROLE_CLIENT_TLS = "client-tls"
 ROLE_CA = "ca"
 ROLE_GATEWAY_TLS = "gateway-tls"
 ROLE_OPERATOR_TLS = "operator-tls"
@@ -76,7 +79,7 @@ REQUESTS = (
     Request(
         ANNOTATION_RENEW,
         "InferenceEndpoint or InferenceClient",
-        "Issues its certificates now, with new private keys. Not supported yet: the condition `Accepted` says so.",
+        "Issues its certificates now, with new private keys. The ones before stay valid until they end.",
     ),
     Request(
         ANNOTATION_ROLLOVER,
@@ -95,6 +98,11 @@ REQUESTS = (
 def endpoint_identity(trust_domain: str, key: NamespacedName) -> str:
     """The SPIFFE id of the endpoint's model server."""
     return f"spiffe://{trust_domain}/ns/{key.namespace}/ie/{key.name}"
+
+
+def client_identity(trust_domain: str, key: NamespacedName) -> str:
+    """The SPIFFE id of a client."""
+    return f"spiffe://{trust_domain}/ns/{key.namespace}/ic/{key.name}"
 
 
 def gateway_identity(trust_domain: str) -> str:

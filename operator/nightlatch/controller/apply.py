@@ -109,9 +109,9 @@ class Applier:
             case MintCA(target, duration, NamespacedName() as signed_by, replaces):
                 minted = new_issuing(await self._read_ca(signed_by), now=now, duration=duration, random=random)
                 await self._put(target, ca_material(minted).secret_data(), replaces)
-            case IssueLeaf(target, request, replaces):
+            case IssueLeaf(target, request, replaces, beside):
                 material = issue_leaf(self._signer(), request, now=now, random=random)
-                await self._put(target, material.secret_data(), replaces)
+                await self._put(target, {**material.secret_data(), **beside}, replaces)
             case MergeSecret(target, data, replaces):
                 await self._merge(target, data, replaces)
 
@@ -162,7 +162,7 @@ def secret_object(target: OwnedSecret, data: Mapping[str, bytes]) -> RawObject:
         "name": target.key.name,
         "namespace": target.key.namespace,
         "labels": {**target.labels, names.LABEL_ROLE: target.role, names.LABEL_OWNER_UID: target.owner.uid},
-        "annotations": {names.ANNOTATION_OWNER: owner_text(target.owner.ref)},
+        "annotations": {**target.annotations, names.ANNOTATION_OWNER: owner_text(target.owner.ref)},
     }
     if target.owner.api_version and target.owner.ref.key.namespace == target.key.namespace:
         metadata["ownerReferences"] = [_owner_reference(target)]

@@ -13,6 +13,7 @@ from nightlatch.store.source import StoreSource
 # One watch for each role: the only Secrets outside our own namespaces that we ever read carry our label.
 SECRET_ROLES = (
     names.ROLE_API_KEY,
+    names.ROLE_CLIENT_TLS,
     names.ROLE_ROUTE_DOCUMENT,
     names.ROLE_REVOCATIONS,
     names.ROLE_SERVER_TLS,

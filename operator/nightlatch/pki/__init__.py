@@ -11,6 +11,7 @@ No I/O: the clock and the random serial numbers are handed in, and private keys 
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import (
+    CA_CRT,
     CertificateAuthority,
     Leaf,
     LeafRequest,
@@ -25,6 +26,7 @@ from nightlatch.pki.renewal import renew_at
 from nightlatch.pki.verification import verify_issued
 
 __all__ = [
+    "CA_CRT",
     "CertificateAuthority",
     "Leaf",
     "LeafRequest",

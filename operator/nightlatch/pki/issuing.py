@@ -38,7 +38,9 @@ def issue_leaf(
     _check_validity(issuing.certificate, now)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _builder(issuing, request, key, now, new_serial(random)).sign(issuing.private_key, hashes.SHA256())
-    material = TlsMaterial(to_pem(certificate, issuing.certificate), private_key_pem(key), issuing.trust_pem)
+    material = TlsMaterial(
+        to_pem(certificate, issuing.certificate, *issuing.chain), private_key_pem(key), issuing.trust_pem
+    )
     verify_issued(material, request, now=now)
     return material
 

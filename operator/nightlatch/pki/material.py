@@ -12,7 +12,7 @@ from typing import Literal, Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,6 +27,8 @@ TLS_KEY = "tls.key"
 CA_CRT = "ca.crt"
 
 Usage = Literal["server", "client"]
+# Leaves have elliptic-curve keys; a CA that somebody brings may have either.
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 _USAGE_OIDS = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
 
@@ -67,11 +69,15 @@ class TlsMaterial:
 
 @dataclass(frozen=True, slots=True)
 class CertificateAuthority:
-    """A CA that can sign. `trust`: the roots that a verifier of its leaves needs; a root holds itself."""
+    """A CA that can sign. `trust`: the roots that a verifier of its leaves needs; a root holds itself.
+
+    chain: the CAs between it and a root, which its leaves must bring along.
+    """
 
     certificate: x509.Certificate
-    private_key: ec.EllipticCurvePrivateKey = field(repr=False)
+    private_key: PrivateKey = field(repr=False)
     trust: tuple[x509.Certificate, ...]
+    chain: tuple[x509.Certificate, ...] = ()
 
     @property
     def key_id(self) -> str:
@@ -106,14 +112,14 @@ def to_pem(*certificates: x509.Certificate) -> bytes:
     return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
-def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def private_key_pem(key: PrivateKey) -> bytes:
     """PKCS #8, unencrypted."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def ca_material(ca: CertificateAuthority) -> TlsMaterial:
     """The CA as its own Secret keeps it."""
-    return TlsMaterial(to_pem(ca.certificate), private_key_pem(ca.private_key), ca.trust_pem)
+    return TlsMaterial(to_pem(ca.certificate, *ca.chain), private_key_pem(ca.private_key), ca.trust_pem)
 
 
 def read_leaf(data: Mapping[str, bytes]) -> Leaf:
@@ -134,15 +140,27 @@ def read_leaf(data: Mapping[str, bytes]) -> Leaf:
 
 
 def read_ca(data: Mapping[str, bytes]) -> CertificateAuthority:
-    """The CA in a Secret's decoded data. Raises PkiError if it is unreadable, not a CA, or lacks its EC key."""
-    certificate = _certificates(data, TLS_CRT)[0]
+    """The CA in a Secret's decoded data. Raises PkiError if it is unreadable, not a CA, or lacks its key."""
+    certificate, *above = _certificates(data, TLS_CRT)
     key = _private_key(data)
-    constraints = _extension(certificate, x509.BasicConstraints)
-    if constraints is None or not constraints.ca:
+    if not is_ca(certificate):
         raise PkiError(f"{TLS_CRT} is not the certificate of a CA")
     if not _same_key(key, certificate):
         raise PkiError(f"{TLS_KEY} does not belong to {TLS_CRT}")
-    return CertificateAuthority(certificate, key, _certificates(data, CA_CRT))
+    trust = _certificates(data, CA_CRT)
+    return CertificateAuthority(certificate, key, trust, tuple(each for each in above if each not in trust))
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether it may sign certificates."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def path_length(certificate: x509.Certificate) -> int | None:
+    """How many CAs there may be below it; None for any number."""
+    constraints = _extension(certificate, x509.BasicConstraints)
+    return constraints.path_length if constraints else None
 
 
 def subject_key_id(certificate: x509.Certificate) -> str:
@@ -183,7 +201,7 @@ def _certificates(data: Mapping[str, bytes], entry: str) -> tuple[x509.Certifica
         raise PkiError(f"{entry} is {error}") from error
 
 
-def _private_key(data: Mapping[str, bytes]) -> ec.EllipticCurvePrivateKey:
+def _private_key(data: Mapping[str, bytes]) -> PrivateKey:
     if not data.get(TLS_KEY):
         raise PkiError(f"{TLS_KEY} is missing")
     try:
@@ -191,12 +209,12 @@ def _private_key(data: Mapping[str, bytes]) -> ec.EllipticCurvePrivateKey:
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Without the cause: what a parser says of a private key may quote it.
         raise PkiError(f"{TLS_KEY} is not an unencrypted PEM private key") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise PkiError(f"{TLS_KEY} is not an elliptic-curve key")
+    if not isinstance(key, PrivateKey):
+        raise PkiError(f"{TLS_KEY} is neither an RSA nor an elliptic-curve key")
     return key
 
 
-def _same_key(key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> bool:
+def _same_key(key: PrivateKey, certificate: x509.Certificate) -> bool:
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return key.public_key().public_bytes(*form) == certificate.public_key().public_bytes(*form)
 

@@ -24,7 +24,10 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class PolicyInput:
-    """A certificate as found. `leaf` is None if there is none or it cannot be read (`unreadable` says why)."""
+    """A certificate as found. `leaf` is None if there is none or it cannot be read (`unreadable` says why).
+
+    asked: a person asked for a new one since it was issued.
+    """
 
     request: LeafRequest
     leaf: Leaf | None
@@ -32,6 +35,7 @@ class PolicyInput:
     now: datetime
     unreadable: str = ""
     renew_before: timedelta | None = None
+    asked: bool = False
 
 
 def unreadable(inputs: PolicyInput) -> Violation | None:
@@ -90,6 +94,12 @@ def due_for_renewal(inputs: PolicyInput) -> Violation | None:
     return Violation(Reason.CERTIFICATE_DUE_FOR_RENEWAL, "the certificate ends soon", usable=True)
 
 
+def renewal_asked(inputs: PolicyInput) -> Violation | None:
+    if inputs.leaf is None or not inputs.asked:
+        return None
+    return Violation(Reason.CERTIFICATE_RENEWAL_ASKED, "a new certificate was asked for", usable=True)
+
+
 # First what makes a certificate unusable, so that a usable verdict is never given for a broken one.
 CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
     unreadable,
@@ -100,6 +110,7 @@ CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
     wrong_names,
     wrong_issuer,
     due_for_renewal,
+    renewal_asked,
 )
 
 

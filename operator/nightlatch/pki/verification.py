@@ -39,7 +39,7 @@ def _verify_path(material: TlsMaterial, now: datetime) -> None:
         # A client verifier with our own rules for the leaf checks path, constraints and validity for both uses.
         # The library's server verifier would insist on one DNS name and ignore the identity.
         PolicyBuilder().store(Store(list(read_certificates(material.ca)))).time(now).max_chain_depth(
-            1
+            len(intermediates)
         ).extension_policies(
             ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=_leaf_rules()
         ).build_client_verifier().verify(leaf, intermediates)

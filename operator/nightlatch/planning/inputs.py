@@ -103,7 +103,8 @@ class Observed:
 class ObservedClient:
     """Everything that a client's plan depends on. `secret`: the Secret of the wanted name, also when it is not ours.
 
-    others: Secrets of this client under other names. endpoints: those that it names and that exist.
+    others: Secrets of this client with keys under other names. tls, other_tls: likewise those of its certificate.
+    endpoints: those that it names and that exist.
     documents: the keys that route documents hold for this client. coverage: of each live key, by its id.
     last_uses: of each live key that was used, by its id, in Unix seconds.
     revoking: the gateways that may still accept a key in `revokedKeyIds`, or a client that is suspended.
@@ -113,6 +114,8 @@ class ObservedClient:
     issuing_ca: CAView | None = None
     secret: SecretView | None = None
     others: tuple[SecretView, ...] = ()
+    tls: SecretView | None = None
+    other_tls: tuple[SecretView, ...] = ()
     endpoints: Mapping[NamespacedName, ParsedEndpoint] = field(default_factory=dict)
     documents: tuple[DocumentKey, ...] = ()
     coverage: Mapping[str, KeyCoverage] = field(default_factory=dict)

@@ -28,13 +28,14 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class OwnedSecret:
-    """A Secret of ours: its name, what it is for, who owns it, and labels besides those of role and owner."""
+    """A Secret of ours: its name, what it is for, who owns it, and labels and annotations besides role and owner."""
 
     key: NamespacedName
     role: str
     owner: Owner
     type: str = "Opaque"
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,12 @@ class UseCA:
 
 @dataclass(frozen=True, slots=True)
 class IssueLeaf:
-    """Issue a certificate with a new key into a `kubernetes.io/tls` Secret."""
+    """Issue a certificate with a new key into a `kubernetes.io/tls` Secret. `beside`: more entries of the Secret."""
 
     target: OwnedSecret
     request: LeafRequest
     replaces: Revision | None = None
+    beside: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Plan:
     scaling: how the autoscaler must scale the endpoint from now on; None: as before.
     requeue_after: seconds until the passing of time alone requires a new plan; None if only an event can.
     refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
+    warning: what an administrator should do although everything works.
     """
 
     apply: tuple[Action, ...] = ()
@@ -145,3 +148,4 @@ class Plan:
     status: Status | None = None
     requeue_after: float | None = None
     refusal: str = ""
+    warning: str = ""

@@ -15,6 +15,7 @@ class SecretView:
     """A Secret as found. `owner_uid` and `owner` come from our label and annotation; a foreign Secret has neither.
 
     adopt: a person asks that the owner takes it over, although an earlier object of the owner's name made it.
+    renewed: of a certificate, the request to renew for which it was issued; empty for none.
     """
 
     key: NamespacedName
@@ -25,6 +26,7 @@ class SecretView:
     created_at: str
     data: Mapping[str, bytes] = field(repr=False)
     adopt: bool = False
+    renewed: str = ""
 
     def is_of(self, owner: Owner, role: str) -> bool:
         """Whether this owner made the Secret for this role. Only then may it be replaced."""
@@ -60,6 +62,7 @@ def view_secret(raw: RawObject) -> SecretView:
         created_at=metadata.get("creationTimestamp") or "",
         data={entry: _decode(value) for entry, value in (raw.get("data") or {}).items()},
         adopt=names.ANNOTATION_ADOPT in annotations,
+        renewed=annotations.get(names.ANNOTATION_RENEWED, ""),
     )
 
 

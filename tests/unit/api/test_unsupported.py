@@ -155,7 +155,7 @@ def test_every_field_of_an_image_of_ones_own_is_named() -> None:
 
 
 UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [
-    ({"certificate": {}}, "spec.certificate"),
+    ({"certificate": {"issuerRef": {"name": "a"}}}, "spec.certificate.issuerRef"),
 ]
 
 

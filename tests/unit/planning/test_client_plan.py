@@ -28,6 +28,8 @@ from tests.unit.planning.scene import (
 MINILM = NamespacedName("search", "minilm")
 NEW = api_keys.mint(lambda size: b"n" * size)
 HOUR = timedelta(hours=1)
+# Not supported yet.
+FOREIGN_ISSUER = {"issuerRef": {"name": "corp"}}
 
 
 def plan(subject, observed, now=NOW):
@@ -145,11 +147,11 @@ def test_status_says_when_the_next_rotation_is():
         (client(), {"secret": foreign(NamespacedName("search", "bot-key"))}, "CredentialsReady", "SecretConflict"),
         (client(), {"issuing_ca": None}, "CredentialsReady", "IssuingCAPending"),
         (client(apiKey={"expiresAt": "2026-03-01T11:59:59Z"}), {}, "CredentialsReady", "KeyExpired"),
-        (client(certificate={}), {}, "CredentialsReady", "KeyPending"),
+        (client(certificate=FOREIGN_ISSUER), {}, "CredentialsReady", "KeyPending"),
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
         (client(suspend=True), {}, "EndpointsGranted", "Suspended"),
         (client(name="a.b"), {}, "EndpointsGranted", "InvalidClientName"),
-        (client(certificate={}), {}, "Accepted", "NotYetSupported"),
+        (client(certificate=FOREIGN_ISSUER), {}, "Accepted", "NotYetSupported"),
         (client(rateLimit={"requests": 1, "per": "soon"}), {}, "Accepted", "Invalid"),
         (
             client(namespace="other", endpoints=({"name": "minilm", "namespace": "search"},)),
@@ -170,7 +172,7 @@ def test_every_problem_has_a_reason_of_its_own_and_ready_follows(subject, change
     [
         (client(), {"secret": foreign(NamespacedName("search", "bot-key"))}),
         (client(), {"secret": key_secret(client(), data={"api-key": b"mine"}), "issuing_ca": None}),
-        (client(certificate={}), {}),
+        (client(certificate=FOREIGN_ISSUER), {}),
         (client(), {"issuing_ca": None}),
         (client(apiKey={"expiresAt": "2026-03-01T11:59:59Z"}), {}),
     ],
@@ -180,7 +182,7 @@ def test_no_key_is_minted_over_anything_or_for_what_is_not_accepted(subject, cha
 
 
 def test_a_spec_that_is_not_accepted_still_revokes_and_does_nothing_else():
-    subject = client(certificate={}, apiKey={"revokedKeyIds": [KEY.key_id], "overlap": "0s"})
+    subject = client(certificate=FOREIGN_ISSUER, apiKey={"revokedKeyIds": [KEY.key_id], "overlap": "0s"})
     secret = key_secret(subject, keys=(ledger_key(), ledger_key(NEW, "Previous", ends=NOW + HOUR)))
     planned = plan(subject, observed_client(secret=secret))
     assert states(planned) == [(KEY.key_id, "Revoked"), (NEW.key_id, "Previous")]
@@ -324,7 +326,7 @@ def test_neither_suspension_nor_an_unreadable_spec_takes_the_addresses_away(subj
     assert plan(subject, observed_client(secret=key_secret(subject))).apply == ()
 
 
-@pytest.mark.parametrize("spec", [{"certificate": {}}, {"rateLimit": {"requests": 1, "per": "soon"}}])
+@pytest.mark.parametrize("spec", [{"certificate": FOREIGN_ISSUER}, {"rateLimit": {"requests": 1, "per": "soon"}}])
 def test_a_spec_that_is_not_accepted_moves_no_key(spec):
     subject = client(**spec)
     old = key_secret(subject, name="mine")

@@ -14,7 +14,7 @@ from nightlatch.planning.installation.certificates import (
     root_secret,
 )
 from nightlatch.planning.installation.plan import ObservedInstallation, plan_installation
-from nightlatch.planning.plan import IssueLeaf, MintCA, OwnedSecret, Owner, Revision, UseCA
+from nightlatch.planning.plan import IssueLeaf, MergeSecret, MintCA, OwnedSecret, Owner, Revision, UseCA
 from tests.unit.planning.scene import NOW, SETTINGS, foreign, found
 
 ROOT = pki.new_root(now=NOW)
@@ -79,7 +79,7 @@ OTHER_ROOT = complete(root=pki.new_root(now=NOW))
         pytest.param(EMPTY, (MINT_ROOT, MINT_ISSUING, USE, *ISSUE_ALL), id="nothing is there: everything is made"),
         pytest.param(READY, (USE,), id="all is well: everything is kept"),
         pytest.param(replace(READY, issuing=None), (MINT_ISSUING, USE, *ISSUE_ALL), id="no issuing CA"),
-        pytest.param(replace(READY, root=None), (MINT_ROOT, MINT_ISSUING, USE, *ISSUE_ALL), id="no root"),
+        pytest.param(replace(READY, root=None), (USE,), id="the root is lost: nothing is replaced"),
         pytest.param(OTHER_ROOT, (MINT_ISSUING, USE, *ISSUE_ALL), id="the issuing CA belongs to another root"),
         pytest.param(without_leaf(READY, OPERATOR), (USE, ("issue", OPERATOR)), id="one leaf is missing"),
     ],
@@ -88,6 +88,30 @@ def test_what_is_made_and_in_which_order(observed, expected):
     planned = plan_installation(observed, NOW)
     assert steps(planned) == expected
     assert (planned.delete, planned.refusal) == ((), "")
+
+
+def test_leaves_of_a_ca_that_is_still_to_be_made_get_the_bundle_that_they_are_issued_with():
+    assert [action.beside for action in plan_installation(EMPTY, NOW).apply if isinstance(action, IssueLeaf)] == [
+        {}
+    ] * 3
+
+
+def test_a_leaf_is_given_a_changed_bundle_without_being_issued_again():
+    stale = READY.leaves[OPERATOR]
+    stale = replace(stale, data={**stale.data, "ca.crt": b"old"})
+    _, action = plan_installation(with_leaf(READY, OPERATOR, stale), NOW).apply
+    assert isinstance(action, MergeSecret)
+    assert (action.target.key, action.data) == (OPERATOR, {"ca.crt": ISSUING.trust_pem})
+
+
+def test_a_lost_root_replaces_no_trust_and_the_operator_says_what_to_do():
+    due = NOW + timedelta(days=190)
+    lost = replace(READY, root=None, leaves={leaf.key: leaf_secret(leaf, now=due) for leaf in LEAVES})
+    for observed, now in ((replace(READY, root=None), NOW), (lost, due)):
+        planned = plan_installation(observed, now)
+        assert steps(planned) == (USE,)
+        assert "nightlatch-root-ca is missing: restore it" in planned.warning
+    assert plan_installation(READY, NOW).warning == ""
 
 
 def test_the_root_signs_itself_and_the_issuing_ca_is_signed_by_the_root():

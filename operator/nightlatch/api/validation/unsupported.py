@@ -182,8 +182,12 @@ def _tls(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
 
 
 def _certificate(client: InferenceClient) -> Iterator[Unsupported]:
-    if client.spec.certificate is not None:
-        yield _later("spec.certificate", "client certificates are not supported yet: remove it and write apiKey: {}")
+    certificate = client.spec.certificate
+    if certificate is not None and certificate.issuer_ref is not None:
+        yield _later(
+            "spec.certificate.issuerRef",
+            "other issuers are not supported yet: remove it, and Nightlatch's own CA issues the certificate",
+        )
 
 
 def replicas_cap(scaling: Scaling) -> str | None:

@@ -1,7 +1,8 @@
-"""One InferenceClient: its key Secret, its status, and its removal."""
+"""One InferenceClient: its Secrets, its status, and its removal."""
 
 from dataclasses import dataclass
 
+from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName, ObjectRef
 from nightlatch.controller.apply import Applier, delete_secret
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
@@ -11,6 +12,7 @@ from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.planning.access.grants import requested_grants
 from nightlatch.planning.access.programmed import key_coverage, may_still_accept
 from nightlatch.planning.client.api_key import key_rules, key_secret_name
+from nightlatch.planning.client.certificate import certificate_secret_name
 from nightlatch.planning.client.plan import plan_client
 from nightlatch.planning.inputs import ObservedClient
 from nightlatch.planning.parsed import ParsedClient
@@ -48,7 +50,8 @@ class ClientReconciler:
         endpoints = {key: found for key in named if (found := self.index.endpoints.get(key))}
         wanted = key_secret_name(client)
         secret = await self.context.find_secret(wanted)
-        others = tuple(found for found in await self._owned(client.key) if found.key != wanted)
+        owned = await self._owned(client.key)
+        certificate = certificate_secret_name(client)
         documents = {document.endpoint: document for document in self.index.documents_for(client)}
         runtimes = {key: self.runtime_status.get(key) for key in documents}
         coverage = {
@@ -61,7 +64,9 @@ class ClientReconciler:
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
             secret=secret,
-            others=others,
+            others=tuple(each for each in owned if each.role == names.ROLE_API_KEY and each.key != wanted),
+            tls=await self.context.find_secret(certificate) if certificate else None,
+            other_tls=tuple(each for each in owned if each.role == names.ROLE_CLIENT_TLS and each.key != certificate),
             endpoints=endpoints,
             documents=self.index.document_keys_of(client.key),
             coverage=coverage,

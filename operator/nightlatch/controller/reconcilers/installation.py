@@ -1,5 +1,6 @@
 """The installation's own PKI: root, issuing CA, and the leaves of the gateways and the operator."""
 
+import logging
 from dataclasses import dataclass
 
 from nightlatch.controller.apply import Applier
@@ -9,6 +10,8 @@ from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import installation_leaves, issuing_secret, root_secret
 from nightlatch.planning.installation.plan import ObservedInstallation, plan_installation
 from nightlatch.planning.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class PkiReconciler:
         wanted = plan_installation(await self._observe(), self.context.clock())
         for action in (*wanted.apply, *wanted.delete):
             await self.applier.act(action)
+        if wanted.warning:
+            _log.warning("the PKI of the installation needs care", extra={"advice": wanted.warning})
         if wanted.refusal:
             raise PkiError(wanted.refusal)
         return self.issuing_ca.view() != before, wanted.requeue_after

@@ -16,6 +16,8 @@ MAX_KEYS = 2000
 
 def key_grants(endpoint: ParsedEndpoint, clients: Iterable[ClientView]) -> tuple[KeyGrant, ...]:
     """Sorted, so that the same keys always make the same document. May be longer than MAX_KEYS."""
+    if endpoint.spec is not None and endpoint.spec.access.api_key is None:
+        return ()
     found = (
         key_grant(endpoint, view, permissions, key)
         for view in clients

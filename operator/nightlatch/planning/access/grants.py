@@ -60,16 +60,29 @@ def unfit_name(request: GrantRequest) -> Rejection | None:
     return Rejection(Reason.INVALID_CLIENT_NAME, message)
 
 
-def takes_no_keys(request: GrantRequest) -> Rejection | None:
-    """The endpoint does not accept API keys."""
-    endpoint = request.endpoint
-    if endpoint is None or endpoint.spec is None or endpoint.spec.access.api_key is not None:
+def takes_no_credential(request: GrantRequest) -> Rejection | None:
+    """The endpoint accepts neither API keys nor certificates that the client has."""
+    endpoint, spec = request.endpoint, request.client.spec
+    if endpoint is None or endpoint.spec is None:
         return None
-    message = f"{request.named} does not accept API keys: set its spec.access.apiKey"
-    return Rejection(Reason.API_KEYS_NOT_ACCEPTED, message)
+    access = endpoint.spec.access
+    has_certificate = spec is not None and spec.certificate is not None
+    has_key = spec is None or spec.api_key is not None
+    if (has_key and access.api_key is not None) or (has_certificate and access.mtls is not None):
+        return None
+    if has_key:
+        message = f"{request.named} does not accept API keys: set its spec.access.apiKey"
+        return Rejection(Reason.API_KEYS_NOT_ACCEPTED, message)
+    message = f"{request.named} does not accept certificates: set its spec.access.mtls, or give the client an apiKey"
+    return Rejection(Reason.CERTIFICATES_NOT_ACCEPTED, message)
 
 
-CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (unfit_name, not_found, not_allowed, takes_no_keys)
+CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (
+    unfit_name,
+    not_found,
+    not_allowed,
+    takes_no_credential,
+)
 
 
 def refusal(request: GrantRequest) -> Rejection | None:

@@ -3,8 +3,7 @@
 Nothing is written over a Secret that is not ours.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -12,20 +11,14 @@ from nightlatch.api import names
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.api_keys import unix_seconds
-from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.client.key_secret import has_ledger, ledger_data, newest, read_ledger
 from nightlatch.planning.client.ledger import KeyRules, Ledger, Step, revoke, step
+from nightlatch.planning.client.public_data import public_data
 from nightlatch.planning.inputs import ObservedClient
 from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.plan import DeleteSecret, MergeSecret, OwnedSecret, Owner, PutSecret
 from nightlatch.planning.secrets import SecretView
-from nightlatch.planning.settings import url
 
-# The address of the client's only endpoint. A client of several endpoints has none, so that none is called by mistake.
-URL = "url"
-# The address of each endpoint, as JSON: {"NAMESPACE/NAME": {"url": "https://..."}}.
-ENDPOINTS = "endpoints.json"
-CA_CRT = "ca.crt"
 # A longer value of the annotation counts as this much of it.
 _REQUEST_LENGTH = 256
 
@@ -108,7 +101,7 @@ def _step(
 def _write(
     client: ParsedClient, observed: ObservedClient, owner: Owner, ours: SecretView | None, ledger: Ledger
 ) -> PutSecret | MergeSecret | None:
-    wanted = {**ledger_data(ledger), **_public_data(client, observed)}
+    wanted = {**ledger_data(ledger), **public_data(client, observed)}
     target = _child(client, owner, ours.key if ours else key_secret_name(client))
     if ours is None:
         present = {entry: value for entry, value in wanted.items() if value is not None}
@@ -123,17 +116,3 @@ def _child(client: ParsedClient, owner: Owner, key: NamespacedName) -> OwnedSecr
     # A label value has at most 63 characters; the owner annotation has the whole name.
     labels = {names.LABEL_CLIENT: client.key.name} if len(client.key.name) <= 63 else {}
     return OwnedSecret(key, names.ROLE_API_KEY, owner, labels=labels)
-
-
-def _public_data(client: ParsedClient, observed: ObservedClient) -> Mapping[str, bytes | None]:
-    """What belongs into the Secret beside the keys; None for what does not. An unreadable spec changes no address."""
-    trust: dict[str, bytes | None] = {CA_CRT: observed.issuing_ca.trust_pem if observed.issuing_ca else b""}
-    return trust | _addresses(client, observed) if client.spec else trust
-
-
-def _addresses(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes | None]:
-    """The addresses of all endpoints that the spec names, even those that do not let the client in yet."""
-    urls = {str(key): url(observed.settings, key) for key in named_endpoints(client)}
-    listed = json.dumps({key: {"url": address} for key, address in urls.items()}, indent=2)
-    only = next(iter(urls.values())).encode() if len(urls) == 1 else None
-    return {URL: only, ENDPOINTS: f"{listed}\n".encode()}

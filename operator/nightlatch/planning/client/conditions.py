@@ -7,6 +7,7 @@ from nightlatch.api.conditions import ClientCondition, Reason, find
 from nightlatch.api.validation.unsupported import unsupported_requests
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.client.api_key import KeyDecision
+from nightlatch.planning.client.certificate import NO_CERTIFICATE, CertificateDecision
 from nightlatch.planning.client.ledger import LedgerKey
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true
 from nightlatch.planning.inputs import ObservedClient
@@ -21,6 +22,12 @@ class ClientConditionInput:
     observed: ObservedClient
     key: KeyDecision
     now: float
+    certificate: CertificateDecision = NO_CERTIFICATE
+
+    @property
+    def wants_key(self) -> bool:
+        """True also for a spec that cannot be read, whose keys stay."""
+        return self.client.spec is None or self.client.spec.api_key is not None
 
 
 Predicate = Callable[[ClientConditionInput], Verdict | None]
@@ -35,12 +42,14 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
         ),
         ClientCondition.CREDENTIALS_READY: (
             secret_taken,  # only a person can resolve a conflict, so it is named first
+            certificate_secret_taken,
             key_expired,  # no key helps before the spec says another time
             no_issuing_ca,  # the Secret carries the CA certificate, so the key waits for the CA
             key_lost,  # it is there again after the overlap
             key_pending,  # it is being created
-            rotating,  # its successor waits for gateways
-            key_issued,
+            certificate_unusable,  # a new one is being issued
+            rotating,  # the key's successor waits for gateways
+            issued,
         ),
         ClientCondition.ENDPOINTS_GRANTED: (
             suspended,  # no endpoint lets a suspended client in, whatever it names
@@ -94,6 +103,16 @@ def secret_taken(inputs: ClientConditionInput) -> Verdict | None:
     )
 
 
+def certificate_secret_taken(inputs: ClientConditionInput) -> Verdict | None:
+    leaf = inputs.certificate.leaf
+    if leaf is None or not leaf.taken:
+        return None
+    name = leaf.wanted.key.name
+    return false(
+        Reason.SECRET_CONFLICT, f"Secret {name} exists and is not ours: set spec.certificate.secretName to another name"
+    )
+
+
 def key_expired(inputs: ClientConditionInput) -> Verdict | None:
     if not inputs.key.rules.expired(inputs.now):
         return None
@@ -104,7 +123,9 @@ def key_expired(inputs: ClientConditionInput) -> Verdict | None:
 
 
 def no_issuing_ca(inputs: ClientConditionInput) -> Verdict | None:
-    if inputs.observed.issuing_ca is not None or inputs.key.ledger.shown is not None:
+    leaf = inputs.certificate.leaf
+    waiting = (inputs.wants_key and inputs.key.ledger.shown is None) or (leaf is not None and leaf.leaf is None)
+    if inputs.observed.issuing_ca is not None or not waiting:
         return None
     return false(Reason.ISSUING_CA_PENDING, "the operator is still creating the issuing CA")
 
@@ -121,9 +142,18 @@ def key_lost(inputs: ClientConditionInput) -> Verdict | None:
 
 
 def key_pending(inputs: ClientConditionInput) -> Verdict | None:
-    if inputs.key.ledger.shown is not None:
+    if inputs.key.ledger.shown is not None or not inputs.wants_key:
         return None
     return false(Reason.KEY_PENDING, "the key is being created")
+
+
+def certificate_unusable(inputs: ClientConditionInput) -> Verdict | None:
+    leaf = inputs.certificate.leaf
+    if leaf is None or leaf.usable:
+        return None
+    reason = leaf.violation.reason if leaf.violation else Reason.CERTIFICATE_MISSING
+    message = leaf.violation.message if leaf.violation else "no certificate was issued yet"
+    return false(reason, f"{message}; a new one is being issued into Secret {leaf.wanted.key.name}")
 
 
 def rotating(inputs: ClientConditionInput) -> Verdict | None:
@@ -140,8 +170,13 @@ def rotating(inputs: ClientConditionInput) -> Verdict | None:
     )
 
 
-def key_issued(inputs: ClientConditionInput) -> Verdict:
-    return true(Reason.ISSUED, f"the key is in Secret {inputs.key.key.name}")
+def issued(inputs: ClientConditionInput) -> Verdict:
+    leaf = inputs.certificate.leaf
+    places = (
+        *((f"the key is in Secret {inputs.key.key.name}",) if inputs.wants_key else ()),
+        *((f"the certificate is in Secret {leaf.wanted.key.name}",) if leaf else ()),
+    )
+    return true(Reason.ISSUED, "; ".join(places))
 
 
 # EndpointsGranted

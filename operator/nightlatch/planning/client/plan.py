@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from nightlatch.api.client import ClientStatus, KeyStatus
+from nightlatch.api.client import ClientCertificateStatus, ClientStatus, KeyStatus
 from nightlatch.api.conditions import ClientCondition, Reason, find
 from nightlatch.api.meta import API_VERSION
 from nightlatch.planning.client.api_key import KeyDecision, decide_key
+from nightlatch.planning.client.certificate import CertificateDecision, decide_certificate
 from nightlatch.planning.client.conditions import ClientConditionInput, client_verdicts
 from nightlatch.planning.client.ledger import LedgerKey, next_rotation
 from nightlatch.planning.conditions import conditions, timestamp
 from nightlatch.planning.inputs import ObservedClient
+from nightlatch.planning.leaves import LeafDecision
 from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.plan import Owner, Plan
 from nightlatch.planning.trust import publish_trust
@@ -28,21 +30,27 @@ def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime, r
     """
     owner = Owner(client.ref, client.metadata.uid, API_VERSION)
     decision = decide_key(client, observed, owner, now, random)
-    status = _status(ClientConditionInput(client, observed, decision, now.timestamp()), now)
+    certificate = decide_certificate(client, observed, owner, now)
+    status = _status(ClientConditionInput(client, observed, decision, now.timestamp(), certificate), now)
     return Plan(
         apply=(
-            *((decision.action,) if decision.action else ()),
+            *(action for action in (decision.action, certificate.action) if action),
             *publish_trust(observed.settings, observed.issuing_ca, client.key.namespace),
         ),
-        delete=decision.delete,
+        delete=(*decision.delete, *certificate.delete),
         status=status if status != client.status else None,
-        requeue_after=_requeue_after(status, decision, now),
+        requeue_after=_requeue_after(status, decision, certificate, now),
     )
 
 
-def _requeue_after(status: ClientStatus, decision: KeyDecision, now: datetime) -> float | None:
+def _requeue_after(
+    status: ClientStatus, decision: KeyDecision, certificate: CertificateDecision, now: datetime
+) -> float | None:
     """No event tells a client what gateways applied, so it is requeued while it waits for that, quickly at first."""
     waits = [decision.look_again - now.timestamp()] if decision.look_again is not None else []
+    leaf = certificate.leaf
+    if leaf is not None and leaf.renew_at and not leaf.issue:
+        waits.append((leaf.renew_at - now).total_seconds())
     following = decision.ledger.key("Next")
     since = [datetime.fromtimestamp(following.created_at, UTC)] if following else []
     for kind, reason in (
@@ -63,6 +71,18 @@ def _status(inputs: ClientConditionInput, now: datetime) -> ClientStatus:
         observed_generation=generation,
         conditions=conditions(client_verdicts(inputs), client.status.conditions, generation, now),
         keys=tuple(_key_status(key, inputs, now) for key in inputs.key.ledger.keys[:MOST_KEYS]),
+        certificate=_certificate_status(inputs.certificate.leaf),
+    )
+
+
+def _certificate_status(decision: LeafDecision | None) -> ClientCertificateStatus | None:
+    if decision is None or decision.leaf is None or decision.renew_at is None:
+        return None
+    return ClientCertificateStatus(
+        serial=decision.leaf.serial,
+        not_after=timestamp(decision.leaf.not_after),
+        renew_at=timestamp(decision.renew_at),
+        identity=decision.wanted.request.identity,
     )
 
 

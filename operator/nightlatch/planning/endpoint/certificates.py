@@ -12,8 +12,11 @@ from nightlatch.planning.plan import Owner
 from nightlatch.planning.settings import Settings, hosts, pod_hosts
 
 
-def server_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls: Tls) -> WantedLeaf:
-    """For callers. Kept in the operator's namespace, copied into the route document, valid for `spec.tls.duration`."""
+def server_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls: Tls, asked: str = "") -> WantedLeaf:
+    """For callers. Kept in the operator's namespace, copied into the route document, valid for `spec.tls.duration`.
+
+    asked: the newest request to renew it.
+    """
     request = LeafRequest(
         identity=names.endpoint_identity(settings.trust_domain, endpoint),
         usage="server",
@@ -22,10 +25,10 @@ def server_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls:
     )
     key = NamespacedName(settings.operator_namespace, names.server_tls(endpoint))
     renew_before = timedelta(seconds=renewal_window(tls.duration, tls.renew_before))
-    return WantedLeaf(key, names.ROLE_SERVER_TLS, owner, request, renew_before)
+    return WantedLeaf(key, names.ROLE_SERVER_TLS, owner, request, renew_before, asked)
 
 
-def upstream_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner) -> WantedLeaf:
+def upstream_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, asked: str = "") -> WantedLeaf:
     """For the serving port, in the endpoint's own namespace. The gateway checks its SPIFFE identity."""
     request = LeafRequest(
         identity=names.endpoint_identity(settings.trust_domain, endpoint),
@@ -34,4 +37,4 @@ def upstream_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner) ->
         duration=settings.leaf_duration,
     )
     key = NamespacedName(endpoint.namespace, names.upstream_tls(endpoint))
-    return WantedLeaf(key, names.ROLE_UPSTREAM_TLS, owner, request)
+    return WantedLeaf(key, names.ROLE_UPSTREAM_TLS, owner, request, asked=asked)

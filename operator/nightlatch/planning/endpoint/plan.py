@@ -13,7 +13,7 @@ from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scal
 from nightlatch.planning.endpoint.status import endpoint_status
 from nightlatch.planning.endpoint.workload import model_server
 from nightlatch.planning.inputs import Observed
-from nightlatch.planning.leaves import LeafDecision, decide_leaf
+from nightlatch.planning.leaves import LeafDecision, decide_leaf, renewal_request
 from nightlatch.planning.parsed import ParsedEndpoint
 from nightlatch.planning.plan import Action, DeleteSecret, DocumentSequence, EnsureWorkload, Owner, Plan
 from nightlatch.planning.secrets import SecretView
@@ -51,8 +51,9 @@ def _leaves(
 ) -> tuple[LeafDecision, LeafDecision]:
     # While the spec is rejected, existing certificates are renewed with the default durations.
     tls = endpoint.spec.tls if endpoint.spec and endpoint.rejection is None else Tls()
-    server = server_leaf(observed.settings, endpoint.key, owner, tls)
-    upstream = upstream_leaf(observed.settings, endpoint.key, owner)
+    asked = renewal_request(endpoint.metadata.annotations)
+    server = server_leaf(observed.settings, endpoint.key, owner, tls, asked)
+    upstream = upstream_leaf(observed.settings, endpoint.key, owner, asked)
     return (
         decide_leaf(server, observed.server_tls, observed.issuing_ca, now),
         decide_leaf(upstream, observed.upstream_tls, observed.issuing_ca, now),
@@ -78,7 +79,8 @@ def _sequence(document: DocumentDecision) -> DocumentSequence | None:
 def _actions(inputs: ConditionInput, upstream: LeafDecision, *, blocked: bool) -> tuple[Action, ...]:
     put = None if blocked else inputs.document.put
     never_accepted = _never_accepted(inputs)
-    issues = () if never_accepted else tuple(leaf.issue for leaf in inputs.leaves if leaf.issue)
+    writes = (leaf.issue or leaf.refresh for leaf in inputs.leaves)
+    issues = () if never_accepted else tuple(write for write in writes if write)
     observed, namespace = inputs.observed, inputs.endpoint.key.namespace
     trust = () if never_accepted else publish_trust(observed.settings, observed.issuing_ca, namespace)
     return (*((put,) if put else ()), *issues, *trust, *_workload(inputs, upstream))

@@ -51,10 +51,11 @@ class CADecision:
 def plan_installation(observed: ObservedInstallation, now: datetime) -> Plan:
     """The root first, then the issuing CA, then the leaves: each is signed by the one before."""
     settings = observed.settings
-    root = decide_root(observed.root, settings)
+    survivor = _survivor(observed)
+    root = CADecision() if survivor else decide_root(observed.root, settings)
     if root.refusal:
         return Plan(refusal=root.refusal)
-    issuing = decide_issuing(observed.issuing, root.ca, settings, now)
+    issuing = survivor or decide_issuing(observed.issuing, root.ca, settings, now)
     minted = tuple(decision.mint for decision in (root, issuing) if decision.mint)
     if issuing.refusal:
         return Plan(apply=minted, refusal=issuing.refusal)
@@ -63,12 +64,25 @@ def plan_installation(observed: ObservedInstallation, now: datetime) -> Plan:
         decide_leaf(wanted, observed.leaves.get(wanted.key), signer, now) for wanted in installation_leaves(settings)
     ]
     ours = tuple(takewhile(lambda leaf: not leaf.taken, leaves))
+    written = (write for leaf in ours if (write := leaf.issue or leaf.refresh))
     return Plan(
-        apply=(*minted, UseCA(issuing_secret(settings)), *(leaf.issue for leaf in ours if leaf.issue)),
+        apply=(*minted, UseCA(issuing_secret(settings)), *written),
         delete=tuple(leaf.delete for leaf in ours if leaf.delete),
         requeue_after=_next_renewal(ours, now),
         refusal=_not_ours(leaves[len(ours)].wanted.key) if len(ours) < len(leaves) else "",
+        warning=_root_is_lost(settings) if survivor else "",
     )
+
+
+def _survivor(observed: ObservedInstallation) -> CADecision | None:
+    """The issuing CA, if the root was deleted or a restore left it out.
+
+    A new root would cut off every caller who trusts the one before, and without a root the issuing CA still signs.
+    """
+    if observed.root is not None or observed.issuing is None:
+        return None
+    issuing = _read(observed.issuing, observed.settings)
+    return issuing if issuing.ca else None
 
 
 def decide_root(found: SecretView | None, settings: Settings) -> CADecision:
@@ -107,6 +121,13 @@ def _next_renewal(leaves: Iterable[LeafDecision], now: datetime) -> float | None
     """Seconds until a leaf is due. One that is being issued comes back with the event of its Secret."""
     waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at and not leaf.issue]
     return max(0.0, min(waits)) if waits else None
+
+
+def _root_is_lost(settings: Settings) -> str:
+    return (
+        f"Secret {root_secret(settings)} is missing: restore it before the issuing CA ends; to start with a new CA,"
+        f" which every caller must fetch, delete Secret {issuing_secret(settings)}, too"
+    )
 
 
 def _not_ours(key: NamespacedName) -> str:

@@ -1,0 +1,96 @@
+"""The client's certificate: a `kubernetes.io/tls` Secret with one SPIFFE identity, the CA, and the addresses.
+
+Nothing is written over a Secret that is not ours. A certificate is renewed with a new key; the one before stays valid
+until it ends, so a renewal needs no overlap.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nightlatch.api import names
+from nightlatch.api.client import ClientCertificate
+from nightlatch.api.duration import parse_duration, renewal_window
+from nightlatch.api.meta import NamespacedName
+from nightlatch.pki import LeafRequest
+from nightlatch.planning.client.public_data import ENDPOINTS, URL, addresses
+from nightlatch.planning.inputs import ObservedClient
+from nightlatch.planning.leaves import LeafDecision, WantedLeaf, decide_leaf, renewal_request
+from nightlatch.planning.parsed import ParsedClient
+from nightlatch.planning.plan import DeleteSecret, IssueLeaf, MergeSecret, Owner
+from nightlatch.planning.secrets import SecretView
+from nightlatch.planning.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateDecision:
+    """What to do about the certificate. `leaf`: None if the client has no certificate and wants none."""
+
+    leaf: LeafDecision | None = None
+    action: IssueLeaf | MergeSecret | None = None
+    delete: tuple[DeleteSecret, ...] = ()
+
+
+NO_CERTIFICATE = CertificateDecision()
+
+
+def certificate_secret_name(client: ParsedClient) -> NamespacedName | None:
+    """The Secret for the certificate; None if the spec wants none or cannot be read."""
+    wanted = client.spec.certificate if client.spec else None
+    if wanted is None:
+        return None
+    return NamespacedName(client.key.namespace, wanted.secret_name or names.client_tls(client.key))
+
+
+def client_leaf(settings: Settings, client: ParsedClient, owner: Owner, key: NamespacedName) -> WantedLeaf:
+    """What the certificate in this Secret must say. Of a spec that is not accepted the durations are the defaults."""
+    spec = client.spec.certificate if client.spec and client.rejection is None else None
+    spec = spec or ClientCertificate()
+    request = LeafRequest(
+        identity=names.client_identity(settings.trust_domain, client.key),
+        usage="client",
+        duration=timedelta(seconds=parse_duration(spec.duration)),
+    )
+    renew_before = timedelta(seconds=renewal_window(spec.duration, spec.renew_before))
+    asked = renewal_request(client.metadata.annotations)
+    # A label value has at most 63 characters; the owner annotation has the whole name.
+    labels = {names.LABEL_CLIENT: client.key.name} if len(client.key.name) <= 63 else {}
+    return WantedLeaf(key, names.ROLE_CLIENT_TLS, owner, request, renew_before, asked, labels)
+
+
+def decide_certificate(
+    client: ParsedClient, observed: ObservedClient, owner: Owner, now: datetime
+) -> CertificateDecision:
+    """A spec that is not accepted makes no Secret and deletes none, and the certificate that is there is renewed."""
+    accepted = client.spec is not None and client.rejection is None
+    ours = tuple(found for found in observed.other_tls if found.is_of(owner, names.ROLE_CLIENT_TLS))
+    key, found = certificate_secret_name(client), observed.tls
+    if accepted and key is None:
+        return CertificateDecision(delete=_deleted(ours))
+    if not accepted and (found is None or not found.is_of(owner, names.ROLE_CLIENT_TLS)):
+        found = _newest(ours)
+        key = found.key if found else None
+    if key is None:
+        return NO_CERTIFICATE
+    wanted = client_leaf(observed.settings, client, owner, key)
+    leaf = decide_leaf(wanted, found, observed.issuing_ca, now, _beside(client, observed, found))
+    # The Secret of an earlier name is deleted once the new one has a certificate.
+    earlier = _deleted(ours) if accepted and leaf.leaf is not None and leaf.usable else ()
+    orphan = (leaf.delete,) if leaf.delete else ()
+    return CertificateDecision(leaf, leaf.issue or leaf.refresh, (*orphan, *earlier))
+
+
+def _beside(client: ParsedClient, observed: ObservedClient, found: SecretView | None) -> dict[str, bytes | None]:
+    """The addresses; of a spec that cannot be read those that are in the Secret."""
+    if client.spec is not None:
+        return addresses(client, observed)
+    kept = found.data if found else {}
+    return {entry: kept[entry] for entry in (URL, ENDPOINTS) if entry in kept}
+
+
+def _newest(secrets: Iterable[SecretView]) -> SecretView | None:
+    return max(secrets, key=lambda found: (found.created_at, found.key), default=None)
+
+
+def _deleted(secrets: Iterable[SecretView]) -> tuple[DeleteSecret, ...]:
+    return tuple(DeleteSecret(found.key, found.revision) for found in secrets)
