@@ -112,11 +112,11 @@ mod tests {
     fn any_list_suffices_and_within_a_list_every_mechanism() {
         use Mechanism::{ApiKey, Mtls};
         let ok = |mechanism| Proof::Ok(of(mechanism));
-        let any = [vec![Mtls], vec![ApiKey]];
-        let all = [vec![Mtls, ApiKey]];
-        let turned = [vec![ApiKey, Mtls]];
+        let any = vec![vec![Mtls], vec![ApiKey]];
+        let all = vec![vec![Mtls, ApiKey]];
+        let turned = vec![vec![ApiKey, Mtls]];
         for (lists, key, certificate, expected) in [
-            (&any[..], ok(ApiKey), Proof::Absent, "apiKey by apiKey beside "),
+            (&any, ok(ApiKey), Proof::Absent, "apiKey by apiKey beside "),
             (&any, Proof::Absent, ok(Mtls), "mtls by mtls beside "),
             (&any, ok(ApiKey), ok(Mtls), "mtls by mtls beside "),
             (&any, Proof::Absent, Proof::Absent, "refused"),
@@ -130,7 +130,7 @@ mod tests {
             (&all, ok(ApiKey), ok(Mtls), "mtls by mtls+apiKey beside apiKey"),
             (&turned, ok(ApiKey), ok(Mtls), "apiKey by apiKey+mtls beside mtls"),
         ] {
-            let accept = Accept::new(lists.to_vec()).unwrap();
+            let accept = Accept::new(lists.clone()).unwrap();
             let found = match accept.evaluate([(ApiKey, key), (Mtls, certificate)]) {
                 Outcome::Refused => "refused".to_owned(),
                 Outcome::Unavailable => "unavailable".to_owned(),

@@ -204,6 +204,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let refused = Verdict::Refuse(Refusal { error: "unauthenticated", caller: None, rate: None });
-        assert_eq!(members(None, &refused, "unauthenticated", "", ""), [("decision", "deny"), ("code", "unauthenticated")]);
+        assert_eq!(
+            members(None, &refused, "unauthenticated", "", ""),
+            [("decision", "deny"), ("code", "unauthenticated")]
+        );
     }
 }

@@ -76,7 +76,8 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
         return Refusal::unknown_caller("unauthenticated");
     }
     let revoked = [&config.revoked, &policy.revoked];
-    let evidence = Evidence { policy, presented: &presented, certificate: call.certificate, revoked, unix_ms: now.unix_ms };
+    let evidence =
+        Evidence { policy, presented: &presented, certificate: call.certificate, revoked, unix_ms: now.unix_ms };
     let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
     let (caller, rule, beside) = match policy.accept.evaluate(proofs) {
         Outcome::Accepted { caller, rule, beside } => (caller, rule, beside),

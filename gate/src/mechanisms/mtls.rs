@@ -4,7 +4,7 @@
 //! is nobody's, and so is one with none: the common name never counts.
 
 use super::{Caller, Evidence, Mechanism, Proof};
-use crate::strict::{Digest, digest, visible};
+use crate::strict::{digest, visible};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::HashMap;
