@@ -95,6 +95,11 @@ def endpoint_identity(trust_domain: str, key: NamespacedName) -> str:
     return f"spiffe://{trust_domain}/ns/{key.namespace}/ie/{key.name}"
 
 
+def client_identity(trust_domain: str, key: NamespacedName) -> str:
+    """The SPIFFE identity in the certificate of an InferenceClient."""
+    return f"spiffe://{trust_domain}/ns/{key.namespace}/ic/{key.name}"
+
+
 def gateway_identity(trust_domain: str) -> str:
     """The SPIFFE id that all gateways share."""
     return f"spiffe://{trust_domain}/gateway"
