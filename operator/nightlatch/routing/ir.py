@@ -52,7 +52,8 @@ class IssuerIR:
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The revoked clients, keys and certificates (by digest and by identity) are consulted before any policy. From `valid_until` (Unix seconds) on, the gate
+    The revoked clients, keys and certificates (by digest and by identity) are consulted before any policy.
+    From `valid_until` (Unix seconds) on, the gate
     denies every call by itself.
     """
 

@@ -294,7 +294,9 @@ def _pem(data: Mapping[str, bytes]) -> dict[str, str]:
     try:
         # Interned, because the trust bundle is the same in a thousand documents.
         found = {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
-        optional = {each: sys.intern(data.get(name, b"").decode("ascii")) for each, name in _OPTIONAL_PEM_FIELDS.items()}
+        optional = {
+            each: sys.intern(data.get(name, b"").decode("ascii")) for each, name in _OPTIONAL_PEM_FIELDS.items()
+        }
         return found | optional
     except KeyError as error:
         raise DocumentError(f"the Secret has no {error.args[0]}") from None

@@ -73,7 +73,9 @@ ROWS = [
     CertificateRow("a longer path", _leaf(uris=(f"{BOT}/x",)), GOOD, "unauthenticated"),
     CertificateRow("a DNS name that nobody named", _leaf(uris=(), dns=("x." + NAMED,)), _NAMED, "unauthenticated"),
     CertificateRow("two DNS names", _leaf(uris=(), dns=(NAMED, "x.example")), _NAMED, "unauthenticated"),
-    CertificateRow("a named DNS name beside another's URI", _leaf(uris=("a:b",), dns=(NAMED,)), _NAMED, "unauthenticated"),
+    CertificateRow(
+        "a named DNS name beside another's URI", _leaf(uris=("a:b",), dns=(NAMED,)), _NAMED, "unauthenticated"
+    ),
     CertificateRow("a wildcard", _leaf(uris=(), dns=("*.corp.example",)), _NAMED, "unauthenticated"),
     CertificateRow(
         "a thousand names, the right one first",

@@ -63,9 +63,7 @@ def _noted(*names: str) -> dict[str, str]:
     return {name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in names}
 
 
-def _log(
-    audit: AuditLog, members: dict[str, str], picked: dict[str, Any] | None = None
-) -> list[dict[str, Any]]:
+def _log(audit: AuditLog, members: dict[str, str], picked: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     config: dict[str, Any] = {"log_format": {"json_format": members, "omit_empty_values": True}}
     if audit.path is None:
         name, kind = "stdout", {"@type": EXTENSIONS + "access_loggers.stream.v3.StdoutAccessLog"}

@@ -2,15 +2,15 @@
 names that no endpoint has.
 
 In the shared chain certificates are fetched on demand by SNI. When an endpoint comes or goes there, only the matcher
-changes. Envoy replaces it in place: no chain changes and no connection is drained. A chain that comes or goes drains the
-connections of its own endpoint alone, and costs Envoy's main thread about a millisecond for each chain present.
+changes. Envoy replaces it in place: no chain changes and no connection is drained. A chain that comes or goes drains
+the connections of its own endpoint alone, and costs Envoy's main thread about a millisecond for each chain present.
 """
 
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from envoy.config.listener.v3 import listener_pb2
+from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.filters.listener.local_ratelimit.v3 import local_ratelimit_pb2  # noqa: F401
 from envoy.extensions.filters.listener.tls_inspector.v3 import tls_inspector_pb2  # noqa: F401 - registers its type
 from envoy.extensions.filters.network.http_connection_manager.v3 import (  # noqa: F401
@@ -93,9 +93,9 @@ def _matcher(chains: dict[str, str]) -> matcher_pb2.Matcher:
 
 def _certificate_chain(
     name: str, endpoint: str, host: str, audit: AuditLog, *, required: bool
-) -> listener_pb2.FilterChain:
+) -> listener_components_pb2.FilterChain:
     """The chain of one endpoint that asks its callers for certificates; any host of it has the same certificate."""
-    chain = listener_pb2.FilterChain()
+    chain = listener_components_pb2.FilterChain()
     chain.CopyFrom(_certificate_frame(audit))
     chain.name = name
     chain.transport_socket.typed_config.CopyFrom(_certificate_tls(endpoint, host, required=required))
@@ -103,11 +103,11 @@ def _certificate_chain(
 
 
 @lru_cache(maxsize=8)
-def _certificate_frame(audit: AuditLog) -> listener_pb2.FilterChain:
+def _certificate_frame(audit: AuditLog) -> listener_components_pb2.FilterChain:
     """The chain without what differs between endpoints."""
     chain = _chain("", {}, _endpoints_manager(audit, _AGE_WITH_CERTIFICATE))
     chain["filters"].insert(0, certificate())
-    return parse(chain, listener_pb2.FilterChain())  # type: ignore[no-any-return]
+    return parse(chain, listener_components_pb2.FilterChain())  # type: ignore[no-any-return]
 
 
 @lru_cache(maxsize=4096)
