@@ -20,6 +20,8 @@ pub enum Outcome<'a, 'p> {
     Accepted {
         caller: Caller<'p>,
         rule: &'a str,
+        /// Who the list's other proofs are of.
+        beside: Vec<Caller<'p>>,
     },
     Refused,
     /// Only a credential that cannot be verified now is missing.
@@ -52,11 +54,15 @@ impl Accept {
         let Some(list) = within(proved) else {
             return if within(proved | unavailable).is_some() { Outcome::Unavailable } else { Outcome::Refused };
         };
-        let caller = proofs.into_iter().find_map(|(mechanism, proof)| match proof {
-            Proof::Ok(caller) if mechanism == list.first => Some(caller),
-            _ => None,
-        });
-        caller.map_or(Outcome::Refused, |caller| Outcome::Accepted { caller, rule: &list.name })
+        let (mut caller, mut beside) = (None, Vec::new());
+        for (mechanism, proof) in proofs {
+            match proof {
+                Proof::Ok(it) if mechanism == list.first => caller = Some(it),
+                Proof::Ok(it) if mechanism.bit() & list.mask != 0 => beside.push(it),
+                _ => {}
+            }
+        }
+        caller.map_or(Outcome::Refused, |caller| Outcome::Accepted { caller, rule: &list.name, beside })
     }
 }
 
@@ -66,10 +72,14 @@ mod tests {
     use std::borrow::Cow;
 
     fn caller() -> Caller<'static> {
+        of(Mechanism::ApiKey)
+    }
+
+    fn of(method: Mechanism) -> Caller<'static> {
         Caller {
             client: Cow::Borrowed("ns/c"),
             credential: Cow::Borrowed("k"),
-            method: Mechanism::ApiKey,
+            method,
             permissions: 1,
             permission_list: Cow::Borrowed("infer"),
             limit: None,
@@ -96,5 +106,40 @@ mod tests {
         assert_eq!(outcome(&Accept::default(), Proof::Ok(caller())), "refused");
         assert_eq!(outcome(&Accept::default(), Proof::Unavailable), "refused");
         assert!(Accept::new(vec![vec![]]).is_err());
+    }
+
+    #[test]
+    fn any_list_suffices_and_within_a_list_every_mechanism() {
+        use Mechanism::{ApiKey, Mtls};
+        let ok = |mechanism| Proof::Ok(of(mechanism));
+        let any = vec![vec![Mtls], vec![ApiKey]];
+        let all = vec![vec![Mtls, ApiKey]];
+        let turned = vec![vec![ApiKey, Mtls]];
+        for (lists, key, certificate, expected) in [
+            (&any, ok(ApiKey), Proof::Absent, "apiKey by apiKey beside "),
+            (&any, Proof::Absent, ok(Mtls), "mtls by mtls beside "),
+            (&any, ok(ApiKey), ok(Mtls), "mtls by mtls beside "),
+            (&any, Proof::Absent, Proof::Absent, "refused"),
+            (&any, ok(ApiKey), Proof::Failed, "refused"),
+            (&any, Proof::Failed, ok(Mtls), "refused"),
+            (&any, Proof::Unavailable, ok(Mtls), "mtls by mtls beside "),
+            (&all, ok(ApiKey), Proof::Absent, "refused"),
+            (&all, Proof::Absent, ok(Mtls), "refused"),
+            (&all, Proof::Unavailable, ok(Mtls), "unavailable"),
+            (&all, Proof::Unavailable, Proof::Absent, "refused"),
+            (&all, ok(ApiKey), ok(Mtls), "mtls by mtls+apiKey beside apiKey"),
+            (&turned, ok(ApiKey), ok(Mtls), "apiKey by apiKey+mtls beside mtls"),
+        ] {
+            let accept = Accept::new(lists.clone()).unwrap();
+            let found = match accept.evaluate([(ApiKey, key), (Mtls, certificate)]) {
+                Outcome::Refused => "refused".to_owned(),
+                Outcome::Unavailable => "unavailable".to_owned(),
+                Outcome::Accepted { caller, rule, beside } => {
+                    let beside: Vec<_> = beside.iter().map(|each| each.method.name()).collect();
+                    format!("{} by {rule} beside {}", caller.method.name(), beside.join(","))
+                }
+            };
+            assert_eq!(found, expected, "{lists:?}");
+        }
     }
 }

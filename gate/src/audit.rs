@@ -127,8 +127,15 @@ impl Sample {
 }
 
 /// What the hold needs of an admitted call. Members cost time (ADR 8), so it is there only where the hold follows.
-pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
-    [("client", &*caller.client), ("credential", &*caller.credential)]
+pub fn identity<'a>(caller: &'a Caller, beside: &'a str) -> Vec<(&'static str, &'a str)> {
+    let all = [("client", &*caller.client), ("credential", &*caller.credential), ("beside", beside)];
+    all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// Who the other proofs of a call are of: method, client and credential of each, with commas between several.
+pub fn beside(others: &[Caller]) -> String {
+    let told = others.iter().map(|each| format!("{} {} {}", each.method.name(), each.client, each.credential));
+    told.collect::<Vec<_>>().join(",")
 }
 
 /// The members, without those that are not known. `code` is the code of the error that the call is answered with.
@@ -137,6 +144,7 @@ pub fn members<'a>(
     policy: Option<&'a Policy>,
     verdict: &'a Verdict,
     code: &'a str,
+    beside: &'a str,
     dropped: &'a str,
 ) -> Vec<(&'static str, &'a str)> {
     let (decision, caller, rule, permission) = match verdict {
@@ -155,6 +163,7 @@ pub fn members<'a>(
         ("method", caller.2),
         ("rule", rule),
         ("permission", permission),
+        ("beside", beside),
         (DROPPED, dropped),
     ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
@@ -208,6 +217,9 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out() {
         let refused = Verdict::Refuse(Refusal { error: "unauthenticated", caller: None, rate: None });
-        assert_eq!(members(None, &refused, "unauthenticated", ""), [("decision", "deny"), ("code", "unauthenticated")]);
+        assert_eq!(
+            members(None, &refused, "unauthenticated", "", ""),
+            [("decision", "deny"), ("code", "unauthenticated")]
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! One call, as the decision sees it: read in a single pass over the request headers.
 
 use crate::credential::Headers;
+use crate::mechanisms::mtls::Shown;
 
 #[derive(Clone, Copy, Default)]
 pub struct Call<'a> {
@@ -12,6 +13,7 @@ pub struct Call<'a> {
     pub path: &'a [u8],
     pub content_type: &'a [u8],
     pub credentials: Headers<'a>,
+    pub certificate: Shown<'a>,
     /// Whether the host has a virtual host.
     pub routed: bool,
 }

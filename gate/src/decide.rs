@@ -30,6 +30,8 @@ pub struct Admission<'p> {
     /// The list of `accept` that was satisfied.
     pub rule: &'p str,
     pub rate: Option<Rate>,
+    /// Who the other proofs are of, where the list asks for several.
+    pub beside: Vec<Caller<'p>>,
 }
 
 pub struct Refusal<'p> {
@@ -74,10 +76,11 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
         return Refusal::unknown_caller("unauthenticated");
     }
     let revoked = [&config.revoked, &policy.revoked];
-    let evidence = Evidence { policy, presented: &presented, revoked, unix_ms: now.unix_ms };
+    let evidence =
+        Evidence { policy, presented: &presented, certificate: call.certificate, revoked, unix_ms: now.unix_ms };
     let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
-    let (caller, rule) = match policy.accept.evaluate(proofs) {
-        Outcome::Accepted { caller, rule } => (caller, rule),
+    let (caller, rule, beside) = match policy.accept.evaluate(proofs) {
+        Outcome::Accepted { caller, rule, beside } => (caller, rule, beside),
         Outcome::Refused => return Refusal::unknown_caller("unauthenticated"),
         Outcome::Unavailable => return Refusal::unknown_caller("verification_unavailable"),
     };
@@ -91,10 +94,10 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if rate.is_some_and(|rate| rate.retry_after.is_some()) {
         return Refusal::of("rate_limited", caller, rate);
     }
-    if let Some(last_use) = caller.last_use {
+    for last_use in beside.iter().chain([&caller]).filter_map(|each| each.last_use) {
         last_use.note(now.unix_ms);
     }
-    Verdict::Admit(Admission { caller, permission: &policy.permissions[permission as usize], rule, rate })
+    Verdict::Admit(Admission { caller, permission: &policy.permissions[permission as usize], rule, rate, beside })
 }
 
 /// Why every call of the endpoint is refused at present.

@@ -13,6 +13,7 @@ use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
 use crate::last_use::LAST_USES;
 use crate::limit::{REGISTRY, Rate};
+use crate::mechanisms::mtls::Shown;
 use crate::policy::Policy;
 use crate::reply::{self, Reply, Shape};
 use crate::{audit, identity};
@@ -50,6 +51,8 @@ const ATTRIBUTE_SERVER_NAME: i32 = 30;
 const ATTRIBUTE_VIRTUAL_HOST: i32 = 63;
 const LOG_WARNING: i32 = 3;
 const METRIC_SUCCESS: i32 = 0;
+/// What the listener notes of the certificate of a connection.
+const CERTIFICATE: &[u8] = b"nightlatch.certificate";
 /// What ext_authz, which is the hold, leaves in the metadata and in the details of its answers.
 const HOLD_NAMESPACE: &str = "envoy.filters.http.ext_authz";
 const HOLD_DETAILS: &[u8] = b"ext_authz_";
@@ -74,6 +77,7 @@ unsafe extern "C" {
     );
     fn envoy_dynamic_module_callback_http_filter_get_attribute_string(f: *mut c_void, id: i32, to: *mut Buffer)
     -> bool;
+    fn envoy_dynamic_module_callback_http_get_filter_state_bytes(f: *mut c_void, key: Buffer, to: *mut Buffer) -> bool;
     fn envoy_dynamic_module_callback_http_drain_body(filter: *mut c_void, kind: i32, length: usize) -> bool;
     fn envoy_dynamic_module_callback_get_most_specific_route_config(filter: *mut c_void) -> *const c_void;
     fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string_batch(
@@ -245,6 +249,15 @@ impl Http {
         let found =
             unsafe { envoy_dynamic_module_callback_http_filter_get_attribute_string(self.0, id, &raw mut value) };
         if found { unsafe { value.bytes() } } else { &[] }
+    }
+
+    /// Nobody but the listener can write this: the connection's own state is no header.
+    fn certificate<'a>(self) -> Shown<'a> {
+        let mut value = Buffer::NONE;
+        let key = Buffer::of(CERTIFICATE);
+        let found =
+            unsafe { envoy_dynamic_module_callback_http_get_filter_state_bytes(self.0, key, &raw mut value) };
+        if found { Shown::read(unsafe { value.bytes() }) } else { Shown::Nothing }
     }
 
     fn route<'a>(self) -> Option<&'a Route> {
@@ -474,7 +487,10 @@ impl Gate {
         let route = http.route();
         let policy = route.map(|route| &route.policy);
         let routed = policy.is_some() || !http.attribute(ATTRIBUTE_VIRTUAL_HOST).is_empty();
-        let call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
+        let mut call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
+        if policy.is_some_and(|policy| policy.certificates.is_some()) {
+            call.certificate = http.certificate();
+        }
         #[cfg(test)]
         assert_ne!(call.path, b"/panic");
         let now = now();
@@ -484,7 +500,7 @@ impl Gate {
                 stream.progress.set(Progress::Refused);
                 let entry = self.config.errors.entry(refusal.error);
                 match self.audit.written(http, now.monotonic_ms) {
-                    Some(dropped) => http.note(&audit::members(policy, &verdict, &entry.code, &dropped)),
+                    Some(dropped) => http.note(&audit::members(policy, &verdict, &entry.code, "", &dropped)),
                     None => http.note(&[("code", &entry.code)]),
                 }
                 http.count(self.refused.get(entry.index).copied().flatten());
@@ -496,10 +512,11 @@ impl Gate {
             Verdict::Admit(admission) => {
                 stream.progress.set(Progress::Admitted);
                 let held = route.is_some_and(|route| route.held);
+                let beside = audit::beside(&admission.beside);
                 if self.audit.sample.allow() {
-                    http.note(&audit::members(policy, &verdict, "", "0"));
+                    http.note(&audit::members(policy, &verdict, "", &beside, "0"));
                 } else if held {
-                    http.note(&audit::identity(&admission.caller));
+                    http.note(&audit::identity(&admission.caller, &beside));
                 }
                 http.count(self.allowed);
                 // Otherwise Envoy would keep the body while the call is held.
@@ -513,6 +530,9 @@ impl Gate {
                 http.add(REQUEST_HEADERS, identity::CLIENT, &caller.client);
                 http.add(REQUEST_HEADERS, identity::PERMISSIONS, &caller.permission_list);
                 http.add(REQUEST_HEADERS, identity::METHOD, caller.method.name());
+                if !beside.is_empty() {
+                    http.add(REQUEST_HEADERS, identity::BESIDE, &beside);
+                }
                 stream.rate.set(admission.rate);
                 if let Some(policy) = policy {
                     stream.in_flight.enter(&policy.in_flight);

@@ -1,10 +1,13 @@
 //! Which headers of a call name a caller, carry a credential or change what a model server reads: all are removed.
 //!
-//! A model server may believe `x-nightlatch-client`, `-permissions` and `-method`, because only the gate sets them.
+//! A model server may believe `x-nightlatch-client`, `-permissions`, `-method` and `-beside`, because only the gate sets
+//! them.
 
 pub const CLIENT: &str = "x-nightlatch-client";
 pub const PERMISSIONS: &str = "x-nightlatch-permissions";
 pub const METHOD: &str = "x-nightlatch-method";
+/// Who the other proofs are of, where an endpoint asks for several.
+pub const BESIDE: &str = "x-nightlatch-beside";
 pub const FORWARDED_FOR: &[u8] = b"x-forwarded-for";
 
 /// The hold reads this one. Where a call may be held it stays, and the route removes it before the model server.

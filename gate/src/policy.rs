@@ -6,13 +6,15 @@ use crate::last_use::{LAST_USES, LastUse};
 use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Mechanism;
 use crate::mechanisms::api_key::{Key, Keys};
+use crate::mechanisms::mtls::{self, Identities};
 use crate::operation::Operations;
 use crate::revoked::Revoked;
 use crate::strict::{Digest, FORMAT, Unique, visible};
 use serde::Deserialize;
 use std::collections::HashMap;
 
-const LONGEST_NAME: usize = 256;
+/// Also of the URI of a certificate, which is its client's id.
+const LONGEST_NAME: usize = 512;
 /// A permission is a bit of a mask.
 const MOST_PERMISSIONS: usize = 64;
 
@@ -31,6 +33,7 @@ pub struct Policy {
     pub clients: Vec<Client>,
     /// None: the mechanism is off.
     pub api_keys: Option<Keys>,
+    pub certificates: Option<Identities>,
     pub accept: Accept,
     pub revoked: Revoked,
 }
@@ -79,6 +82,7 @@ struct Denied {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Mechanisms {
     api_key: Option<ApiKeys>,
+    mtls: Option<mtls::Value>,
 }
 
 #[derive(Deserialize)]
@@ -140,6 +144,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
     let accept = accept(&value)?;
     let clients = clients(&value, &mut permissions, registry, now_ms)?;
     let api_keys = value.mechanisms.api_key.map(|it| keys(it, clients.len())).transpose()?;
+    let certificates = value.mechanisms.mtls.map(|it| Identities::read(it, clients.len())).transpose()?;
     Ok(Policy {
         in_flight: GAUGES.of(&value.endpoint),
         endpoint: value.endpoint,
@@ -150,6 +155,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
         permissions: permissions.names,
         clients,
         api_keys,
+        certificates,
         accept,
         revoked: value.revoked,
     })
@@ -158,6 +164,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
 fn accept(value: &Value) -> Result<Accept, String> {
     let on = |mechanism| match mechanism {
         Mechanism::ApiKey => value.mechanisms.api_key.is_some(),
+        Mechanism::Mtls => value.mechanisms.mtls.is_some(),
     };
     let named = |name: &str| match Mechanism::named(name) {
         Some(mechanism) if on(mechanism) => Ok(mechanism),

@@ -1,9 +1,10 @@
-//! Clients and keys that are refused although a policy still has them.
+//! Clients, keys and certificates that are refused although a policy still has them.
 //!
 //! The gateway's own list is in the filter configuration and is consulted first, so that a revocation is one small
 //! push whatever the number of endpoints. An endpoint's policy may have a list as well.
 
-use serde::Deserialize;
+use crate::strict::Digest;
+use serde::{Deserialize, Deserializer};
 use std::collections::HashSet;
 
 #[derive(Default, Deserialize)]
@@ -15,6 +16,16 @@ pub struct Revoked {
     /// Ids of keys, the twelve digits after `nl_`.
     #[serde(default)]
     keys: HashSet<Box<str>>,
+    /// SHA-256 of each certificate.
+    #[serde(default, deserialize_with = "digests")]
+    certificates: HashSet<[u8; 32]>,
+    /// URIs and DNS names of certificates.
+    #[serde(default)]
+    identities: HashSet<Box<str>>,
+}
+
+fn digests<'de, D: Deserializer<'de>>(from: D) -> Result<HashSet<[u8; 32]>, D::Error> {
+    Ok(Vec::<Digest>::deserialize(from)?.into_iter().map(|Digest(digest)| digest).collect())
 }
 
 impl Revoked {
@@ -24,5 +35,13 @@ impl Revoked {
 
     pub fn key(&self, id: &str) -> bool {
         !self.keys.is_empty() && self.keys.contains(id)
+    }
+
+    pub fn certificate(&self, digest: &[u8; 32]) -> bool {
+        !self.certificates.is_empty() && self.certificates.contains(digest)
+    }
+
+    pub fn identity(&self, name: &str) -> bool {
+        !self.identities.is_empty() && self.identities.contains(name)
     }
 }

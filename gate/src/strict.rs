@@ -59,7 +59,8 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-fn digest(text: &str) -> Option<[u8; 32]> {
+/// The bytes of a digest; None if the text is none.
+pub fn digest(text: &str) -> Option<[u8; 32]> {
     let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {

@@ -16,6 +16,8 @@ struct Envoy {
     /// What the hold left in the metadata.
     hold_code: &'static str,
     server_name: &'static [u8],
+    /// What the listener noted of the connection's certificate.
+    certificate: &'static [u8],
     policy: Option<*const c_void>,
     sent: Vec<Sent>,
     metadata: Vec<(String, String)>,
@@ -89,6 +91,12 @@ fakes! {
         let value: &[u8] = if id == ATTRIBUTE_SERVER_NAME { envoy(|it| it.server_name) } else { b"host" };
         unsafe { *to = Buffer::of(value) };
         true
+    }
+    envoy_dynamic_module_callback_http_get_filter_state_bytes(f: *mut c_void, key: Buffer, to: *mut Buffer) -> bool {
+        assert_eq!(text(key).as_bytes(), CERTIFICATE);
+        let value = envoy(|it| it.certificate);
+        unsafe { *to = Buffer::of(value) };
+        !value.is_empty()
     }
     envoy_dynamic_module_callback_http_drain_body(f: *mut c_void, kind: i32, length: usize) -> bool {
         assert_eq!(kind, RECEIVED_REQUEST_BODY);

@@ -3,6 +3,7 @@
 //! To add one: a file here, a line in `ALL`, its part of the policy in `policy.rs`, its class in `credential.rs`.
 
 pub mod api_key;
+pub mod mtls;
 
 use crate::credential::Presented;
 use crate::last_use::LastUse;
@@ -15,15 +16,17 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     ApiKey = 0,
+    Mtls = 2,
 }
 
-pub const ALL: [Mechanism; 1] = [Mechanism::ApiKey];
+pub const ALL: [Mechanism; 2] = [Mechanism::ApiKey, Mechanism::Mtls];
 
 impl Mechanism {
     /// The name in policies, in `x-nightlatch-method` and in the audit log.
     pub fn name(self) -> &'static str {
         match self {
             Mechanism::ApiKey => "apiKey",
+            Mechanism::Mtls => "mtls",
         }
     }
 
@@ -38,6 +41,7 @@ impl Mechanism {
     pub fn prove<'p>(self, evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         match self {
             Mechanism::ApiKey => api_key::prove(evidence),
+            Mechanism::Mtls => mtls::prove(evidence),
         }
     }
 }
@@ -46,6 +50,7 @@ impl Mechanism {
 pub struct Evidence<'a, 'p> {
     pub policy: &'p Policy,
     pub presented: &'a Presented<'a>,
+    pub certificate: mtls::Shown<'a>,
     pub revoked: [&'a Revoked; 2],
     pub unix_ms: i64,
 }
@@ -58,7 +63,7 @@ pub enum Proof<'p> {
     /// It presents one, which is not good.
     Failed,
     /// It presents one that cannot be verified now.
-    #[allow(dead_code, reason = "API keys are always verifiable; tokens are not")]
+    #[allow(dead_code, reason = "keys and certificates are always verifiable; tokens are not")]
     Unavailable,
     Ok(Caller<'p>),
 }
@@ -67,7 +72,7 @@ pub enum Proof<'p> {
 #[derive(Clone, Debug)]
 pub struct Caller<'p> {
     pub client: Cow<'p, str>,
-    /// The id of the credential: of a key, of a token. Never a secret.
+    /// The id of the credential: of a key, of a token; the digest of a certificate. Never a secret.
     pub credential: Cow<'p, str>,
     pub method: Mechanism,
     /// One bit for each permission of the policy.

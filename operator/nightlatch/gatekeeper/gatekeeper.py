@@ -246,11 +246,15 @@ class Gatekeeper:
         revoked = state.revocations != self.gate_state.revocations
         self.gate_state = state
         clients, keys = (frozenset(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
-        self._program.put_gate(GateIR(tuple(sorted(clients)), tuple(sorted(keys)), valid_until=state.valid_until))
+        certificates, identities = state.revocations.certificates, state.revocations.identities
+        lists = (tuple(sorted(each)) for each in (clients, keys, certificates, identities))
+        self._program.put_gate(GateIR(*lists, valid_until=state.valid_until))
         self._push()
         if revoked:
             # The gate asks before a call is held; those that are held already are refused here.
-            self.refuse_revoked(lambda call: call.client in clients or call.credential in keys)
+            credentials = keys | certificates
+            # An identity of another CA is its own client.
+            self.refuse_revoked(lambda call: call.client in clients | identities or call.credential in credentials)
 
     def _refresh(self, key: NamespacedName) -> None:
         """Apply an endpoint's document. An error concerns this endpoint only."""

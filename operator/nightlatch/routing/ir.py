@@ -52,12 +52,15 @@ class IssuerIR:
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The ids of revoked clients and keys are consulted before any policy. From `valid_until` (Unix seconds) on, the gate
+    The revoked clients, keys and certificates (by digest and by identity) are consulted before any policy.
+    From `valid_until` (Unix seconds) on, the gate
     denies every call by itself.
     """
 
     revoked_clients: tuple[str, ...] = ()
     revoked_keys: tuple[str, ...] = ()
+    revoked_certificates: tuple[str, ...] = ()
+    revoked_identities: tuple[str, ...] = ()
     issuers: tuple[IssuerIR, ...] = ()
     valid_until: int | None = None
 
@@ -155,8 +158,14 @@ class PolicyIR:
 
     @property
     def clients(self) -> tuple[ClientIR, ...]:
-        """The clients of all mechanisms, by id."""
-        found = {client.id: client for mechanism in self.mechanisms for client in mechanism.clients}
+        """The clients of all mechanisms, by id. What a client may do is the same whatever it proves itself with; if
+        the mechanisms say otherwise, it is what all of them say."""
+        found: dict[str, ClientIR] = {}
+        for client in (client for mechanism in self.mechanisms for client in mechanism.clients):
+            known = found.setdefault(client.id, client)
+            if known != client:
+                shared = tuple(each for each in known.permissions if each in client.permissions)
+                found[client.id] = ClientIR(client.id, shared, known.limit or client.limit)
         return tuple(found[name] for name in sorted(found))
 
 
@@ -166,6 +175,17 @@ class OperationsIR:
 
     method: str
     pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificatesIR:
+    """How callers of an endpoint show certificates: to be issued by a CA of `trust` (PEM).
+
+    `required`: no call suffices without one, so that a handshake without one fails.
+    """
+
+    trust: str = field(repr=False)
+    required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +200,8 @@ class UpstreamIR:
 class EndpointIR:
     """One endpoint. `hosts` are those that it keeps after conflicts. Times in seconds.
 
+    `client_certificates`: None where callers are not asked for one.
+
     `idle_timeout` ends a call on which nothing is sent; it is longer than hold and answer together. `max_duration` ends
     every call, also one whose body comes a byte a minute.
     """
@@ -187,6 +209,7 @@ class EndpointIR:
     endpoint: NamespacedName
     hosts: tuple[str, ...]
     certificate: CertificateIR | None
+    client_certificates: ClientCertificatesIR | None
     policy: PolicyIR
     operations: tuple[OperationsIR, ...]
     upstream: UpstreamIR | None

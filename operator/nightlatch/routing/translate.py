@@ -10,18 +10,20 @@ from nightlatch.routing.ir import (
     COLD,
     BrokenDocument,
     CertificateIR,
+    ClientCertificatesIR,
     EndpointIR,
     GatewayIR,
     GatewaySettings,
     LimitIR,
+    MechanismIR,
     OperationsIR,
     PolicyIR,
     Serving,
     UpstreamIR,
 )
-from nightlatch.routing.mechanisms import api_key
+from nightlatch.routing.mechanisms import api_key, mtls
 from nightlatch.wire import caller_errors
-from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.route_document import RouteDocument, accepts_certificates
 
 Document = RouteDocument | BrokenDocument
 
@@ -29,6 +31,10 @@ Document = RouteDocument | BrokenDocument
 IDLE_MARGIN = 15.0
 # The codes that a document may be denied with; one that this version does not know is answered like the first.
 _DENIALS = (caller_errors.POLICY_INVALID.code, caller_errors.POLICY_STALE.code)
+_MECHANISMS: Mapping[str, Callable[[RouteDocument], MechanismIR]] = {
+    api_key.NAME: api_key.from_document,
+    mtls.NAME: mtls.from_document,
+}
 # One segment. Envoy has merged slashes, resolved dots and refused encoded slashes before it matches.
 _SEGMENT = "[-._A-Za-z0-9]+"
 _VARIABLE = re.compile(r"(\{[a-z]+\})")
@@ -96,6 +102,7 @@ def translate_endpoint(
         endpoint=document.endpoint,
         hosts=hosts,
         certificate=_certificate(document),
+        client_certificates=_client_certificates(document),
         policy=same.policy if same else _policy(document),
         operations=same.operations if same else _operations(document.operations),
         upstream=_upstream(document),
@@ -112,6 +119,7 @@ def _broken(document: BrokenDocument, hosts: tuple[str, ...], serving: Serving) 
         endpoint=document.endpoint,
         hosts=hosts,
         certificate=None,
+        client_certificates=None,
         policy=PolicyIR(str(document.endpoint), sequence=0, denied=_denial(document.code)),
         operations=(),
         upstream=None,
@@ -129,6 +137,14 @@ def _certificate(document: RouteDocument) -> CertificateIR | None:
     return CertificateIR(document.server_certificate, document.server_private_key)
 
 
+def _client_certificates(document: RouteDocument) -> ClientCertificatesIR | None:
+    """Also for a denied endpoint, whose callers keep the connections that they have."""
+    if not (accepts_certificates(document) and document.client_ca):
+        return None
+    required = all(mtls.NAME in group for group in document.accept)
+    return ClientCertificatesIR(document.client_ca, required)
+
+
 def _upstream(document: RouteDocument) -> UpstreamIR | None:
     return UpstreamIR(document.upstream_identity, document.max_in_flight) if document.upstream_ca else None
 
@@ -137,13 +153,14 @@ def _policy(document: RouteDocument) -> PolicyIR:
     endpoint = str(document.endpoint)
     if document.denied is not None:
         return PolicyIR(endpoint, document.sequence, denied=_denial(document.denied))
-    keys = api_key.from_document(document)
+    accept = document.accept or ((api_key.NAME,),)
+    used = {name for group in accept for name in group}
     return PolicyIR(
         endpoint=endpoint,
         sequence=document.sequence,
         operations=document.operations,
-        mechanisms=(keys,),
-        accept=((keys.name,),),
+        mechanisms=tuple(read(document) for name, read in _MECHANISMS.items() if name in used),
+        accept=accept,
         limits=tuple(
             LimitIR(name, tier.requests, tier.per_seconds, tier.burst)
             for name, tier in sorted(document.rate_tiers.items())

@@ -63,6 +63,17 @@ class Fields:
         entries = enumerate(self._array(value, where))
         return tuple(self._text(entry, f"{where}[{i}]", pattern, expected) for i, entry in entries)
 
+    def lists(self, name: str, pattern: re.Pattern[str], expected: str) -> tuple[tuple[str, ...], ...]:
+        """An array of arrays of such strings."""
+        value, where = self._take(name)
+        return tuple(
+            tuple(
+                self._text(entry, f"{where}[{i}][{j}]", pattern, expected)
+                for j, entry in enumerate(self._array(entries, f"{where}[{i}]"))
+            )
+            for i, entries in enumerate(self._array(value, where))
+        )
+
     def one_of(self, name: str, allowed: tuple[str, ...]) -> Any:
         """One of these strings."""
         value, where = self._take(name)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
+from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RateTier, RouteDocument
 
 _END = float("inf")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -23,7 +23,7 @@ _NEUTRAL = frozenset(
         "hold_max_requests",
         "server_certificate",
         "server_private_key",
-        # Judged through the keys that name them.
+        # Judged through the keys and certificates that name them.
         "rate_tiers",
     }
 )
@@ -57,11 +57,31 @@ def _keeps_key(before: KeyGrant, after: KeyGrant | None) -> bool:
     )
 
 
+def _keeps_certificates(before: RouteDocument, after: RouteDocument) -> bool:
+    left = {grant.identity: grant for grant in after.certificates}
+    return all(
+        (now := left.get(grant.identity)) is not None
+        and now.client == grant.client
+        and set(grant.permissions) <= set(now.permissions)
+        and _keeps_tier(before.rate_tiers.get(grant.tier), _tier(after, now))
+        for grant in before.certificates
+    )
+
+
+def _keeps_accept(before: RouteDocument, after: RouteDocument) -> bool:
+    """Whoever satisfied a list still satisfies one: the same, or one that asks for less."""
+    return all(any(set(now) <= set(group) for now in _accept(after)) for group in _accept(before))
+
+
+def _accept(document: RouteDocument) -> tuple[tuple[str, ...], ...]:
+    return document.accept or (("apiKey",),)
+
+
 def _end(grant: KeyGrant) -> float:
     return _END if grant.not_after is None else grant.not_after
 
 
-def _tier(document: RouteDocument, grant: KeyGrant) -> RateTier | None:
+def _tier(document: RouteDocument, grant: KeyGrant | CertificateGrant) -> RateTier | None:
     return document.rate_tiers.get(grant.tier)
 
 
@@ -74,12 +94,12 @@ def _keeps_tier(before: RateTier | None, after: RateTier | None) -> bool:
     return faster and after.burst >= before.burst
 
 
-def _keeps_trust(before: RouteDocument, after: RouteDocument) -> bool:
-    """A bundle that gained a CA still accepts every model server that it did."""
-    if before.upstream_ca == after.upstream_ca:
+def _keeps_trust(before: str, after: str) -> bool:
+    """A bundle that gained a CA still accepts everyone that it did."""
+    if before == after:
         return True
-    certificates = set(_CERTIFICATE.findall(before.upstream_ca))
-    return bool(certificates) and certificates <= set(_CERTIFICATE.findall(after.upstream_ca))
+    certificates = set(_CERTIFICATE.findall(before))
+    return bool(certificates) and certificates <= set(_CERTIFICATE.findall(after))
 
 
 _ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
@@ -87,5 +107,9 @@ _ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
     "hosts": lambda before, after: set(before.hosts) <= set(after.hosts),
     "operations": lambda before, after: set(before.operations) <= set(after.operations),
     "keys": _keeps_keys,
-    "upstream_ca": _keeps_trust,
+    "certificates": _keeps_certificates,
+    "accept": _keeps_accept,
+    "upstream_ca": lambda before, after: _keeps_trust(before.upstream_ca, after.upstream_ca),
+    # A document without any had nobody to lose.
+    "client_ca": lambda before, after: not before.client_ca or _keeps_trust(before.client_ca, after.client_ca),
 }

@@ -19,6 +19,8 @@ REVOCATIONS_JSON = "revocations.json"
 
 _KEY_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 _CLIENT = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[-.a-z0-9]{1,253}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_IDENTITY = re.compile(r"[!-~]{1,512}")
 _SEQUENCE_LIMIT = 2**53
 
 
@@ -28,21 +30,31 @@ class RevocationsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Revocations:
-    """`sequence` grows with every change. `keys`: ids of API keys, the twelve digits after `nl_`."""
+    """`sequence` grows with every change. `keys`: ids of API keys, the twelve digits after `nl_`.
+
+    `certificates`: SHA-256 of client certificates, in lower-case hex. `identities`: URIs and DNS names in them.
+    """
 
     sequence: int = 0
     clients: frozenset[NamespacedName] = frozenset()
     keys: frozenset[str] = frozenset()
+    certificates: frozenset[str] = frozenset()
+    identities: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> bool:
         """Whether nothing is revoked."""
-        return not (self.clients or self.keys)
+        return not (self.clients or self.keys or self.certificates or self.identities)
 
 
 def encode_revocations(revocations: Revocations) -> dict[str, bytes]:
     """The Secret's data. Equal revocations give equal bytes."""
-    body = {"clients": _sorted(revocations.clients), "keys": sorted(revocations.keys)}
+    body = {
+        "clients": _sorted(revocations.clients),
+        "keys": sorted(revocations.keys),
+        "certificates": sorted(revocations.certificates),
+        "identities": sorted(revocations.identities),
+    }
     members = {"format": FORMAT, "sequence": revocations.sequence, "body": body}
     return {REVOCATIONS_JSON: orjson.dumps(members, option=orjson.OPT_SORT_KEYS)}
 
@@ -66,7 +78,18 @@ def decode_revocations(data: Mapping[str, bytes], reads: int = FORMAT) -> Revoca
 def _revocations(body: Fields, sequence: int) -> Revocations:
     clients = body.texts("clients", _CLIENT, "NAMESPACE/NAME")
     keys = body.texts("keys", _KEY_ID, "the id of a key")
-    return Revocations(sequence, frozenset(map(NamespacedName.parse, clients)), frozenset(keys))
+    # Documents of an operator before there were client certificates lack these.
+    body.default("certificates", [])
+    body.default("identities", [])
+    certificates = body.texts("certificates", _DIGEST, "64 lower-case hex digits")
+    identities = body.texts("identities", _IDENTITY, "the URI or the DNS name of a certificate")
+    return Revocations(
+        sequence,
+        frozenset(map(NamespacedName.parse, clients)),
+        frozenset(keys),
+        frozenset(certificates),
+        frozenset(identities),
+    )
 
 
 def _sorted(clients: Iterable[NamespacedName]) -> list[str]:

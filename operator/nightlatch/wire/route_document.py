@@ -22,6 +22,7 @@ from nightlatch.api.scalars import ALL_PERMISSIONS, Permission
 from nightlatch.wire.fields import Fields
 
 __all__ = [
+    "CLIENT_CA",
     "DEFAULT_IN_FLIGHT",
     "DOCUMENT_JSON",
     "FORMAT",
@@ -31,6 +32,7 @@ __all__ = [
     "TLS_CRT",
     "TLS_KEY",
     "UPSTREAM_CA",
+    "CertificateGrant",
     "DocumentError",
     "Envelope",
     "KeyGrant",
@@ -38,6 +40,7 @@ __all__ = [
     "RateTier",
     "RouteDocument",
     "TooNewError",
+    "accepts_certificates",
     "content_hash",
     "decode",
     "encode",
@@ -46,12 +49,13 @@ __all__ = [
 ]
 
 # The newest format, and the oldest that is still read and written.
-FORMAT = 2
+FORMAT = 3
 OLDEST_FORMAT = 1
 DOCUMENT_JSON = "document.json"
 TLS_CRT = "tls.crt"
 TLS_KEY = "tls.key"
 UPSTREAM_CA = "upstream-ca.crt"
+CLIENT_CA = "client-ca.crt"
 MAX_HOLD_SECONDS = 3600.0
 MAX_REQUEST_SECONDS = 86400.0
 # For a document that does not say how many calls may be in flight.
@@ -106,6 +110,21 @@ class KeyGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateGrant:
+    """Whose client certificates are accepted, by the identity in them, and what their holder may do.
+
+    `identity` is the URI in the subjectAltName, or a DNS name in lower case for certificates without a URI. `client` is
+    the InferenceClient that it belongs to; None for an identity of another CA, which stands for itself. `tier` as in
+    KeyGrant.
+    """
+
+    identity: str
+    client: NamespacedName | None
+    permissions: tuple[Permission, ...]
+    tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RateTier:
     """The token bucket of each client: at most `burst` tokens; `requests` are added every `per_seconds`."""
 
@@ -119,6 +138,9 @@ class RouteDocument:
     """Times are in seconds. `hosts[0]` is the host of the endpoint's URL.
 
     `max_in_flight`: how many calls each gateway sends to the model servers at the same time; more get a 429.
+
+    `accept`: which mechanisms (`apiKey`, `mtls`) together suffice, any one of several lists; empty for API keys alone.
+    `client_ca`: the CAs, PEM, from which a client certificate must come; empty where none is accepted.
 
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
     `created`: Unix seconds of the endpoint's creation; of two that claim one host, the older keeps it.
@@ -140,6 +162,8 @@ class RouteDocument:
     hold_timeout: float = 45.0
     hold_max_requests: int = 256
     max_in_flight: int = field(default=DEFAULT_IN_FLIGHT, metadata={"format": 2, "optional": True})
+    certificates: tuple[CertificateGrant, ...] = field(default=(), metadata={"format": 3})
+    accept: tuple[tuple[str, ...], ...] = field(default=(), metadata={"format": 3})
     denied: str | None = None
     created: int = 0
     takes_away_since: int = 0
@@ -147,10 +171,15 @@ class RouteDocument:
     server_certificate: str = field(default="", repr=False)
     server_private_key: str = field(default="", repr=False)
     upstream_ca: str = field(default="", repr=False)
+    client_ca: str = field(default="", repr=False, metadata={"format": 3})
 
 
 _PEM_FIELDS = {"server_certificate": TLS_CRT, "server_private_key": TLS_KEY, "upstream_ca": UPSTREAM_CA}
+# Those that a document may lack.
+_OPTIONAL_PEM_FIELDS = {"client_ca": CLIENT_CA}
+_MECHANISMS = ("apiKey", "mtls")
 
+_BEGIN = "-----BEGIN "
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME_EXPECTED = "a DNS label"
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -162,6 +191,9 @@ _PATH = re.compile(r"(/([-._A-Za-z0-9]+|\{[a-z]+\}))+")
 _SPIFFE = re.compile(r"spiffe://[-._/a-z0-9]{1,255}")
 _PERMISSION = re.compile("|".join(ALL_PERMISSIONS))
 _PROTOCOL = re.compile("|".join(get_args(Protocol)))
+_MECHANISM = re.compile("|".join(_MECHANISMS))
+# The URI of a certificate, or a DNS name. Neither has a comma, because several names are told apart by one.
+_IDENTITY = re.compile(r"(?=.{1,512}\Z)([a-z][-+.a-z0-9]*:[!-+\--~]+|[*a-z0-9]([-.a-z0-9]*[a-z0-9])?)")
 _TIMESTAMP_LIMIT = 2**53
 
 
@@ -180,6 +212,9 @@ def encode(document: RouteDocument, format_: int = FORMAT) -> dict[str, bytes]:
     """The Secret's data in this format. Equal documents give equal bytes."""
     members = _members(document, format_)
     pem = {name: members.pop(field_name).encode("ascii") for field_name, name in _PEM_FIELDS.items()}
+    for field_name, name in _OPTIONAL_PEM_FIELDS.items():
+        if text := members.pop(field_name, ""):
+            pem[name] = text.encode("ascii")
     if format_ == 1:
         del members["takes_away_since"]
         json = {**members, "version": 1}
@@ -258,7 +293,11 @@ def _json(data: Mapping[str, bytes]) -> dict[str, Any]:
 def _pem(data: Mapping[str, bytes]) -> dict[str, str]:
     try:
         # Interned, because the trust bundle is the same in a thousand documents.
-        return {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
+        found = {field_name: sys.intern(data[name].decode("ascii")) for field_name, name in _PEM_FIELDS.items()}
+        optional = {
+            each: sys.intern(data.get(name, b"").decode("ascii")) for each, name in _OPTIONAL_PEM_FIELDS.items()
+        }
+        return found | optional
     except KeyError as error:
         raise DocumentError(f"the Secret has no {error.args[0]}") from None
     except UnicodeDecodeError:
@@ -279,7 +318,12 @@ def _envelope(members: Mapping[str, Any]) -> Envelope:
 
 
 def _known_members() -> frozenset[str]:
-    inside = {"keys": KeyGrant, "rate_tiers": RateTier, "operations": Operation}
+    inside = {
+        "keys": KeyGrant,
+        "certificates": CertificateGrant,
+        "rate_tiers": RateTier,
+        "operations": Operation,
+    }
     nested = {f"{member}.{each.name}" for member, kind in inside.items() for each in fields(kind)}
     return frozenset(each.name for each in fields(RouteDocument)) | nested
 
@@ -301,6 +345,8 @@ def _first_format(members: Fields, pem: Mapping[str, str]) -> RouteDocument:
 
 def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> RouteDocument:
     fields_.default("max_in_flight", DEFAULT_IN_FLIGHT)
+    fields_.default("certificates", [])
+    fields_.default("accept", [])
     document = fields_.close(
         RouteDocument(
             endpoint=envelope.endpoint,
@@ -315,6 +361,8 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
             hold_timeout=fields_.seconds("hold_timeout", MAX_HOLD_SECONDS),
             hold_max_requests=fields_.integer("hold_max_requests", 0, 1_000_000),
             max_in_flight=fields_.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
+            certificates=fields_.each("certificates", _certificate),
+            accept=fields_.lists("accept", _MECHANISM, "a mechanism"),
             denied=fields_.optional("denied", lambda name: fields_.text(name, _TOKEN, "the code of an error")),
             created=envelope.created,
             takes_away_since=envelope.takes_away_since,
@@ -329,16 +377,28 @@ def _check_whole(document: RouteDocument) -> None:
     """Check the rules that concern more than one member."""
     if not all(_TOKEN.fullmatch(tier) for tier in document.rate_tiers):
         raise DocumentError("document.rate_tiers has a name that is not a plain word")
-    if any(grant.tier and grant.tier not in document.rate_tiers for grant in document.keys):
-        raise DocumentError("document.keys names a rate tier that document.rate_tiers lacks")
+    for member, grants in (("keys", document.keys), ("certificates", document.certificates)):
+        if any(grant.tier and grant.tier not in document.rate_tiers for grant in grants):
+            raise DocumentError(f"document.{member} names a rate tier that document.rate_tiers lacks")
     if len({grant.sha256 for grant in document.keys}) != len(document.keys):
         raise DocumentError("document.keys holds one digest twice")
+    if len({grant.identity for grant in document.certificates}) != len(document.certificates):
+        raise DocumentError("document.certificates holds one identity twice")
+    if any(not group or len(set(group)) != len(group) for group in document.accept):
+        raise DocumentError("document.accept has a list that is empty or names a mechanism twice")
+    if document.denied is None and accepts_certificates(document) and not document.client_ca.startswith(_BEGIN):
+        raise DocumentError("client-ca.crt must hold PEM where document.accept names mtls")
     if document.denied is None and not _is_pem(document):
         raise DocumentError("tls.crt, tls.key and upstream-ca.crt must hold PEM")
 
 
 def _is_pem(document: RouteDocument) -> bool:
-    return all(getattr(document, name).startswith("-----BEGIN ") for name in _PEM_FIELDS)
+    return all(getattr(document, name).startswith(_BEGIN) for name in _PEM_FIELDS)
+
+
+def accepts_certificates(document: RouteDocument) -> bool:
+    """Whether a client certificate counts for anything there, so that callers are asked for one."""
+    return any("mtls" in group for group in document.accept)
 
 
 def _namespaced_name(fields: Fields) -> NamespacedName:
@@ -373,6 +433,18 @@ def _grant(fields: Fields) -> KeyGrant:
             tier=fields.text("tier", _TIER, "a plain word"),
             not_before=fields.optional("not_before", _timestamp(fields)),
             not_after=fields.optional("not_after", _timestamp(fields)),
+        )
+    )
+
+
+def _certificate(fields: Fields) -> CertificateGrant:
+    permissions = fields.texts("permissions", _PERMISSION, "a permission")
+    return fields.close(
+        CertificateGrant(
+            identity=fields.text("identity", _IDENTITY, "a URI or a DNS name in lower case"),
+            client=fields.optional("client", lambda name: fields.nested(name, _namespaced_name)),
+            permissions=tuple(map(_permission, permissions)),
+            tier=fields.text("tier", _TIER, "a plain word"),
         )
     )
 

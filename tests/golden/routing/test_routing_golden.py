@@ -21,7 +21,15 @@ from nightlatch.routing.ir import CertificateIR, GateIR, GatewayIR, GatewaySetti
 from nightlatch.routing.policy import policy_value
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.snapshot import snapshot
-from nightlatch.wire.route_document import DOCUMENT_JSON, TLS_CRT, TLS_KEY, UPSTREAM_CA, RouteDocument, decode
+from nightlatch.wire.route_document import (
+    CLIENT_CA,
+    DOCUMENT_JSON,
+    TLS_CRT,
+    TLS_KEY,
+    UPSTREAM_CA,
+    RouteDocument,
+    decode,
+)
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, EXTENSION, LISTENER, ROUTES, SCOPE, SECRET
 
 HERE = Path(__file__).parent
@@ -60,7 +68,7 @@ def _shown(case: str, shown: str, ir: GatewayIR) -> Any:
         return {name: json.loads(value) for name, value in policies.items()}
     resources = {name: _readable(each) for name, each in sorted(snapshot(ir)[RESOURCES[shown]].items())}
     if shown == "listeners" and case != "nothing":
-        return {name: each["filterChainMatcher"] for name, each in resources.items()}
+        return {name: _what_endpoints_decide(each) for name, each in resources.items()}
     if shown == "listeners":
         # The two chains' local replies differ in their 404 only.
         del resources["callers"]["defaultFilterChain"]["filters"][0]["typedConfig"]["localReplyConfig"]
@@ -70,6 +78,17 @@ def _shown(case: str, shown: str, ir: GatewayIR) -> Any:
     if shown == "secrets" and case != "nothing":
         return {name: each for name, each in resources.items() if not name.startswith(("client:", "server:"))}
     return resources
+
+
+def _what_endpoints_decide(listener: dict[str, Any]) -> dict[str, Any]:
+    """The matcher, and of the chains for client certificates what they have beside the shared one's manager."""
+    chains = {each["name"]: each for each in listener["filterChains"]}
+    del chains["endpoints"]
+    for chain in chains.values():
+        (manager,) = (each["typedConfig"] for each in chain["filters"] if "connection_manager" in each["name"])
+        aged = {"commonHttpProtocolOptions": manager["commonHttpProtocolOptions"]}
+        chain["filters"] = [*chain["filters"][:-1], {"typedConfig": aged}]
+    return {"filterChainMatcher": listener["filterChainMatcher"]} | ({"chains": chains} if chains else {})
 
 
 def _ir(given: dict[str, Any]) -> GatewayIR:
@@ -113,9 +132,13 @@ def _document(given: dict[str, Any]) -> RouteDocument:
         "endpoint": asdict(endpoint),
         "keys": [_key(**each) for each in given.get("keys", ())],
     }
+    if certificates := given.get("certificates"):
+        members["certificates"] = [_certificate(**each) for each in certificates]
     if members["operations"] == "all":
         members["operations"] = [asdict(each) for each in operations_for("OpenInference", endpoint.name)]
     pem = {file: f"-----BEGIN {endpoint.name} {file}".encode() for file in (TLS_CRT, TLS_KEY, UPSTREAM_CA)}
+    if certificates:
+        pem[CLIENT_CA] = f"-----BEGIN {endpoint.name} {CLIENT_CA}".encode()
     return decode({DOCUMENT_JSON: orjson.dumps(members), **pem})
 
 
@@ -123,6 +146,10 @@ def _key(client: str, sha256: str, **given: Any) -> dict[str, Any]:
     """A short digest is repeated."""
     defaults = {"tier": "", "not_before": None, "not_after": None}
     return {**defaults, **given, "client": asdict(NamespacedName.parse(client)), "sha256": sha256 * 16}
+
+
+def _certificate(client: str | None = None, tier: str = "", **given: Any) -> dict[str, Any]:
+    return {**given, "tier": tier, "client": asdict(NamespacedName.parse(client)) if client else None}
 
 
 def _readable_ir(endpoint: Any) -> dict[str, Any]:

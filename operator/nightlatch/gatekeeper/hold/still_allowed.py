@@ -10,9 +10,10 @@ from nightlatch.api.operations import Operation
 from nightlatch.api.scalars import Permission
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
-from nightlatch.wire.route_document import KeyGrant, RouteDocument
+from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RouteDocument
 
 API_KEY = "apiKey"
+MTLS = "mtls"
 _DENIALS = {error.code: error for error in (caller_errors.POLICY_INVALID, caller_errors.POLICY_STALE)}
 _SEGMENT = re.compile(r"[-._A-Za-z0-9]+")
 
@@ -21,7 +22,8 @@ _SEGMENT = re.compile(r"[-._A-Za-z0-9]+")
 class HeldCall:
     """Who makes a call, as the gate found out, and what it asks for.
 
-    `client` is NAMESPACE/NAME. `proof` is how the client proved who it is. `credential` is the id of the key or token.
+    `client` is NAMESPACE/NAME, or the identity in a certificate of another CA. `proof` is how the client proved who it
+    is. `credential` is the id of the key or token, or the digest of the certificate.
     """
 
     client: str
@@ -37,7 +39,11 @@ class Access:
     def __init__(self, document: RouteDocument) -> None:
         self._denied = document.denied
         self._operations = document.operations
-        self._keys = {(str(grant.client), grant.key_id): grant for grant in document.keys}
+        accepted = {name for group in document.accept or ((API_KEY,),) for name in group}
+        keys = document.keys if API_KEY in accepted else ()
+        certificates = document.certificates if MTLS in accepted else ()
+        self._keys = {(str(grant.client), grant.key_id): grant for grant in keys}
+        self._certificates = {str(grant.client or grant.identity): grant for grant in certificates}
 
     def refusal(self, call: HeldCall, now: float) -> CallerError | None:
         """Why the call must not go on; None if it may. `now`: Unix seconds.
@@ -46,10 +52,15 @@ class Access:
         """
         if self._denied is not None:
             return _DENIALS.get(self._denied, caller_errors.POLICY_INVALID)
-        grant = self._keys.get((call.client, call.credential)) if call.proof == API_KEY else None
+        grant = self._grant(call)
         if grant is None or not _in_force(grant, now):
             return caller_errors.UNAUTHENTICATED
         return None if self._needs(call) in grant.permissions else caller_errors.INSUFFICIENT_SCOPE
+
+    def _grant(self, call: HeldCall) -> KeyGrant | CertificateGrant | None:
+        if call.proof == MTLS:
+            return self._certificates.get(call.client)
+        return self._keys.get((call.client, call.credential)) if call.proof == API_KEY else None
 
     def _needs(self, call: HeldCall) -> Permission | None:
         path = call.path.partition("?")[0].split("/")
@@ -65,6 +76,9 @@ def _fits(operation: Operation, path: list[str]) -> bool:
     )
 
 
-def _in_force(grant: KeyGrant, now: float) -> bool:
+def _in_force(grant: KeyGrant | CertificateGrant, now: float) -> bool:
+    """A certificate's end is the gate's to judge: the document knows whose certificates count, and not which."""
+    if isinstance(grant, CertificateGrant):
+        return True
     begun = grant.not_before is None or now >= grant.not_before
     return begun and (grant.not_after is None or now < grant.not_after)

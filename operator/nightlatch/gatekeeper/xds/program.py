@@ -23,7 +23,7 @@ from nightlatch.routing.xds.listener import NAME as LISTENER_NAME
 from nightlatch.routing.xds.secret import build_certificate
 from nightlatch.routing.xds.snapshot import EndpointResources, Snapshot, build_endpoint, changes, snapshot
 from nightlatch.routing.xds.snapshot import Resources as XdsResources
-from nightlatch.routing.xds.types import TRUST_SECRET, pack
+from nightlatch.routing.xds.types import TRUST_SECRET, client_trust_secret, pack
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
@@ -100,7 +100,7 @@ class Program:
 
     def put(self, document: RouteDocument, serving: Serving) -> Parts:
         """Set an endpoint's document, hold and addresses. Returns the names of its resources."""
-        self._reshaped |= not self._keeps_hosts(document) or document.upstream_ca != self._trust
+        self._reshaped |= not self._keeps_shape(document) or document.upstream_ca != self._trust
         self._documents[document.endpoint] = document
         self._serving[document.endpoint] = serving
         self._enforce(document)
@@ -142,8 +142,8 @@ class Program:
         self._settings, self._dirty, self._reshaped = settings, set(), False
         return changed
 
-    def _keeps_hosts(self, document: RouteDocument) -> bool:
-        """True if the document keeps its hosts and its rank in host conflicts, so no other endpoint is affected."""
+    def _keeps_shape(self, document: RouteDocument) -> bool:
+        """True if the listener stays: the document keeps its hosts, its rank in host conflicts, and its chain."""
         known = self._documents.get(document.endpoint)
         built = self._endpoints.get(document.endpoint)
         return (
@@ -151,6 +151,8 @@ class Program:
             and built is not None
             and built.ir.hosts == document.hosts == known.hosts
             and document.created == known.created
+            and document.accept == known.accept
+            and bool(document.client_ca) == bool(known.client_ca)
         )
 
     def _compile_all(self, settings: GatewaySettings) -> Changes:
@@ -196,7 +198,7 @@ def _parts(document: RouteDocument) -> Parts:
     """A name without a resource does no harm: Envoy counts as up to date with it."""
     name = resource_name(document.endpoint)
     addresses, routes = (ADDRESSES, name), (ROUTES, name)
-    rest = {(CLUSTER, name), (SECRET, TRUST_SECRET), (LISTENER, LISTENER_NAME)}
+    rest = {(CLUSTER, name), (SECRET, TRUST_SECRET), (SECRET, client_trust_secret(name)), (LISTENER, LISTENER_NAME)}
     by_host = {(kind, host) for kind in (SECRET, SCOPE) for host in document.hosts}
     return Parts(frozenset({addresses}), frozenset({routes}), frozenset({addresses, routes, *rest, *by_host}))
 

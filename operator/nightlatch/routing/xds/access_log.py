@@ -11,7 +11,10 @@ from nightlatch.routing.xds.native_module import DROPPED, METADATA
 from nightlatch.routing.xds.types import EXTENSIONS
 
 # The members that the gate gives. Those that are not known are left out.
-_GATE = ("decision", "code", "rule", "client", "credential", "method", "permission", "endpoint", "sequence", DROPPED)
+_GATE = (
+    *("decision", "code", "rule", "client", "credential", "method", "permission", "beside", "endpoint", "sequence"),
+    DROPPED,
+)
 # No path and no header of the caller: a key may be in them.
 _ENVOY = {
     "time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%3fZ)%",
@@ -29,21 +32,44 @@ def access_log(audit: AuditLog) -> list[dict[str, Any]]:
     return _log(audit, _ENVOY | _noted(*_GATE))
 
 
+# What Envoy says of a handshake that ended because of the caller's certificate.
+_BAD_CERTIFICATE = ("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
+
+
 def connection_log(audit: AuditLog) -> list[dict[str, Any]]:
-    """The listener's access log: connections that are closed before there is a call."""
-    return _log(audit, {name: _ENVOY[name] for name in ("time", "peer")} | _noted("decision", "details", DROPPED))
+    """The listener's access log: connections that are closed before there is a call.
+
+    The lines about certificates are not among those that the gate bounds; there are at most as many as connections may
+    begin.
+    """
+    closed = _log(audit, {name: _ENVOY[name] for name in ("time", "peer")} | _noted("decision", "details", DROPPED))
+    if audit.refusals_per_second == 0:
+        return closed
+    told = {"decision": "deny", "code": "certificate_refused", "details": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%"}
+    reasons = " || ".join(f"connection.transport_failure_reason.contains('{each}')" for each in _BAD_CERTIFICATE)
+    picked = {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": EXTENSIONS + "access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": f"has(connection.transport_failure_reason) && ({reasons})",
+            },
+        }
+    }
+    return [*closed, *_log(audit, {name: _ENVOY[name] for name in ("time", "peer", "host")} | told, picked)]
 
 
 def _noted(*names: str) -> dict[str, str]:
     return {name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in names}
 
 
-def _log(audit: AuditLog, members: dict[str, str]) -> list[dict[str, Any]]:
+def _log(audit: AuditLog, members: dict[str, str], picked: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     config: dict[str, Any] = {"log_format": {"json_format": members, "omit_empty_values": True}}
     if audit.path is None:
         name, kind = "stdout", {"@type": EXTENSIONS + "access_loggers.stream.v3.StdoutAccessLog"}
     else:
         name, kind = "file", {"@type": EXTENSIONS + "access_loggers.file.v3.FileAccessLog", "path": audit.path}
-    matcher = {"filter": METADATA, "path": [{"key": DROPPED}], "value": {"present_match": True}}
-    picked = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
+    if picked is None:
+        matcher = {"filter": METADATA, "path": [{"key": DROPPED}], "value": {"present_match": True}}
+        picked = {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
     return [{"name": f"envoy.access_loggers.{name}", "filter": picked, "typed_config": {**kind, **config}}]

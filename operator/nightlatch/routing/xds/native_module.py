@@ -25,6 +25,8 @@ METADATA = "nightlatch.gate"
 CODE = "code"
 # Present if the audit log is to have the decision.
 DROPPED = "dropped"
+# Where the certificate of a connection is noted.
+_CERTIFICATE = "nightlatch.certificate"
 # The realm of `www_authenticate` in caller_errors.yaml.
 _REALM = "nightlatch"
 # The module stays loaded: calls of an older configuration may still be under way.
@@ -67,7 +69,12 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
         "format": FORMAT,
         "realm": _REALM,
         "errors": errors(),
-        "revoked": {"clients": gate.revoked_clients, "keys": gate.revoked_keys},
+        "revoked": {
+            "clients": gate.revoked_clients,
+            "keys": gate.revoked_keys,
+            "certificates": gate.revoked_certificates,
+            "identities": gate.revoked_identities,
+        },
         "audit": _amount(audit),
         "envoyCodes": _envoy_codes(),
         "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
@@ -146,6 +153,26 @@ def report() -> dict[str, Any]:
         "filter_name": "report",
     }
     return {"name": "nightlatch.report", "typed_config": config}
+
+
+def certificate() -> dict[str, Any]:
+    """The network filter that notes the caller's certificate for the gate: as the connection's own state, once for all
+    of its calls. `gate/src/mechanisms/mtls.rs` reads it.
+
+    All names are noted, with commas between several: the attributes that a filter can ask for show the first alone.
+    """
+    validity, names = "%DOWNSTREAM_PEER_CERT_V_END(%s)%", "%DOWNSTREAM_PEER_URI_SAN%\n%DOWNSTREAM_PEER_DNS_SAN%"
+    noted = {
+        "object_key": _CERTIFICATE,
+        "factory_key": "envoy.string",
+        "format_string": {
+            "text_format_source": {"inline_string": f"{validity} %DOWNSTREAM_PEER_FINGERPRINT_256%\n{names}"},
+            "omit_empty_values": True,
+        },
+    }
+    kind = "filters.network.set_filter_state.v3.Config"
+    config = _typed_struct(kind, {"on_downstream_tls_handshake": [noted]})
+    return {"name": "nightlatch.certificate", "typed_config": config}
 
 
 def canonical_host() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from nightlatch.routing.xds.listener import NAME, build_listener
 from nightlatch.routing.xds.native_module import build_gate, build_policy
 from nightlatch.routing.xds.route import build_routes, build_scope
 from nightlatch.routing.xds.secret import build_certificate, build_trust
-from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, TRUST_SECRET, pack
+from nightlatch.routing.xds.types import CLIENT_SECRET, FALLBACK_SECRET, TRUST_SECRET, client_trust_secret, pack
 from nightlatch.wire.xds_types import (
     ADDRESSES,
     CLUSTER,
@@ -91,7 +91,7 @@ def _shared(ir: GatewayIR) -> Resources:
     secrets = {name: pack(build_certificate(name, each)) for name, each in certificates.items()}
     if ir.trust:
         secrets[TRUST_SECRET] = pack(build_trust(TRUST_SECRET, ir.trust))
-    listener = build_listener(settings.host, settings.port, ir.hosts, settings.audit, settings.new_connections)
+    listener = build_listener(settings.host, settings.port, ir.endpoints, settings.audit, settings.new_connections)
     return {
         EXTENSION: {GATE: pack(build_gate(settings.gate, settings.audit))},
         LISTENER: {NAME: pack(listener)},
@@ -119,6 +119,9 @@ def build_endpoint(
 def _built(ir: EndpointIR, settings: GatewaySettings, policy: Packed) -> Resources:
     certificate = ir.certificate or settings.fallback
     secrets = {host: pack(build_certificate(host, certificate)) for host in ir.hosts}
+    if ir.client_certificates is not None:
+        trust = client_trust_secret(ir.name)
+        secrets[trust] = pack(build_trust(trust, ir.client_certificates.trust))
     resources: dict[str, dict[str, Packed]] = {
         SECRET: secrets,
         SCOPE: {host: pack(build_scope(host, ir)) for host in ir.hosts},

@@ -4,6 +4,7 @@ from typing import Any
 
 from envoy.config.core.v3 import config_source_pb2
 from envoy.extensions.access_loggers.file.v3 import file_pb2  # noqa: F401 - registers its type
+from envoy.extensions.access_loggers.filters.cel.v3 import cel_pb2  # noqa: F401
 from envoy.extensions.access_loggers.stream.v3 import stream_pb2  # noqa: F401
 from envoy.extensions.filters.http.dynamic_modules.v3 import dynamic_modules_pb2  # noqa: F401
 from envoy.extensions.filters.http.ext_authz.v3 import ext_authz_pb2  # noqa: F401
@@ -21,6 +22,11 @@ CLIENT_SECRET = "client:gateway"  # noqa: S105
 FALLBACK_SECRET = "server:unknown-host"  # noqa: S105
 # The CAs of all our model servers.
 TRUST_SECRET = "trust:own"  # noqa: S105
+
+
+def client_trust_secret(endpoint: str) -> str:
+    """The name of the secret with the CAs from which the certificates of an endpoint's callers must come."""
+    return f"clients:{endpoint}"
 
 
 def pack(message: Message) -> any_pb2.Any:
