@@ -255,8 +255,7 @@ impl Http {
     fn certificate<'a>(self) -> Shown<'a> {
         let mut value = Buffer::NONE;
         let key = Buffer::of(CERTIFICATE);
-        let found =
-            unsafe { envoy_dynamic_module_callback_http_get_filter_state_bytes(self.0, key, &raw mut value) };
+        let found = unsafe { envoy_dynamic_module_callback_http_get_filter_state_bytes(self.0, key, &raw mut value) };
         if found { Shown::read(unsafe { value.bytes() }) } else { Shown::Nothing }
     }
 

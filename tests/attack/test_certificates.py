@@ -159,7 +159,7 @@ def test_accept_says_which_proofs_suffice(world: World):
         (EITHER, world.pki.other.present(Leaf(uris=(BOT,))), {"x_api_key": key}, None),
         (BOTH, good, {"x_api_key": key}, 200),
         (BOTH, good, {}, 401),
-        (BOTH, None, {"x_api_key": key}, None),
+        (BOTH, None, {"x_api_key": key}, 401),
         (PLAIN, None, {"x_api_key": key}, 200),
         # Nobody is asked for a certificate there, so nobody has shown one.
         (PLAIN, good, {}, 401),

@@ -134,9 +134,10 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         Identity::Uri(uri) => Cow::Borrowed(uri),
         Identity::Dns(name) => Cow::Owned(name.to_ascii_lowercase()),
     };
-    let revoked = evidence.revoked.iter().any(|list| {
-        list.client(&client.id) || list.certificate(&certificate.digest) || list.identity(&name)
-    });
+    let revoked = evidence
+        .revoked
+        .iter()
+        .any(|list| list.client(&client.id) || list.certificate(&certificate.digest) || list.identity(&name));
     if revoked || certificate.is_over(evidence.unix_ms) {
         return Proof::Failed;
     }
@@ -216,7 +217,8 @@ mod tests {
 
     #[test]
     fn an_identity_is_found_in_the_table_of_its_kind_alone() {
-        let value: Value = serde_json::from_str(r#"{"uris": [["spiffe://a/b", 0]], "dns": [["x.example", 1]]}"#).unwrap();
+        let value: Value =
+            serde_json::from_str(r#"{"uris": [["spiffe://a/b", 0]], "dns": [["x.example", 1]]}"#).unwrap();
         let identities = Identities::read(value, 2).unwrap();
         for (identity, expected) in [
             (Identity::Uri("spiffe://a/b"), Some(0)),

@@ -110,7 +110,8 @@ class ClientCertificate(Shape):
     """The Secret in which Nightlatch puts the certificate and its key (`tls.crt`, `tls.key`) together with `ca.crt` and
     the addresses of the endpoints. Default: the client's name with `-certificate` after it."""
     issuer_ref: CertManagerIssuer | None = None
-    """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA."""
+    """A cert-manager issuer to get the certificate from. Not supported yet. Default: Nightlatch's own
+    CA."""
 
 
 class ClientSpec(Shape):

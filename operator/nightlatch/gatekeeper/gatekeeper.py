@@ -247,8 +247,14 @@ class Gatekeeper:
         self.gate_state = state
         clients, keys = (frozenset(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
         certificates, identities = state.revocations.certificates, state.revocations.identities
-        lists = (tuple(sorted(each)) for each in (clients, keys, certificates, identities))
-        self._program.put_gate(GateIR(*lists, valid_until=state.valid_until))
+        gate = GateIR(
+            revoked_clients=tuple(sorted(clients)),
+            revoked_keys=tuple(sorted(keys)),
+            revoked_certificates=tuple(sorted(certificates)),
+            revoked_identities=tuple(sorted(identities)),
+            valid_until=state.valid_until,
+        )
+        self._program.put_gate(gate)
         self._push()
         if revoked:
             # The gate asks before a call is held; those that are held already are refused here.

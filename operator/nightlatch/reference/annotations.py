@@ -30,6 +30,7 @@ Read them, but do not change them: they tie objects to their owners.
 
 ANNOTATIONS = {
     names.ANNOTATION_OWNER: "The object that a Secret or ConfigMap was made for, as Kind/NAMESPACE/NAME.",
+    names.ANNOTATION_RENEWED: "The value of `nightlatch.dev/renew` for which a certificate's Secret was issued.",
     names.ANNOTATION_APPLIED: "A digest of what the operator asked for, which shows that a field is no longer wanted.",
     ANNOTATION_MANIFEST: "The file that declares the object. `nightlatch up` only.",
     ANNOTATION_ADDED: "What a verb of `nightlatch` added to an object of a manifest, whose edits keep it. "

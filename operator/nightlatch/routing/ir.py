@@ -179,13 +179,9 @@ class OperationsIR:
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificatesIR:
-    """How callers of an endpoint show certificates: to be issued by a CA of `trust` (PEM).
-
-    `required`: no call suffices without one, so that a handshake without one fails.
-    """
+    """Callers of an endpoint may show a certificate, which must be issued by a CA of `trust` (PEM)."""
 
     trust: str = field(repr=False)
-    required: bool
 
 
 @dataclass(frozen=True, slots=True)

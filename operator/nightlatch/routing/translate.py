@@ -141,8 +141,7 @@ def _client_certificates(document: RouteDocument) -> ClientCertificatesIR | None
     """Also for a denied endpoint, whose callers keep the connections that they have."""
     if not (accepts_certificates(document) and document.client_ca):
         return None
-    required = all(mtls.NAME in group for group in document.accept)
-    return ClientCertificatesIR(document.client_ca, required)
+    return ClientCertificatesIR(document.client_ca)
 
 
 def _upstream(document: RouteDocument) -> UpstreamIR | None:

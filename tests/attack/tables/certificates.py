@@ -60,7 +60,7 @@ ROWS = [
         lambda pki: pki.below(Leaf(uris=(BOT,)), depth=2, path_length=1),
     ),
     CertificateRow("under a leaf", lambda pki: pki.below_a_leaf(Leaf(uris=(BOT,))), GOOD),
-    CertificateRow("none at all", lambda _: Presented("", ""), GOOD),
+    CertificateRow("none at all", lambda _: Presented("", ""), GOOD, "unauthenticated"),
     CertificateRow("signed by nobody's key", lambda pki: pki.forged(Leaf(uris=(BOT,))), GOOD),
     CertificateRow("two URIs", _leaf(uris=(BOT, "spiffe://nightlatch.local/x")), GOOD, "unauthenticated"),
     CertificateRow("the same URI twice", _leaf(uris=(BOT, BOT)), GOOD, "unauthenticated"),

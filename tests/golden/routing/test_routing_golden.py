@@ -99,7 +99,11 @@ def _ir(given: dict[str, Any]) -> GatewayIR:
         8443,
         CertificateIR("CLIENT CERT", "KEY"),
         CertificateIR("FALLBACK CERT", "KEY"),
-        gate=GateIR(tuple(gate.get("revoked_clients", ())), tuple(gate.get("revoked_keys", ())), issuers),
+        gate=GateIR(
+            revoked_clients=tuple(gate.get("revoked_clients", ())),
+            revoked_keys=tuple(gate.get("revoked_keys", ())),
+            issuers=issuers,
+        ),
         gateways=given.get("gateways", 1),
     )
     serving = {

@@ -41,7 +41,7 @@ def test_a_client_without_a_key_yet_gets_its_first():
     ("subject", "text", "hint"),
     [
         (client(key(), suspend=True), "is suspended", "set spec.suspend to false"),
-        (client(apiKey=None, certificate={}), "not accepted", ""),
+        (client(apiKey=None, certificate={}), "has no API key", "apiKey: {}"),
         (client(key(), apiKey={"expiresAt": "2026-03-01T11:00:00Z"}), "has passed, 60m ago", "write a later time"),
         (
             client(conditions=[condition("CredentialsReady", "False", "SecretConflict", "Secret bot-key is not ours")]),
@@ -50,7 +50,7 @@ def test_a_client_without_a_key_yet_gets_its_first():
         ),
         (client(conditions=[condition("Accepted", "False", "Invalid", "spec.x: write y")]), "spec.x: write y", ""),
     ],
-    ids=["suspended", "not supported", "expired", "secret of another", "not accepted"],
+    ids=["suspended", "no API key", "expired", "secret of another", "not accepted"],
 )
 def test_a_client_that_would_get_no_key_is_refused_with_what_to_do(subject, text, hint):
     found = obstacle(subject, NOW)

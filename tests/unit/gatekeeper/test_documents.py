@@ -199,7 +199,7 @@ async def test_a_document_that_is_too_new_leaves_the_last_good_one_in_force(stor
     await eventually(lambda: documents.too_new == {names.route_document(KEY)})
     await eventually(lambda: documents.unreadable)
     assert documents.routes == {KEY: DOCUMENT}
-    assert documents.unreadable[name].startswith("format 3 is newer than 2")
+    assert documents.unreadable[name].startswith(f"format {FORMAT + 1} is newer than {FORMAT}")
     await store.replace(secret(replace(DOCUMENT, sequence=6)))
     await eventually(lambda: documents.routes[KEY].sequence == 6)
     assert documents.unreadable == {}

@@ -22,7 +22,7 @@ from tests.unit.planning.scene import (
     observed_client,
 )
 
-TLS = NamespacedName("search", "bot-tls")
+TLS = NamespacedName("search", "bot-certificate")
 HOUR = timedelta(hours=1)
 MTLS = {NamespacedName("search", "minilm"): endpoint(access={"mtls": {}})}
 
@@ -69,7 +69,7 @@ def test_the_secret_has_the_annotations_by_which_tools_for_cert_manager_know_a_c
 
 def test_a_client_with_key_and_certificate_gets_two_secrets():
     planned = plan(client(certificate={}), observed())
-    assert [action.target.key.name for action in planned.apply] == ["bot-key", "bot-tls"]
+    assert [action.target.key.name for action in planned.apply] == ["bot-key", "bot-certificate"]
 
 
 def test_a_valid_certificate_is_kept_and_status_has_serial_end_and_next_renewal():
@@ -83,7 +83,7 @@ def test_a_valid_certificate_is_kept_and_status_has_serial_end_and_next_renewal(
     assert told.identity == "spiffe://nightlatch.local/ns/search/ic/bot"
     assert told.not_after > told.renew_at > "2026-03-02T02:00:00Z"
     assert condition(planned, "CredentialsReady").status == "True"
-    assert "bot-tls" in condition(planned, "CredentialsReady").message
+    assert "bot-certificate" in condition(planned, "CredentialsReady").message
     assert planned.requeue_after == pytest.approx((pki.renew_at(leaf, 8 * HOUR) - NOW).total_seconds())
     assert "PRIVATE" not in repr(planned)
 

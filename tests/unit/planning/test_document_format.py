@@ -91,7 +91,7 @@ def test_an_operator_of_the_next_release_writes_its_format_once_every_gateway_re
 
 def test_a_document_of_the_next_release_is_replaced_after_a_rollback_and_its_sequence_is_not_reused():
     later = decide(observed())
-    secret = found(later.put.target, routing.encode(replace(later.current, sequence=2**50), 3))
+    secret = found(later.put.target, routing.encode(replace(later.current, sequence=2**50), routing.FORMAT + 1))
     again = decide(observed(secret))
     assert (format_of(again), again.current.sequence) == (2, 2**50 + 1)
     assert again.current.takes_away_since == again.current.sequence

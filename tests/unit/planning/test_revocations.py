@@ -120,7 +120,7 @@ def test_a_damaged_secret_is_written_again_and_a_foreign_one_is_not_touched():
 def test_a_reader_ignores_what_it_does_not_know_and_refuses_a_later_format():
     data = encode_revocations(revoked(BOT, keys="k"))
     assert decode_revocations(data) == revoked(BOT, keys="k")
-    later = data["revocations.json"].replace(b'"keys":', b'"certificates":["ab"],"keys":')
+    later = data["revocations.json"].replace(b'"keys":', b'"tokens":["ab"],"keys":')
     assert decode_revocations({"revocations.json": later}) == revoked(BOT, keys="k")
     with pytest.raises(RevocationsError, match="format 2"):
         decode_revocations({"revocations.json": data["revocations.json"].replace(b'"format":1', b'"format":2')})

@@ -4,6 +4,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.decide import Load
 from nightlatch.scaling.fleet import Fleet, LastReport, changed_endpoints, load_of
 from nightlatch.wire.report import EndpointReport, GatewayReport
+from nightlatch.wire.route_document import FORMAT
 
 KEY, OTHER = NamespacedName("search", "minilm"), NamespacedName("search", "other")
 
@@ -74,4 +75,4 @@ def test_a_delta_changes_what_it_names_and_keeps_the_rest():
 
 def test_what_the_gateways_read():
     old = LastReport.of(GatewayReport("any", serving=False, endpoints=(), reads=1))
-    assert Fleet({"b": old, "a": last_report(), "c": None}).formats == {"a": 2, "b": 1, "c": None}
+    assert Fleet({"b": old, "a": last_report(), "c": None}).formats == {"a": FORMAT, "b": 1, "c": None}

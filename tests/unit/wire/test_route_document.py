@@ -9,6 +9,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.wire.route_document import (
     DOCUMENT_JSON,
+    FORMAT,
     TLS_KEY,
     DocumentError,
     Envelope,
@@ -129,10 +130,10 @@ def test_the_first_format_is_still_read_and_written():
 
 
 def test_the_envelope_of_a_later_format_is_read_whatever_the_body_is():
-    later = changed(encode(DOCUMENT, 3), body="not even an object", more=1, critical=["issuers"])
-    wanted = Envelope(3, DOCUMENT.endpoint, 7, 0, DOCUMENT.hosts, 0, ("issuers",))
+    later = changed(encode(DOCUMENT, FORMAT + 1), body="not even an object", more=1, critical=["issuers"])
+    wanted = Envelope(FORMAT + 1, DOCUMENT.endpoint, 7, 0, DOCUMENT.hosts, 0, ("issuers",))
     assert read_envelope(later) == wanted
-    with pytest.raises(TooNewError, match="format 3 is newer than 2") as caught:
+    with pytest.raises(TooNewError, match=f"format {FORMAT + 1} is newer than {FORMAT}") as caught:
         decode(later)
     assert caught.value.envelope == wanted
 

@@ -24,7 +24,7 @@ from nightlatch.routing.xds.secret import build_certificate
 from nightlatch.routing.xds.snapshot import EndpointResources, Snapshot, build_endpoint, changes, snapshot
 from nightlatch.routing.xds.snapshot import Resources as XdsResources
 from nightlatch.routing.xds.types import TRUST_SECRET, client_trust_secret, pack
-from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.route_document import RouteDocument, accepts_certificates
 from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, ROUTES, SCOPE, SECRET
 
 Changes = dict[ResourceId, AnyMessage | None]
@@ -151,7 +151,7 @@ class Program:
             and built is not None
             and built.ir.hosts == document.hosts == known.hosts
             and document.created == known.created
-            and document.accept == known.accept
+            and accepts_certificates(document) == accepts_certificates(known)
             and bool(document.client_ca) == bool(known.client_ca)
         )
 

@@ -105,11 +105,14 @@ def step(ledger: Ledger, newest: CAFound | None, holders: Iterable[Holder], now:
     callers: seconds after which callers, of whom nothing is known, have taken a new bundle or a new certificate.
     """
     known = tuple(holders)
-    after = _corrected(ledger, now)
-    after = _prepared(after, newest, now)
-    after = _activated(after, known, now, callers)
-    after = _retired(after, known, now, callers)
-    after = replace(after, generations=_remembered(after.generations))
+    before, after = None, _corrected(ledger, now)
+    # A generation that retires makes room for the newer CA that waited for it.
+    while after != before:
+        before = after
+        after = _prepared(after, newest, now)
+        after = _activated(after, known, now, callers)
+        after = _retired(after, known, now, callers)
+        after = replace(after, generations=_remembered(after.generations))
     return Step(ledger if after == ledger else after, *_next(after, known, now, callers))
 
 

@@ -33,7 +33,7 @@ def access_log(audit: AuditLog) -> list[dict[str, Any]]:
 
 
 # What Envoy says of a handshake that ended because of the caller's certificate.
-_BAD_CERTIFICATE = ("CERTIFICATE_VERIFY_FAILED", "PEER_DID_NOT_RETURN_A_CERTIFICATE")
+_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
 
 
 def connection_log(audit: AuditLog) -> list[dict[str, Any]]:
@@ -46,13 +46,13 @@ def connection_log(audit: AuditLog) -> list[dict[str, Any]]:
     if audit.refusals_per_second == 0:
         return closed
     told = {"decision": "deny", "code": "certificate_refused", "details": "%DOWNSTREAM_TRANSPORT_FAILURE_REASON%"}
-    reasons = " || ".join(f"connection.transport_failure_reason.contains('{each}')" for each in _BAD_CERTIFICATE)
     picked = {
         "extension_filter": {
             "name": "envoy.access_loggers.extension_filters.cel",
             "typed_config": {
                 "@type": EXTENSIONS + "access_loggers.filters.cel.v3.ExpressionFilter",
-                "expression": f"has(connection.transport_failure_reason) && ({reasons})",
+                "expression": "has(connection.transport_failure_reason) && "
+                f"connection.transport_failure_reason.contains('{_BAD_CERTIFICATE}')",
             },
         }
     }

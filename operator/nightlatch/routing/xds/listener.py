@@ -72,9 +72,7 @@ def build_listener(
         chain = _KNOWN
         if endpoint.client_certificates and endpoint.hosts:
             chain = f"mtls:{endpoint.name}"
-            required = endpoint.client_certificates.required
-            built = _certificate_chain(chain, endpoint.name, endpoint.hosts[0], audit, required=required)
-            listener.filter_chains.append(built)
+            listener.filter_chains.append(_certificate_chain(chain, endpoint.name, endpoint.hosts[0], audit))
         chains.update(dict.fromkeys(endpoint.hosts, chain))
     listener.filter_chain_matcher.CopyFrom(_matcher(chains))
     return listener
@@ -95,14 +93,12 @@ def _matcher(chains: dict[str, str]) -> matcher_pb2.Matcher:
     return matcher
 
 
-def _certificate_chain(
-    name: str, endpoint: str, host: str, audit: AuditLog, *, required: bool
-) -> listener_components_pb2.FilterChain:
+def _certificate_chain(name: str, endpoint: str, host: str, audit: AuditLog) -> listener_components_pb2.FilterChain:
     """The chain of one endpoint that asks its callers for certificates; any host of it has the same certificate."""
     chain = listener_components_pb2.FilterChain()
     chain.CopyFrom(_certificate_frame(audit))
     chain.name = name
-    chain.transport_socket.typed_config.CopyFrom(_certificate_tls(endpoint, host, required=required))
+    chain.transport_socket.typed_config.CopyFrom(_certificate_tls(endpoint, host))
     return chain
 
 
@@ -111,18 +107,19 @@ def _certificate_frame(audit: AuditLog) -> listener_components_pb2.FilterChain:
     """The chain without what differs between endpoints."""
     chain = _chain("", {}, _endpoints_manager(audit, _AGE_WITH_CERTIFICATE))
     chain["filters"].insert(0, certificate())
-    return parse(chain, listener_components_pb2.FilterChain())  # type: ignore[no-any-return]
+    return parse(chain, listener_components_pb2.FilterChain())
 
 
 @lru_cache(maxsize=4096)
-def _certificate_tls(endpoint: str, host: str, *, required: bool) -> any_pb2.Any:
-    """Where no certificate is required, a caller without one may go on, and one with a bad certificate may not."""
+def _certificate_tls(endpoint: str, host: str) -> any_pb2.Any:
+    """A caller without a certificate may go on, so that the gate answers it with the same 401 as any caller without a
+    credential. A caller with a bad one may not."""
     trust = {"name": client_trust_secret(endpoint), "sds_config": ADS}
     own = {
         "tls_certificate_sds_secret_configs": [{"name": host, "sds_config": ADS}],
         "validation_context_sds_secret_config": trust,
     }
-    context = {**_tls(own), "require_client_certificate": required}
+    context = {**_tls(own), "require_client_certificate": False}
     del context["@type"]
     return pack(parse(context, tls_pb2.DownstreamTlsContext()))
 
