@@ -5,7 +5,7 @@
 
 use crate::strict::Digest;
 use serde::{Deserialize, Deserializer};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,16 +16,22 @@ pub struct Revoked {
     /// Ids of keys, the twelve digits after `nl_`.
     #[serde(default)]
     keys: HashSet<Box<str>>,
-    /// SHA-256 of each certificate.
-    #[serde(default, deserialize_with = "digests")]
-    certificates: HashSet<[u8; 32]>,
+    /// By the SHA-256 of a certificate: the clients for which it is revoked. Nobody can revoke another's.
+    #[serde(default, deserialize_with = "certificates")]
+    certificates: ClientsByDigest,
     /// URIs and DNS names of certificates.
     #[serde(default)]
     identities: HashSet<Box<str>>,
 }
 
-fn digests<'de, D: Deserializer<'de>>(from: D) -> Result<HashSet<[u8; 32]>, D::Error> {
-    Ok(Vec::<Digest>::deserialize(from)?.into_iter().map(|Digest(digest)| digest).collect())
+type ClientsByDigest = HashMap<[u8; 32], Vec<Box<str>>>;
+
+fn certificates<'de, D: Deserializer<'de>>(from: D) -> Result<ClientsByDigest, D::Error> {
+    let mut found = ClientsByDigest::new();
+    for (client, Digest(digest)) in Vec::<(Box<str>, Digest)>::deserialize(from)? {
+        found.entry(digest).or_default().push(client);
+    }
+    Ok(found)
 }
 
 impl Revoked {
@@ -37,8 +43,9 @@ impl Revoked {
         !self.keys.is_empty() && self.keys.contains(id)
     }
 
-    pub fn certificate(&self, digest: &[u8; 32]) -> bool {
-        !self.certificates.is_empty() && self.certificates.contains(digest)
+    pub fn certificate(&self, client: &str, digest: &[u8; 32]) -> bool {
+        !self.certificates.is_empty()
+            && self.certificates.get(digest).is_some_and(|clients| clients.iter().any(|each| **each == *client))
     }
 
     pub fn identity(&self, name: &str) -> bool {

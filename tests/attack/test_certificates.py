@@ -178,7 +178,8 @@ def test_who_stands_beside_the_caller_is_told(world: World):
 def test_a_revocation_ends_access_on_an_open_connection(world: World, by: str):
     shown = GOOD(world.pki)
     leaf = x509.load_pem_x509_certificate(shown.chain.encode())
-    revoked = {"certificates": leaf.fingerprint(hashes.SHA256()).hex(), "identities": BOT, "clients": str(CLIENT)}
+    digest = leaf.fingerprint(hashes.SHA256()).hex()
+    revoked = {"certificates": (str(CLIENT), digest), "identities": BOT, "clients": str(CLIENT)}
     with world.connection(MUST, shown) as tls:
         assert ask(tls, MUST) == 200
         started = time.monotonic()

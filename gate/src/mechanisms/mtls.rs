@@ -134,10 +134,9 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         Identity::Uri(uri) => Cow::Borrowed(uri),
         Identity::Dns(name) => Cow::Owned(name.to_ascii_lowercase()),
     };
-    let revoked = evidence
-        .revoked
-        .iter()
-        .any(|list| list.client(&client.id) || list.certificate(&certificate.digest) || list.identity(&name));
+    let revoked = evidence.revoked.iter().any(|list| {
+        list.client(&client.id) || list.certificate(&client.id, &certificate.digest) || list.identity(&name)
+    });
     if revoked || certificate.is_over(evidence.unix_ms) {
         return Proof::Failed;
     }

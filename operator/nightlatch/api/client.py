@@ -109,6 +109,24 @@ class ClientCertificate(Shape):
     secret_name: SecretKeyName | None = None
     """The Secret in which Nightlatch puts the certificate and its key (`tls.crt`, `tls.key`) together with `ca.crt` and
     the addresses of the endpoints. Default: the client's name with `-certificate` after it."""
+    revoked_digests: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Field(
+                    max_length=64,
+                    json_schema_extra=matching(
+                        "^[0-9a-f]{64}$",
+                        "not the digest of a certificate: write the 64 lower-case hex digits of its SHA-256",
+                    ),
+                ),
+            ],
+            ...,
+        ],
+        Field(max_length=64, json_schema_extra=AS_SET),
+    ] = ()
+    """SHA-256 digests of certificates of this client that are refused from now on, also on open connections. The
+    certificate that the client has now is in `status.certificate.sha256`; ask for another with `nightlatch renew`."""
     issuer_ref: CertManagerIssuer | None = None
     """A cert-manager issuer to get the certificate from. Not supported yet. Default: Nightlatch's own
     CA."""
@@ -173,6 +191,8 @@ class ClientCertificateStatus(Shape):
     """When it will be renewed, with a new key."""
     identity: str
     """The SPIFFE id in it, by which gateways know the client."""
+    sha256: str = ""
+    """SHA-256 of the certificate, by which it can be revoked (`certificate.revokedDigests`)."""
 
 
 class ClientStatus(Shape):

@@ -143,6 +143,11 @@ class Reason(StrEnum):
         _CREDENTIALS,
         "The endpoint has more keys than a gateway can take; the rest is refused: spread the clients over endpoints.",
     )
+    TOO_MANY_CERTIFICATES = (
+        "TooManyCertificates",
+        _CREDENTIALS,
+        "More certificates may call the endpoint than a gateway can take; the rest is refused: spread the clients.",
+    )
     SECRET_CONFLICT = (
         "SecretConflict",
         _CREDENTIALS,
@@ -198,6 +203,11 @@ class Reason(StrEnum):
         "CertificatesNotAccepted",
         _GRANTS,
         "The endpoint does not take client certificates: set its `spec.access.mtls`, or give the client an API key.",
+    )
+    CREDENTIALS_INCOMPLETE = (
+        "CredentialsIncomplete",
+        _GRANTS,
+        "The endpoint asks for several credentials in one call, and the client has not all: give it what is missing.",
     )
     INVALID_CLIENT_NAME = (
         "InvalidClientName",
@@ -276,6 +286,16 @@ class Reason(StrEnum):
         _CERTIFICATES,
         "A CA above the one that you bring does not allow it to sign leaves: bring one that it allows.",
     )
+    TRUST_MISSING = (
+        "TrustMissing",
+        _CERTIFICATES,
+        "There is no Secret of CAs of that name with the label `nightlatch.dev/use: trust`: create or label it.",
+    )
+    TRUST_CLEANED = (
+        "TrustCleaned",
+        _CERTIFICATES,
+        "A CA in a Secret of CAs to trust has expired or is there twice; the others are used: remove it.",
+    )
     TRUST_WITHOUT_CA = (
         "TrustWithoutCA",
         _CERTIFICATES,
@@ -333,6 +353,11 @@ class Reason(StrEnum):
         "WaitingForGateways",
         _GATEWAYS,
         "A gateway has not confirmed that it refuses what was revoked: wait; if it lasts, read that gateway's log.",
+    )
+    CERTIFICATE_NOT_PROGRAMMED = (
+        "CertificateNotProgrammed",
+        _GATEWAYS,
+        "Not every gateway knows the identity in the client's certificate yet: wait; if it lasts, see the endpoint.",
     )
     KEY_NOT_PROGRAMMED = (
         "KeyNotProgrammed",

@@ -494,14 +494,18 @@ class TrustReference(Shape):
     """A Secret with a CA bundle."""
 
     secret_name: SecretKeyName
-    """A Secret in the endpoint's namespace whose `ca.crt` holds the CA certificates."""
+    """A Secret in the endpoint's namespace whose `ca.crt` holds the CA certificates. It needs the label
+    `nightlatch.dev/use: trust`. With `nightlatch up`, `--trust NAMESPACE/NAME=FILE` names a file that stands in for
+    it."""
 
 
 class MtlsAccess(Shape):
-    """Accept client certificates that Nightlatch's CA issued."""
+    """Accept client certificates: those of Nightlatch's own CA, or with `trust` those of other CAs."""
 
     trust: Annotated[tuple[TrustReference, ...], Field(max_length=8, json_schema_extra=as_map("secretName"))] = ()
-    """More CAs whose client certificates are accepted."""
+    """The CAs whose client certificates are accepted, instead of Nightlatch's own. Callers are then those that a rule
+    names in `when.certificates`, and InferenceClients whose `certificate.issuerRef` is set. Left out: Nightlatch's own
+    CA, and callers are the InferenceClients with a certificate that name this endpoint."""
 
 
 class RuleWhen(Shape):
@@ -542,8 +546,9 @@ class RuleWhen(Shape):
                 Field(
                     max_length=512,
                     json_schema_extra=matching(
-                        "^[a-z][-+.a-z0-9]*:[^ ]+$",
-                        "write the URI in the certificate's subjectAltName, such as spiffe://corp.example/ml/trainer",
+                        "^([a-z][-+.a-z0-9]*:[!-+--~]+|[a-z0-9]([-.a-z0-9]*[a-z0-9])?)$",
+                        "write the URI in the certificate's subjectAltName, such as spiffe://corp.example/ml/trainer, "
+                        "or a DNS name in lower case",
                     ),
                 ),
             ],
@@ -551,8 +556,9 @@ class RuleWhen(Shape):
         ],
         Field(max_length=64, json_schema_extra=AS_SET),
     ] = ()
-    """The URIs of client certificates of other CAs (`mtls.trust`). The URI in the subjectAltName of the caller's
-    certificate must be one of them."""
+    """The names of client certificates of other CAs (`mtls.trust`). The one URI in the subjectAltName of the caller's
+    certificate, or the one DNS name of a certificate without a URI, must be one of them. The common name never
+    counts."""
 
 
 class Rule(Shape):
@@ -626,7 +632,8 @@ class Access(Shape):
     oauth2: OAuth2Access | None = None
     """Accept opaque OAuth 2.0 tokens of one issuer, which checks them by introspection. Not supported yet."""
     mtls: MtlsAccess | None = None
-    """Accept client certificates. Not supported yet."""
+    """Accept client certificates. A caller with a certificate that cannot be verified gets no answer at all, not even
+    with another credential that is good."""
     accept: (
         Annotated[
             tuple[Annotated[tuple[Mechanism, ...], Field(min_length=1, max_length=4)], ...],
@@ -635,10 +642,11 @@ class Access(Shape):
         | None
     ) = None
     """Combinations of mechanisms. A call is let in when all mechanisms of one list succeed; the one named first says
-    who the caller is. Default: each mechanism that is written here is enough alone. Lists of more than one mechanism
-    are not supported yet. `apiKey`, `jwt`, `oauth2` and `mtls`: the mechanism of that name, which must be enabled."""
+    who the caller is. Default: each mechanism that is written here is enough alone. `apiKey`, `jwt`, `oauth2` and
+    `mtls`: the mechanism of that name, which must be enabled."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
-    """Permissions for credentials that carry none themselves. Not supported yet."""
+    """Permissions for credentials that carry none themselves: certificates of other CAs. `when.claims` and
+    `when.clients` are not supported yet."""
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
     """The namespaces whose InferenceClients may name this endpoint. Those of its own namespace always may."""
 

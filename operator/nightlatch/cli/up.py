@@ -11,6 +11,7 @@ from nightlatch.cli import options
 from nightlatch.cli.screen import Screen
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests.claims import parse_claims
+from nightlatch.embedded.manifests.trust import parse_trust
 from nightlatch.embedded.up import Options, up
 
 DEFAULT_PORT = 8443
@@ -33,9 +34,18 @@ DEFAULT_PORT = 8443
     metavar="NAME=DIR",
     help="A directory that stands in for a PersistentVolumeClaim. Can be repeated.",
 )
+@click.option(
+    "--trust",
+    "trust",
+    multiple=True,
+    metavar="[NAMESPACE/]NAME=FILE",
+    help="A file of CA certificates (PEM) that stands in for a Secret in `access.mtls.trust`. Can be repeated.",
+)
 @click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
 @options.state_dir
-def command(files: tuple[Path, ...], port: int, claims: tuple[str, ...], gateways: int, state_dir: Path) -> None:
+def command(
+    files: tuple[Path, ...], port: int, claims: tuple[str, ...], trust: tuple[str, ...], gateways: int, state_dir: Path
+) -> None:
     """Run the endpoints in the manifests FILE... as local processes, until Ctrl-C.
 
     FILE is a file or a directory. The files are watched: an edit takes effect immediately, and an object whose document
@@ -45,7 +55,7 @@ def command(files: tuple[Path, ...], port: int, claims: tuple[str, ...], gateway
     os.umask(0o077)
     screen = Screen()
     log_to(Layout.at(state_dir))
-    asyncio.run(up(Options(files, state_dir, port, gateways, parse_claims(claims)), screen.say))
+    asyncio.run(up(Options(files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust)), screen.say))
 
 
 def log_to(layout: Layout) -> None:

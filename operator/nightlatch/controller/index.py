@@ -24,9 +24,10 @@ from nightlatch.planning.access.revocation import (
     granted_permissions,
     losing_endpoints,
 )
-from nightlatch.planning.access.revocations import DocumentKeys, GoodStanding, good_standing
+from nightlatch.planning.access.revocations import DocumentKeys, GoodStanding, good_standing, revoked_certificates
 from nightlatch.planning.client.api_key import key_secret_name
 from nightlatch.planning.client.key_secret import StoredKeys, live_keys, read_ledger, stored_keys
+from nightlatch.planning.endpoint.client_trust import trust_secrets
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
 from nightlatch.planning.inputs import ClientView, DocumentKey, DocumentView, HostClaim, LiveKey
@@ -35,6 +36,7 @@ from nightlatch.planning.installation.revocations import revocations_ref
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, read_client, read_endpoint
 from nightlatch.planning.secrets import SecretView, parse_owner, view_secret
 from nightlatch.planning.settings import Settings, hosts
+from nightlatch.wire.revocations import RevokedCertificate
 from nightlatch.wire.route_document import RouteDocument
 
 ENDPOINT = INFERENCE_ENDPOINT.kind
@@ -71,8 +73,10 @@ class Index:
         self._owners: dict[NamespacedName, ObjectRef] = {}
         self._roles: dict[NamespacedName, str] = {}
         self._documents: dict[NamespacedName, DocumentView] = {}
-        # By client: the Secrets of the route documents that hold a key of it.
+        # By client: the Secrets of the route documents that let it in.
         self._held_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
+        # By the Secret of CAs: the endpoints that trust them.
+        self._trusting: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
 
     def put(self, raw: RawObject) -> tuple[Requeue, ...]:
         """Note an object as it is now."""
@@ -135,15 +139,17 @@ class Index:
         return tuple(host_claim(self.endpoints[key], self._settings) for key in keys if key in self.endpoints)
 
     def documents_naming(self, client: NamespacedName) -> bool:
-        """Whether any route document still contains a key of the client."""
+        """Whether any route document still contains a key of the client, or the identity in its certificate."""
         return bool(self._held_by.get(client))
 
     def document_keys_of(self, client: NamespacedName) -> tuple[DocumentKey, ...]:
         """The keys of the client in all route documents."""
-        return tuple(key for secret in self._held_by.get(client, ()) for key in self._documents[secret].keys[client])
+        return tuple(
+            key for secret in self._held_by.get(client, ()) for key in self._documents[secret].keys.get(client, ())
+        )
 
     def documents_for(self, client: ParsedClient) -> tuple[DocumentView, ...]:
-        """The route documents of the endpoints that the client names, and those that hold a key of it."""
+        """The route documents of the endpoints that the client names, and those that let it in."""
         named = {self._document_secret(endpoint) for endpoint in _names(client)}
         secrets = sorted(named | self._held_by.get(client.key, set()))
         return tuple(self._documents[secret] for secret in secrets if secret in self._documents)
@@ -154,6 +160,7 @@ class Index:
             DocumentKeys(
                 frozenset((client, key.key_id) for client, keys in each.keys.items() for key in keys),
                 applied(each.endpoint, each.sequence),
+                each.certified,
             )
             for each in self._documents.values()
         )
@@ -162,6 +169,10 @@ class Index:
         """The clients that may call anything, with their live keys."""
         views = (ClientView(client, self.keys_of(client)) for client in self.clients.values())
         return good_standing(views, self.endpoints)
+
+    def revoked_certificates(self) -> frozenset[RevokedCertificate]:
+        """The certificates that clients revoke by their digest."""
+        return revoked_certificates(self.clients.values())
 
     def owners_of_secrets(self) -> frozenset[ObjectRef]:
         """The owners of all Secrets of ours, whether they still exist or not: for the orphan sweep."""
@@ -183,6 +194,7 @@ class Index:
 
     def _put_endpoint(self, key: NamespacedName, endpoint: ParsedEndpoint) -> Iterator[Requeue]:
         before = self.endpoints.get(key)
+        self._set_trust(key, before, endpoint)
         self.endpoints[key] = endpoint
         for host in hosts(self._settings, key):
             self._claims[host].add(key)
@@ -192,13 +204,23 @@ class Index:
         yield from self._requeue_clients_of(key)
 
     def _drop_endpoint(self, key: NamespacedName) -> Iterator[Requeue]:
-        self.endpoints.pop(key, None)
+        self._set_trust(key, self.endpoints.pop(key, None), None)
         host_claims = self.host_claims_of(key)
         for host in hosts(self._settings, key):
             self._claims[host].discard(key)
         yield Requeue(ObjectRef(ENDPOINT, key), urgent=True)
         yield from (Requeue(ObjectRef(ENDPOINT, claim.endpoint)) for claim in host_claims)
         yield from self._requeue_clients_of(key)
+
+    def _set_trust(self, key: NamespacedName, before: ParsedEndpoint | None, now: ParsedEndpoint | None) -> None:
+        for secret in trust_secrets(before) if before else ():
+            self._trusting[secret].discard(key)
+        for secret in trust_secrets(now) if now else ():
+            self._trusting[secret].add(key)
+
+    def _requeue_trusting(self, secret: NamespacedName) -> Iterator[Requeue]:
+        """A CA may have left the Secret, which takes something away."""
+        yield from (Requeue(ObjectRef(ENDPOINT, key), urgent=True) for key in sorted(self._trusting.get(secret, ())))
 
     def _requeue_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(self._named_by.get(endpoint, ())))
@@ -209,6 +231,9 @@ class Index:
         if before is not None and client is not None and _revision(before) == _revision(client):
             return
         yield Requeue(ObjectRef(CLIENT, key))
+        old, new = (revoked_certificates([each] if each else ()) for each in (before, client))
+        if old != new:
+            yield Requeue(revocations_ref(self._settings), urgent=bool(new - old))
         yield from self._requeue_for_grants(granted, self._granted_to(key), named)
 
     def _set_namespace_labels(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Requeue]:
@@ -247,7 +272,7 @@ class Index:
         self, before: GrantedPermissions, after: GrantedPermissions, endpoints: Iterable[NamespacedName]
     ) -> Iterator[Requeue]:
         """The revocations go before the endpoints, because one write refuses a key on all of them."""
-        old, new = ({granted.sha256 for granted in each} for each in (before, after))
+        old, new = ({granted.credential for granted in each} for each in (before, after))
         if old != new:
             yield Requeue(revocations_ref(self._settings), urgent=bool(old - new))
         losing = losing_endpoints(before, after)
@@ -258,6 +283,8 @@ class Index:
         return granted_permissions(ClientView(client, self.keys_of(client)) if client else None, self.endpoints)
 
     def _put_secret(self, secret: SecretView) -> Iterator[Requeue]:
+        if secret.use == names.USE_TRUST:
+            yield from self._requeue_trusting(secret.key)
         owner = parse_owner(secret.owner)
         if owner is None:
             return
@@ -274,6 +301,7 @@ class Index:
             yield from self._requeue_owner(owner, secret.role)
 
     def _drop_secret(self, key: NamespacedName) -> Iterator[Requeue]:
+        yield from self._requeue_trusting(key)
         owner, role = self._owners.pop(key, None), self._roles.pop(key, "")
         if owner is None:
             return
@@ -305,11 +333,11 @@ class Index:
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it."""
         removed = self._documents.pop(secret, None)
-        before = set(removed.keys) if removed else set()
+        before = set(removed.clients) if removed else set()
         document = read_document(view)
         if document is not None:
             self._documents[secret] = _view_of(document)
-        now = set(self._documents[secret].keys) if document else set()
+        now = set(self._documents[secret].clients) if document else set()
         for client in before - now:
             self._held_by[client].discard(secret)
         for client in now - before:
@@ -344,7 +372,9 @@ def _view_of(document: RouteDocument) -> DocumentView:
     keys: defaultdict[NamespacedName, list[DocumentKey]] = defaultdict(list)
     for grant in document.keys:
         keys[grant.client].append(DocumentKey(grant.key_id, grant.sha256, grant.not_after))
-    return DocumentView(document.endpoint, document.sequence, {client: tuple(each) for client, each in keys.items()})
+    by_client = {client: tuple(each) for client, each in keys.items()}
+    certified = frozenset(grant.client for grant in document.certificates if grant.client)
+    return DocumentView(document.endpoint, document.sequence, by_client, certified)
 
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:

@@ -10,7 +10,8 @@ from nightlatch.informer import Bookmark, Informer, Listing, Source, WatchEvent
 from nightlatch.store.protocol import Store
 from nightlatch.store.source import StoreSource
 
-# One watch for each role: the only Secrets outside our own namespaces that we ever read carry our label.
+# One watch for each role, and one for CAs of users: the only Secrets outside our own namespaces that we ever read carry
+# our labels.
 SECRET_ROLES = (
     names.ROLE_API_KEY,
     names.ROLE_CLIENT_TLS,
@@ -67,8 +68,10 @@ def informers(
     def secrets(role: str) -> Source:
         return StoreSource(store, SECRET, labels={names.LABEL_ROLE: role})
 
+    trust = StoreSource(store, SECRET, labels={names.LABEL_USE: names.USE_TRUST})
     return (
         *(informer(ours(kind), kind, kind.plural) for kind in OUR_KINDS),
         *(informer(secrets(role), SECRET, f"secrets with role {role}") for role in SECRET_ROLES),
+        informer(trust, SECRET, "secrets of CAs to trust"),
         *((informer(namespaces, NAMESPACE, NAMESPACE.plural),) if namespaces else ()),
     )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nightlatch.api.meta import NamespacedName
 from nightlatch.embedded import lock, ports, stop, supervise
 from nightlatch.embedded.console.lines import Line
 from nightlatch.embedded.console.printer import Say, StatusPrinter
@@ -19,6 +20,7 @@ from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests import documents
 from nightlatch.embedded.manifests.apply import Applied, apply
 from nightlatch.embedded.manifests.claims import bound
+from nightlatch.embedded.manifests.trust import keep_trust
 from nightlatch.embedded.manifests.watch import edits
 from nightlatch.gatekeeper.process import gate_module
 from nightlatch.planning.settings import Settings
@@ -29,7 +31,8 @@ from nightlatch.store.files.store import FilesStore
 class Options:
     """What the command line asks for. `port` 0 means any free port; more gateways take the ports after it.
 
-    claims: directories that stand in for PersistentVolumeClaims, by the claim's name.
+    claims: directories that stand in for PersistentVolumeClaims, by the claim's name. trust: files that stand in for
+    Secrets of CAs.
     """
 
     files: tuple[Path, ...]
@@ -37,6 +40,7 @@ class Options:
     port: int
     gateways: int = 1
     claims: Mapping[str, Path] = field(default_factory=dict)
+    trust: Mapping[NamespacedName, Path] = field(default_factory=dict)
 
 
 async def up(options: Options, say: Say) -> None:
@@ -52,6 +56,7 @@ async def up(options: Options, say: Say) -> None:
             say(Line(f"ended {orphan}, which an earlier `nightlatch up` left behind"))
         chosen = ports.choose(options.port, options.gateways)
         store = FilesStore(layout.root)
+        await keep_trust(store, options.trust)
         applied = await apply(store, declared, watched)
         _refuse(applied.problems)
         _report(applied, say)
@@ -126,8 +131,9 @@ async def _start(gateway: Gateway, settings: Settings, supervisor: supervise.Sup
 
 async def _follow_edits(store: FilesStore, options: Options, stopped: asyncio.Event, say: Say) -> None:
     watched = tuple(path.absolute() for path in options.files)
-    async for _ in edits(watched, stopped):
+    async for _ in edits((*watched, *options.trust.values()), stopped):
         try:
+            await keep_trust(store, options.trust)
             files = documents.expand(path for path in watched if path.exists())
         except UserError as error:
             say(Line(f"error: {error.message}", "bad"))

@@ -246,7 +246,8 @@ class Gatekeeper:
         revoked = state.revocations != self.gate_state.revocations
         self.gate_state = state
         clients, keys = (frozenset(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
-        certificates, identities = state.revocations.certificates, state.revocations.identities
+        identities = state.revocations.identities
+        certificates = frozenset((str(each.client), each.sha256) for each in state.revocations.certificates)
         gate = GateIR(
             revoked_clients=tuple(sorted(clients)),
             revoked_keys=tuple(sorted(keys)),
@@ -258,9 +259,15 @@ class Gatekeeper:
         self._push()
         if revoked:
             # The gate asks before a call is held; those that are held already are refused here.
-            credentials = keys | certificates
             # An identity of another CA is its own client.
-            self.refuse_revoked(lambda call: call.client in clients | identities or call.credential in credentials)
+            self.refuse_revoked(
+                lambda call: (
+                    call.client in clients
+                    or call.client in identities
+                    or call.credential in keys
+                    or (call.client, call.credential) in certificates
+                )
+            )
 
     def _refresh(self, key: NamespacedName) -> None:
         """Apply an endpoint's document. An error concerns this endpoint only."""

@@ -8,6 +8,7 @@ No I/O: the clock and the random serial numbers are handed in, and private keys 
     material = issue_leaf(issuing, LeafRequest("spiffe://td/gateway", "client"), now=now)
 """
 
+from nightlatch.pki.bundle import Bundle, Finding, clean_bundle, read_trust
 from nightlatch.pki.ca import new_issuing, new_root
 from nightlatch.pki.issuing import issue_leaf
 from nightlatch.pki.material import (
@@ -27,7 +28,9 @@ from nightlatch.pki.verification import verify_issued
 
 __all__ = [
     "CA_CRT",
+    "Bundle",
     "CertificateAuthority",
+    "Finding",
     "Leaf",
     "LeafRequest",
     "PkiError",
@@ -35,12 +38,14 @@ __all__ = [
     "TlsMaterial",
     "Violation",
     "ca_material",
+    "clean_bundle",
     "first_violation",
     "issue_leaf",
     "new_issuing",
     "new_root",
     "read_ca",
     "read_leaf",
+    "read_trust",
     "renew_at",
     "verify_issued",
 ]

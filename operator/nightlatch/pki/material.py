@@ -12,6 +12,7 @@ from typing import Literal, Self, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -94,10 +95,11 @@ class CertificateAuthority:
 class Leaf:
     """What a Secret's certificate says. `key_matches`: the private key in the Secret belongs to it.
 
-    serial: lower-case hex. identities: every URI SAN. issuer_key_id: authority key identifier, hex, or empty.
+    serial, sha256: lower-case hex. identities: every URI SAN. issuer_key_id: authority key identifier, hex, or empty.
     """
 
     serial: str
+    sha256: str
     not_before: datetime
     not_after: datetime
     identities: tuple[str, ...]
@@ -129,6 +131,7 @@ def read_leaf(data: Mapping[str, bytes]) -> Leaf:
     usage = _extension(certificate, x509.ExtendedKeyUsage)
     return Leaf(
         serial=f"{certificate.serial_number:x}",
+        sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         identities=tuple(sans.get_values_for_type(x509.UniformResourceIdentifier)) if sans else (),

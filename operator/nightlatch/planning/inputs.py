@@ -30,14 +30,23 @@ class DocumentKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """The route document of an endpoint, as far as it concerns keys, which are by client."""
+    """The route document of an endpoint, as far as it concerns credentials: keys, which are by client, and the clients
+    whose certificates count."""
 
     endpoint: NamespacedName
     sequence: int
     keys: Mapping[NamespacedName, tuple[DocumentKey, ...]]
+    certified: frozenset[NamespacedName] = frozenset()
+
+    @property
+    def clients(self) -> frozenset[NamespacedName]:
+        """Whom it lets in."""
+        return self.certified.union(self.keys)
 
     def holds(self, client: NamespacedName, key_ids: Container[str] | None = None) -> bool:
-        """Whether it lets the client in with one of these keys; None: with any."""
+        """Whether it lets the client in with one of these keys; None: with any, or with a certificate."""
+        if key_ids is None and client in self.certified:
+            return True
         return any(key_ids is None or key.key_id in key_ids for key in self.keys.get(client, ()))
 
 
@@ -85,7 +94,8 @@ class CAView:
 class Observed:
     """Everything that an endpoint's plan depends on, besides its own spec and the time.
 
-    issuing_ca: None until the operator has created it. workload_error: why the platform refused the last `ensure`.
+    issuing_ca: None until the operator has created it. trust: the Secrets that `access.mtls.trust` names, as far as
+    they exist. workload_error: why the platform refused the last `ensure`.
     """
 
     settings: Settings
@@ -93,6 +103,7 @@ class Observed:
     document: SecretView | None = None
     server_tls: SecretView | None = None
     upstream_tls: SecretView | None = None
+    trust: Mapping[NamespacedName, SecretView] = field(default_factory=dict)
     clients: tuple[ClientView, ...] = ()
     host_claims: tuple[HostClaim, ...] = ()
     runtime: EndpointRuntime = UNKNOWN_RUNTIME
@@ -106,6 +117,7 @@ class ObservedClient:
     others: Secrets of this client with keys under other names. tls, other_tls: likewise those of its certificate.
     endpoints: those that it names and that exist.
     documents: the keys that route documents hold for this client. coverage: of each live key, by its id.
+    certificate_coverage: of the client's certificates, whichever it shows.
     last_uses: of each live key that was used, by its id, in Unix seconds.
     revoking: the gateways that may still accept a key in `revokedKeyIds`, or a client that is suspended.
     """
@@ -119,5 +131,6 @@ class ObservedClient:
     endpoints: Mapping[NamespacedName, ParsedEndpoint] = field(default_factory=dict)
     documents: tuple[DocumentKey, ...] = ()
     coverage: Mapping[str, KeyCoverage] = field(default_factory=dict)
+    certificate_coverage: KeyCoverage = KeyCoverage()
     last_uses: Mapping[str, int] = field(default_factory=dict)
     revoking: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from nightlatch.api.endpoint import EndpointSpec, EndpointStatus
 from nightlatch.api.issuer import IssuerSpec, IssuerStatus
 from nightlatch.api.meta import NamespacedName, ObjectMeta, ObjectRef, RawObject
 from nightlatch.api.validation import unsupported
-from nightlatch.api.validation.allowed import not_allowed
+from nightlatch.api.validation.allowed import identities_of_ours, not_allowed
 from nightlatch.api.validation.parse import ParseError, parse_client, parse_endpoint, parse_issuer
 from nightlatch.api.validation.unsupported import Unsupported
 from nightlatch.planning.settings import Settings
@@ -69,6 +69,7 @@ def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
         return ParsedEndpoint(raw["kind"], _metadata(raw), None, _status(EndpointStatus, raw), _invalid(error))
     found = (
         *unsupported.unsupported_in_endpoint(parsed, settings.platform),
+        *identities_of_ours(parsed, settings.trust_domain),
         *(not_allowed(parsed, settings.allowed) if settings.platform == "Cluster" else ()),
     )
     rejection = _unsupported(found)

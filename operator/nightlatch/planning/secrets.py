@@ -16,6 +16,7 @@ class SecretView:
 
     adopt: a person asks that the owner takes it over, although an earlier object of the owner's name made it.
     renewed: of a certificate, the request to renew for which it was issued; empty for none.
+    use: of a user's Secret, what it lets us read it for (names.LABEL_USE).
     """
 
     key: NamespacedName
@@ -27,6 +28,7 @@ class SecretView:
     data: Mapping[str, bytes] = field(repr=False)
     adopt: bool = False
     renewed: str = ""
+    use: str = ""
 
     def is_of(self, owner: Owner, role: str) -> bool:
         """Whether this owner made the Secret for this role. Only then may it be replaced."""
@@ -63,6 +65,7 @@ def view_secret(raw: RawObject) -> SecretView:
         data={entry: _decode(value) for entry, value in (raw.get("data") or {}).items()},
         adopt=names.ANNOTATION_ADOPT in annotations,
         renewed=annotations.get(names.ANNOTATION_RENEWED, ""),
+        use=labels.get(names.LABEL_USE, ""),
     )
 
 

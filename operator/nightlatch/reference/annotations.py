@@ -22,12 +22,22 @@ $ kubectl annotate --overwrite configmap/{names.INSTALLATION_CONFIG_MAP} -n {nam
 ```
 """
 
+_LABELS = """
+## Labels that you write
+
+The operator reads no other Secrets of yours than those with this label.
+"""
+
 _WRITTEN = """
 ## Annotations and labels that Nightlatch writes
 
 Read them, but do not change them: they tie objects to their owners.
 """
 
+USER_LABELS = {
+    f"`{names.LABEL_USE}: {names.USE_TRUST}`": "The Secret's `ca.crt` holds CAs that an endpoint trusts for client "
+    "certificates (`access.mtls.trust`).",
+}
 ANNOTATIONS = {
     names.ANNOTATION_OWNER: "The object that a Secret or ConfigMap was made for, as Kind/NAMESPACE/NAME.",
     names.ANNOTATION_RENEWED: "The value of `nightlatch.dev/renew` for which a certificate's Secret was issued.",
@@ -52,7 +62,10 @@ def render() -> str:
         *((f"`{key}`", "label", says) for key, says in LABELS.items()),
     ]
     asked = _table(("annotation", "on", "effect"), requests)
-    return "\n".join((_INTRODUCTION, asked, _WRITTEN, _table(("key", "is a", "what it says"), written))) + "\n"
+    labelled = _table(("label", "on", "what it says"), ((key, "Secret", says) for key, says in USER_LABELS.items()))
+    told = _table(("key", "is a", "what it says"), written)
+    parts = (_INTRODUCTION, asked, _LABELS, labelled, _WRITTEN, told)
+    return "\n".join(parts) + "\n"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -52,14 +52,14 @@ class IssuerIR:
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The revoked clients, keys and certificates (by digest and by identity) are consulted before any policy.
+    The revoked clients, keys, certificates (client and digest) and identities are consulted before any policy.
     From `valid_until` (Unix seconds) on, the gate
     denies every call by itself.
     """
 
     revoked_clients: tuple[str, ...] = ()
     revoked_keys: tuple[str, ...] = ()
-    revoked_certificates: tuple[str, ...] = ()
+    revoked_certificates: tuple[tuple[str, str], ...] = ()
     revoked_identities: tuple[str, ...] = ()
     issuers: tuple[IssuerIR, ...] = ()
     valid_until: int | None = None

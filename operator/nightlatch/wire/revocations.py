@@ -8,6 +8,7 @@ a gateway does not know of it concerns a kind of credential that this gateway do
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -19,7 +20,7 @@ REVOCATIONS_JSON = "revocations.json"
 
 _KEY_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 _CLIENT = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[-.a-z0-9]{1,253}")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_CERTIFICATE = re.compile(rf"{_CLIENT.pattern} [0-9a-f]{{64}}")
 _IDENTITY = re.compile(r"[!-~]{1,512}")
 _SEQUENCE_LIMIT = 2**53
 
@@ -28,17 +29,27 @@ class RevocationsError(ValueError):
     """The data is not a revocations document. The message never repeats a value."""
 
 
+class RevokedCertificate(NamedTuple):
+    """One certificate of a client. It counts for this client alone, so that nobody can revoke another's.
+
+    sha256: lower-case hex.
+    """
+
+    client: NamespacedName
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class Revocations:
     """`sequence` grows with every change. `keys`: ids of API keys, the twelve digits after `nl_`.
 
-    `certificates`: SHA-256 of client certificates, in lower-case hex. `identities`: URIs and DNS names in them.
+    `identities`: URIs and DNS names in client certificates.
     """
 
     sequence: int = 0
     clients: frozenset[NamespacedName] = frozenset()
     keys: frozenset[str] = frozenset()
-    certificates: frozenset[str] = frozenset()
+    certificates: frozenset[RevokedCertificate] = frozenset()
     identities: frozenset[str] = frozenset()
 
     @property
@@ -52,7 +63,7 @@ def encode_revocations(revocations: Revocations) -> dict[str, bytes]:
     body = {
         "clients": _sorted(revocations.clients),
         "keys": sorted(revocations.keys),
-        "certificates": sorted(revocations.certificates),
+        "certificates": sorted(f"{each.client} {each.sha256}" for each in revocations.certificates),
         "identities": sorted(revocations.identities),
     }
     members = {"format": FORMAT, "sequence": revocations.sequence, "body": body}
@@ -81,15 +92,20 @@ def _revocations(body: Fields, sequence: int) -> Revocations:
     # Documents of an operator before there were client certificates lack these.
     body.default("certificates", [])
     body.default("identities", [])
-    certificates = body.texts("certificates", _DIGEST, "64 lower-case hex digits")
+    certificates = body.texts("certificates", _CERTIFICATE, "NAMESPACE/NAME and 64 lower-case hex digits")
     identities = body.texts("identities", _IDENTITY, "the URI or the DNS name of a certificate")
     return Revocations(
         sequence,
         frozenset(map(NamespacedName.parse, clients)),
         frozenset(keys),
-        frozenset(certificates),
+        frozenset(map(_revoked_certificate, certificates)),
         frozenset(identities),
     )
+
+
+def _revoked_certificate(text: str) -> RevokedCertificate:
+    client, _, digest = text.partition(" ")
+    return RevokedCertificate(NamespacedName.parse(client), digest)
 
 
 def _sorted(clients: Iterable[NamespacedName]) -> list[str]:

@@ -34,6 +34,21 @@ PVC = {"source": {"pvc": {"claimName": "models"}}}
         ("Cluster", {"model": PVC, "runtime": {"protocol": "OpenAI", "nodeSelector": {"a": "b"}}}),
         ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"]]}}),
         ("Embedded", {"access": {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["a"]}}}),
+        ("Embedded", {"access": {"mtls": {}}}),
+        ("Embedded", {"access": {"apiKey": {}, "mtls": {}, "accept": [["apiKey"], ["mtls", "apiKey"]]}}),
+        (
+            "Cluster",
+            {
+                "model": PVC,
+                "access": {
+                    "mtls": {"trust": [{"secretName": "corp"}]},
+                    "rules": [
+                        {"permissions": ["metadata"]},
+                        {"permissions": ["infer"], "when": {"certificates": ["spiffe://corp.example/a"]}},
+                    ],
+                },
+            },
+        ),
         (
             "Cluster",
             {"model": PVC, "access": {"apiKey": {}, "allowedNamespaces": {"from": "Selector", "selector": {}}}},
@@ -124,16 +139,13 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ("Embedded", {"scaling": {"mode": "External"}}, "spec.scaling.mode", LATER),
     ("Embedded", {"access": {"jwt": {"issuers": [{"name": "a"}]}}}, "spec.access.jwt", LATER),
     ("Embedded", {"access": {"oauth2": {"issuers": [{"name": "a"}]}}}, "spec.access.oauth2", LATER),
-    ("Embedded", {"access": {"apiKey": {}, "mtls": {}}}, "spec.access.mtls", LATER),
-    ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey", "apiKey"]]}}, "spec.access.accept", LATER),
-    ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules", LATER),
+    ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules[0]", LATER),
     (
         "Embedded",
         {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"], "when": {"clients": ["search/bot"]}}]}},
-        "spec.access.rules",
+        "spec.access.rules[0].when.clients",
         LATER,
     ),
-    ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"], ["mtls", "apiKey"]]}}, "spec.access.accept", LATER),
     ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),
     ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", LATER),
 ]
@@ -197,6 +209,6 @@ def test_more_than_one_replica_is_capped_and_said() -> None:
 )
 def test_the_description_of_an_unsupported_field_says_so(kind: Kind, field: str) -> None:
     node = schema_of(kind)
-    for name in field.split("."):
-        node = node["properties"][name]
+    for name in field.replace("[0]", ".").rstrip(".").split("."):
+        node = node["properties"][name] if name else node["items"]
     assert "not supported yet" in node["description"].lower()

@@ -37,6 +37,19 @@ def not_allowed(endpoint: InferenceEndpoint, allowed: Allowed) -> Iterator[Unsup
             yield _refused(field, name, setting)
 
 
+def identities_of_ours(endpoint: InferenceEndpoint, trust_domain: str) -> Iterator[Unsupported]:
+    """The certificates that a rule names although no CA but ours may issue them."""
+    for index, rule in enumerate(endpoint.spec.access.rules):
+        for place, identity in enumerate(rule.when.certificates if rule.when else ()):
+            if identity.lower().startswith(f"spiffe://{trust_domain}/"):
+                yield Unsupported(
+                    f"spec.access.rules[{index}].when.certificates[{place}]",
+                    Reason.INVALID,
+                    f"{trust_domain} is Nightlatch's own trust domain: remove it, and name the endpoint in the"
+                    " InferenceClient instead",
+                )
+
+
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     """A toleration of every taint has the name `*`, which the pattern `*` alone matches."""
     return any(name == pattern or (pattern.endswith("*") and name.startswith(pattern[:-1])) for pattern in patterns)

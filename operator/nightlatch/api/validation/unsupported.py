@@ -157,13 +157,16 @@ def _scaling(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
 
 def _access(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsupported]:
     access = endpoint.spec.access
-    for name, value in (("jwt", access.jwt), ("oauth2", access.oauth2), ("mtls", access.mtls)):
+    for name, value in (("jwt", access.jwt), ("oauth2", access.oauth2)):
         if value is not None:
-            yield _later(f"spec.access.{name}", "is not supported yet: remove it and write apiKey: {}")
-    if access.accept is not None and set(access.accept) != {("apiKey",)}:
-        yield _later("spec.access.accept", "combinations are not supported yet: write [[apiKey]] or remove it")
-    if access.rules:
-        yield _later("spec.access.rules", "rules are not supported yet: write permissions in the InferenceClient")
+            yield _later(f"spec.access.{name}", "is not supported yet: remove it and write apiKey: {} or mtls: {}")
+    for index, rule in enumerate(access.rules):
+        named = rule.when is not None and rule.when.certificates
+        where = f"spec.access.rules[{index}]"
+        if rule.when is not None and rule.when.clients:
+            yield _later(f"{where}.when.clients", "is not supported yet: write permissions in the InferenceClient")
+        elif not named and not (access.mtls is not None and access.mtls.trust):
+            yield _later(where, "is about tokens, which are not supported yet: write them in the InferenceClient")
     if platform == "Embedded" and access.allowed_namespaces.from_ == "Selector":
         yield _elsewhere(
             "spec.access.allowedNamespaces.from", "namespaces of `nightlatch up` have no labels: write Names or All"

@@ -10,7 +10,7 @@ from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.planning.access.grants import requested_grants
-from nightlatch.planning.access.programmed import key_coverage, may_still_accept
+from nightlatch.planning.access.programmed import certificate_coverage, key_coverage, may_still_accept
 from nightlatch.planning.client.api_key import key_rules, key_secret_name
 from nightlatch.planning.client.certificate import certificate_secret_name
 from nightlatch.planning.client.plan import plan_client
@@ -70,6 +70,7 @@ class ClientReconciler:
             endpoints=endpoints,
             documents=self.index.document_keys_of(client.key),
             coverage=coverage,
+            certificate_coverage=certificate_coverage(client, endpoints, documents, runtimes),
             last_uses={key: used for key in coverage if (used := self.runtime_status.last_use(key)) is not None},
             revoking=may_still_accept(client.key, revoked, documents.values(), runtimes),
         )

@@ -9,10 +9,11 @@ from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
+from nightlatch.planning.endpoint.client_trust import trust_secrets
 from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
 from nightlatch.planning.inputs import Observed
-from nightlatch.planning.parsed import read_endpoint
+from nightlatch.planning.parsed import ParsedEndpoint, read_endpoint
 from nightlatch.planning.plan import DocumentSequence
 from nightlatch.planning.secrets import owner_text
 from nightlatch.planning.settings import Settings
@@ -42,7 +43,7 @@ class EndpointReconciler:
             await self._remove(key)
             return None
         endpoint = read_endpoint(raw, self.settings)
-        observed = await self._observe(key)
+        observed = await self._observe(endpoint)
         wanted = plan_endpoint(endpoint, observed, self.context.clock())
         failures = await self.applier.apply(wanted)
         error = next((str(failure) for failure in failures if isinstance(failure, WorkloadError)), "")
@@ -70,13 +71,16 @@ class EndpointReconciler:
             if desired is not None:
                 self.scaler.declare(desired)
 
-    async def _observe(self, key: NamespacedName) -> Observed:
+    async def _observe(self, endpoint: ParsedEndpoint) -> Observed:
+        key = endpoint.key
+        trust = {secret: await self.context.find_secret(secret) for secret in trust_secrets(endpoint)}
         return Observed(
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
             document=await self.context.find_secret(self._document(key)),
             server_tls=await self.context.find_secret(self._server_tls(key)),
             upstream_tls=await self.context.find_secret(self._upstream_tls(key)),
+            trust={secret: found for secret, found in trust.items() if found},
             clients=self.index.clients_of(key),
             host_claims=self.index.host_claims_of(key),
             runtime=self.runtime_status.get(key),

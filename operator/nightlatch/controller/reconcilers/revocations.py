@@ -27,6 +27,7 @@ class RevocationsReconciler:
             await self.context.find_secret(secret),
             self.index.document_keys(self._is_applied),
             self.index.good_standing(),
+            self.index.revoked_certificates(),
         )
         wanted = plan_revocations(observed, self.context.clock())
         if wanted.refusal:

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.scalars import Permission, RateLimit
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.accepted import API_KEY
+from nightlatch.planning.access.grants import GrantRequest, granted_credentials, refusal, requested_grants
 from nightlatch.planning.inputs import ClientView, LiveKey
 from nightlatch.planning.parsed import ParsedEndpoint
 from nightlatch.wire.route_document import KeyGrant, RateTier
@@ -22,12 +23,19 @@ def key_grants(endpoint: ParsedEndpoint, clients: Iterable[ClientView]) -> tuple
         key_grant(endpoint, view, permissions, key)
         for view in clients
         if (permissions := requested_grants(view.client).get(endpoint.key)) is not None
-        and refusal(GrantRequest(view.client, endpoint.key, endpoint)) is None
+        and _lets_keys_in(GrantRequest(view.client, endpoint.key, endpoint))
         for key in unrevoked(view)
     )
     ordered = sorted(found, key=lambda grant: (grant.client, grant.key_id), reverse=True)
     # A key is looked up by its digest. A key that two clients hold (a copied Secret) counts for the first of them.
     return tuple({grant.sha256: grant for grant in ordered}.values())[::-1]
+
+
+def _lets_keys_in(request: GrantRequest) -> bool:
+    """An endpoint whose spec cannot be read keeps the keys that it has."""
+    if request.endpoint is not None and request.endpoint.spec is None:
+        return refusal(request) is None
+    return API_KEY in granted_credentials(request)
 
 
 def unrevoked(view: ClientView) -> tuple[LiveKey, ...]:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nightlatch.api.conditions import Reason
+from nightlatch.api.endpoint import Access
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.scalars import Permission
+from nightlatch.planning.access.accepted import accepted, credentials_for, suffices
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, Rejection
 
 # What the owner of an endpoint changes in `access.allowedNamespaces`, depending on its `from`.
@@ -61,20 +63,37 @@ def unfit_name(request: GrantRequest) -> Rejection | None:
 
 
 def takes_no_credential(request: GrantRequest) -> Rejection | None:
-    """The endpoint accepts neither API keys nor certificates that the client has."""
+    """The endpoint accepts neither the API keys nor the certificates of the client, or asks for both in one call."""
     endpoint, spec = request.endpoint, request.client.spec
-    if endpoint is None or endpoint.spec is None:
+    if endpoint is None or endpoint.spec is None or spec is None:
         return None
     access = endpoint.spec.access
-    has_certificate = spec is not None and spec.certificate is not None
-    has_key = spec is None or spec.api_key is not None
-    if (has_key and access.api_key is not None) or (has_certificate and access.mtls is not None):
+    credentials = credentials_for(access, spec)
+    if suffices(access, credentials):
         return None
-    if has_key:
+    if credentials:
+        asked = " or ".join(" with ".join(group) for group in accepted(access))
+        message = f"{request.named} asks for {asked}, and the client has {' and '.join(sorted(credentials))} alone"
+        return Rejection(Reason.CREDENTIALS_INCOMPLETE, f"{message}: give it what is missing")
+    if spec.certificate is not None and access.mtls is not None:
+        return Rejection(Reason.CERTIFICATES_NOT_ACCEPTED, _other_ca(request.named, access))
+    if spec.api_key is not None:
         message = f"{request.named} does not accept API keys: set its spec.access.apiKey"
         return Rejection(Reason.API_KEYS_NOT_ACCEPTED, message)
     message = f"{request.named} does not accept certificates: set its spec.access.mtls, or give the client an apiKey"
     return Rejection(Reason.CERTIFICATES_NOT_ACCEPTED, message)
+
+
+def _other_ca(named: NamespacedName, access: Access) -> str:
+    if access.mtls is not None and access.mtls.trust:
+        return (
+            f"{named} trusts the CAs in its spec.access.mtls.trust instead of Nightlatch's own: give the client an"
+            " issuer of one of them (certificate.issuerRef), or an apiKey"
+        )
+    return (
+        f"{named} trusts Nightlatch's CA alone: remove the client's certificate.issuerRef, or put the issuer's CA into"
+        " the endpoint's spec.access.mtls.trust"
+    )
 
 
 CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (
@@ -88,6 +107,14 @@ CHAIN: tuple[Callable[[GrantRequest], Rejection | None], ...] = (
 def refusal(request: GrantRequest) -> Rejection | None:
     """Why the client is refused; None if it is granted access."""
     return next((found for predicate in CHAIN if (found := predicate(request))), None)
+
+
+def granted_credentials(request: GrantRequest) -> frozenset[str]:
+    """The mechanisms with which the client is let in; empty if it is refused, or as long as a spec cannot be read."""
+    endpoint, spec = request.endpoint, request.client.spec
+    if endpoint is None or endpoint.spec is None or spec is None or refusal(request) is not None:
+        return frozenset()
+    return credentials_for(endpoint.spec.access, spec)
 
 
 def named_endpoints(client: ParsedClient) -> tuple[NamespacedName, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Container, Iterable, Mapping
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.accepted import API_KEY, MTLS
+from nightlatch.planning.access.grants import GrantRequest, granted_credentials, requested_grants
 from nightlatch.planning.inputs import DocumentView, KeyCoverage, LiveKey
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
 from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
@@ -23,10 +24,39 @@ def key_coverage(
 
     An endpoint without any document lets nobody in, whatever the key, so a rotation does not wait for it.
     """
-    granted = [
-        each for each in requested_grants(client) if refusal(GrantRequest(client, each, endpoints.get(each))) is None
-    ]
+    granted = _granted(client, endpoints, API_KEY)
     holding = [each for each in granted if each in documents and documents[each].holds(client.key, {key.key_id})]
+    return _coverage(granted, holding, documents, runtimes)
+
+
+def certificate_coverage(
+    client: ParsedClient,
+    endpoints: Mapping[NamespacedName, ParsedEndpoint],
+    documents: Mapping[NamespacedName, DocumentView],
+    runtimes: Mapping[NamespacedName, EndpointRuntime],
+) -> KeyCoverage:
+    """Where the client's certificates are accepted, whichever it shows: documents know its identity."""
+    granted = _granted(client, endpoints, MTLS)
+    holding = [each for each in granted if each in documents and client.key in documents[each].certified]
+    return _coverage(granted, holding, documents, runtimes)
+
+
+def _granted(
+    client: ParsedClient, endpoints: Mapping[NamespacedName, ParsedEndpoint], mechanism: str
+) -> list[NamespacedName]:
+    return [
+        each
+        for each in requested_grants(client)
+        if mechanism in granted_credentials(GrantRequest(client, each, endpoints.get(each)))
+    ]
+
+
+def _coverage(
+    granted: list[NamespacedName],
+    holding: list[NamespacedName],
+    documents: Mapping[NamespacedName, DocumentView],
+    runtimes: Mapping[NamespacedName, EndpointRuntime],
+) -> KeyCoverage:
     missing = tuple(each for each in granted if each not in holding)
     runtime = {each: runtimes.get(each, UNKNOWN_RUNTIME) for each in holding}
     behind = tuple(each for each in holding if not runtime[each].has_applied(documents[each].sequence))

@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.access.accepted import API_KEY, MTLS
 from nightlatch.planning.access.api_keys import unrevoked
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.planning.access.grants import GrantRequest, granted_credentials, refusal, requested_grants
 from nightlatch.planning.inputs import ClientView
 from nightlatch.planning.parsed import ParsedEndpoint
 
 
 class GrantedPermission(NamedTuple):
-    """One permission that a key has on an endpoint."""
+    """One permission that a credential has on an endpoint. `credential`: the digest of a key, or `mtls` for all of the
+    client's certificates."""
 
     endpoint: NamespacedName
-    sha256: str
+    credential: str
     permission: str
 
 
@@ -28,17 +30,23 @@ GrantedPermissions = frozenset[GrantedPermission]
 def granted_permissions(
     client: ClientView | None, endpoints: Mapping[NamespacedName, ParsedEndpoint]
 ) -> GrantedPermissions:
-    """Everything that the client's keys may do; nothing without a client."""
+    """Everything that the client's keys and certificates may do; nothing without a client."""
     if client is None:
         return frozenset()
-    digests = [key.sha256 for key in unrevoked(client)]
+    digests = tuple(key.sha256 for key in unrevoked(client))
     return frozenset(
-        GrantedPermission(endpoint, digest, permission)
+        GrantedPermission(endpoint, credential, permission)
         for endpoint, permissions in requested_grants(client.client).items()
-        if refusal(GrantRequest(client.client, endpoint, endpoints.get(endpoint))) is None
-        for digest in digests
+        for credential in _credentials(GrantRequest(client.client, endpoint, endpoints.get(endpoint)), digests)
         for permission in permissions
     )
+
+
+def _credentials(request: GrantRequest, digests: tuple[str, ...]) -> tuple[str, ...]:
+    if request.endpoint is not None and request.endpoint.spec is None:
+        return digests if refusal(request) is None else ()
+    granted = granted_credentials(request)
+    return (*(digests if API_KEY in granted else ()), *({MTLS} & granted))
 
 
 def losing_endpoints(before: GrantedPermissions, after: GrantedPermissions) -> frozenset[NamespacedName]:

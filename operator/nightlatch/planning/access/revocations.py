@@ -6,7 +6,8 @@ ends or narrows, while the client keeps others, concerns the documents of those 
 
 An entry refuses what some route document may still allow. So it comes as soon as a document names what must not be
 allowed, and goes once no document does and every gateway has applied all of them; or at once if the client or the key
-is in good standing again.
+is in good standing again. Documents name no single certificate, so one that a client revokes by its digest stays
+refused for as long as the client lists it. It counts against that client alone: nobody can revoke another's.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,8 +17,8 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.api_keys import unrevoked
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.inputs import ClientView
-from nightlatch.planning.parsed import ParsedEndpoint
-from nightlatch.wire.revocations import Revocations
+from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
+from nightlatch.wire.revocations import Revocations, RevokedCertificate
 
 # By client: the ids of its live keys. Only clients that some endpoint grants access.
 GoodStanding = Mapping[NamespacedName, frozenset[str]]
@@ -25,10 +26,12 @@ GoodStanding = Mapping[NamespacedName, frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class DocumentKeys:
-    """What one route document allows: each key id with its client. applied: every gateway enforces this document."""
+    """What one route document allows: each key id with its client, and the clients whose certificates count. applied:
+    every gateway enforces this document."""
 
     keys: frozenset[tuple[NamespacedName, str]]
     applied: bool
+    certified: frozenset[NamespacedName] = frozenset()
 
 
 def good_standing(clients: Iterable[ClientView], endpoints: Mapping[NamespacedName, ParsedEndpoint]) -> GoodStanding:
@@ -43,14 +46,30 @@ def good_standing(clients: Iterable[ClientView], endpoints: Mapping[NamespacedNa
     }
 
 
-def decide_revocations(before: Revocations, documents: Iterable[DocumentKeys], standing: GoodStanding) -> Revocations:
+def revoked_certificates(clients: Iterable[ParsedClient]) -> frozenset[RevokedCertificate]:
+    """The certificates that clients list in `certificate.revokedDigests`."""
+    return frozenset(
+        RevokedCertificate(client.key, digest)
+        for client in clients
+        if client.spec is not None and client.spec.certificate is not None
+        for digest in client.spec.certificate.revoked_digests
+    )
+
+
+def decide_revocations(
+    before: Revocations,
+    documents: Iterable[DocumentKeys],
+    standing: GoodStanding,
+    certificates: frozenset[RevokedCertificate] = frozenset(),
+) -> Revocations:
     """The revocations from now on; `before` itself if nothing changes. The sequence stays that of `before`."""
     found = tuple(documents)
     live = frozenset(key_id for keys in standing.values() for key_id in keys)
     named = {pair for document in found for pair in document.keys}
-    clients = {client for client, _ in named if client not in standing}
+    certified = {client for document in found for client in document.certified}
+    clients = {client for client, _ in named if client not in standing} | (certified - standing.keys())
     keys = {key_id for _, key_id in named if key_id not in live}
     if not all(document.applied for document in found):
         clients |= before.clients - standing.keys()
         keys |= before.keys - live
-    return Revocations(before.sequence, frozenset(clients), frozenset(keys))
+    return Revocations(before.sequence, frozenset(clients), frozenset(keys), certificates)

@@ -59,6 +59,7 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
         ),
         ClientCondition.PROGRAMMED: (
             key_not_programmed,  # some gateway would still refuse the key
+            certificate_not_programmed,
             programmed,
         ),
         ClientCondition.REVOKED: (
@@ -239,6 +240,26 @@ def key_not_programmed(inputs: ClientConditionInput) -> Verdict | None:
     )
 
 
+def certificate_not_programmed(inputs: ClientConditionInput) -> Verdict | None:
+    """Gateways know the identity and not the certificate, so a renewal changes nothing for them."""
+    leaf = inputs.certificate.leaf
+    if leaf is None or not leaf.usable:
+        return None
+    coverage = inputs.observed.certificate_coverage
+    client = inputs.client
+    before = find(client.status.conditions, ClientCondition.PROGRAMMED)
+    known = client.status.certificate is not None and before is not None and before.status == "True"
+    same_spec = client.status.observed_generation == client.metadata.generation
+    behind = () if known and same_spec else coverage.behind
+    pending = sorted({*coverage.missing, *behind})
+    if not pending:
+        return None
+    return false(
+        Reason.CERTIFICATE_NOT_PROGRAMMED,
+        f"waiting for all gateways to accept the certificate for {', '.join(map(str, pending))}",
+    )
+
+
 def _was_ready_before_the_edit(inputs: ClientConditionInput, shown: LedgerKey) -> bool:
     """What the spec before granted is granted until the newest is."""
     client = inputs.client
@@ -256,8 +277,10 @@ def _was_programmed(inputs: ClientConditionInput, shown: LedgerKey) -> bool:
     return same_key and same_spec and before is not None and before.status == "True"
 
 
-def programmed(_inputs: ClientConditionInput) -> Verdict:
-    return true(Reason.PROGRAMMED, "every gateway knows the key")
+def programmed(inputs: ClientConditionInput) -> Verdict:
+    certified = inputs.certificate.leaf is not None
+    known = [*(["the key"] if inputs.wants_key else ()), *(["the certificate"] if certified else ())]
+    return true(Reason.PROGRAMMED, f"every gateway knows {' and '.join(known)}")
 
 
 # Revoked

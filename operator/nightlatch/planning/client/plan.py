@@ -55,6 +55,7 @@ def _requeue_after(
     since = [datetime.fromtimestamp(following.created_at, UTC)] if following else []
     for kind, reason in (
         (ClientCondition.PROGRAMMED, Reason.KEY_NOT_PROGRAMMED),
+        (ClientCondition.PROGRAMMED, Reason.CERTIFICATE_NOT_PROGRAMMED),
         (ClientCondition.REVOKED, Reason.WAITING_FOR_GATEWAYS),
     ):
         found = find(status.conditions, kind)
@@ -83,6 +84,7 @@ def _certificate_status(decision: LeafDecision | None) -> ClientCertificateStatu
         not_after=timestamp(decision.leaf.not_after),
         renew_at=timestamp(decision.renew_at),
         identity=decision.wanted.request.identity,
+        sha256=decision.leaf.sha256,
     )
 
 

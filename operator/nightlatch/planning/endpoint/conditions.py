@@ -7,6 +7,7 @@ from nightlatch.api.conditions import EndpointCondition, Reason, find
 from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.validation.unsupported import replicas_cap, unsupported_requests
 from nightlatch.planning.access.api_keys import MAX_KEYS
+from nightlatch.planning.access.certificates import MAX_IDENTITIES
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
 from nightlatch.planning.endpoint.document import DocumentDecision
 from nightlatch.planning.endpoint.format import too_old_gateways
@@ -38,13 +39,16 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
         ),
         EndpointCondition.CREDENTIALS_READY: (
             too_many_keys,  # gateways get the first MAX_KEYS only
+            too_many_certificates,
             no_clients,  # nothing is wrong, but nobody can call
-            clients_hold_keys,
+            clients_hold_credentials,
         ),
         EndpointCondition.CERTIFICATES_READY: (
             leaf_secret_taken,  # only a person can resolve a conflict, so it is named first
             no_issuing_ca,  # without a CA no certificate can be issued
             leaf_unusable,  # a certificate cannot be used; a new one is under way
+            trust_unusable,  # the CAs that were trusted before stay
+            trust_cleaned,  # nothing is missing, but somebody should know
             certificates_valid,
         ),
         EndpointCondition.PROGRAMMED: (
@@ -120,15 +124,31 @@ def too_many_keys(inputs: ConditionInput) -> Verdict | None:
     )
 
 
-def no_clients(inputs: ConditionInput) -> Verdict | None:
-    if inputs.document.keys:
+def too_many_certificates(inputs: ConditionInput) -> Verdict | None:
+    if len(inputs.document.certificates) <= MAX_IDENTITIES:
         return None
-    return true(Reason.NO_CLIENTS, "no InferenceClient with a key names this endpoint: create one to call it")
+    return false(
+        Reason.TOO_MANY_CERTIFICATES,
+        f"more than {MAX_IDENTITIES} certificates may call this endpoint, and the rest is refused: spread the clients"
+        " over endpoints",
+    )
 
 
-def clients_hold_keys(inputs: ConditionInput) -> Verdict:
-    count = len({grant.client for grant in inputs.document.keys})
-    return true(Reason.ISSUED, f"{count} {'client holds' if count == 1 else 'clients hold'} a key")
+def no_clients(inputs: ConditionInput) -> Verdict | None:
+    if inputs.document.keys or inputs.document.certificates:
+        return None
+    access = inputs.endpoint.spec.access if inputs.endpoint.spec else None
+    held = "a certificate" if access is not None and access.api_key is None else "a key"
+    return true(Reason.NO_CLIENTS, f"no InferenceClient with {held} names this endpoint: create one to call it")
+
+
+def clients_hold_credentials(inputs: ConditionInput) -> Verdict:
+    keys, certificates = inputs.document.keys, inputs.document.certificates
+    named = len({grant.client for grant in keys})
+    shown = len({grant.client or grant.identity for grant in certificates})
+    told = [f"{named} {'client holds' if named == 1 else 'clients hold'} a key"] if keys or not certificates else []
+    told += [f"{shown} {'client holds' if shown == 1 else 'clients hold'} a certificate"] if certificates else []
+    return true(Reason.ISSUED, "; ".join(told))
 
 
 # CertificatesReady
@@ -154,6 +174,22 @@ def leaf_unusable(inputs: ConditionInput) -> Verdict | None:
             message = leaf.violation.message if leaf.violation else "no certificate was issued yet"
             return false(reason, f"{leaf.wanted.role}: {message}; a new one is being issued")
     return None
+
+
+def trust_unusable(inputs: ConditionInput) -> Verdict | None:
+    trust = inputs.document.trust
+    if trust is None or trust.problem is None:
+        return None
+    current = inputs.document.current
+    kept = "; the CAs that were trusted before stay, all of them" if current and current.client_ca else ""
+    return false(trust.problem.reason, f"{trust.problem.message}{kept}")
+
+
+def trust_cleaned(inputs: ConditionInput) -> Verdict | None:
+    trust = inputs.document.trust
+    if trust is None or not trust.left_out:
+        return None
+    return true(Reason.TRUST_CLEANED, f"{'; '.join(trust.left_out)}: the other CAs are used; remove it")
 
 
 def certificates_valid(_inputs: ConditionInput) -> Verdict:

@@ -1,20 +1,25 @@
 """The route document: what it should say, and whether the present one has to be replaced.
 
-While a spec is rejected, the last good document stays in use and can only shrink: keys that are no longer granted are
-removed. The same happens while a gateway is too old for what the spec needs. Private keys come from the Secrets as
+While a spec is rejected, the last good document stays in use and can only shrink: keys and certificates that are no
+longer granted are removed. The same happens while a gateway is too old for what the spec needs. While a Secret of CAs
+cannot be used, the CAs trusted before stay. Private keys come from the Secrets as
 found and are never created here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from nightlatch.api import names
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.endpoint import Scaling
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
+from nightlatch.planning.access.accepted import API_KEY, accepted
 from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
+from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants
+from nightlatch.planning.endpoint.client_trust import ClientTrust, client_trust
 from nightlatch.planning.endpoint.format import format_to_write
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import ParsedEndpoint
@@ -23,7 +28,9 @@ from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import hosts
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.narrowing import takes_away
-from nightlatch.wire.route_document import DocumentError, Envelope, KeyGrant, RouteDocument
+from nightlatch.wire.route_document import CertificateGrant, DocumentError, Envelope, KeyGrant, RouteDocument
+
+GrantT = TypeVar("GrantT", KeyGrant, CertificateGrant)
 
 # How far beyond targetConcurrency callers may go before a gateway answers 429 instead of queueing at the model servers.
 _IN_FLIGHT_FACTOR = 16
@@ -31,7 +38,9 @@ _IN_FLIGHT_FACTOR = 16
 
 @dataclass(frozen=True, slots=True)
 class DocumentDecision:
-    """`current`: the document that gateways have after `put` (None: none can be made yet). `keys`: as granted.
+    """`current`: the document that gateways have after `put` (None: none can be made yet).
+
+    keys, certificates: as granted. trust: the CAs of callers' certificates, None where none is accepted.
 
     problem: why gateways would refuse the document that follows from the spec; the last good one then stays, narrowed.
     needs: the format that the spec needs while some gateway is too old for it, 0 otherwise; the last good one then
@@ -43,6 +52,8 @@ class DocumentDecision:
     put: PutSecret | None = None
     problem: str = ""
     needs: int = 0
+    certificates: tuple[CertificateGrant, ...] = ()
+    trust: ClientTrust | None = None
 
 
 def decide_document(
@@ -56,11 +67,15 @@ def decide_document(
     """`server_tls`: the certificate for callers if it is usable; without it the document keeps the one that it has."""
     before, envelope = read_document(observed.document), _envelope(observed.document)
     keys = key_grants(endpoint, observed.clients)
-    last_good = _narrowed(before, keys) if before else None
+    certificates = certificate_grants(endpoint, observed.clients, observed.settings.trust_domain)
+    trust = client_trust(endpoint, observed, now)
     if endpoint.spec is None:
-        # Whom the endpoint lets in cannot be read, so the keys are those that are in use.
+        # Whom the endpoint lets in cannot be read, so the certificates are those that are in use, and so are the keys.
+        certificates = before.certificates if before else ()
+    last_good = _narrowed(before, keys, certificates) if before else None
+    if endpoint.spec is None:
         keys = last_good.keys if last_good else ()
-    wanted = _from_spec(endpoint, observed, keys) or last_good
+    wanted = _from_spec(endpoint, observed, keys, certificates, _client_ca(trust, before, observed)) or last_good
     wanted = _with_material(wanted, before, server_tls, observed) if wanted else None
     problem = _refusal_by_gateways(wanted) if wanted else ""
     format_ = format_to_write(
@@ -70,15 +85,16 @@ def decide_document(
     held_back = needs if needs > format_ else 0
     current = last_good if problem or held_back else wanted
     if current is None:
-        return DocumentDecision(None, keys, problem=problem, needs=held_back)
+        return DocumentDecision(None, keys, None, problem, held_back, certificates, trust)
     # A document that is kept may already need a newer format than the oldest gateway reads.
     format_ = max(format_, needed_format(current))
     if before and envelope and envelope.format == format_ and _says_the_same(before, current, format_):
-        return DocumentDecision(before, keys, problem=problem, needs=held_back)
+        return DocumentDecision(before, keys, None, problem, held_back, certificates, trust)
     sequence = next_sequence(envelope.sequence if envelope else None, now)
     since = sequence if before is None or takes_away(before, current) else before.takes_away_since
     current = replace(current, sequence=sequence, takes_away_since=since)
-    return DocumentDecision(current, keys, _put(current, format_, observed, owner), problem, held_back)
+    put = _put(current, format_, observed, owner)
+    return DocumentDecision(current, keys, put, problem, held_back, certificates, trust)
 
 
 def read_document(found: SecretView | None) -> RouteDocument | None:
@@ -125,22 +141,52 @@ def _refusal_by_gateways(document: RouteDocument) -> str:
     return ""
 
 
-def _narrowed(before: RouteDocument, keys: tuple[KeyGrant, ...]) -> RouteDocument:
+def _narrowed(
+    before: RouteDocument, keys: tuple[KeyGrant, ...], certificates: tuple[CertificateGrant, ...]
+) -> RouteDocument:
     granted = {key.sha256: key for key in keys}
-    return replace(before, keys=tuple(_at_most(key, granted) for key in before.keys if key.sha256 in granted))
+    named = {each.identity: each for each in certificates}
+    return replace(
+        before,
+        keys=tuple(_at_most(key, granted[key.sha256]) for key in before.keys if key.sha256 in granted),
+        certificates=tuple(
+            _at_most(each, named[each.identity])
+            for each in before.certificates
+            if each.identity in named and named[each.identity].client == each.client
+        ),
+    )
 
 
-def _at_most(key: KeyGrant, granted: Mapping[str, KeyGrant]) -> KeyGrant:
-    allowed = granted[key.sha256].permissions
-    return replace(key, permissions=tuple(one for one in key.permissions if one in allowed))
+def _at_most(before: GrantT, granted: GrantT) -> GrantT:
+    return replace(before, permissions=tuple(one for one in before.permissions if one in granted.permissions))
 
 
-def _from_spec(endpoint: ParsedEndpoint, observed: Observed, keys: tuple[KeyGrant, ...]) -> RouteDocument | None:
+def _client_ca(trust: ClientTrust | None, before: RouteDocument | None, observed: Observed) -> str | None:
+    """The CAs of callers' certificates; empty where none is accepted, None if there is nothing to trust yet.
+
+    While a Secret of other CAs cannot be used, those trusted before stay, but not our own in their place.
+    """
+    if trust is None:
+        return ""
+    if trust.problem is None or before is None:
+        return trust.pem or None
+    ours = {before.upstream_ca, observed.issuing_ca.trust_pem.decode() if observed.issuing_ca else ""}
+    return before.client_ca if before.client_ca not in ours else None
+
+
+def _from_spec(
+    endpoint: ParsedEndpoint,
+    observed: Observed,
+    keys: tuple[KeyGrant, ...],
+    certificates: tuple[CertificateGrant, ...],
+    client_ca: str | None,
+) -> RouteDocument | None:
     spec = endpoint.spec
-    if spec is None or endpoint.rejection is not None:
+    if spec is None or endpoint.rejection is not None or client_ca is None:
         return None
-    carried = keys[:MAX_KEYS]
-    used = {grant.tier for grant in carried}
+    carried, identities = keys[:MAX_KEYS], certificates[:MAX_IDENTITIES] if client_ca else ()
+    used = {grant.tier for grant in carried} | {grant.tier for grant in identities}
+    accept = accepted(spec.access)
     return RouteDocument(
         endpoint=endpoint.key,
         uid=endpoint.metadata.uid,
@@ -154,6 +200,10 @@ def _from_spec(endpoint: ParsedEndpoint, observed: Observed, keys: tuple[KeyGran
         hold_timeout=parse_duration(spec.scaling.hold.timeout),
         hold_max_requests=spec.scaling.hold.max_requests,
         max_in_flight=_max_in_flight(spec.scaling),
+        certificates=identities,
+        # What documents say nothing of, so that gateways of the release before read them.
+        accept=() if accept == ((API_KEY,),) else accept,
+        client_ca=client_ca,
         created=unix_seconds(endpoint.metadata.creation_timestamp),
     )
 

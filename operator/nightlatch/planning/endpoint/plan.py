@@ -37,7 +37,7 @@ def plan_endpoint(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -
         document=None if taken or orphan else _sequence(document),
         scaling=desired_scaling(endpoint),
         status=status if status != endpoint.status else None,
-        requeue_after=None if _never_accepted(inputs) else _next_renewal((server, upstream), now),
+        requeue_after=None if _never_accepted(inputs) else _next_renewal(inputs, now),
     )
 
 
@@ -98,9 +98,12 @@ def _workload(inputs: ConditionInput, upstream: LeafDecision) -> tuple[EnsureWor
     return (EnsureWorkload(model_server(inputs.observed.settings, endpoint.metadata, endpoint.spec)),)
 
 
-def _next_renewal(leaves: tuple[LeafDecision, ...], now: datetime) -> float | None:
-    if any(leaf.issue for leaf in leaves):
+def _next_renewal(inputs: ConditionInput, now: datetime) -> float | None:
+    """Also when a CA expires that must leave the bundle then."""
+    if any(leaf.issue for leaf in inputs.leaves):
         # Plan again now, because the document copies the certificate that is being issued.
         return 0.0
-    waits = [(leaf.renew_at - now).total_seconds() for leaf in leaves if leaf.renew_at]
+    trust = inputs.document.trust
+    times = [*(leaf.renew_at for leaf in inputs.leaves), trust.look_again if trust else None]
+    waits = [(time - now).total_seconds() for time in times if time]
     return max(0.0, min(waits)) if waits else None

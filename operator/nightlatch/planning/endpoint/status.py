@@ -41,7 +41,10 @@ def endpoint_status(inputs: ConditionInput, now: datetime) -> EndpointStatus:
         # Only the status remembers what an earlier leader heard of the model.
         model=_model(runtime.model) if runtime.model else before.model,
         certificates=tuple(entry for leaf in inputs.leaves if (entry := _certificate(leaf))),
-        clients=len({grant.client for grant in inputs.document.keys}),
+        clients=len(
+            {grant.client for grant in inputs.document.keys}
+            | {grant.client or grant.identity for grant in inputs.document.certificates}
+        ),
         # After a restart only the status remembers the last wake.
         last_wake=_last_wake(runtime.last_wake) if runtime.last_wake else before.last_wake,
     )

@@ -11,7 +11,13 @@ from nightlatch.planning.installation.certificates import installation_owner
 from nightlatch.planning.plan import DocumentSequence, OwnedSecret, Plan, PutSecret
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import Settings
-from nightlatch.wire.revocations import Revocations, RevocationsError, decode_revocations, encode_revocations
+from nightlatch.wire.revocations import (
+    Revocations,
+    RevocationsError,
+    RevokedCertificate,
+    decode_revocations,
+    encode_revocations,
+)
 
 REVOCATIONS = "Revocations"
 # Seconds until the next look whether entries can leave: no event tells when the last gateway applied a document.
@@ -26,6 +32,7 @@ class ObservedRevocations:
     secret: SecretView | None
     documents: Iterable[DocumentKeys]
     standing: GoodStanding
+    certificates: frozenset[RevokedCertificate] = frozenset()
 
 
 def revocations_ref(settings: Settings) -> ObjectRef:
@@ -44,7 +51,7 @@ def plan_revocations(observed: ObservedRevocations, now: datetime) -> Plan:
     if found is not None and not found.is_of(owner, names.ROLE_REVOCATIONS):
         return Plan(refusal=f"Secret {found.key} exists and is not ours: rename or delete it")
     before = read_revocations(found)
-    wanted = decide_revocations(before or Revocations(), observed.documents, observed.standing)
+    wanted = decide_revocations(before or Revocations(), observed.documents, observed.standing, observed.certificates)
     look_again = None if wanted.empty else LOOK_AGAIN
     if wanted == before or (found is None and wanted.empty):
         return Plan(document=_sequence(wanted.sequence) if found else None, requeue_after=look_again)
