@@ -27,13 +27,13 @@ ENVIRONMENT = {
 class Up:
     """A running `up`. `directory` holds the manifest, the state and what was printed."""
 
-    def __init__(self, directory: Path, manifest: str, *, gateways: int = 1, port: int = 0):
+    def __init__(self, directory: Path, manifest: str, *, gateways: int = 1, port: int = 0, arguments=()):
         self.directory = directory
         self.manifest = directory / "app.yaml"
         self.manifest.write_text(manifest)
         self.state = directory / "state"
         self.probe = UpProbe(Layout.at(self.state))
-        self._arguments = ["--gateways", str(gateways), "--port", str(port)]
+        self._arguments = ["--gateways", str(gateways), "--port", str(port), *arguments]
         self.process: Forked | None = None
 
     def start(self):

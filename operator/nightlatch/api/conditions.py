@@ -245,6 +245,11 @@ class Reason(StrEnum):
         _CERTIFICATES,
         "The certificate has expired or is not valid yet; a new one is being issued: if it lasts, check the clocks.",
     )
+    CERTIFICATE_REVOKED = (
+        "CertificateRevoked",
+        _CERTIFICATES,
+        "`certificate.revokedDigests` names the client's certificate; a new one is being issued: wait a moment.",
+    )
     CERTIFICATE_WRONG_NAMES = (
         "CertificateWrongNames",
         _CERTIFICATES,

@@ -538,7 +538,7 @@ class RuleWhen(Shape):
         ],
         Field(max_length=64, json_schema_extra=AS_SET),
     ] = ()
-    """InferenceClients as NAMESPACE/NAME. The caller must be one of them."""
+    """InferenceClients as NAMESPACE/NAME. The caller must be one of them. Not supported yet."""
     certificates: Annotated[
         tuple[
             Annotated[

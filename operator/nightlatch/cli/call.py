@@ -12,7 +12,7 @@ from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, Namespaced
 from nightlatch.cli import options
 from nightlatch.embedded import http_client, lock
 from nightlatch.embedded.errors import UserError
-from nightlatch.embedded.layout import Layout
+from nightlatch.embedded.layout import ClientFiles, Layout
 from nightlatch.store.files.store import FilesStore
 from nightlatch.store.protocol import NotFoundError
 
@@ -22,7 +22,8 @@ class _Target:
     url: str
     model: str
     state: str
-    files: Path
+    files: ClientFiles
+    takes_keys: bool
 
 
 @click.command("call")
@@ -33,7 +34,7 @@ class _Target:
 @click.option(
     "--client",
     metavar="CLIENT",
-    help="The InferenceClient whose key is used, as NAME or NAMESPACE/NAME. Default: the first that may call NAME.",
+    help="The InferenceClient that calls, as NAME or NAMESPACE/NAME. Default: the first that may call NAME.",
 )
 @options.namespace
 @options.state_dir
@@ -46,8 +47,10 @@ def command(name: str, texts: tuple[str, ...], client: str | None, namespace: st
     if target.state != "Awake":
         click.echo(f"{namespace}/{name} is {target.state}: the call waits until it is Awake", err=True)
     started = time.monotonic()
-    connection = http_client.Connection(target.url, target.files / "ca.crt")
-    answer = http_client.embed(connection, target.model, list(texts), (target.files / "api-key").read_text().strip())
+    files = target.files
+    # An endpoint that does not take certificates asks for none.
+    connection = http_client.Connection(target.url, files.ca, shows=files.certificate)
+    answer = http_client.embed(connection, target.model, list(texts), files.key if target.takes_keys else None)
     took_ms = (time.monotonic() - started) * 1000
     if answer.status != 200:
         raise UserError(f"{answer.status} {answer.message}".rstrip(), _hint(answer))
@@ -66,11 +69,12 @@ async def _target(layout: Layout, endpoint: NamespacedName, client: str | None) 
         ) from None
     status = found.get("status") or {}
     clients = list((await store.list(INFERENCE_CLIENT)).items)
-    files = layout.client(choose_client(clients, endpoint, client))
-    if not status.get("url") or not (files / "api-key").exists():
+    files = layout.credentials(choose_client(clients, endpoint, client))
+    if not status.get("url") or not (files.key or files.certificate):
         raise UserError(f"{endpoint} is not ready yet", "see `nightlatch get ie -o yaml`")
     model = found["spec"]["model"].get("name") or endpoint.name
-    return _Target(status["url"], model, status.get("state") or "Asleep", files)
+    takes_keys = found["spec"]["access"].get("apiKey") is not None
+    return _Target(status["url"], model, status.get("state") or "Asleep", files, takes_keys)
 
 
 def choose_client(clients: list[RawObject], endpoint: NamespacedName, wanted: str | None) -> NamespacedName:

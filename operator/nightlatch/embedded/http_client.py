@@ -46,12 +46,17 @@ class Answer:
 
 
 class Connection(http.client.HTTPSConnection):
-    """A persistent connection to `url` (`https://NAME.NAMESPACE.localhost:PORT`) that trusts only `ca`."""
+    """A persistent connection to `url` (`https://NAME.NAMESPACE.localhost:PORT`) that trusts only `ca`.
 
-    def __init__(self, url: str, ca: Path, *, timeout_s: float = 120.0) -> None:
+    shows: the files of the caller's certificate and its key.
+    """
+
+    def __init__(self, url: str, ca: Path, *, timeout_s: float = 120.0, shows: tuple[Path, Path] | None = None) -> None:
         parts = urlsplit(url)
         self._name = parts.hostname or ""
         self._context = ssl.create_default_context(cafile=str(ca))
+        if shows is not None:
+            self._context.load_cert_chain(*shows)
         super().__init__(self._name, parts.port, timeout=timeout_s, context=self._context)
 
     def connect(self) -> None:

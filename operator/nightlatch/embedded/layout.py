@@ -60,6 +60,29 @@ class GatewayLayout:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientFiles:
+    """What a client has as files; some of them may not be there (yet)."""
+
+    directory: Path
+
+    @property
+    def ca(self) -> Path:
+        return self.directory / "ca.crt"
+
+    @property
+    def key(self) -> str | None:
+        """The API key."""
+        path = self.directory / "api-key"
+        return path.read_text().strip() if path.exists() else None
+
+    @property
+    def certificate(self) -> tuple[Path, Path] | None:
+        """The certificate and its private key."""
+        certificate, key = self.directory / "tls.crt", self.directory / "tls.key"
+        return (certificate, key) if certificate.exists() and key.exists() else None
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """A state directory. `root` is absolute."""
 
@@ -103,6 +126,10 @@ class Layout:
     def client(self, key: NamespacedName) -> Path:
         """The directory of one client. Namespaces contain no dots, so two clients never share one."""
         return self.clients / f"{key.namespace}.{key.name}"
+
+    def credentials(self, key: NamespacedName) -> ClientFiles:
+        """The files of one client."""
+        return ClientFiles(self.client(key))
 
     def gateway(self, index: int) -> GatewayLayout:
         return GatewayLayout(self.root / "gateways" / str(index))

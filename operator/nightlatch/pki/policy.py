@@ -26,7 +26,7 @@ class Violation:
 class PolicyInput:
     """A certificate as found. `leaf` is None if there is none or it cannot be read (`unreadable` says why).
 
-    asked: a person asked for a new one since it was issued.
+    asked: a person asked for a new one since it was issued. revoked: SHA-256 of certificates that gateways refuse.
     """
 
     request: LeafRequest
@@ -36,6 +36,7 @@ class PolicyInput:
     unreadable: str = ""
     renew_before: timedelta | None = None
     asked: bool = False
+    revoked: frozenset[str] = frozenset()
 
 
 def unreadable(inputs: PolicyInput) -> Violation | None:
@@ -61,6 +62,12 @@ def wrong_identity(inputs: PolicyInput) -> Violation | None:
     return Violation(
         Reason.CERTIFICATE_WRONG_IDENTITY, f"the certificate is not for {request.identity} ({request.usage})"
     )
+
+
+def revoked(inputs: PolicyInput) -> Violation | None:
+    if inputs.leaf is None or inputs.leaf.sha256 not in inputs.revoked:
+        return None
+    return Violation(Reason.CERTIFICATE_REVOKED, "the certificate was revoked")
 
 
 def expired(inputs: PolicyInput) -> Violation | None:
@@ -106,6 +113,7 @@ CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
     missing,
     key_mismatch,
     wrong_identity,
+    revoked,
     expired,
     wrong_names,
     wrong_issuer,

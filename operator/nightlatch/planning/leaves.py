@@ -23,7 +23,8 @@ NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
 class WantedLeaf:
     """One leaf: its Secret, what the certificate must say, when it is renewed (None: after two thirds of its life).
 
-    asked: the newest request to renew it, see `renewal_request`. labels: of the Secret, besides our own.
+    asked: the newest request to renew it, see `renewal_request`. labels: of the Secret, besides our own. revoked: SHA-256
+    of certificates that gateways refuse.
     """
 
     key: NamespacedName
@@ -33,6 +34,7 @@ class WantedLeaf:
     renew_before: timedelta | None = None
     asked: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    revoked: frozenset[str] = frozenset()
 
     @property
     def target(self) -> OwnedSecret:
@@ -97,7 +99,7 @@ def decide_leaf(
     issuer = issuing_ca.key_id if issuing_ca else leaf.issuer_key_id if leaf else ""
     # Taking the annotation away again asks for nothing.
     asked = bool(wanted.asked) and found is not None and found.renewed != wanted.asked
-    inputs = PolicyInput(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before, asked)
+    inputs = PolicyInput(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before, asked, wanted.revoked)
     violation = pki.first_violation(inputs)
     # A CA that is about to be minted has no bundle yet; its leaves then have the one that they are issued with.
     trust = {pki.CA_CRT: issuing_ca.trust_pem} if issuing_ca and issuing_ca.trust_pem else {}

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 
 from nightlatch.api.client import EndpointGrant
 from nightlatch.api.conditions import EndpointCondition
@@ -33,6 +32,8 @@ class StatusPrinter:
         self._say = say
         self._views: dict[NamespacedName, EndpointView] = {}
         self._models: dict[NamespacedName, str] = {}
+        # The mechanisms that each endpoint takes.
+        self._takes: dict[NamespacedName, frozenset[str]] = {}
         self._shown: dict[NamespacedName, tuple[FalseCondition, ...]] = {}
         self._introduced: set[NamespacedName] = set()
         self._snippets_shown = False
@@ -60,6 +61,7 @@ class StatusPrinter:
             before, after = self._views.get(key, EndpointView()), view(endpoint)
             self._views[key] = after
             self._models[key] = endpoint["spec"]["model"].get("name") or key.name
+            self._takes[key] = frozenset(endpoint["spec"]["access"])
             for line in status_lines(key, before, after):
                 self._say(line)
             if after.false_conditions:
@@ -90,24 +92,30 @@ class StatusPrinter:
             await self._introduce()
 
     async def _introduce(self) -> None:
-        """Show how to call each endpoint that is Ready and has a client with a key."""
+        """Show how to call each endpoint that is Ready and has a client with a credential."""
         waiting = [key for key, seen in self._views.items() if seen.ready and key not in self._introduced]
         if not waiting:
             return
         callers = list((await self._store.list(INFERENCE_CLIENT)).items)
         for endpoint in waiting:
-            directory = self._caller(callers, endpoint)
-            if directory is not None and endpoint not in self._introduced:
+            access = self._access(callers, endpoint)
+            if access is not None and endpoint not in self._introduced:
                 self._introduced.add(endpoint)
-                self._show_access(snippets.Access(self._views[endpoint].url, self._models[endpoint], directory))
+                self._show_access(access)
 
-    def _caller(self, callers: list[RawObject], endpoint: NamespacedName) -> Path | None:
+    def _access(self, callers: list[RawObject], endpoint: NamespacedName) -> snippets.Access | None:
+        """How the first client that has what the endpoint takes reaches it."""
+        takes_keys, takes_certificates = ("apiKey" in self._takes[endpoint], "mtls" in self._takes[endpoint])
         for client in callers:
             key = NamespacedName.of(client)
             grants = map(EndpointGrant.model_validate, client["spec"].get("endpoints", []))
             named = {grant.endpoint(key.namespace) for grant in grants}
-            if endpoint in named and (self._layout.client(key) / "api-key").exists():
-                return self._layout.client(key)
+            files = self._layout.credentials(key)
+            key_used = takes_keys and files.key is not None
+            shown = takes_certificates and files.certificate is not None
+            if endpoint in named and (key_used or shown):
+                url, model = self._views[endpoint].url, self._models[endpoint]
+                return snippets.Access(url, model, files.directory, key_used, shown)
         return None
 
     def _show_access(self, access: snippets.Access) -> None:
@@ -115,4 +123,5 @@ class StatusPrinter:
         if not self._snippets_shown:
             self._snippets_shown = True
             self._say(Line("\nwith curl:\n\n" + snippets.curl(access) + "\n"))
-            self._say(Line("with Python (pip install openai httpx):\n\n" + snippets.openai(access)))
+            if access.key and not access.certificate:
+                self._say(Line("with Python (pip install openai httpx):\n\n" + snippets.openai(access)))

@@ -6,11 +6,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a client reaches an endpoint. `url` is `https://NAME.NAMESPACE.localhost:PORT`; `files` has key and CA."""
+    """How a client reaches an endpoint. `url` is `https://NAME.NAMESPACE.localhost:PORT`; `files` has the credentials
+    and the CA. key, certificate: which credentials."""
 
     url: str
     model: str
     files: Path
+    key: bool = True
+    certificate: bool = False
 
     @property
     def host(self) -> str:
@@ -20,8 +23,10 @@ class Access:
 
 def curl(access: Access) -> str:
     """A curl command. It has `--resolve` because not every system resolves names under localhost."""
-    return f"""curl --resolve {access.host}:127.0.0.1 --cacert {access.files}/ca.crt \\
-  -H "Authorization: Bearer $(cat {access.files}/api-key)" \\
+    key = f"""  -H "Authorization: Bearer $(cat {access.files}/api-key)" \\\n""" if access.key else ""
+    shown = f" --cert {access.files}/tls.crt --key {access.files}/tls.key" if access.certificate else ""
+    return f"""curl --resolve {access.host}:127.0.0.1 --cacert {access.files}/ca.crt{shown} \\
+{key}\
   -H 'Content-Type: application/json' \\
   -d '{{"model": "{access.model}", "input": "The cat sleeps on the sofa."}}' \\
   {access.url}/v1/embeddings"""

@@ -55,7 +55,8 @@ def client_leaf(settings: Settings, client: ParsedClient, owner: Owner, key: Nam
     asked = renewal_request(client.metadata.annotations)
     # A label value has at most 63 characters; the owner annotation has the whole name.
     labels = {names.LABEL_CLIENT: client.key.name} if len(client.key.name) <= 63 else {}
-    return WantedLeaf(key, names.ROLE_CLIENT_TLS, owner, request, renew_before, asked, labels)
+    revoked = frozenset(spec.revoked_digests)
+    return WantedLeaf(key, names.ROLE_CLIENT_TLS, owner, request, renew_before, asked, labels, revoked)
 
 
 def decide_certificate(
