@@ -23,8 +23,8 @@ NOTHING: Mapping[str, bytes | None] = MappingProxyType({})
 class WantedLeaf:
     """One leaf: its Secret, what the certificate must say, when it is renewed (None: after two thirds of its life).
 
-    asked: the newest request to renew it, see `renewal_request`. labels: of the Secret, besides our own. revoked: SHA-256
-    of certificates that gateways refuse.
+    asked: the newest request to renew it, see `renewal_request`. labels: of the Secret, besides our own. revoked: the
+    SHA-256 of certificates that gateways refuse.
     """
 
     key: NamespacedName

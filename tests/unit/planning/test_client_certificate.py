@@ -67,6 +67,15 @@ def test_the_secret_has_the_annotations_by_which_tools_for_cert_manager_know_a_c
     assert action.target.labels == {"nightlatch.dev/client": "bot"}
 
 
+def test_a_revoked_certificate_is_replaced_and_not_ready_until_then():
+    first = secret_of(caller())
+    digest = pki.read_leaf(first.data).sha256
+    planned = plan(caller({"revokedDigests": [digest]}), observed(tls=first))
+    assert [type(action).__name__ for action in planned.apply] == ["IssueLeaf"]
+    assert condition(planned, "CredentialsReady").reason == "CertificateRevoked"
+    assert plan(caller(), observed(tls=first)).status.certificate.sha256 == digest
+
+
 def test_a_client_with_key_and_certificate_gets_two_secrets():
     planned = plan(client(certificate={}), observed())
     assert [action.target.key.name for action in planned.apply] == ["bot-key", "bot-certificate"]

@@ -6,11 +6,17 @@ import pytest
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
-from nightlatch.planning.access.revocations import DocumentKeys, decide_revocations, good_standing
+from nightlatch.planning.access.revocations import (
+    DocumentKeys,
+    decide_revocations,
+    good_standing,
+    revoked_certificates,
+)
 from nightlatch.planning.installation.revocations import ObservedRevocations, plan_revocations
 from nightlatch.wire.revocations import (
     Revocations,
     RevocationsError,
+    RevokedCertificate,
     decode_revocations,
     encode_revocations,
 )
@@ -115,6 +121,26 @@ def test_a_damaged_secret_is_written_again_and_a_foreign_one_is_not_touched():
     assert plan_revocations(observed(damaged), NOW).apply
     foreign = plan_revocations(observed(replace(damaged, role="", owner_uid="")), NOW)
     assert (foreign.apply, "not ours" in foreign.refusal) == ((), True)
+
+
+def test_a_certificate_stays_refused_for_as_long_as_its_client_lists_it():
+    digest = "ab" * 32
+    listed = revoked_certificates([client(certificate={"revokedDigests": [digest]}), client(name="eve")])
+    assert listed == {RevokedCertificate(BOT, digest)}
+    seen = ObservedRevocations(SETTINGS, None, [], {}, listed)
+    (put,) = plan_revocations(seen, NOW).apply
+    said = decode_revocations(put.data)
+    assert said.certificates == listed
+    secret = found(put.target, put.data)
+    assert plan_revocations(replace(seen, secret=secret), NOW).apply == ()
+    (cleared,) = plan_revocations(replace(seen, secret=secret, certificates=frozenset()), NOW).apply
+    assert decode_revocations(cleared.data).certificates == frozenset()
+
+
+def test_a_client_with_a_certificate_alone_is_refused_by_name_once_it_is_gone():
+    named = DocumentKeys(frozenset(), applied=True, certified=frozenset({BOT, EVE}))
+    assert decide_revocations(NOTHING, [named], {EVE: frozenset()}) == revoked(BOT)
+    assert decide_revocations(revoked(BOT), [DocumentKeys(frozenset(), applied=True)], {}) == NOTHING
 
 
 def test_a_reader_ignores_what_it_does_not_know_and_refuses_a_later_format():
