@@ -1,7 +1,7 @@
 """The `nightlatch` command: one file for each verb.
 
 Decides what a verb prints and the exit status; the work is done in `embedded`. It reads the state directory and the
-terminal; for `rotate`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
+terminal; for `rotate`, `renew`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
 Start here: `main` runs a verb and imports only that verb's file, so that `nightlatch get` does not pay for `up`.
 """
 
@@ -21,6 +21,7 @@ VERBS = {
     "logs": "Print the log of a model server",
     "delete": "Delete an object",
     "rotate": "Give a client a new API key",
+    "renew": "Issue the certificates of a client or an endpoint again",
     "revoke": "Refuse API keys of a client for good",
     "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
     "package": "Make a model package of your own safetensors",

@@ -14,6 +14,7 @@ from nightlatch.api.meta import Condition, NamespacedName
 from nightlatch.cli.key_times import last_use, next_event, secret_name, unix
 from nightlatch.cli.table import age, aligned
 from nightlatch.planning.access.grants import requested_grants
+from nightlatch.planning.client.certificate import certificate_secret_name
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
 
 KEY_COLUMNS = ("KEY", "STATE", "AGE", "NEXT EVENT", "LAST USE")
@@ -36,6 +37,7 @@ def client_facts(client: ParsedClient, endpoints: Mapping[NamespacedName, Parsed
         "rotateEvery": api_key.rotate_every if api_key else None,
         "overlapSeconds": api_key.overlap_seconds if api_key else None,
         "keys": key_facts(client.status.keys, now),
+        "certificate": certificate_facts(client),
         "endpoints": [
             {
                 "namespace": named.namespace,
@@ -68,6 +70,7 @@ def endpoint_facts(endpoint: ParsedEndpoint, clients: Iterable[ParsedClient], no
                 "suspended": bool(client.spec and client.spec.suspend),
                 "permissions": sorted(named[endpoint.key]),
                 "keys": key_facts((key for key in client.status.keys if key.state != "Revoked"), now),
+                "certificate": certificate_facts(client),
                 "conditions": condition_facts(client.status.conditions),
             }
             for client, named in naming
@@ -91,6 +94,19 @@ def key_facts(keys: Iterable[KeyStatus], now: float) -> list[Facts]:
     return [
         {**key.model_dump(by_alias=True, exclude_none=True), "nextEvent": next_event(key, known, now)} for key in known
     ]
+
+
+def certificate_facts(client: ParsedClient) -> Facts | None:
+    """The client's certificate, where it is and what is revoked; None if it has and wants none."""
+    wanted, status = client.spec.certificate if client.spec else None, client.status.certificate
+    if wanted is None and status is None:
+        return None
+    secret = certificate_secret_name(client)
+    return {
+        **(status.model_dump(by_alias=True) if status else {}),
+        "secretName": secret.name if secret else None,
+        "revokedDigests": list(wanted.revoked_digests) if wanted else [],
+    }
 
 
 def gateway_facts(status: EndpointStatus) -> Facts | None:
@@ -126,8 +142,27 @@ def client_text(client: ParsedClient, facts: Facts, now: float) -> str:
         ),
     ]
     keys = aligned(key_rows(client.status.keys, now)) if client.status.keys else ["no API keys"]
+    if facts["certificate"] and not facts["secretName"]:
+        keys = []
+    certificate = _certificate(client, facts["certificate"], now) if facts["certificate"] else []
     granted = aligned(endpoints) if facts["endpoints"] else ["no endpoints: add one to spec.endpoints"]
-    return _blocks(head, keys, granted, _conditions(client.status.conditions))
+    return _blocks(head, keys, certificate, granted, _conditions(client.status.conditions))
+
+
+def _certificate(client: ParsedClient, facts: Facts, now: float) -> list[str]:
+    status = client.status.certificate
+    if status is None:
+        return [f"no certificate yet; it will be in Secret {facts['secretName']}"]
+    rows = [
+        ["CERTIFICATE", "SERIAL", "ENDS", "RENEWED"],
+        [status.identity, status.serial, _when(status.not_after, now), _when(status.renew_at, now)],
+    ]
+    revoked = len(facts["revokedDigests"])
+    return [
+        *aligned(rows),
+        f"its digest is {status.sha256}; it is in Secret {facts['secretName']}",
+        *([f"{revoked} of its certificates are revoked by digest"] if revoked else []),
+    ]
 
 
 def endpoint_text(endpoint: ParsedEndpoint, facts: Facts, clients: Iterable[ParsedClient], now: float) -> str:
@@ -145,7 +180,12 @@ def endpoint_text(endpoint: ParsedEndpoint, facts: Facts, clients: Iterable[Pars
         live = [status for status in by_key[key].status.keys if status.state != "Revoked"]
         permissions = "none: suspended" if each["suspended"] else ",".join(each["permissions"])
         first_cells = [str(key), permissions]
-        for cells in key_rows(live, now)[1:] or [["none", "", "", "", ""]]:
+        cells_of_key = key_rows(live, now)[1:]
+        certificate = by_key[key].status.certificate
+        if certificate is not None:
+            renewed = f"renewed {_when(certificate.renew_at, now)}"
+            cells_of_key.append(["certificate", f"ends {_when(certificate.not_after, now)}", "", renewed, ""])
+        for cells in cells_of_key or [["none", "", "", "", ""]]:
             rows.append([*first_cells, *cells])
             first_cells = ["", ""]
     certificates = [

@@ -3,11 +3,10 @@
 A field that has its default value asks for nothing: the API server writes defaults into every object.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from nightlatch.api import names
 from nightlatch.api.client import InferenceClient
 from nightlatch.api.conditions import Reason
 from nightlatch.api.duration import parse_duration
@@ -47,16 +46,6 @@ def unsupported_in_client(client: InferenceClient) -> tuple[Unsupported, ...]:
 def unsupported_in_issuer(issuer: TokenIssuer) -> tuple[Unsupported, ...]:  # noqa: ARG001 - one shape for all kinds
     """No TokenIssuer has an effect yet."""
     return (_later("spec", "tokens are not supported yet: use access.apiKey and an InferenceClient"),)
-
-
-def unsupported_requests(annotations: Mapping[str, str]) -> str:
-    """A sentence about the request by annotation that nothing acts on yet; empty if there is none."""
-    if names.ANNOTATION_RENEW not in annotations:
-        return ""
-    return (
-        f"{Reason.NOT_YET_SUPPORTED}: the annotation {names.ANNOTATION_RENEW} does nothing yet: remove it;"
-        " certificates are renewed by themselves, and at once if their Secret is deleted"
-    )
 
 
 def message(found: tuple[Unsupported, ...]) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from nightlatch.api.conditions import ClientCondition, Reason, find
-from nightlatch.api.validation.unsupported import unsupported_requests
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.client.api_key import KeyDecision
 from nightlatch.planning.client.certificate import NO_CERTIFICATE, CertificateDecision
@@ -87,9 +86,8 @@ def rejected(inputs: ClientConditionInput) -> Verdict | None:
     return false(rejection.reason, rejection.message) if rejection else None
 
 
-def accepted(inputs: ClientConditionInput) -> Verdict:
-    ignored = unsupported_requests(inputs.client.metadata.annotations)
-    return true(Reason.ACCEPTED, "; ".join(filter(None, ("the spec is accepted", ignored))))
+def accepted(_inputs: ClientConditionInput) -> Verdict:
+    return true(Reason.ACCEPTED, "the spec is accepted")
 
 
 # CredentialsReady

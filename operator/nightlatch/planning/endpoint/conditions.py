@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nightlatch.api.conditions import EndpointCondition, Reason, find
 from nightlatch.api.endpoint import EndpointState
-from nightlatch.api.validation.unsupported import replicas_cap, unsupported_requests
+from nightlatch.api.validation.unsupported import replicas_cap
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.access.certificates import MAX_IDENTITIES
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
@@ -94,9 +94,8 @@ def rejected(inputs: ConditionInput) -> Verdict | None:
     return false(rejection.reason, f"{rejection.message}{kept}")
 
 
-def accepted(inputs: ConditionInput) -> Verdict:
-    ignored = unsupported_requests(inputs.endpoint.metadata.annotations)
-    return true(Reason.ACCEPTED, "; ".join(filter(None, ("the spec is accepted", ignored))))
+def accepted(_inputs: ConditionInput) -> Verdict:
+    return true(Reason.ACCEPTED, "the spec is accepted")
 
 
 # ReplicasCapped
