@@ -2,7 +2,7 @@
 
 use crate::decide::Verdict;
 use crate::limit::{Limited, Registry, Rule};
-use crate::mechanisms::Caller;
+use crate::mechanisms::{Caller, Mechanism};
 use crate::policy::Policy;
 use crate::reply::BROKEN;
 use crate::strict::{Unique, visible};
@@ -126,9 +126,12 @@ impl Sample {
     }
 }
 
-/// What the hold needs of an admitted call. Members cost time (ADR 8), so it is there only where the hold follows.
+/// What the hold needs of an admitted call. Members cost time (ADR 8), so it is there only where the hold follows, and
+/// without the method where that is an API key.
 pub fn identity<'a>(caller: &'a Caller, beside: &'a str) -> Vec<(&'static str, &'a str)> {
-    let all = [("client", &*caller.client), ("credential", &*caller.credential), ("beside", beside)];
+    let method = if caller.method == Mechanism::ApiKey { "" } else { caller.method.name() };
+    let all =
+        [("client", &*caller.client), ("credential", &*caller.credential), ("method", method), ("beside", beside)];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 

@@ -12,7 +12,7 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity
-from nightlatch.gatekeeper.hold.still_allowed import HeldCall
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall, Proof
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Refused
 from nightlatch.routing.ir import COLD, Serving
 from nightlatch.wire import caller_errors
@@ -138,7 +138,7 @@ def test_only_an_allowed_call_is_held_and_it_is_told_how_long_it_waited(gateway,
         answer = client.get("/v2", headers=HEADERS)
     assert answer.status_code == 200
     assert answer.headers["server-timing"] == "wake;dur=250"
-    assert gateway.hold.held == [HeldCall("search/bot", "apiKey", BOT.grant.key_id, "GET", "/v2")]
+    assert gateway.hold.held == [HeldCall((Proof("apiKey", "search/bot", BOT.grant.key_id),), "GET", "/v2")]
 
 
 @pytest.mark.parametrize("http2", [False, True], ids=["http1", "http2"])

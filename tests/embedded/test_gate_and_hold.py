@@ -8,7 +8,7 @@ from http.client import HTTPResponse
 import pytest
 
 from nightlatch.gatekeeper.hold.hold_service import HoldService
-from nightlatch.gatekeeper.hold.still_allowed import HeldCall
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall, Proof
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome
 from tests.embedded.envoy_fixture import until
 from tests.embedded.gate_lab import INFER, GateLab, Key, policy
@@ -116,4 +116,4 @@ def test_the_body_of_another_call_is_kept_and_arrives(lab, hold, key) -> None:
 def test_the_hold_knows_who_calls_and_what_for(lab, hold, key) -> None:
     lab.loop.run(hold.release())
     assert lab.call(key, path=f"{INFER}?a=b").status == 200
-    assert hold.calls == [HeldCall("search/bot", "apiKey", key.id, "POST", f"{INFER}?a=b")]
+    assert hold.calls == [HeldCall((Proof("apiKey", "search/bot", key.id),), "POST", f"{INFER}?a=b")]

@@ -261,11 +261,12 @@ class Gatekeeper:
             # The gate asks before a call is held; those that are held already are refused here.
             # An identity of another CA is its own client.
             self.refuse_revoked(
-                lambda call: (
-                    call.client in clients
-                    or call.client in identities
-                    or call.credential in keys
-                    or (call.client, call.credential) in certificates
+                lambda call: any(
+                    proof.client in clients
+                    or proof.client in identities
+                    or proof.credential in keys
+                    or (proof.client, proof.credential) in certificates
+                    for proof in call.proofs
                 )
             )
 

@@ -9,7 +9,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint
-from nightlatch.gatekeeper.hold.still_allowed import HeldCall
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall, Proof
 from nightlatch.gatekeeper.hold.waiting_room import Outcome, Refused
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.program import Program
@@ -24,7 +24,7 @@ GRANTS = tuple(
 )
 WITH_KEYS = replace(DOCUMENT, operations=operations_for(None, "minilm"), keys=GRANTS)
 FIRST, SECOND = (
-    HeldCall(str(grant.client), "apiKey", grant.key_id, "POST", "/v2/models/minilm/infer") for grant in GRANTS
+    HeldCall((Proof("apiKey", str(grant.client), grant.key_id),), "POST", "/v2/models/minilm/infer") for grant in GRANTS
 )
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
-from nightlatch.gatekeeper.hold.still_allowed import Access, HeldCall
-from nightlatch.wire.route_document import KeyGrant
+from nightlatch.gatekeeper.hold.still_allowed import UNKNOWN, Access, HeldCall, Proof
+from nightlatch.wire.route_document import CertificateGrant, KeyGrant
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
 NOW = 1000.5
 GRANT = KeyGrant("0" * 64, NamespacedName("search", "bot"), "k1", ("infer", "metadata"))
-CALL = HeldCall("search/bot", "apiKey", "k1", "POST", "/v2/models/minilm/infer")
+CALL = HeldCall((Proof("apiKey", "search/bot", "k1"),), "POST", "/v2/models/minilm/infer")
 OTHER = replace(GRANT, sha256="1" * 64, key_id="k2")
 OPERATIONS = operations_for(None, "minilm")
 
@@ -64,12 +64,40 @@ def test_a_held_call_goes_on_only_while_its_grant_lasts(keys, denied, code) -> N
         ({"path": "/v2/models/other/infer"}, "insufficient_scope"),
         ({"path": "/v2/models/minilm/infer/"}, "insufficient_scope"),
         ({"path": ""}, "insufficient_scope"),
-        ({"proof": "jwt"}, "unauthenticated"),
-        ({"client": "", "credential": ""}, "unauthenticated"),
+        ({"proofs": (Proof("jwt", "search/bot", "k1"),)}, "unauthenticated"),
+        ({"proofs": (Proof("apiKey", "", ""),)}, "unauthenticated"),
     ],
 )
-def test_the_call_is_judged_as_the_gate_judges_it(changes: dict[str, str], code: str | None) -> None:
+def test_the_call_is_judged_as_the_gate_judges_it(changes: dict[str, Any], code: str | None) -> None:
     assert answer(replace(CALL, **changes), keys=(GRANT,)) == code
+
+
+BOT = CertificateGrant("spiffe://td/ns/search/ic/bot", NamespacedName("search", "bot"), ("infer",))
+CORP = CertificateGrant("spiffe://corp.example/x", None, ("infer",))
+KEY, SHOWN = CALL.proofs[0], Proof("mtls", "search/bot", "ab" * 32)
+ALL = {"accept": (("apiKey", "mtls"),), "client_ca": "-----BEGIN CERTIFICATE-----"}
+
+
+@pytest.mark.parametrize(
+    ("proofs", "document", "code"),
+    [
+        ((SHOWN,), {"certificates": (BOT,), "accept": (("mtls",),)}, None),
+        ((Proof("mtls", CORP.identity, "ab" * 32),), {"certificates": (CORP,), "accept": (("mtls",),)}, None),
+        ((SHOWN,), {"certificates": (CORP,), "accept": (("mtls",),)}, "unauthenticated"),
+        ((SHOWN,), {"certificates": (replace(BOT, permissions=()),), "accept": (("mtls",),)}, "insufficient_scope"),
+        # The endpoint takes no certificates any more.
+        ((SHOWN,), {"certificates": (BOT,), "keys": (GRANT,)}, "unauthenticated"),
+        # Both are needed, and each must still be granted.
+        ((KEY, SHOWN), {"certificates": (BOT,), "keys": (GRANT,), **ALL}, None),
+        ((KEY, SHOWN), {"certificates": (), "keys": (GRANT,), **ALL}, "unauthenticated"),
+        ((KEY, SHOWN), {"certificates": (BOT,), "keys": (), **ALL}, "unauthenticated"),
+        ((KEY, UNKNOWN), {"certificates": (BOT,), "keys": (GRANT,), **ALL}, "unauthenticated"),
+    ],
+)
+def test_every_proof_of_a_held_call_must_still_be_granted(
+    proofs: tuple[Proof, ...], document: dict[str, Any], code: str | None
+) -> None:
+    assert answer(replace(CALL, proofs=proofs), **document) == code
 
 
 def test_an_operation_that_the_endpoint_no_longer_has_is_refused() -> None:

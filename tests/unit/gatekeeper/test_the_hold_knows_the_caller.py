@@ -2,7 +2,8 @@
 
 from google.protobuf.struct_pb2 import Struct
 
-from nightlatch.gatekeeper.hold.hold_service import identity_of
+from nightlatch.gatekeeper.hold.hold_service import proofs_of
+from nightlatch.gatekeeper.hold.still_allowed import UNKNOWN, Proof
 
 
 def struct(**members: object) -> Struct:
@@ -16,19 +17,27 @@ OTHER = struct(client="search/other", credential="k2")
 
 
 def test_the_gate_names_the_caller() -> None:
-    assert identity_of({"nightlatch.gate": NATIVE}) == ("search/bot", "apiKey", "k1")
-    assert identity_of({"nightlatch.gate": NATIVE, "another.filter": OTHER}) == ("search/bot", "apiKey", "k1")
+    assert proofs_of({"nightlatch.gate": NATIVE}) == (Proof("apiKey", "search/bot", "k1"),)
+    assert proofs_of({"nightlatch.gate": NATIVE, "another.filter": OTHER}) == (Proof("apiKey", "search/bot", "k1"),)
 
 
 def test_the_gate_names_the_proof_where_it_writes_everything() -> None:
     everything = struct(decision="allow", client="search/bot", credential="t1", method="jwt", permission="infer")
-    assert identity_of({"nightlatch.gate": everything}) == ("search/bot", "jwt", "t1")
+    assert proofs_of({"nightlatch.gate": everything}) == (Proof("jwt", "search/bot", "t1"),)
+
+
+def test_the_gate_names_the_proofs_beside_the_first() -> None:
+    told = struct(client="search/bot", credential="k1", beside="mtls search/bot ab,mtls spiffe://x/y cd")
+    first, *others = proofs_of({"nightlatch.gate": told})
+    assert first == Proof("apiKey", "search/bot", "k1")
+    assert others == [Proof("mtls", "search/bot", "ab"), Proof("mtls", "spiffe://x/y", "cd")]
+    assert proofs_of({"nightlatch.gate": struct(client="a/b", beside="later")})[1] is UNKNOWN
 
 
 def test_no_other_filter_names_a_caller() -> None:
-    assert identity_of({"another.filter": OTHER}) == ("", "apiKey", "")
+    assert proofs_of({"another.filter": OTHER}) == (Proof("apiKey", "", ""),)
 
 
 def test_without_metadata_nobody_calls() -> None:
-    assert identity_of({}) == ("", "apiKey", "")
-    assert identity_of({"nightlatch.gate": struct(client=7.0)}) == ("", "apiKey", "")
+    assert proofs_of({}) == (Proof("apiKey", "", ""),)
+    assert proofs_of({"nightlatch.gate": struct(client=7.0)}) == (Proof("apiKey", "", ""),)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
-from nightlatch.gatekeeper.hold.still_allowed import HeldCall
+from nightlatch.gatekeeper.hold.still_allowed import HeldCall, Proof
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.wire import caller_errors
 
@@ -31,7 +31,7 @@ class Counts:
 
 
 def by(client: str) -> HeldCall:
-    return HeldCall(client, "apiKey", f"key-of-{client}", "POST", "/v2/models/m/infer")
+    return HeldCall((Proof("apiKey", client, f"key-of-{client}"),), "POST", "/v2/models/m/infer")
 
 
 async def enter(room: WaitingRoom, client: str, number: int) -> list[asyncio.Task[Outcome]]:

@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold import answers
-from nightlatch.gatekeeper.hold.still_allowed import API_KEY, HeldCall
+from nightlatch.gatekeeper.hold.still_allowed import API_KEY, UNKNOWN, HeldCall, Proof
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Outcome, Refused
 from nightlatch.routing.filter_order import GATE
 from nightlatch.routing.xds.local_replies import CODE
@@ -67,18 +67,20 @@ class HoldService(AuthorizationServicer):  # type: ignore[misc]
         admit = self._admits(NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]))
         if admit is None:
             return _UNKNOWN_ENDPOINT
-        client, proof, credential = identity_of(attributes.metadata_context.filter_metadata)
-        return await admit(HeldCall(client, proof, credential, http.method, http.path), timeout)
+        proven = proofs_of(attributes.metadata_context.filter_metadata)
+        return await admit(HeldCall(proven, http.method, http.path), timeout)
 
 
-def identity_of(metadata: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Client, proof and credential id, from the dynamic metadata of the gate. A call without metadata is refused later.
+def proofs_of(metadata: Mapping[str, Any]) -> tuple[Proof, ...]:
+    """What the caller proved, from the dynamic metadata of the gate. A call without metadata is refused later.
 
-    The gate leaves the proof out while API keys are the only one.
+    The gate leaves the method out where it is an API key.
     """
     found = metadata[GATE].fields if GATE in metadata else {}
     text = {name: value.string_value for name, value in found.items()}
-    return text.get("client", ""), text.get("method", API_KEY), text.get("credential", "")
+    first = Proof(text.get("method", API_KEY), text.get("client", ""), text.get("credential", ""))
+    beside = (each.split(" ") for each in text.get("beside", "").split(",") if each)
+    return (first, *(Proof(*parts) if len(parts) == 3 else UNKNOWN for parts in beside))
 
 
 def asked_timeout(headers: Mapping[str, str]) -> float | None:

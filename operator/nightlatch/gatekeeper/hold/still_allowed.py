@@ -5,6 +5,7 @@ The gate let the call in before it was held, and by the policy of that moment. A
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nightlatch.api.operations import Operation
 from nightlatch.api.scalars import Permission
@@ -18,19 +19,34 @@ _DENIALS = {error.code: error for error in (caller_errors.POLICY_INVALID, caller
 _SEGMENT = re.compile(r"[-._A-Za-z0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
-class HeldCall:
-    """Who makes a call, as the gate found out, and what it asks for.
+class Proof(NamedTuple):
+    """How a caller proved who it is, as the gate found out.
 
-    `client` is NAMESPACE/NAME, or the identity in a certificate of another CA. `proof` is how the client proved who it
-    is. `credential` is the id of the key or token, or the digest of the certificate.
+    `client` is NAMESPACE/NAME, or the identity in a certificate of another CA. `credential` is the id of the key or
+    token, or the digest of the certificate.
     """
 
+    method: str
     client: str
-    proof: str
     credential: str
+
+
+# One that the gate wrote and nobody here understands: it proves nothing.
+UNKNOWN = Proof("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class HeldCall:
+    """What its caller proved, and what it asks for. The first proof says who the caller is; all of them are needed."""
+
+    proofs: tuple[Proof, ...]
     method: str
     path: str
+
+    @property
+    def client(self) -> str:
+        """Who the caller is."""
+        return self.proofs[0].client
 
 
 class Access:
@@ -52,15 +68,17 @@ class Access:
         """
         if self._denied is not None:
             return _DENIALS.get(self._denied, caller_errors.POLICY_INVALID)
-        grant = self._grant(call)
-        if grant is None or not _in_force(grant, now):
+        grants = [self._grant(proof) for proof in call.proofs]
+        if any(grant is None or not _in_force(grant, now) for grant in grants):
             return caller_errors.UNAUTHENTICATED
-        return None if self._needs(call) in grant.permissions else caller_errors.INSUFFICIENT_SCOPE
+        first = grants[0]
+        permitted = first is not None and self._needs(call) in first.permissions
+        return None if permitted else caller_errors.INSUFFICIENT_SCOPE
 
-    def _grant(self, call: HeldCall) -> KeyGrant | CertificateGrant | None:
-        if call.proof == MTLS:
-            return self._certificates.get(call.client)
-        return self._keys.get((call.client, call.credential)) if call.proof == API_KEY else None
+    def _grant(self, proof: Proof) -> KeyGrant | CertificateGrant | None:
+        if proof.method == MTLS:
+            return self._certificates.get(proof.client)
+        return self._keys.get((proof.client, proof.credential)) if proof.method == API_KEY else None
 
     def _needs(self, call: HeldCall) -> Permission | None:
         path = call.path.partition("?")[0].split("/")
