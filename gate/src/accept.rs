@@ -72,6 +72,7 @@ mod tests {
             method: Mechanism::ApiKey,
             permissions: 1,
             permission_list: Cow::Borrowed("infer"),
+            by_rule: Vec::new(),
             limit: None,
         }
     }

@@ -1,7 +1,7 @@
 //! The configuration of the filter `gate`, the same for all endpoints. It comes by ECDS. README.md has an example.
 
 use crate::audit::Amount;
-use crate::issuers::Issuers;
+use crate::issuers::{Issuers, UNKNOWN_KEYS};
 use crate::reply::Table;
 use crate::revoked::Revoked;
 use crate::strict::{FORMAT, visible};
@@ -48,7 +48,7 @@ impl Config {
             errors: value.errors,
             revoked: value.revoked,
             valid_until: value.valid_until,
-            issuers: Issuers::read(&value.issuers),
+            issuers: Issuers::read(&value.issuers, &UNKNOWN_KEYS),
             audit: value.audit,
         })
     }

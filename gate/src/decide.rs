@@ -26,7 +26,7 @@ pub enum Verdict<'p> {
 pub struct Admission<'p> {
     pub caller: Caller<'p>,
     pub permission: &'p str,
-    /// The list of `accept` that was satisfied.
+    /// The rule that gave the permission. Where none did: the list of `accept` that was satisfied.
     pub rule: &'p str,
     pub rate: Option<Rate>,
 }
@@ -68,12 +68,12 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if shown_in(call.path) {
         return Refusal::unknown_caller("unauthenticated");
     }
-    let unsupported = presented.jwt.is_some() || presented.opaque.is_some() || presented.dpop.is_some();
-    if presented.other || unsupported {
+    if presented.other || presented.opaque.is_some() || presented.dpop.is_some() {
         return Refusal::unknown_caller("unauthenticated");
     }
     let revoked = [&config.revoked, &policy.revoked];
-    let evidence = Evidence { policy, presented: &presented, revoked, unix_ms: now.unix_ms };
+    let (issuers, unix_ms) = (&config.issuers, now.unix_ms);
+    let evidence = Evidence { policy, issuers, certificate: None, presented: &presented, revoked, unix_ms };
     let proofs = mechanisms::ALL.into_iter().map(|each| (each, each.prove(&evidence))).collect();
     let (caller, rule) = match policy.accept.evaluate(proofs) {
         Outcome::Accepted { caller, rule } => (caller, rule),
@@ -86,11 +86,13 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if caller.permissions & (1 << permission) == 0 {
         return Refusal::of("insufficient_scope", caller, None);
     }
-    let rate = caller.limit.map(|limit| limit.take(now.monotonic_ms));
+    let rate = caller.take(now.monotonic_ms);
     if rate.is_some_and(|rate| rate.retry_after.is_some()) {
         return Refusal::of("rate_limited", caller, rate);
     }
-    Verdict::Admit(Admission { caller, permission: &policy.permissions[permission as usize], rule, rate })
+    let by_rule = caller.by_rule.iter().find(|(mask, _)| mask & (1 << permission) != 0);
+    let rule = by_rule.map_or(rule, |(_, name)| name);
+    Verdict::Admit(Admission { caller, permission: policy.permissions.name(permission), rule, rate })
 }
 
 /// Why every call of the endpoint is refused at present.

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::decide::{Now, Verdict, decide};
 use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
+use crate::issuers::UNKNOWN_KEYS;
 use crate::limit::{REGISTRY, Rate};
 use crate::policy::Policy;
 use crate::reply::{self, Reply, Shape};
@@ -288,7 +289,8 @@ impl Filter {
 
     fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
         let Filter::Gate(gate) = self else {
-            let body = serde_json::json!({"callsInFlight": GAUGES.read()}).to_string();
+            let body =
+                serde_json::json!({"callsInFlight": GAUGES.read(), "unknownKeys": UNKNOWN_KEYS.read()}).to_string();
             let headers = vec![("content-type", "application/json".to_owned())];
             http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
             return STOP;

@@ -18,6 +18,7 @@ mod gauge;
 mod hello;
 mod identity;
 mod issuers;
+mod jwt;
 mod limit;
 mod mechanisms;
 mod operation;

@@ -4,10 +4,11 @@ use crate::accept::Accept;
 use crate::gauge::{GAUGES, Gauge};
 use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Mechanism;
-use crate::mechanisms::api_key::{Key, Keys};
+use crate::mechanisms::api_key::{self, Keys};
+use crate::mechanisms::jwt::{self, Tokens};
 use crate::operation::Operations;
 use crate::revoked::Revoked;
-use crate::strict::{Digest, FORMAT, Unique, visible};
+use crate::strict::{FORMAT, Unique, visible};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -26,10 +27,11 @@ pub struct Policy {
     /// The error that every call is answered with.
     pub denied: Option<Box<str>>,
     pub operations: Operations,
-    pub permissions: Vec<Box<str>>,
+    pub permissions: Permissions,
     pub clients: Vec<Client>,
     /// None: the mechanism is off.
     pub api_keys: Option<Keys>,
+    pub tokens: Option<Tokens>,
     pub accept: Accept,
     pub revoked: Revoked,
 }
@@ -57,9 +59,8 @@ struct Value {
     clients: Vec<ClientValue>,
     #[serde(default)]
     accept: Vec<Vec<Box<str>>>,
-    /// For tokens and certificates, later. A rule that this build does not know must not be ignored.
     #[serde(default)]
-    rules: Vec<Nothing>,
+    rules: Vec<jwt::RuleValue>,
     #[serde(default)]
     revoked: Revoked,
     #[serde(default)]
@@ -77,18 +78,9 @@ struct Denied {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Mechanisms {
-    api_key: Option<ApiKeys>,
+    api_key: Option<api_key::Value>,
+    jwt: Option<jwt::Value>,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApiKeys {
-    keys: Vec<KeyValue>,
-}
-
-/// Digest, index of the client, id of the key, not before, not after. An array, because there are many of them.
-#[derive(Deserialize)]
-struct KeyValue(Digest, u32, Box<str>, Option<i64>, Option<i64>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,9 +97,6 @@ struct RuleValue {
     per_milliseconds: u64,
     burst: u32,
 }
-
-#[derive(Deserialize)]
-enum Nothing {}
 
 fn one() -> u32 {
     1
@@ -128,8 +117,8 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
     if !visible(&value.endpoint, LONGEST_NAME) {
         return Err("endpoint is not visible ASCII".to_owned());
     }
-    if !value.rules.is_empty() {
-        return Err("rules are not known to this gate".to_owned());
+    if !value.rules.is_empty() && value.mechanisms.jwt.is_none() {
+        return Err("rules need the mechanism jwt".to_owned());
     }
     let mut permissions = Permissions::default();
     let mut operations = Operations::default();
@@ -138,7 +127,11 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
     }
     let accept = accept(&value)?;
     let clients = clients(&value, &mut permissions, registry, now_ms)?;
-    let api_keys = value.mechanisms.api_key.map(|it| keys(it, clients.len())).transpose()?;
+    let crowd =
+        value.mechanisms.jwt.as_ref().map(|it| limit(&rules(&value)?, it.limit.as_deref())).transpose()?.flatten();
+    let crowd = crowd.map(|rule| registry.subjects(&value.endpoint, rule, now_ms));
+    let api_keys = value.mechanisms.api_key.map(|it| Keys::read(it, clients.len())).transpose()?;
+    let tokens = value.mechanisms.jwt.map(|it| Tokens::new(it, value.rules, &mut permissions, crowd)).transpose()?;
     Ok(Policy {
         in_flight: GAUGES.of(&value.endpoint),
         endpoint: value.endpoint,
@@ -146,9 +139,10 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
         valid_until: value.valid_until,
         denied: value.denied.map(|denied| denied.code),
         operations,
-        permissions: permissions.names,
+        permissions,
         clients,
         api_keys,
+        tokens,
         accept,
         revoked: value.revoked,
     })
@@ -157,6 +151,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
 fn accept(value: &Value) -> Result<Accept, String> {
     let on = |mechanism| match mechanism {
         Mechanism::ApiKey => value.mechanisms.api_key.is_some(),
+        Mechanism::Jwt => value.mechanisms.jwt.is_some(),
     };
     let named = |name: &str| match Mechanism::named(name) {
         Some(mechanism) if on(mechanism) => Ok(mechanism),
@@ -180,10 +175,7 @@ fn clients(
         if !visible(&client.id, LONGEST_NAME) || !seen.insert(&client.id) {
             return Err(format!("client {:?} is not visible ASCII or occurs twice", client.id));
         }
-        limits.push(match &client.limit {
-            None => None,
-            Some(name) => Some(*rules.get(&**name).ok_or_else(|| format!("limits has no {name:?}"))?),
-        });
+        limits.push(limit(&rules, client.limit.as_deref())?);
     }
     let ids = value.clients.iter().map(|client| &*client.id);
     let limits = registry.limits(&value.endpoint, ids.zip(limits), now_ms);
@@ -192,18 +184,18 @@ fn clients(
         .iter()
         .zip(limits)
         .map(|(client, limit)| {
-            let mut mask = 0;
-            for permission in &client.permissions {
-                mask |= 1 << permissions.index(permission)?;
-            }
             Ok(Client {
                 id: client.id.clone(),
-                permissions: mask,
+                permissions: permissions.mask(&client.permissions)?,
                 permission_list: client.permissions.join(",").into(),
                 limit,
             })
         })
         .collect()
+}
+
+fn limit(rules: &HashMap<&str, Rule>, name: Option<&str>) -> Result<Option<Rule>, String> {
+    name.map(|name| rules.get(name).copied().ok_or_else(|| format!("limits has no {name:?}"))).transpose()
 }
 
 fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
@@ -219,23 +211,35 @@ fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
     value.limits.0.iter().map(|each| Ok((each.0.as_str(), rule(each)?))).collect()
 }
 
-fn keys(value: ApiKeys, clients: usize) -> Result<Keys, String> {
-    let key = |KeyValue(Digest(digest), client, id, not_before, not_after): KeyValue| {
-        if client as usize >= clients || !visible(&id, LONGEST_NAME) {
-            return Err(format!("key {id:?} names no client or has no proper id"));
-        }
-        Ok(Key { digest, client, id, not_before, not_after })
-    };
-    Ok(Keys::new(value.keys.into_iter().map(key).collect::<Result<_, _>>()?)?)
-}
-
 /// The permissions by name; their number is their bit.
 #[derive(Default)]
-struct Permissions {
+pub struct Permissions {
     names: Vec<Box<str>>,
 }
 
 impl Permissions {
+    pub fn name(&self, bit: u8) -> &str {
+        &self.names[usize::from(bit)]
+    }
+
+    /// The bits of those that the policy knows. No operation needs any other.
+    pub fn of(&self, names: &[&str]) -> u64 {
+        let bits = names.iter().filter_map(|name| self.names.iter().position(|each| **each == **name));
+        bits.fold(0, |mask, bit| mask | 1 << bit)
+    }
+
+    /// Their names, with commas.
+    pub fn list(&self, mask: u64) -> String {
+        let mut names: Vec<_> =
+            (0..).zip(&self.names).filter(|(bit, _)| mask & 1 << bit != 0).map(|it| &**it.1).collect();
+        names.sort_unstable();
+        names.join(",")
+    }
+
+    pub fn mask(&mut self, names: &[Box<str>]) -> Result<u64, String> {
+        names.iter().try_fold(0, |mask, name| Ok(mask | 1 << self.index(name)?))
+    }
+
     fn index(&mut self, name: &str) -> Result<u8, String> {
         if let Some(index) = self.names.iter().position(|each| **each == *name) {
             return Ok(index as u8);
@@ -294,6 +298,10 @@ mod tests {
             ("{m}", "{m"),
             (r#", "metadata"]]"#, r#", "metadata", 1]]"#),
             (r#"{"apiKey": {"#, r#"{"jwt": {"#),
+            (r#"{"apiKey": {"#, r#"{"jwt": {"issuers": [["", "x"]]}, "apiKey": {"#),
+            (r#"{"apiKey": {"#, r#"{"jwt": {"issuers": [["a/b"]]}, "apiKey": {"#),
+            (r#"{"apiKey": {"#, r#"{"jwt": {"issuers": [], "limit": "u"}, "apiKey": {"#),
+            (r#"[["apiKey"]]"#, r#"[["jwt"]]"#),
             (r#"ff", 0"#, r#"ff", 1"#),
             (r#"ff", 0"#, r#"FF", 0"#),
             (r#"ff", 0"#, r#"fff", 0"#),

@@ -1,11 +1,14 @@
 //! The mechanisms: one file each says how a call proves who makes it.
 //!
-//! To add one: a file here, a line in `ALL`, its part of the policy in `policy.rs`, its class in `credential.rs`.
+//! To add one: a file here with its part of the policy, a line for each `match` below and one in `policy.rs`, its class in
+//! `credential.rs`.
 
 pub mod api_key;
+pub mod jwt;
 
 use crate::credential::Presented;
-use crate::limit::Limited;
+use crate::issuers::Issuers;
+use crate::limit::{Limited, Rate, Subjects};
 use crate::policy::Policy;
 use crate::revoked::Revoked;
 use std::borrow::Cow;
@@ -14,15 +17,17 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
     ApiKey = 0,
+    Jwt = 1,
 }
 
-pub const ALL: [Mechanism; 1] = [Mechanism::ApiKey];
+pub const ALL: [Mechanism; 2] = [Mechanism::ApiKey, Mechanism::Jwt];
 
 impl Mechanism {
     /// The name in policies, in `x-nightlatch-method` and in the audit log.
     pub fn name(self) -> &'static str {
         match self {
             Mechanism::ApiKey => "apiKey",
+            Mechanism::Jwt => "jwt",
         }
     }
 
@@ -37,6 +42,7 @@ impl Mechanism {
     pub fn prove<'p>(self, evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         match self {
             Mechanism::ApiKey => api_key::prove(evidence),
+            Mechanism::Jwt => jwt::prove(evidence),
         }
     }
 }
@@ -44,6 +50,9 @@ impl Mechanism {
 /// What a mechanism judges by. `revoked` are the lists of the gateway and of the endpoint.
 pub struct Evidence<'a, 'p> {
     pub policy: &'p Policy,
+    pub issuers: &'a Issuers,
+    /// SHA-256 of the certificate that the caller proved to have.
+    pub certificate: Option<&'a [u8; 32]>,
     pub presented: &'a Presented<'a>,
     pub revoked: [&'a Revoked; 2],
     pub unix_ms: i64,
@@ -57,7 +66,6 @@ pub enum Proof<'p> {
     /// It presents one, which is not good.
     Failed,
     /// It presents one that cannot be verified now.
-    #[allow(dead_code, reason = "API keys are always verifiable; tokens are not")]
     Unavailable,
     Ok(Caller<'p>),
 }
@@ -73,5 +81,24 @@ pub struct Caller<'p> {
     pub permissions: u64,
     /// The same as text, with commas.
     pub permission_list: Cow<'p, str>,
-    pub limit: Option<&'p Limited>,
+    /// Which of the permissions a rule of the policy gives, and the rule's name.
+    pub by_rule: Vec<(u64, &'p str)>,
+    pub limit: Option<Limit<'p>>,
+}
+
+/// Whose bucket a call takes from: that of a client that the policy lists, or that of whoever a token names.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit<'p> {
+    Client(&'p Limited),
+    Subject(&'p Subjects),
+}
+
+impl Caller<'_> {
+    /// Takes from the caller's bucket, if it has a limit.
+    pub fn take(&self, now_ms: u64) -> Option<Rate> {
+        Some(match self.limit? {
+            Limit::Client(limited) => limited.take(now_ms),
+            Limit::Subject(subjects) => subjects.take(&self.client, now_ms),
+        })
+    }
 }
