@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml gate/pyproject.toml
 CLUSTER ?= node
 
-.PHONY: help demo test check generate lock gate cluster-up images cluster-down e2e bench clean
+.PHONY: help demo test check generate lock gate cluster-up images cluster-down e2e soak bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ help: ## Show this list
 demo: gate $(VENV)/embedded.stamp models/minilm/model.json ## The tour: a model sleeps, strangers are refused, a call wakes it
 	@$(BIN)/nightlatch demo
 
-test: gate $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: the gate's in Rust; unit, golden, contract, embedded, chart
+test: gate $(VENV)/dev.stamp models/minilm/model.json ## All tests that need no root: the gate's in Rust; unit, golden, contract, embedded, chart, schemas
 	@$(BIN)/python -m tools.gate test
 	@$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
@@ -57,6 +57,10 @@ cluster-down: $(VENV)/dev.stamp ## Stop it and undo every change
 
 e2e: gate $(VENV)/dev.stamp models/minilm/model.json ## Cluster tests, one file per promise (root, Linux)
 	@$(BIN)/pytest tests/cluster -o timeout_func_only=true --timeout 900
+
+soak: gate $(VENV)/dev.stamp models/minilm/model.json ## The tests that repeat something, with their full counts (hours; root, Linux)
+	@$(BIN)/pytest --soak tests/embedded tests/contract tests/unit
+	@$(BIN)/pytest --soak tests/cluster -o timeout_func_only=true
 
 bench: gate $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
 	@for bench in gateway.py wake.py "wake.py --cycles 20" many_endpoints.py reports.py revocation.py attacks.py denials.py; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done

@@ -21,7 +21,9 @@ from cpu import machine, resident_mib
 from table import markdown, percentile
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.hold.waiting_room import Refused
 from nightlatch.routing.ir import COLD, Serving
+from nightlatch.wire import caller_errors
 from tests.embedded.attacks import (
     HeaderBomb,
     HeldUploads,
@@ -153,10 +155,14 @@ def _silent(gateway: Gateway, size: float) -> AbstractContextManager[object]:
 
 @contextlib.contextmanager
 def _uploads(gateway: Gateway, size: float) -> Iterator[None]:
-    gateway.hold.outcome = gateway.loop.loop.create_future()
-    host = "sleeping.search.localhost"
-    with HeldUploads(gateway.port, host, BOT.key, calls=int(100 * size), kib=1024):
+    outcome = gateway.hold.outcome = gateway.loop.loop.create_future()
+    calls = int(100 * size)
+    with HeldUploads(gateway.port, "sleeping.search.localhost", BOT.key, calls=calls, kib=1024):
+        until(lambda: len(gateway.hold.held) >= calls, "the calls are held")
         yield
+    # Envoy reads no more of such a call, so that it learns only at the end of the hold that the caller is gone.
+    late = caller_errors.WAKE_TIMEOUT
+    gateway.loop.loop.call_soon_threadsafe(outcome.set_result, Refused(late, late.say(seconds="60")))
 
 
 ATTACKS: dict[str, Attack] = {

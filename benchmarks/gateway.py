@@ -83,14 +83,15 @@ async def run(plan: Plan) -> None:
     """Start everything, measure, print."""
     print(f"machine: {machine()}")
     with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder, generator() as load:
-        async with _setup(Path(folder), plan.connections) as (rows, ours):
+        async with setup(Path(folder), plan.connections) as (rows, ours):
             measured = await _rounds(rows, plan, load)
             print(_table(rows, measured))
             _print_rest(rows, ours)
 
 
 @contextlib.asynccontextmanager
-async def _setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row], Running]]:
+async def setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row], Running]]:
+    """Every Envoy, ready, as rows of the table (the second is plain Envoy with mTLS), and the gateway among them."""
     authorities = Authorities()
     server = authorities.leaf(UPSTREAM_IDENTITY, "server")
     (folder / "ca.crt").write_bytes(server.ca)
@@ -104,7 +105,13 @@ async def _setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row
             for name, port in (("plain", plain_port), ("mTLS", tls_port))
         ]
         ours = await stack.enter_async_context(gateway(folder, authorities, endpoints, tls_port))
-        yield [*rows, *_our_rows(ours, endpoints, folder / "ca.crt", connections)], ours
+        rows += _our_rows(ours, endpoints, folder / "ca.crt", connections)
+        (logged := folder / "logged").mkdir()
+        each = endpoints[1]
+        running = await stack.enter_async_context(gateway(logged, authorities, (each,), tls_port, allows_percent=100))
+        target = Target(running.port, each.host, folder / "ca.crt", _calls(each, connections))
+        rows.append(Row("Nightlatch, 1,000 keys, every call in the audit log", running.pid, target))
+        yield rows, ours
 
 
 def _endpoints(authorities: Authorities) -> tuple[Endpoint, ...]:

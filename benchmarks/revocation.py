@@ -145,10 +145,10 @@ async def _suspended(up: Up, store: FilesStore, routes: Sequence[Route]) -> Roun
     """Suspend the client, and then let it call again."""
     found = await store.get(INFERENCE_CLIENT, NAMESPACE, BOT)
     suspended = copy.deepcopy(found)
-    suspended["spec"]["suspended"] = True
+    suspended["spec"]["suspend"] = True
     measured = await _measured("suspended", up, routes, store.replace(suspended))
     again = await store.get(INFERENCE_CLIENT, NAMESPACE, BOT)
-    again["spec"]["suspended"] = False
+    again["spec"]["suspend"] = False
     await store.replace(again)
     await _until_good(up, routes)
     return measured

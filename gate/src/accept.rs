@@ -38,7 +38,7 @@ impl Accept {
     }
 
     /// `proofs`: one for each mechanism. A presented credential that failed refuses the call, whatever else is there.
-    pub fn evaluate<'p>(&self, proofs: Vec<(Mechanism, Proof<'p>)>) -> Outcome<'_, 'p> {
+    pub fn evaluate<'p, const N: usize>(&self, proofs: [(Mechanism, Proof<'p>); N]) -> Outcome<'_, 'p> {
         let (mut proved, mut unavailable) = (0, 0);
         for (mechanism, proof) in &proofs {
             match proof {
@@ -74,11 +74,12 @@ mod tests {
             permission_list: Cow::Borrowed("infer"),
             by_rule: Vec::new(),
             limit: None,
+            last_use: None,
         }
     }
 
     fn outcome(accept: &Accept, proof: Proof<'static>) -> &'static str {
-        match accept.evaluate(vec![(Mechanism::ApiKey, proof)]) {
+        match accept.evaluate([(Mechanism::ApiKey, proof)]) {
             Outcome::Accepted { rule: "apiKey", .. } => "accepted",
             Outcome::Accepted { .. } => "another rule",
             Outcome::Refused => "refused",

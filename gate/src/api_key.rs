@@ -35,7 +35,7 @@ pub fn well_formed(text: &[u8]) -> bool {
     if text.len() != LENGTH || !text.starts_with(b"nl_") || text[15] != b'_' || text[BODY] != b'_' {
         return false;
     }
-    let base62 = |part: &[u8]| part.iter().all(u8::is_ascii_alphanumeric);
+    let base62 = |part: &[u8]| part.iter().fold(true, |good, byte| good & byte.is_ascii_alphanumeric());
     if !base62(&text[3..15]) || !base62(&text[16..BODY]) {
         return false;
     }

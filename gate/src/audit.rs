@@ -4,7 +4,10 @@ use crate::decide::Verdict;
 use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Caller;
 use crate::policy::Policy;
+use crate::reply::BROKEN;
+use crate::strict::{Unique, visible};
 use serde::Deserialize;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub const NAMESPACE: &str = "nightlatch.gate";
@@ -14,6 +17,8 @@ const DROPPED: &str = "dropped";
 const MILLION: u64 = 1_000_000;
 /// The bucket of the refusals. No endpoint has this name: theirs have a slash.
 const BUCKET: &str = "audit";
+/// Refusals that were left out since the last one that is written: one number for all filters and configurations.
+pub static LEFT_OUT: AtomicU64 = AtomicU64::new(0);
 
 /// How much is written.
 #[derive(Deserialize)]
@@ -29,33 +34,74 @@ impl Default for Amount {
     }
 }
 
+/// The codes of what Envoy answers by itself, by status. `hold` is where the hold could not be asked, `*` the rest.
+#[derive(Deserialize)]
+#[serde(try_from = "Unique<Box<str>>")]
+pub struct EnvoyCodes {
+    by_status: HashMap<u16, Box<str>>,
+    pub hold: Box<str>,
+    other: Box<str>,
+}
+
+impl Default for EnvoyCodes {
+    fn default() -> EnvoyCodes {
+        EnvoyCodes { by_status: HashMap::new(), hold: BROKEN.into(), other: BROKEN.into() }
+    }
+}
+
+impl TryFrom<Unique<Box<str>>> for EnvoyCodes {
+    type Error = String;
+
+    fn try_from(value: Unique<Box<str>>) -> Result<EnvoyCodes, String> {
+        let mut codes = EnvoyCodes::default();
+        for (status, code) in value.0 {
+            if !visible(&code, 64) {
+                return Err("envoyCodes has a code that is not possible".to_owned());
+            }
+            match status.parse() {
+                Ok(status) => drop(codes.by_status.insert(status, code)),
+                Err(_) if status == "hold" => codes.hold = code,
+                Err(_) if status == "*" => codes.other = code,
+                Err(_) => return Err("envoyCodes has a status that is not a number".to_owned()),
+            }
+        }
+        Ok(codes)
+    }
+}
+
+impl EnvoyCodes {
+    pub fn of(&self, status: u16) -> &str {
+        self.by_status.get(&status).unwrap_or(&self.other)
+    }
+}
+
 /// Which decisions are written: refusals up to a rate, and evenly picked ones of the calls that are let through.
 pub struct Sample {
     refusals: Option<Limited>,
     allows_per_million: u64,
     allows: AtomicU64,
-    dropped: AtomicU64,
+    left_out: &'static AtomicU64,
 }
 
 impl Sample {
     /// The bucket of the refusals comes from the registry, so that a new configuration does not refill it.
-    pub fn new(amount: &Amount, registry: &Registry, now_ms: u64) -> Sample {
+    pub fn new(amount: &Amount, registry: &Registry, left_out: &'static AtomicU64, now_ms: u64) -> Sample {
         let burst = amount.refusals_per_second;
         let rule = (burst > 0).then_some(Rule { requests: burst, per_ms: 1_000, burst, gateways: 1 });
         Sample {
             refusals: registry.limits(BUCKET, [(BUCKET, rule)].into_iter(), now_ms).pop().flatten(),
             allows_per_million: u64::from(amount.allows_per_million).min(MILLION),
             allows: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
+            left_out,
         }
     }
 
     /// None: the refusal is not written. Otherwise how many were left out before it.
     pub fn refusal(&self, now_ms: u64) -> Option<u64> {
         if self.refusals.as_ref().is_some_and(|limit| limit.take(now_ms).retry_after.is_none()) {
-            return Some(self.dropped.swap(0, Ordering::Relaxed));
+            return Some(self.left_out.swap(0, Ordering::Relaxed));
         }
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        self.left_out.fetch_add(1, Ordering::Relaxed);
         None
     }
 
@@ -68,7 +114,7 @@ impl Sample {
     }
 }
 
-/// What is always there for an admitted call, because the hold needs it. Members cost time (ADR 8).
+/// What the hold needs of an admitted call. Members cost time (ADR 8), so it is there only where the hold follows.
 pub fn identity<'a>(caller: &'a Caller) -> [(&'static str, &'a str); 2] {
     [("client", &*caller.client), ("credential", &*caller.credential)]
 }
@@ -102,6 +148,19 @@ pub fn members<'a>(
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 
+/// The members of a refusal that the gate did not decide. Those of the client are there already if it is known.
+pub fn answer<'a>(policy: Option<&'a Policy>, code: &'a str, dropped: &'a str) -> Vec<(&'static str, &'a str)> {
+    let endpoint = policy.map_or(("", ""), |policy| (&*policy.endpoint, &*policy.sequence));
+    let all =
+        [("decision", "deny"), ("code", code), ("endpoint", endpoint.0), ("sequence", endpoint.1), (DROPPED, dropped)];
+    all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+}
+
+/// The members of a connection that is closed before there is a call.
+pub fn closed<'a>(details: &'a str, dropped: &'a str) -> [(&'static str, &'a str); 3] {
+    [("decision", "deny"), ("details", details), (DROPPED, dropped)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,16 +169,27 @@ mod tests {
     #[test]
     fn refusals_are_bounded_also_over_configurations_and_allows_are_picked_evenly() {
         let registry = Registry::default();
+        let left_out = Box::leak(Box::new(AtomicU64::new(0)));
         let amount = Amount { refusals_per_second: 10, allows_per_million: 250_000 };
         let written = |sample: &Sample, now: u64| (0..100).filter(|_| sample.refusal(now).is_some()).count();
-        let sample = Sample::new(&amount, &registry, 0);
+        let sample = Sample::new(&amount, &registry, left_out, 0);
         assert_eq!(written(&sample, 0), 10);
-        assert_eq!(written(&Sample::new(&amount, &registry, 0), 0), 0);
-        assert_eq!(sample.refusal(100), Some(90));
+        assert_eq!(written(&Sample::new(&amount, &registry, left_out, 0), 0), 0);
+        assert_eq!(sample.refusal(100), Some(190));
         assert_eq!(written(&sample, 500), 4);
         assert_eq!((0..1000).filter(|_| sample.allow()).count(), 250);
-        let none = Sample::new(&Amount { refusals_per_second: 0, allows_per_million: 0 }, &registry, 0);
+        let none = Sample::new(&Amount { refusals_per_second: 0, allows_per_million: 0 }, &registry, left_out, 0);
         assert!(none.refusal(0).is_none() && !none.allow());
+    }
+
+    #[test]
+    fn what_envoy_answers_has_the_code_of_its_status() {
+        let read = |json: &str| serde_json::from_str::<EnvoyCodes>(json);
+        let codes = read(r#"{"404": "not_found", "hold": "unavailable", "*": "other"}"#).unwrap();
+        assert_eq!((codes.of(404), codes.of(408), &*codes.hold), ("not_found", "other", "unavailable"));
+        for bad in [r#"{"x": "a"}"#, r#"{"404": ""}"#, r#"{"404": "a", "404": "b"}"#, r#"{"404": 1}"#] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The configuration of the filter `gate`, the same for all endpoints. It comes by ECDS. README.md has an example.
 
-use crate::audit::Amount;
+use crate::audit::{Amount, EnvoyCodes};
 use crate::issuers::{Issuers, UNKNOWN_KEYS};
 use crate::reply::Table;
 use crate::revoked::Revoked;
@@ -17,6 +17,36 @@ pub struct Config {
     pub valid_until: Option<i64>,
     pub issuers: Issuers,
     pub audit: Amount,
+    pub envoy_codes: EnvoyCodes,
+}
+
+/// The configuration of the filter `watch`.
+pub struct Watch {
+    pub audit: Amount,
+    pub envoy_codes: EnvoyCodes,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct WatchValue {
+    format: u64,
+    audit: Amount,
+    envoy_codes: EnvoyCodes,
+}
+
+impl Watch {
+    pub fn parse(json: &[u8]) -> Result<Watch, String> {
+        let value: WatchValue = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        require_format(value.format)?;
+        Ok(Watch { audit: value.audit, envoy_codes: value.envoy_codes })
+    }
+}
+
+fn require_format(format: u64) -> Result<(), String> {
+    match format {
+        FORMAT => Ok(()),
+        _ => Err(format!("format {format} is not {FORMAT}, the only one that this gate reads")),
+    }
 }
 
 #[derive(Deserialize)]
@@ -30,6 +60,8 @@ struct Value<'a> {
     valid_until: Option<i64>,
     #[serde(default)]
     audit: Amount,
+    #[serde(default)]
+    envoy_codes: EnvoyCodes,
     #[serde(default, borrow)]
     issuers: Vec<&'a RawValue>,
 }
@@ -37,9 +69,7 @@ struct Value<'a> {
 impl Config {
     pub fn parse(json: &[u8]) -> Result<Config, String> {
         let value: Value = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if value.format != FORMAT {
-            return Err(format!("format {} is not {FORMAT}, the only one that this gate reads", value.format));
-        }
+        require_format(value.format)?;
         if !visible(&value.realm, 64) || value.realm.contains(['"', '\\']) {
             return Err("realm cannot stand in a header".to_owned());
         }
@@ -50,6 +80,7 @@ impl Config {
             valid_until: value.valid_until,
             issuers: Issuers::read(&value.issuers, &UNKNOWN_KEYS),
             audit: value.audit,
+            envoy_codes: value.envoy_codes,
         })
     }
 }
@@ -76,6 +107,7 @@ pub mod tests {
             r#", "revoked": {"clients": 1}"#,
             r#", "issuers": [}]"#,
             r#", "audit": {"refusalsPerSecond": 1}"#,
+            r#", "envoyCodes": {"x": "y"}"#,
         ] {
             assert!(Config::parse(config(more).as_bytes()).is_err(), "{more}");
         }

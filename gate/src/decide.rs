@@ -1,4 +1,5 @@
-//! The decision about one call. Pure: the clock is an argument, and the only state is the caller's token bucket.
+//! The decision about one call. Pure: the clock is an argument, and the only state is the caller's: its token bucket, and when its
+//! credential was last used.
 //!
 //! The order is that of `What a caller sees`: 421, 404, 503 of a denied or stale endpoint, 400, 401, 403, 429.
 
@@ -74,7 +75,7 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     let revoked = [&config.revoked, &policy.revoked];
     let (issuers, unix_ms) = (&config.issuers, now.unix_ms);
     let evidence = Evidence { policy, issuers, certificate: None, presented: &presented, revoked, unix_ms };
-    let proofs = mechanisms::ALL.into_iter().map(|each| (each, each.prove(&evidence))).collect();
+    let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
     let (caller, rule) = match policy.accept.evaluate(proofs) {
         Outcome::Accepted { caller, rule } => (caller, rule),
         Outcome::Refused => return Refusal::unknown_caller("unauthenticated"),
@@ -89,6 +90,9 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     let rate = caller.take(now.monotonic_ms);
     if rate.is_some_and(|rate| rate.retry_after.is_some()) {
         return Refusal::of("rate_limited", caller, rate);
+    }
+    if let Some(last_use) = caller.last_use {
+        last_use.note(now.unix_ms);
     }
     let by_rule = caller.by_rule.iter().find(|(mask, _)| mask & (1 << permission) != 0);
     let rule = by_rule.map_or(rule, |(_, name)| name);

@@ -7,11 +7,12 @@
 //! What a hook hands to Envoy is copied by Envoy before the callback returns.
 
 use crate::call::{Call, canonical_host};
-use crate::config::Config;
+use crate::config::{Config, Watch};
 use crate::decide::{Now, Verdict, decide};
 use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
 use crate::issuers::UNKNOWN_KEYS;
+use crate::last_use::LAST_USES;
 use crate::limit::{REGISTRY, Rate};
 use crate::policy::Policy;
 use crate::reply::{self, Reply, Shape};
@@ -45,10 +46,16 @@ const REQUEST_HEADERS: i32 = 0;
 const REQUEST_TRAILERS: i32 = 1;
 const RESPONSE_HEADERS: i32 = 2;
 const RECEIVED_REQUEST_BODY: i32 = 0;
+const DYNAMIC_METADATA: i32 = 0;
 const ATTRIBUTE_SERVER_NAME: i32 = 30;
 const ATTRIBUTE_VIRTUAL_HOST: i32 = 63;
 const LOG_WARNING: i32 = 3;
 const METRIC_SUCCESS: i32 = 0;
+/// What ext_authz, which is the hold, leaves in the metadata and in the details of its answers.
+const HOLD_NAMESPACE: &str = "envoy.filters.http.ext_authz";
+const HOLD_DETAILS: &[u8] = b"ext_authz_";
+/// The end of the details where a circuit breaker of the endpoint is open.
+const OVERFLOW_DETAILS: &[u8] = b"{overflow}";
 const CONTINUE: i32 = 0;
 const STOP: i32 = 1;
 
@@ -57,6 +64,7 @@ unsafe extern "C" {
     fn envoy_dynamic_module_callback_http_get_headers_size(filter: *mut c_void, kind: i32) -> usize;
     fn envoy_dynamic_module_callback_http_get_headers(filter: *mut c_void, kind: i32, headers: *mut Pair) -> bool;
     fn envoy_dynamic_module_callback_http_set_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool;
+    fn envoy_dynamic_module_callback_http_add_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool;
     fn envoy_dynamic_module_callback_http_send_response(
         filter: *mut c_void,
         status: u32,
@@ -75,6 +83,13 @@ unsafe extern "C" {
         members: *const Pair,
         count: usize,
     );
+    fn envoy_dynamic_module_callback_http_get_metadata_string(
+        filter: *mut c_void,
+        source: i32,
+        namespace: Buffer,
+        key: Buffer,
+        to: *mut Buffer,
+    ) -> bool;
     fn envoy_dynamic_module_callback_http_filter_config_define_counter(
         config: *mut c_void,
         name: Buffer,
@@ -116,6 +131,12 @@ unsafe extern "C" {
         value: Buffer,
     ) -> bool;
     fn envoy_dynamic_module_callback_listener_filter_get_buffer_chunk(filter: *mut c_void, chunk: *mut Buffer) -> bool;
+    fn envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+        filter: *mut c_void,
+        namespace: Buffer,
+        key: Buffer,
+        value: Buffer,
+    );
     fn envoy_dynamic_module_callback_listener_filter_close_socket(filter: *mut c_void, details: Buffer);
     fn envoy_dynamic_module_callback_listener_filter_config_define_counter(
         config: *mut c_void,
@@ -151,7 +172,7 @@ impl Pair {
 const _: () = {
     const fn shared<T: Send + Sync>() {}
     shared::<Filter>();
-    shared::<Policy>();
+    shared::<Route>();
     shared::<Counters>();
 };
 
@@ -197,12 +218,20 @@ impl Http {
         if count == 0 || !unsafe { envoy_dynamic_module_callback_http_get_headers(self.0, kind, pairs.as_mut_ptr()) } {
             return Vec::new();
         }
-        pairs.iter().map(|pair| unsafe { (pair.name.bytes(), pair.value.bytes()) }).collect()
+        pairs.into_iter().map(|pair| unsafe { (pair.name.bytes(), pair.value.bytes()) }).collect()
     }
 
     fn set(self, kind: i32, name: &[u8], value: &[u8]) {
         unsafe {
             envoy_dynamic_module_callback_http_set_header(self.0, kind, Buffer::of(name), Buffer::of(value));
+        }
+    }
+
+    /// For a header that is known not to be there: Envoy does not look for it.
+    fn add(self, kind: i32, name: &str, value: &str) {
+        let (name, value) = (Buffer::of(name.as_bytes()), Buffer::of(value.as_bytes()));
+        unsafe {
+            envoy_dynamic_module_callback_http_add_header(self.0, kind, name, value);
         }
     }
 
@@ -219,7 +248,7 @@ impl Http {
         if found { unsafe { value.bytes() } } else { &[] }
     }
 
-    fn policy<'a>(self) -> Option<&'a Policy> {
+    fn route<'a>(self) -> Option<&'a Route> {
         unsafe { borrow(envoy_dynamic_module_callback_get_most_specific_route_config(self.0)) }
     }
 
@@ -250,6 +279,23 @@ impl Http {
         }
     }
 
+    /// A text that another filter left in the metadata of the call; empty if there is none.
+    fn noted(self, namespace: &str, key: &str) -> String {
+        let (namespace, key) = (Buffer::of(namespace.as_bytes()), Buffer::of(key.as_bytes()));
+        let mut value = Buffer::NONE;
+        let found = unsafe {
+            envoy_dynamic_module_callback_http_get_metadata_string(
+                self.0,
+                DYNAMIC_METADATA,
+                namespace,
+                key,
+                &raw mut value,
+            )
+        };
+        let value = if found { unsafe { value.bytes() } } else { &[] };
+        String::from_utf8_lossy(value).into_owned()
+    }
+
     fn count(self, id: Option<usize>) {
         if let Some(id) = id {
             unsafe {
@@ -268,40 +314,111 @@ struct Gate {
     /// One for each entry of the table of errors.
     refused: Vec<Option<usize>>,
     panics: Option<usize>,
-    /// Refusals that the audit log leaves out.
-    unlogged: Option<usize>,
-    sample: audit::Sample,
+    audit: Audit,
 }
 
-/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight.
+/// What the audit log is told.
+struct Audit {
+    sample: audit::Sample,
+    envoy_codes: audit::EnvoyCodes,
+    /// Counts the refusals that are left out.
+    unlogged: Option<usize>,
+}
+
+impl Audit {
+    fn new(envoy: *mut c_void, amount: &audit::Amount, envoy_codes: audit::EnvoyCodes) -> Audit {
+        let sample = audit::Sample::new(amount, &REGISTRY, &audit::LEFT_OUT, now().monotonic_ms);
+        Audit { sample, envoy_codes, unlogged: counter(envoy, "audit_dropped") }
+    }
+
+    /// How many refusals were left out before this one, in decimal digits; None, and counted, if this one is as well.
+    fn written(&self, http: Http, monotonic_ms: u64) -> Option<String> {
+        let dropped = self.sample.refusal(monotonic_ms);
+        if dropped.is_none() {
+            http.count(self.unlogged);
+        }
+        dropped.map(|number| number.to_string())
+    }
+
+    /// A refusal that is not the gate's: Envoy's own, or that of the hold. The answer is made already, so the code in
+    /// the metadata changes nothing of it any more.
+    fn note_answer(&self, http: Http, progress: Progress) {
+        let status = http.headers(RESPONSE_HEADERS).into_iter().find(|(name, _)| *name == b":status");
+        let status: u16 = status.and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).unwrap_or(0);
+        if status < 400 {
+            return;
+        }
+        let dropped = self.written(http, now().monotonic_ms);
+        if dropped.is_none() && progress == Progress::Begun {
+            return;
+        }
+        let told = http.noted(HOLD_NAMESPACE, "code");
+        let code = match progress {
+            _ if !told.is_empty() => &told,
+            Progress::RefusedLater if status >= 500 => &*self.envoy_codes.hold,
+            _ => self.envoy_codes.of(status),
+        };
+        http.note(&audit::answer(http.route().map(|route| &route.policy), code, dropped.as_deref().unwrap_or("")));
+    }
+}
+
+/// `watch` is for a chain without endpoints: everything there is answered by Envoy, and `watch` has it written.
+/// `report` is for a listener that only the gatekeeper reaches: it answers every request with the calls in flight
+/// and the last uses of keys.
 enum Filter {
     Gate(Box<Gate>),
+    Watch(Box<Audit>),
     Report,
 }
 
 impl Filter {
-    fn gate(&self) -> Option<&Gate> {
+    fn audit(&self) -> Option<&Audit> {
         match self {
-            Filter::Gate(gate) => Some(gate),
+            Filter::Gate(gate) => Some(&gate.audit),
+            Filter::Watch(audit) => Some(audit),
             Filter::Report => None,
         }
     }
 
     fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
-        let Filter::Gate(gate) = self else {
-            let body =
-                serde_json::json!({"callsInFlight": GAUGES.read(), "unknownKeys": UNKNOWN_KEYS.read()}).to_string();
-            let headers = vec![("content-type", "application/json".to_owned())];
-            http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
-            return STOP;
-        };
-        gate.request_headers(http, stream, end)
+        match self {
+            Filter::Gate(gate) => gate.request_headers(http, stream, end),
+            Filter::Watch(_) => CONTINUE,
+            Filter::Report => {
+                let (in_flight, last_uses) = (GAUGES.read(), LAST_USES.read());
+                let unknown_keys = UNKNOWN_KEYS.read();
+                let body = serde_json::json!({
+                    "callsInFlight": in_flight, "lastUses": last_uses, "unknownKeys": unknown_keys
+                });
+                let body = body.to_string();
+                let headers = vec![("content-type", "application/json".to_owned())];
+                http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
+                STOP
+            }
+        }
     }
+}
+
+/// How far a stream came. What is answered before the gate decides, Envoy answers by itself.
+#[derive(Clone, Copy, PartialEq)]
+enum Progress {
+    Begun,
+    Refused,
+    Admitted,
+    /// Let through by the gate, and then refused by the hold or by Envoy.
+    RefusedLater,
+}
+
+/// A virtual host. `held`: the filter `hold` follows, which asks who calls and how long the caller would wait.
+struct Route {
+    policy: Policy,
+    held: bool,
 }
 
 /// One stream. Envoy may enter a hook while another one of the same stream is under way, hence the cells.
 struct Stream {
     filter: *const Filter,
+    progress: Cell<Progress>,
     in_flight: InFlight,
     rate: Cell<Option<Rate>>,
     drops_body: Cell<bool>,
@@ -328,7 +445,7 @@ fn gauge(envoy: *mut c_void, name: &str, label: &str) -> Option<usize> {
 
 impl Gate {
     fn new(envoy: *mut c_void, json: &[u8]) -> Result<Gate, String> {
-        let config = Config::parse(json)?;
+        let mut config = Config::parse(json)?;
         let refused = config.errors.entries().iter();
         let refused = refused.map(|entry| counter(envoy, &format!("refused.{}", entry.code))).collect();
         let states = gauge(envoy, "issuer_refused", "issuer");
@@ -348,15 +465,15 @@ impl Gate {
             refused,
             allowed: counter(envoy, "allowed"),
             panics: counter(envoy, "panics"),
-            unlogged: counter(envoy, "audit_dropped"),
-            sample: audit::Sample::new(&config.audit, &REGISTRY, now().monotonic_ms),
+            audit: Audit::new(envoy, &config.audit, std::mem::take(&mut config.envoy_codes)),
             config,
         })
     }
 
     fn request_headers(&self, http: Http, stream: &Stream, end: bool) -> i32 {
         let headers = http.headers(REQUEST_HEADERS);
-        let policy = http.policy();
+        let route = http.route();
+        let policy = route.map(|route| &route.policy);
         let routed = policy.is_some() || !http.attribute(ATTRIBUTE_VIRTUAL_HOST).is_empty();
         let call = Call::read(&headers, http.attribute(ATTRIBUTE_SERVER_NAME), routed);
         #[cfg(test)]
@@ -365,15 +482,11 @@ impl Gate {
         let verdict = decide(&self.config, policy, &call, now);
         match &verdict {
             Verdict::Refuse(refusal) => {
+                stream.progress.set(Progress::Refused);
                 let entry = self.config.errors.entry(refusal.error);
-                match self.sample.refusal(now.monotonic_ms) {
-                    Some(dropped) => {
-                        http.note(&audit::members(policy, &verdict, &entry.code, &dropped.to_string()));
-                    }
-                    None => {
-                        http.note(&[("code", &entry.code)]);
-                        http.count(self.unlogged);
-                    }
+                match self.audit.written(http, now.monotonic_ms) {
+                    Some(dropped) => http.note(&audit::members(policy, &verdict, &entry.code, &dropped)),
+                    None => http.note(&[("code", &entry.code)]),
                 }
                 http.count(self.refused.get(entry.index).copied().flatten());
                 let shape = Shape::of(call.path, call.content_type);
@@ -382,23 +495,25 @@ impl Gate {
                 STOP
             }
             Verdict::Admit(admission) => {
-                if self.sample.allow() {
+                stream.progress.set(Progress::Admitted);
+                let held = route.is_some_and(|route| route.held);
+                if self.audit.sample.allow() {
                     http.note(&audit::members(policy, &verdict, "", "0"));
-                } else {
+                } else if held {
                     http.note(&audit::identity(&admission.caller));
                 }
                 http.count(self.allowed);
                 // Otherwise Envoy would keep the body while the call is held.
                 let drops_body = !end && call.has_no_body();
-                self.strip(http, &headers);
+                self.strip(http, &headers, held);
                 if drops_body {
                     http.remove(REQUEST_HEADERS, b"content-length");
                     stream.drops_body.set(true);
                 }
                 let caller = &admission.caller;
-                http.set(REQUEST_HEADERS, identity::CLIENT.as_bytes(), caller.client.as_bytes());
-                http.set(REQUEST_HEADERS, identity::PERMISSIONS.as_bytes(), caller.permission_list.as_bytes());
-                http.set(REQUEST_HEADERS, identity::METHOD.as_bytes(), caller.method.name().as_bytes());
+                http.add(REQUEST_HEADERS, identity::CLIENT, &caller.client);
+                http.add(REQUEST_HEADERS, identity::PERMISSIONS, &caller.permission_list);
+                http.add(REQUEST_HEADERS, identity::METHOD, caller.method.name());
                 stream.rate.set(admission.rate);
                 if let Some(policy) = policy {
                     stream.in_flight.enter(&policy.in_flight);
@@ -408,14 +523,20 @@ impl Gate {
         }
     }
 
+    /// Removes each header that names a caller, so that ours can be added afterwards without a look for older ones.
     /// Header values die with the first change, so what is needed of them is copied before.
-    fn strip(&self, http: Http, headers: &[(&[u8], &[u8])]) {
-        let gone: Vec<Vec<u8>> =
-            headers.iter().filter(|(name, _)| identity::removed(name)).map(|(name, _)| name.to_vec()).collect();
+    fn strip(&self, http: Http, headers: &[(&[u8], &[u8])], held: bool) {
+        let goes = |name: &[u8]| identity::removed(name) && !(held && name == identity::HOLD_TIMEOUT);
+        // One buffer for all of them; no name has a zero in it.
+        let mut gone = Vec::with_capacity(256);
+        for (name, _) in headers.iter().filter(|(name, _)| goes(name)) {
+            gone.extend_from_slice(name);
+            gone.push(0);
+        }
         let forwarded = headers.iter().rfind(|(name, _)| *name == identity::FORWARDED_FOR);
         let last_hop = forwarded.and_then(|(_, value)| identity::last_hop(value)).map(<[u8]>::to_vec);
-        for name in gone {
-            http.remove(REQUEST_HEADERS, &name);
+        for name in gone.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            http.remove(REQUEST_HEADERS, name);
         }
         if let Some(last_hop) = last_hop {
             http.set(REQUEST_HEADERS, identity::FORWARDED_FOR, &last_hop);
@@ -442,8 +563,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
 ) -> *const c_void {
     let filter = guarded(|| match unsafe { name.bytes() } {
         b"gate" => Gate::new(envoy, unsafe { config.bytes() }).map(|gate| Filter::Gate(Box::new(gate))),
+        b"watch" => Watch::parse(unsafe { config.bytes() })
+            .map(|it| Filter::Watch(Box::new(Audit::new(envoy, &it.audit, it.envoy_codes)))),
         b"report" => Ok(Filter::Report),
-        _ => Err("the filters of this module are named gate and report".to_owned()),
+        _ => Err("the filters of this module are named gate, watch and report".to_owned()),
     });
     match filter {
         Some(Ok(filter)) => hand_over(filter),
@@ -464,20 +587,24 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(filter: *const 
 
 #[unsafe(no_mangle)]
 extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(name: Buffer, config: Buffer) -> *const c_void {
-    let policy = guarded(|| match unsafe { name.bytes() } {
-        b"policy" => Policy::parse(unsafe { config.bytes() }, &REGISTRY, now().monotonic_ms),
-        _ => Err("the only configuration of a route is named policy".to_owned()),
+    let route = guarded(|| {
+        let held = match unsafe { name.bytes() } {
+            b"policy" => false,
+            b"held-policy" => true,
+            _ => return Err("a route's configuration is named policy or held-policy".to_owned()),
+        };
+        Ok(Route { policy: Policy::parse(unsafe { config.bytes() }, &REGISTRY, now().monotonic_ms)?, held })
     });
-    match policy {
-        Some(Ok(policy)) => hand_over(policy),
+    match route {
+        Some(Ok(route)) => hand_over(route),
         Some(Err(error)) => refuse("policy", &error),
         None => refuse("policy", "reading it failed"),
     }
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(policy: *const c_void) {
-    unsafe { free::<Policy>(policy) }
+extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_destroy(route: *const c_void) {
+    unsafe { free::<Route>(route) }
 }
 
 #[unsafe(no_mangle)]
@@ -485,6 +612,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_new(filter: *const c_void, _en
     // Envoy keeps a configuration until the last of its streams is destroyed.
     hand_over(Stream {
         filter: filter.cast(),
+        progress: Cell::new(Progress::Begun),
         in_flight: InFlight::default(),
         rate: Cell::new(None),
         drops_body: Cell::new(false),
@@ -513,7 +641,12 @@ extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
         guarded(|| unsafe { opened(stream) }.map(|(filter, stream)| filter.request_headers(http, stream, end)));
     status.flatten().unwrap_or_else(|| {
         guarded(|| {
-            http.count(unsafe { opened(stream) }.and_then(|(filter, _)| filter.gate()?.panics));
+            if let Some((Filter::Gate(gate), stream)) = unsafe { opened(stream) } {
+                http.count(gate.panics);
+                stream.progress.set(Progress::Refused);
+                let dropped = gate.audit.written(http, now().monotonic_ms);
+                http.note(&audit::answer(None, reply::BROKEN, dropped.as_deref().unwrap_or("")));
+            }
             let content_type = http.headers(REQUEST_HEADERS).into_iter().find(|(name, _)| *name == b"content-type");
             let grpc = content_type.is_some_and(|(_, value)| Shape::of(b"", value) == Shape::Grpc);
             http.send(&reply::broken(grpc), "nightlatch_panic");
@@ -559,9 +692,38 @@ extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     _end: bool,
 ) -> i32 {
     guarded(|| {
-        let rate = unsafe { opened(stream) }.and_then(|(_, stream)| stream.rate.take());
-        for (name, value) in rate.iter().flat_map(reply::rate_headers) {
-            Http(envoy).set(RESPONSE_HEADERS, name.as_bytes(), value.as_bytes());
+        let Some((filter, stream)) = (unsafe { opened(stream) }) else { return };
+        if let Some(rate) = stream.rate.take() {
+            for (name, value) in reply::rate_headers(&rate) {
+                Http(envoy).set(RESPONSE_HEADERS, name.as_bytes(), value.as_bytes());
+            }
+        }
+        let progress = stream.progress.get();
+        if progress == Progress::Begun || progress == Progress::RefusedLater {
+            if let Some(audit) = filter.audit() {
+                audit.note_answer(Http(envoy), progress);
+            }
+        }
+    });
+    CONTINUE
+}
+
+/// Envoy calls this for an answer that no model server gave, if the stream has its filters already. That a model server
+/// cannot be reached is a failure and no refusal.
+#[unsafe(no_mangle)]
+extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
+    _envoy: *mut c_void,
+    stream: *const c_void,
+    status: u32,
+    details: Buffer,
+    _reset: bool,
+) -> i32 {
+    guarded(|| {
+        let Some(stream) = (unsafe { borrow::<Stream>(stream) }) else { return };
+        let details = unsafe { details.bytes() };
+        let refused = status < 500 || details.starts_with(HOLD_DETAILS) || details.ends_with(OVERFLOW_DETAILS);
+        if stream.progress.get() == Progress::Admitted && refused {
+            stream.progress.set(Progress::RefusedLater);
         }
     });
     CONTINUE
@@ -585,7 +747,6 @@ macro_rules! unused {
 unused! {
     envoy_dynamic_module_on_http_filter_response_body,
     envoy_dynamic_module_on_http_filter_response_trailers,
-    envoy_dynamic_module_on_http_filter_local_reply,
     envoy_dynamic_module_on_http_filter_http_callout_done,
     envoy_dynamic_module_on_http_filter_http_stream_headers,
     envoy_dynamic_module_on_http_filter_http_stream_data,
@@ -662,6 +823,9 @@ struct Counters {
     spelling: Option<usize>,
     not_tls: Option<usize>,
     too_long: Option<usize>,
+    /// Counts the closed connections that are left out of the audit log.
+    unlogged: Option<usize>,
+    sample: audit::Sample,
 }
 
 /// One connection. `wanted`: the number of bytes below which there is nothing to decide.
@@ -680,11 +844,11 @@ extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
         b"hello" => hello::settings(unsafe { config.bytes() }),
         _ => Err("the only listener filter of this module is named hello".to_owned()),
     });
-    match settings {
-        Some(Ok(())) => {}
+    let amount = match settings {
+        Some(Ok(amount)) => amount,
         Some(Err(error)) => return refuse("hello", &error),
         None => return refuse("hello", "reading its configuration failed"),
-    }
+    };
     let counter = |name: &str| {
         let (mut id, name) = (0, Buffer::of(name.as_bytes()));
         let defined =
@@ -697,6 +861,8 @@ extern "C" fn envoy_dynamic_module_on_listener_filter_config_new(
         spelling: counter("hello_closed_spelling"),
         not_tls: counter("hello_closed_not_tls"),
         too_long: counter("hello_closed_too_long"),
+        unlogged: counter("audit_dropped"),
+        sample: audit::Sample::new(&amount, &REGISTRY, &audit::LEFT_OUT, now().monotonic_ms),
     })
 }
 
@@ -777,8 +943,27 @@ fn looked_at(envoy: *mut c_void, connection: &Connection, counters: &Counters, d
                 Fault::NotTls => counters.not_tls,
                 Fault::TooLong => counters.too_long,
             });
+            match counters.sample.refusal(now().monotonic_ms) {
+                Some(dropped) => note(envoy, fault.details(), &dropped.to_string()),
+                None => count(counters.unlogged),
+            }
             close(envoy, fault.details());
             STOP
+        }
+    }
+}
+
+/// For the listener's access log.
+fn note(envoy: *mut c_void, details: &str, dropped: &str) {
+    let namespace = Buffer::of(audit::NAMESPACE.as_bytes());
+    for (name, value) in audit::closed(details, dropped) {
+        unsafe {
+            envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+                envoy,
+                namespace,
+                Buffer::of(name.as_bytes()),
+                Buffer::of(value.as_bytes()),
+            );
         }
     }
 }

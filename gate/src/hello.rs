@@ -3,6 +3,7 @@
 //! Envoy compares server names in lower case when it chooses a chain, but asks for a certificate under the name as it
 //! was sent. Without this, every spelling of a known name would cost a certificate subscription that stays for ever.
 
+use crate::audit::Amount;
 use crate::strict::FORMAT;
 use serde::Deserialize;
 
@@ -17,18 +18,25 @@ const SERVER_NAME: usize = 0;
 const LONGEST_RECORD: usize = 1 << 14;
 
 /// The configuration of the listener filter. An empty value is the default.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     format: u64,
+    #[serde(default)]
+    audit: Amount,
 }
 
-pub fn settings(json: &[u8]) -> Result<(), String> {
+/// How many of the closed connections the audit log is told of.
+pub fn settings(json: &[u8]) -> Result<Amount, String> {
     if json.is_empty() {
-        return Ok(());
+        return Ok(Amount::default());
     }
     let settings: Settings = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-    if settings.format == FORMAT { Ok(()) } else { Err(format!("format {} is not {FORMAT}", settings.format)) }
+    if settings.format == FORMAT {
+        Ok(settings.audit)
+    } else {
+        Err(format!("format {} is not {FORMAT}", settings.format))
+    }
 }
 
 /// What the bytes so far are.

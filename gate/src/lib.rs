@@ -19,6 +19,7 @@ mod hello;
 mod identity;
 mod issuers;
 mod jwt;
+mod last_use;
 mod limit;
 mod mechanisms;
 mod operation;

@@ -23,6 +23,8 @@ pub const REQUIRED: [&str; 11] = [
 /// What answers where a policy denies its endpoint with a code that the table does not have.
 pub const FALLBACK: &str = "denied";
 const GRPC_UNKNOWN: u8 = 2;
+/// The code where something in the gate panicked.
+pub const BROKEN: &str = "request_failed";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -191,6 +193,7 @@ pub fn broken(grpc: bool) -> Reply<'static> {
     } else {
         vec![("content-type", "application/json".to_owned())]
     };
+    // The code is BROKEN.
     let body = r#"{"error":{"code":"request_failed","message":"The request could not be served."}}"#;
     Reply { status: 500, headers, body }
 }

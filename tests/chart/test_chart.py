@@ -1,9 +1,11 @@
 """What the chart installs holds to the rulings on privilege, namespaces and pods."""
 
+import json
 import subprocess
 
 import pytest
 
+from nightlatch.api.validation.allowed import Allowed
 from tests.chart.conftest import CHART, NAMESPACE, tool
 
 WRITES = {"create", "update", "patch", "delete", "deletecollection", "*"}
@@ -71,6 +73,27 @@ def test_namespaced_mode_grants_nothing_cluster_wide(render):
     assert not kinds & {"ClusterRole", "ClusterRoleBinding"}
 
 
+@pytest.mark.parametrize(
+    ("settings", "verbs"),
+    [((), {"list", "watch"}), (("watchNamespaces={search}",), {"get"})],
+    ids=["all namespaces", "some namespaces"],
+)
+def test_the_operator_reads_the_labels_of_the_namespaces_it_serves(render, settings, verbs):
+    rules = rules_of(render(*settings), "nightlatch-operator", "search" if settings else None)
+    (rule,) = [rule for rule in rules if "namespaces" in rule["resources"]]
+    assert set(rule["verbs"]) == verbs
+
+
+def test_what_endpoints_may_ask_for_is_the_same_in_the_chart_and_in_the_code(render):
+    (operator,) = [
+        json.loads(obj["data"]["operator.json"])
+        for obj in render()
+        if obj["kind"] == "ConfigMap" and "operator.json" in obj["data"]
+    ]
+    chart = (operator[f"allowed_{each}"] for each in ("tolerations", "runtime_classes", "priority_classes"))
+    assert Allowed(*map(tuple, chart)) == Allowed()
+
+
 def test_no_rule_has_a_wildcard(render):
     rules = [rule for obj in render() if obj["kind"] in {"Role", "ClusterRole"} for rule in obj["rules"]]
     assert not [rule for rule in rules if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]]
@@ -113,6 +136,7 @@ def test_a_gateway_that_drains_tells_every_connection_at_once(render):
         ("gateway.maxStalenessSeconds=soon", "maxStalenessSeconds"),
         ("gateway.maxHeldRequests=0", "maxHeldRequests"),
         ("gateway.maxHeldBytes=1", "maxHeldBytes"),
+        ("modelServer.allowedTolerations=all", "allowedTolerations"),
     ],
 )
 def test_a_wrong_value_is_named(helm, setting, says):

@@ -1,4 +1,7 @@
-"""Every manifest of cel_cases.yaml, on any store. Subclass `AdmissionContract` beside `StoreContract`."""
+"""Every manifest of cel_cases.yaml, and the largest there can be, on any store.
+
+Subclass `AdmissionContract` beside `StoreContract`.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from nightlatch.api.meta import OUR_KINDS, RawObject
+from nightlatch.api.meta import OUR_KINDS, Kind, RawObject
+from nightlatch.store.admission.schema import admitted
 from nightlatch.store.protocol import InvalidError, Store
+from tests.contract.largest import SMALLER, largest, unfilled
 
 _TABLE = yaml.safe_load(Path(__file__).with_name("cel_cases.yaml").read_text(encoding="utf-8"))
 CASES = [
@@ -23,7 +28,7 @@ class AdmissionContract:
         manifest: RawObject = {
             "apiVersion": kind.api_version,
             "kind": kind.kind,
-            "metadata": {"name": "case", "namespace": namespace},
+            "metadata": {"name": case.get("called", "case"), "namespace": namespace},
             "spec": case["spec"],
         }
         refused = case.get("refused")
@@ -35,3 +40,11 @@ class AdmissionContract:
         messages = [message for path, message in caught.value.causes if path == refused["path"]]
         assert messages, caught.value.causes
         assert any(refused.get("says", "") in message for message in messages), messages
+
+    @pytest.mark.parametrize("kind", OUR_KINDS, ids=lambda kind: kind.kind)
+    async def test_the_largest_object_is_kept_whole(self, store: Store, namespace: str, kind: Kind) -> None:
+        manifest = largest(kind, namespace)
+        assert unfilled(kind, manifest["spec"]) <= SMALLER
+        created = await store.create(manifest)
+        assert created["spec"] == admitted(manifest)["spec"]
+        assert (await store.replace(created))["spec"] == created["spec"]

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import copy
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,11 @@ def endpoint(namespace: str, name: str = "minilm", **spec: object) -> RawObject:
         "metadata": {"name": name, "namespace": namespace, "labels": {"team": "search"}},
         "spec": {"model": {"source": {"path": "/models/minilm"}}, "access": {"apiKey": {}}, **spec},
     }
+
+
+def a_status(**fields: Any) -> dict[str, Any]:
+    """A valid status of an InferenceEndpoint."""
+    return {"conditions": [], "certificates": [], **fields}
 
 
 def secret(namespace: str, name: str = "key", **data: bytes) -> RawObject:
@@ -143,7 +149,7 @@ class StoreContract:
         with pytest.raises(NotFoundError):
             await store.replace(endpoint(namespace, "absent"))
         with pytest.raises(NotFoundError):
-            await store.replace_status({**endpoint(namespace, "absent"), "status": {}})
+            await store.replace_status({**endpoint(namespace, "absent"), "status": a_status()})
         with pytest.raises(NotFoundError):
             await store.delete(ObjectRef.of(endpoint(namespace, "absent")))
 
@@ -198,13 +204,13 @@ class StoreContract:
         relabelled["spec"]["requestTimeout"] = "5s"
         changed = await store.replace(relabelled)
         assert changed["metadata"]["generation"] == 2
-        changed["status"] = {"url": "https://minilm"}
+        changed["status"] = a_status(url="https://minilm")
         assert (await store.replace_status(changed))["metadata"]["generation"] == 2
 
     async def test_every_change_has_a_version_of_its_own(self, store: Store, namespace: str) -> None:
         first = await store.create(endpoint(namespace))
         second = await store.replace({**first, "spec": {**first["spec"], "requestTimeout": "5s"}})
-        third = await store.replace_status({**second, "status": {"url": "https://minilm"}})
+        third = await store.replace_status({**second, "status": a_status(url="https://minilm")})
         versions = [obj["metadata"]["resourceVersion"] for obj in (first, second, third)]
         assert len(set(versions)) == 3
 
@@ -229,19 +235,23 @@ class StoreContract:
     async def test_status_is_apart_from_the_rest(self, store: Store, namespace: str) -> None:
         born = await store.create({**endpoint(namespace), "status": {"url": "https://forged"}})
         assert "url" not in born.get("status", {})
-        with_status = await store.replace_status({**born, "status": {"url": "https://minilm", "replicas": 1}})
-        assert with_status["status"] == {"url": "https://minilm", "replicas": 1}
+        with_status = await store.replace_status({**born, "status": a_status(url="https://minilm", replicas=1)})
+        assert with_status["status"] == a_status(url="https://minilm", replicas=1)
         renewed = {
             **with_status,
             "spec": {**with_status["spec"], "requestTimeout": "5s"},
             "status": {"url": "https://forged"},
         }
         replaced = await store.replace(renewed)
-        assert replaced["status"] == {"url": "https://minilm", "replicas": 1}
+        assert replaced["status"] == a_status(url="https://minilm", replicas=1)
         assert replaced["spec"]["requestTimeout"] == "5s"
-        meddling = {**replaced, "spec": {**replaced["spec"], "requestTimeout": "9s"}, "status": {"url": "https://new"}}
+        meddling = {
+            **replaced,
+            "spec": {**replaced["spec"], "requestTimeout": "9s"},
+            "status": a_status(url="https://new"),
+        }
         after = await store.replace_status(meddling)
-        assert (after["spec"]["requestTimeout"], after["status"]) == ("5s", {"url": "https://new"})
+        assert (after["spec"]["requestTimeout"], after["status"]) == ("5s", a_status(url="https://new"))
 
     async def test_a_stale_writer_is_told(self, store: Store, namespace: str) -> None:
         stale = await store.create(endpoint(namespace))
@@ -249,7 +259,7 @@ class StoreContract:
         with pytest.raises(ConflictError, match="minilm"):
             await store.replace({**stale, "spec": {**stale["spec"], "requestTimeout": "9s"}})
         with pytest.raises(ConflictError):
-            await store.replace_status({**stale, "status": {"url": "https://late"}})
+            await store.replace_status({**stale, "status": a_status(url="https://late")})
         with pytest.raises(ConflictError):
             await store.delete(ObjectRef.of(stale), resource_version=stale["metadata"]["resourceVersion"])
         assert (await store.get(INFERENCE_ENDPOINT, namespace, "minilm"))["spec"]["requestTimeout"] == "5s"
@@ -313,7 +323,7 @@ class StoreContract:
         changed = await store.replace({**created, "spec": {**created["spec"], "requestTimeout": "5s"}})
         (modified,) = await follower.next()
         assert (modified.type, modified.object) == ("Modified", changed)
-        with_status = await store.replace_status({**changed, "status": {"url": "https://a"}})
+        with_status = await store.replace_status({**changed, "status": a_status(url="https://a")})
         (status,) = await follower.next()
         assert (status.type, status.object) == ("Modified", with_status)
         await store.delete(ObjectRef.of(created))
@@ -359,7 +369,7 @@ class StoreContract:
         for _ in range(2):
             created = await store.create(endpoint(namespace))
             changed = await store.replace({**created, "spec": {**created["spec"], "requestTimeout": "5s"}})
-            await store.replace_status({**changed, "status": {"url": "https://a"}})
+            await store.replace_status({**changed, "status": a_status(url="https://a")})
             await store.delete(ObjectRef.of(created))
             await store.create(endpoint(namespace, f"another-{created['metadata']['uid']}"))
         events = await follower.until(lambda events: sum(event.type == "Deleted" for event in events) == 2)
@@ -458,8 +468,19 @@ class StoreContract:
     async def test_a_status_is_validated_too(self, store: Store, namespace: str) -> None:
         created = await store.create(endpoint(namespace))
         with pytest.raises(InvalidError) as caught:
-            await store.replace_status({**created, "status": {"state": "Dozing"}})
+            await store.replace_status({**created, "status": a_status(state="Dozing")})
         assert caught.value.causes[0][0] == "status.state"
+
+    async def test_a_new_object_has_observed_nothing(self, store: Store, namespace: str) -> None:
+        created = await store.create(endpoint(namespace))
+        assert created["status"] == a_status(observedGeneration=0)
+        assert (await store.get(INFERENCE_ENDPOINT, namespace, "minilm"))["status"] == created["status"]
+
+    async def test_the_lists_of_a_status_are_required(self, store: Store, namespace: str) -> None:
+        created = await store.create(endpoint(namespace))
+        with pytest.raises(InvalidError) as caught:
+            await store.replace_status({**created, "status": {"observedGeneration": 1}})
+        assert {path for path, _ in caught.value.causes} == {"status.certificates", "status.conditions"}
 
     async def test_a_condition_keeps_its_shape(self, store: Store, namespace: str) -> None:
         created = await store.create(endpoint(namespace))
@@ -471,7 +492,7 @@ class StoreContract:
             "observedGeneration": 1,
             "lastTransitionTime": "2026-01-01T00:00:00Z",
         }
-        updated = await store.replace_status({**created, "status": {"conditions": [condition]}})
+        updated = await store.replace_status({**created, "status": a_status(conditions=[condition])})
         assert updated["status"]["conditions"] == [condition]
 
     async def test_a_bad_name_is_refused(self, store: Store, namespace: str) -> None:

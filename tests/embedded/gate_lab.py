@@ -64,11 +64,10 @@ def policy(*keys: Key, name: str = "search/one", permissions: Any = ("infer",), 
     return {**value, **changes}
 
 
-def per_route(value: Any) -> any_pb2.Any:
+def per_route(value: Any, name: bytes = b"policy") -> any_pb2.Any:
     """DynamicModuleFilterPerRoute. Its field 4, `filter_name`, is new in Envoy 1.40 and absent from xds-protos."""
     message = dynamic_modules_pb2.DynamicModuleFilterPerRoute()
     json_format.ParseDict({"dynamic_module_config": MODULE, "filter_config": text(value)}, message)
-    name = b"policy"
     field = bytes([4 << 3 | 2, len(name)]) + name
     url = "type.googleapis.com/" + message.DESCRIPTOR.full_name
     return any_pb2.Any(type_url=url, value=message.SerializeToString() + field)
@@ -212,7 +211,9 @@ class GateLab:
         }
         config = json_format.ParseDict({"name": name, "virtual_hosts": [host]}, route_pb2.RouteConfiguration())
         if value is not None:
-            config.virtual_hosts[0].typed_per_filter_config["gate"].CopyFrom(per_route(value))
+            config.virtual_hosts[0].typed_per_filter_config["gate"].CopyFrom(
+                per_route(value, b"policy" if self.hold is None else b"held-policy")
+            )
         if self.hold is not None:
             settings = ext_authz_pb2.CheckSettings(context_extensions={"endpoint": f"search/{name}"})
             per_host = ext_authz_pb2.ExtAuthzPerRoute(check_settings=settings)

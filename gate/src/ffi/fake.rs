@@ -9,6 +9,10 @@ type Sent = (u32, Vec<(String, String)>, String);
 #[derive(Default)]
 struct Envoy {
     headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Of the answer; the same for all streams of a test.
+    status: &'static str,
+    /// What the hold left in the metadata.
+    hold_code: &'static str,
     server_name: &'static [u8],
     policy: Option<*const c_void>,
     sent: Vec<Sent>,
@@ -37,11 +41,21 @@ macro_rules! fakes {
 }
 
 fakes! {
+    envoy_dynamic_module_callback_http_add_header(f: *mut c_void, kind: i32, name: Buffer, value: Buffer) -> bool {
+        let new = unsafe { (name.bytes().to_vec(), value.bytes().to_vec()) };
+        envoy(|it| it.headers.push(new));
+        true
+    }
     envoy_dynamic_module_callback_log(level: i32, message: Buffer) {}
     envoy_dynamic_module_callback_http_get_headers_size(f: *mut c_void, kind: i32) -> usize {
-        envoy(|it| it.headers.len())
+        envoy(|it| if kind == RESPONSE_HEADERS { 1 } else { it.headers.len() })
     }
     envoy_dynamic_module_callback_http_get_headers(f: *mut c_void, kind: i32, to: *mut Pair) -> bool {
+        if kind == RESPONSE_HEADERS {
+            let status = envoy(|it| it.status);
+            unsafe { *to = Pair::of(":status", status) };
+            return true;
+        }
         envoy(|it| for (index, (name, value)) in it.headers.iter().enumerate() {
             unsafe { *to.add(index) = Pair { name: Buffer::of(name), value: Buffer::of(value) } }
         });
@@ -81,6 +95,14 @@ fakes! {
         let members = (0..count).map(|index| unsafe { *members.add(index) });
         envoy(|it| it.metadata.extend(members.map(|pair| (text(pair.name), text(pair.value)))));
     }
+    envoy_dynamic_module_callback_http_get_metadata_string(
+        f: *mut c_void, source: i32, namespace: Buffer, key: Buffer, to: *mut Buffer
+    ) -> bool {
+        assert_eq!((source, text(namespace).as_str(), text(key).as_str()), (DYNAMIC_METADATA, HOLD_NAMESPACE, "code"));
+        let code = envoy(|it| it.hold_code);
+        unsafe { *to = Buffer::of(code.as_bytes()) };
+        !code.is_empty()
+    }
     envoy_dynamic_module_callback_http_filter_config_define_counter(
         c: *mut c_void, name: Buffer, labels: *const Buffer, count: usize, id: *mut usize
     ) -> i32 {
@@ -112,6 +134,9 @@ fakes! {
         envoy(|it| unsafe { *to = Buffer::of(&it.data) });
         true
     }
+    envoy_dynamic_module_callback_listener_filter_set_dynamic_metadata_string(
+        f: *mut c_void, namespace: Buffer, key: Buffer, value: Buffer
+    ) { envoy(|it| it.metadata.push((text(key), text(value)))); }
     envoy_dynamic_module_callback_listener_filter_close_socket(f: *mut c_void, details: Buffer) {
         envoy(|it| it.closed = Some(text(details)));
     }
@@ -127,10 +152,15 @@ const NOBODY: *mut c_void = std::ptr::null_mut();
 
 /// One call through the hooks, from the configuration to the end of the stream.
 fn call(headers: &[(&str, &str)], policy: Option<&str>) -> i32 {
+    call_on("policy", headers, policy)
+}
+
+/// The same on a route whose policy has this name.
+fn call_on(name: &str, headers: &[(&str, &str)], policy: Option<&str>) -> i32 {
     let config = crate::config::tests::config("");
     let gate =
         envoy_dynamic_module_on_http_filter_config_new(NOBODY, Buffer::of(b"gate"), Buffer::of(config.as_bytes()));
-    let name = Buffer::of(b"policy");
+    let name = Buffer::of(name.as_bytes());
     let policy =
         policy.map(|json| envoy_dynamic_module_on_http_filter_per_route_config_new(name, Buffer::of(json.as_bytes())));
     assert!(!gate.is_null() && policy.is_none_or(|policy| !policy.is_null()));
@@ -177,14 +207,21 @@ fn policy(more: &str) -> String {
 
 #[test]
 fn an_admitted_call_goes_on_with_the_identity_of_its_client_alone() {
-    let forged =
-        [("x-nightlatch-client", "root"), ("cookie", "a"), ("x-forwarded-for", "1.1.1.1, 2.2.2.2"), ("accept", "x")];
+    let forged = [
+        ("x-nightlatch-client", "root"),
+        ("x-nightlatch-client", "admin"),
+        ("x-nightlatch-hold-timeout", "3"),
+        ("cookie", "a"),
+        ("x-forwarded-for", "1.1.1.1, 2.2.2.2"),
+        ("accept", "x"),
+    ];
     assert_eq!(call(&good(&forged), Some(&policy(""))), CONTINUE);
     let (headers, metadata, sent) = envoy(|it| (it.headers.clone(), it.metadata.clone(), it.sent.len()));
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let headers = headers.into_iter().map(|(name, value)| (text(name), text(value)));
-    let headers: std::collections::BTreeMap<_, _> = headers.collect();
-    let names: Vec<_> = headers.keys().map(String::as_str).collect();
+    let mut headers: Vec<_> = headers.collect();
+    headers.sort();
+    let names: Vec<_> = headers.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
         [
@@ -198,11 +235,16 @@ fn an_admitted_call_goes_on_with_the_identity_of_its_client_alone() {
             "x-nightlatch-permissions"
         ]
     );
-    assert_eq!(
-        (headers["x-nightlatch-client"].as_str(), headers["x-forwarded-for"].as_str()),
-        ("search/bot", "2.2.2.2")
-    );
-    assert_eq!(sent, 0);
+    assert_eq!((headers[5].1.as_str(), headers[4].1.as_str()), ("search/bot", "2.2.2.2"));
+    assert_eq!((metadata.len(), sent), (0, 0));
+}
+
+#[test]
+fn the_hold_learns_who_calls_and_how_long_the_caller_would_wait() {
+    let patience = ("x-nightlatch-hold-timeout", "3");
+    assert_eq!(call_on("held-policy", &good(&[patience]), Some(&policy(""))), CONTINUE);
+    let (headers, metadata) = envoy(|it| (it.headers.clone(), it.metadata.clone()));
+    assert!(headers.contains(&(patience.0.into(), patience.1.into())));
     let expected = [("client", "search/bot"), ("credential", "000000000000")];
     assert_eq!(metadata, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
@@ -238,12 +280,13 @@ fn a_refused_call_is_answered_and_stopped() {
 }
 
 #[test]
-fn a_panic_is_answered_with_500_and_the_call_is_stopped() {
+fn a_panic_is_answered_with_500_and_the_call_is_stopped_and_written() {
     for (content_type, grpc) in [("application/json", false), ("application/grpc", true)] {
         let headers = [(":authority", "a.b"), (":path", "/panic"), ("content-type", content_type)];
         assert_eq!(call(&headers, Some(&policy(""))), STOP);
         let sent = envoy(|it| std::mem::take(&mut it.sent));
         assert_eq!((sent.len(), sent[0].0), (1, 500));
+        assert_eq!(envoy(|it| it.metadata[..2].to_vec()), deny("request_failed"));
         assert_eq!(sent[0].1.iter().any(|(name, _)| name == "grpc-status"), grpc);
     }
 }
@@ -260,6 +303,73 @@ fn what_cannot_be_read_is_refused_by_a_null() {
     assert!(envoy_dynamic_module_on_listener_filter_config_new(NOBODY, Buffer::of(b"hello"), bad).is_null());
     assert!(envoy_dynamic_module_on_early_header_mutation_config_new(NOBODY, other, Buffer::NONE).is_null());
     assert_eq!(envoy_dynamic_module_on_http_filter_request_headers(NOBODY, std::ptr::null(), true), STOP);
+}
+
+/// The metadata of a stream that `filter` sees, with these steps between its beginning and its answer.
+fn answered(name: &[u8], config: &str, envoy_side: Envoy, steps: impl FnOnce(*const c_void)) -> Vec<(String, String)> {
+    let filter =
+        envoy_dynamic_module_on_http_filter_config_new(NOBODY, Buffer::of(name), Buffer::of(config.as_bytes()));
+    assert!(!filter.is_null());
+    ENVOY.set(envoy_side);
+    let stream = envoy_dynamic_module_on_http_filter_new(filter, NOBODY);
+    steps(stream);
+    envoy_dynamic_module_on_http_filter_response_headers(NOBODY, stream, true);
+    envoy_dynamic_module_on_http_filter_destroy(stream);
+    envoy_dynamic_module_on_http_filter_config_destroy(filter);
+    let mut metadata = envoy(|it| std::mem::take(&mut it.metadata));
+    metadata.retain(|(name, _)| name == "decision" || name == "code");
+    metadata
+}
+
+fn deny(code: &str) -> Vec<(String, String)> {
+    vec![("decision".to_owned(), "deny".to_owned()), ("code".to_owned(), code.to_owned())]
+}
+
+#[test]
+fn what_envoy_refuses_before_the_gate_is_written_with_the_code_of_its_status() {
+    let codes = r#""envoyCodes": {"431": "headers_too_large", "*": "other"}"#;
+    let gate = crate::config::tests::config(&format!(", {codes}"));
+    let watch = format!(r#"{{"format": 1, "audit": {{"refusalsPerSecond": 100, "allowsPerMillion": 0}}, {codes}}}"#);
+    for (name, config) in [(&b"gate"[..], &gate), (b"watch", &watch)] {
+        for (status, code) in [("431", "headers_too_large"), ("408", "other")] {
+            let side = Envoy { status, ..Envoy::default() };
+            assert_eq!(answered(name, config, side, |_| {}), deny(code));
+        }
+        assert!(answered(name, config, Envoy { status: "200", ..Envoy::default() }, |_| {}).is_empty());
+    }
+}
+
+#[test]
+fn a_call_that_is_refused_after_the_gate_let_it_through_is_written_and_a_failure_is_not() {
+    let gate = crate::config::tests::config("");
+    let policy = policy("");
+    let name = Buffer::of(b"policy");
+    for (status, details, hold_code, expected) in [
+        (413, "request_payload_too_large", "", deny("request_failed")),
+        (429, "ext_authz_denied", "too_many_held", deny("too_many_held")),
+        (503, "ext_authz_error", "", deny("request_failed")),
+        (503, "upstream_reset_before_response_started{overflow}", "", deny("request_failed")),
+        (503, "upstream_reset_before_response_started{connection_failure}", "", vec![]),
+        (504, "upstream_response_timeout", "", vec![]),
+    ] {
+        let policy = envoy_dynamic_module_on_http_filter_per_route_config_new(name, Buffer::of(policy.as_bytes()));
+        let headers = good(&[]).into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        let side = Envoy {
+            headers: headers.collect(),
+            policy: Some(policy),
+            server_name: b"a.b",
+            status: "500",
+            hold_code,
+            ..Envoy::default()
+        };
+        let found = answered(b"gate", &gate, side, |stream| {
+            assert_eq!(envoy_dynamic_module_on_http_filter_request_headers(NOBODY, stream, true), CONTINUE);
+            let details = Buffer::of(details.as_bytes());
+            envoy_dynamic_module_on_http_filter_local_reply(NOBODY, stream, status, details, false);
+        });
+        assert_eq!(found, expected, "{details}");
+        envoy_dynamic_module_on_http_filter_per_route_config_destroy(policy);
+    }
 }
 
 #[test]
@@ -290,6 +400,8 @@ fn a_connection_that_does_not_speak_tls_is_closed() {
         ENVOY.set(Envoy { data: data.to_vec(), ..Envoy::default() });
         assert_eq!(envoy_dynamic_module_on_listener_filter_on_data(NOBODY, connection, data.len()), STOP);
         assert_eq!(envoy(|it| it.closed.take()).as_deref(), expected);
+        let noted = envoy(|it| it.metadata.iter().find(|(name, _)| name == "details").map(|it| it.1.clone()));
+        assert_eq!(noted.as_deref(), expected);
     }
     assert_eq!(envoy_dynamic_module_on_listener_filter_get_max_read_bytes(NOBODY, connection), hello::FIRST_READ);
     envoy_dynamic_module_on_listener_filter_destroy(connection);

@@ -2,6 +2,7 @@
 
 use super::{Caller, Evidence, Limit, Mechanism, Proof};
 use crate::api_key::{digest, well_formed};
+use crate::last_use::{LAST_USES, LastUse};
 use crate::strict::{Digest, visible};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -28,6 +29,7 @@ pub struct Key {
     pub id: Box<str>,
     pub not_before: Option<i64>,
     pub not_after: Option<i64>,
+    pub last_use: LastUse,
 }
 
 /// All keys of an endpoint. Found by the first bytes of the digest, compared in constant time.
@@ -41,13 +43,14 @@ pub struct Keys {
 impl Keys {
     /// `clients`: how many the policy has.
     pub fn read(value: Value, clients: usize) -> Result<Keys, String> {
-        let key = |KeyValue(Digest(digest), client, id, not_before, not_after): KeyValue| {
+        let last_uses = LAST_USES.of(value.keys.iter().map(|key| &*key.2));
+        let key = |(KeyValue(Digest(digest), client, id, not_before, not_after), last_use): (KeyValue, LastUse)| {
             if client as usize >= clients || !visible(&id, LONGEST_ID) {
                 return Err(format!("key {id:?} names no client or has no proper id"));
             }
-            Ok(Key { digest, client, id, not_before, not_after })
+            Ok(Key { digest, client, id, not_before, not_after, last_use })
         };
-        Ok(Keys::new(value.keys.into_iter().map(key).collect::<Result<_, _>>()?)?)
+        Ok(Keys::new(value.keys.into_iter().zip(last_uses).map(key).collect::<Result<_, _>>()?)?)
     }
 
     fn new(keys: Vec<Key>) -> Result<Keys, &'static str> {
@@ -115,6 +118,7 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         permission_list: Cow::Borrowed(&client.permission_list),
         by_rule: Vec::new(),
         limit: client.limit.as_ref().map(Limit::Client),
+        last_use: Some(&key.last_use),
     })
 }
 
@@ -124,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(digest: [u8; 32]) -> Key {
-        Key { digest, client: 0, id: "k".into(), not_before: None, not_after: None }
+        Key { digest, client: 0, id: "k".into(), not_before: None, not_after: None, last_use: LastUse::default() }
     }
 
     proptest! {

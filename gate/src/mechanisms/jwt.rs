@@ -112,6 +112,7 @@ fn caller_of<'p>(
         permission_list: Cow::Owned(evidence.policy.permissions.list(permissions)),
         by_rule: by_rule.collect(),
         limit: tokens.limit.as_ref().map(Limit::Subject),
+        last_use: None,
     }
 }
 

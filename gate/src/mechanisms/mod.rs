@@ -8,6 +8,7 @@ pub mod jwt;
 
 use crate::credential::Presented;
 use crate::issuers::Issuers;
+use crate::last_use::LastUse;
 use crate::limit::{Limited, Rate, Subjects};
 use crate::policy::Policy;
 use crate::revoked::Revoked;
@@ -84,6 +85,8 @@ pub struct Caller<'p> {
     /// Which of the permissions a rule of the policy gives, and the rule's name.
     pub by_rule: Vec<(u64, &'p str)>,
     pub limit: Option<Limit<'p>>,
+    /// Where the use of the credential is noted.
+    pub last_use: Option<&'p LastUse>,
 }
 
 /// Whose bucket a call takes from: that of a client that the policy lists, or that of whoever a token names.

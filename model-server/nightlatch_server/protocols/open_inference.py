@@ -41,14 +41,15 @@ class InferRequest:
     outputs: Sequence[str]
 
 
-def model_metadata(name: str, manifest: Manifest) -> dict[str, object]:
-    """The answer to GET /v2/models/NAME."""
+def model_metadata(name: str, manifest: Manifest, digest: str) -> dict[str, object]:
+    """The answer to GET /v2/models/NAME. `digest`: of the model package."""
     return {
         "name": name,
         "versions": [manifest.version],
         "platform": "pytorch_safetensors",
         "inputs": [spec.as_json() for spec in manifest.inputs],
         "outputs": [spec.as_json() for spec in manifest.outputs],
+        "parameters": {"digest": digest},
     }
 
 

@@ -46,7 +46,8 @@ class OpenInferenceOperations:
         return json_response(200, open_inference.SERVER_METADATA)
 
     async def _model_metadata(self, _: Request, values: Values) -> Response:
-        return json_response(200, open_inference.model_metadata(self._serving.name(), self._addressed(values)))
+        manifest, digest = self._addressed(values), self._serving.lifecycle.digest
+        return json_response(200, open_inference.model_metadata(self._serving.name(), manifest, digest))
 
     async def _model_ready(self, _: Request, values: Values) -> Response:
         self._addressed(values)

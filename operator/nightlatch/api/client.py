@@ -7,27 +7,38 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
-from nightlatch.api.rules import matching, rules
-from nightlatch.api.scalars import Duration, Name, Permission, RateLimit, SecretKeyName
-
-_TIME = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
-# `namespace` is a reserved word in CEL; the API server escapes it to `__namespace__`.
-_SAME_ENDPOINT = (
-    "a.name == b.name && (has(a.__namespace__) ? a.__namespace__ : '') == (has(b.__namespace__) ? b.__namespace__ : '')"
+from nightlatch.api.duration import parse_duration
+from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
+from nightlatch.api.references import CertManagerIssuer
+from nightlatch.api.rules import AS_SET, RENEWAL, as_map, matching, rules, shorter
+from nightlatch.api.scalars import (
+    Duration,
+    Name,
+    OwnNamespaceIfEmpty,
+    Permission,
+    RateLimit,
+    SecretKeyName,
+    Time,
+    within,
 )
+
+LONGEST_DEFAULT_OVERLAP = "24h"
 
 
 class EndpointGrant(Shape):
-    """What this client may do on one endpoint."""
+    """What this client may do on one endpoint. Two entries for it, with its namespace and without, add up."""
 
     name: Name
     """The InferenceEndpoint's name."""
-    namespace: Name | None = None
-    """The InferenceEndpoint's namespace. Default: the client's own. The endpoint must allow clients of this namespace
-    (`access.allowedNamespaces`)."""
-    permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)] = ("infer", "metadata")
-    """The operations that the client may call."""
+    namespace: OwnNamespaceIfEmpty = ""
+    """The InferenceEndpoint's namespace. Left out or empty: the client's own. An endpoint of another namespace must
+    allow clients of this namespace (`access.allowedNamespaces`)."""
+    permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)] = (
+        "infer",
+        "metadata",
+    )
+    """What the client may do. `infer`: to use the model. `metadata`: to read about it. `health`: to ask whether it
+    works. `metrics`: to read its metrics."""
 
     def endpoint(self, client_namespace: str) -> NamespacedName:
         """The endpoint that a client in this namespace means."""
@@ -37,39 +48,69 @@ class EndpointGrant(Shape):
 class ApiKey(Shape):
     """The client's API key and its rotation."""
 
-    rotate_every: Duration | None = None
-    """How long a key is used before a new one takes its place. Not supported yet."""
-    overlap: Duration = "24h"
-    """How long the previous key keeps working after a rotation. Must be shorter than `rotateEvery`. Not supported
-    yet."""
-    expires_at: (
-        Annotated[
-            str,
-            Field(
-                pattern=_TIME,
-                max_length=64,
-                json_schema_extra=matching(_TIME, "write an RFC 3339 time, such as 2027-01-31T00:00:00Z"),
-            ),
-        ]
-        | None
-    ) = None
-    """When the key stops working. Not supported yet."""
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                shorter("overlap", "rotateEvery"),
+                "overlap must be shorter than rotateEvery: shorten it, or leave it out for half of rotateEvery",
+            )
+        )
+    )
+
+    rotate_every: Annotated[Duration, within("10m")] | None = None
+    """How long a key is used before a new one takes its place, up to a tenth less so that clients do not all rotate at
+    once. Left out: until you ask for a new key."""
+    overlap: Duration | None = None
+    """How long the previous key keeps working after a rotation; `0s` ends it at once. Must be shorter than
+    `rotateEvery`. A shorter overlap also ends one under way. Default: 24h, or half of `rotateEvery` if that is less."""
+    expires_at: Time | None = None
+    """When every key of the client stops working."""
     secret_name: SecretKeyName | None = None
-    """The Secret in which Nightlatch puts the key (`api-key`) together with `url` and `ca.crt`. Default: the client's
-    name with `-key` after it."""
-    revoked_key_ids: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=64)] = ()
-    """Ids of keys that are refused from now on. Not supported yet."""
+    """The Secret in which Nightlatch puts the key (`api-key`) together with `ca.crt`, the addresses of all endpoints
+    (`endpoints.json`) and, if the client names one endpoint, its address (`url`). Default: the client's name with
+    `-key` after it. Another name moves the keys, and the Secret of the name before is deleted."""
+    revoked_key_ids: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Field(
+                    max_length=64,
+                    json_schema_extra=matching(
+                        "^[0-9A-Za-z]{12}$",
+                        "not the id of a key: write the 12 characters between the first two underscores, never the key",
+                    ),
+                ),
+            ],
+            ...,
+        ],
+        Field(max_length=256, json_schema_extra=AS_SET),
+    ] = ()
+    """Ids of keys that are refused from now on, for good. A key that is replaced by no other gets a successor."""
+
+    @property
+    def overlap_seconds(self) -> float:
+        """How long the previous key keeps working after a rotation: `overlap`, or a default that fits."""
+        if self.overlap is not None:
+            return parse_duration(self.overlap)
+        longest = parse_duration(LONGEST_DEFAULT_OVERLAP)
+        return longest if self.rotate_every is None else min(longest, parse_duration(self.rotate_every) / 2)
 
 
 class ClientCertificate(Shape):
-    """The client's certificate, from Nightlatch's own CA."""
+    """A certificate with which the client authenticates."""
 
-    duration: Duration = "24h"
+    model_config = ConfigDict(json_schema_extra=rules(RENEWAL))
+
+    duration: Annotated[Duration, within("10m")] = "24h"
     """How long a certificate is valid."""
-    renew_before: Duration = "8h"
-    """How long before its end a certificate is renewed. Must be shorter than `duration`."""
+    renew_before: Annotated[Duration, within("1m")] | None = None
+    """How long before its end a certificate is renewed. At least a minute shorter than `duration`. Default: a third of
+    `duration`."""
     secret_name: SecretKeyName | None = None
-    """The Secret in which Nightlatch puts the certificate and its key."""
+    """The Secret in which Nightlatch puts the certificate and its key (`tls.crt`, `tls.key`) together with `ca.crt` and
+    the addresses of the endpoints. Default: the client's name with `-tls` after it."""
+    issuer_ref: CertManagerIssuer | None = None
+    """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA."""
 
 
 class ClientSpec(Shape):
@@ -85,16 +126,7 @@ class ClientSpec(Shape):
     )
 
     endpoints: Annotated[
-        tuple[EndpointGrant, ...],
-        Field(
-            max_length=128,
-            json_schema_extra=rules(
-                (
-                    f"self.all(a, self.exists_one(b, {_SAME_ENDPOINT}))",
-                    "an endpoint is named twice: write it once, with all its permissions",
-                )
-            ),
-        ),
+        tuple[EndpointGrant, ...], Field(max_length=128, json_schema_extra=as_map("namespace", "name"))
     ] = ()
     """The endpoints that the client may call."""
     api_key: ApiKey | None = None
@@ -104,8 +136,11 @@ class ClientSpec(Shape):
     rate_limit: RateLimit | None = None
     """How many calls this client may make on each endpoint. Every gateway counts for itself. The endpoint's own limit
     applies where it is the stricter one."""
-    suspended: bool = False
+    suspend: bool = False
     """True refuses every credential of this client until it is false again."""
+
+
+KeyState = Literal["Next", "Current", "Previous", "Revoked"]
 
 
 class KeyStatus(Shape):
@@ -113,13 +148,17 @@ class KeyStatus(Shape):
 
     id: str
     """The key's id: the part of the key between the first two underscores."""
-    state: Literal["Next", "Current", "Previous", "Revoked"]
+    state: KeyState
     """`Current`: the key to use. `Next`: a new key that not every gateway knows yet. `Previous`: still accepted after a
-    rotation. `Revoked`: refused."""
-    created_at: str
+    rotation. `Revoked`: refused, because it was revoked or its time was over."""
+    created_at: Timestamp
     """When the key was made."""
-    expires_at: str | None = None
-    """When the key stops working."""
+    expires_at: Timestamp | None = None
+    """When the key stops working; of a revoked key, when it did."""
+    rotates_at: Timestamp | None = None
+    """When a new key is to take this one's place."""
+    last_used_at: Timestamp | None = None
+    """When a call with this key was last let through, rounded down to ten minutes."""
 
 
 class ClientCertificateStatus(Shape):
@@ -127,18 +166,24 @@ class ClientCertificateStatus(Shape):
 
     serial: str
     """Serial number, in hexadecimal digits."""
-    not_after: str
+    not_after: Timestamp
     """When it ends."""
 
 
 class ClientStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     conditions: Conditions = ()
     """Whether the client's credentials work, and if not, why."""
-    keys: tuple[KeyStatus, ...] = ()
+    keys: Annotated[
+        tuple[KeyStatus, ...],
+        Field(
+            max_length=128,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"]},
+        ),
+    ] = ()
     """The client's API keys."""
     certificate: ClientCertificateStatus | None = None
 

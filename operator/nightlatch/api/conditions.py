@@ -31,9 +31,16 @@ class EndpointCondition(ConditionType):
     CERTIFICATES_READY = "CertificatesReady", "The certificates for callers and for the model server are valid."
     PROGRAMMED = "Programmed", "Every connected gateway enforces the newest configuration of this endpoint."
     WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
+    REPLICAS_CAPPED = (
+        "ReplicasCapped",
+        "Fewer replicas serve than `maxReplicas` asks for. Present only while that is so; Ready does not depend on it.",
+    )
     READY = (
         "Ready",
-        "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition.",
+        (
+            "Authorized calls are answered, also while asleep. Otherwise Ready has the reason of another condition."
+            " During an edit it is about the spec before, and has its `observedGeneration`."
+        ),
     )
 
 
@@ -44,6 +51,10 @@ class ClientCondition(ConditionType):
     CREDENTIALS_READY = "CredentialsReady", "The client's Secret holds a valid API key."
     ENDPOINTS_GRANTED = "EndpointsGranted", "Every endpoint that the client names exists and lets this client in."
     PROGRAMMED = "Programmed", "Every connected gateway of those endpoints knows the key."
+    REVOKED = (
+        "Revoked",
+        "Every gateway refuses what was revoked: the keys in `revokedKeyIds`, or the whole client if it is suspended.",
+    )
     READY = "Ready", "The client can call. Otherwise Ready has the reason of another condition."
 
 
@@ -106,6 +117,11 @@ class Reason(StrEnum):
         _SPEC,
         "The field works only in a cluster, or only without one: write what the message suggests instead.",
     )
+    NOT_ALLOWED_BY_ADMINISTRATOR = (
+        "NotAllowedByAdministrator",
+        _SPEC,
+        "The administrator does not allow what the spec asks for: remove it, or see the setting in the message.",
+    )
     HOST_CONFLICT = (
         "HostConflict",
         _SPEC,
@@ -129,20 +145,32 @@ class Reason(StrEnum):
         "A Secret of the name that we need exists and is not ours: rename or delete it, or choose another name.",
     )
     KEY_PENDING = "KeyPending", _CREDENTIALS, "The operator is creating the client's API key: wait a moment."
-    KEY_UNREADABLE = (
-        "KeyUnreadable",
+    KEY_LOST = (
+        "KeyLost",
         _CREDENTIALS,
-        "The client's Secret holds no valid API key: delete the Secret, and the operator creates a new key.",
+        "The Secret was deleted during an overlap, whose end the new key waits for: wait, or set `overlap` to `0s`.",
     )
-    KEY_REVOKED = (
-        "KeyRevoked",
+    KEY_EXPIRED = (
+        "KeyExpired",
         _CREDENTIALS,
-        "The client's only key is in `revokedKeyIds`: delete its Secret, and the operator creates a new key.",
+        "`spec.apiKey.expiresAt` has passed, so every key is refused: write a later time, or remove the field.",
+    )
+    ROTATING = (
+        "Rotating",
+        _CREDENTIALS,
+        "A new key takes the place of the present one once every gateway knows it: wait; the message names the rest.",
+    )
+    REVOKED = "Revoked", _CREDENTIALS, "Every gateway refuses what was revoked. Nothing to do."
+    NOTHING_REVOKED = "NothingRevoked", _CREDENTIALS, "No key of the client was revoked. Nothing to do."
+    UNKNOWN_KEY_ID = (
+        "UnknownKeyId",
+        _CREDENTIALS,
+        "`revokedKeyIds` names a key that the client never had: correct the id; `status.keys` has those of the client.",
     )
     SUSPENDED = (
         "Suspended",
         _CREDENTIALS,
-        "Every credential of the client is refused, as asked: set `spec.suspended` to false to let it in again.",
+        "Every credential of the client is refused, as asked: set `spec.suspend` to false to let it in again.",
     )
 
     GRANTED = "Granted", _GRANTS, "Every endpoint that the client names lets it in. Nothing to do."
@@ -238,13 +266,18 @@ class Reason(StrEnum):
     GATEWAY_TOO_OLD = (
         "GatewayTooOld",
         _GATEWAYS,
-        "A gateway is too old for what the spec uses, so the configuration before stays in use: upgrade the gateways.",
+        "A gateway is too old for the configuration or the spec, and keeps what it had: upgrade the gateways.",
     )
     NO_GATEWAY = "NoGateway", _GATEWAYS, "No gateway has reported yet: check that one is running."
     GATEWAY_DISCONNECTED = (
         "GatewayDisconnected",
         _GATEWAYS,
         "A gateway that should report does not, so revocations may not reach it: read that gateway's log.",
+    )
+    WAITING_FOR_GATEWAYS = (
+        "WaitingForGateways",
+        _GATEWAYS,
+        "A gateway has not confirmed that it refuses what was revoked: wait; if it lasts, read that gateway's log.",
     )
     KEY_NOT_PROGRAMMED = (
         "KeyNotProgrammed",
@@ -306,25 +339,25 @@ class Reason(StrEnum):
     )
 
 
-def set_condition(existing: Iterable[Condition], new: Condition, now: str) -> tuple[Condition, ...]:
+def set_condition(existing: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
     """`existing` with `new` in the place of the condition of its type, or at the end.
 
-    The transition time becomes `now` (RFC 3339) if the status changed, and otherwise stays as it was.
+    The transition time of `new` counts if the status changed; otherwise the old one stays.
     """
     conditions = tuple(existing)
     old = find(conditions, new.type)
-    changed_at = old.last_transition_time if old is not None and old.status == new.status else now
-    dated = new.model_copy(update={"last_transition_time": changed_at or now})
     if old is None:
-        return (*conditions, dated)
+        return (*conditions, new)
+    same = old.status == new.status
+    dated = new.model_copy(update={"last_transition_time": old.last_transition_time}) if same else new
     return tuple(dated if each.type == new.type else each for each in conditions)
 
 
-def set_conditions(existing: Iterable[Condition], new: Iterable[Condition], now: str) -> tuple[Condition, ...]:
+def set_conditions(existing: Iterable[Condition], new: Iterable[Condition]) -> tuple[Condition, ...]:
     """`existing` after `set_condition` for each of `new`."""
     conditions = tuple(existing)
     for each in new:
-        conditions = set_condition(conditions, each, now)
+        conditions = set_condition(conditions, each)
     return conditions
 
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from nightlatch.api.meta import Conditions, NamespacedName, ObjectMeta, Shape
-from nightlatch.api.rules import exactly_one, matching, rules
-from nightlatch.api.scalars import Duration, Permission, SecretReference
+from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMeta, Shape, Timestamp
+from nightlatch.api.references import AllowedNamespaces
+from nightlatch.api.rules import AS_SET, as_map, exactly_one, matching, rules, shorter, shorter_or_equal
+from nightlatch.api.scalars import Duration, Permission, SecretReference, Time, within
 
 HttpsUrl = Annotated[
     str,
@@ -20,6 +21,7 @@ HttpsUrl = Annotated[
     ),
 ]
 ShortText = Annotated[str, Field(min_length=1, max_length=256)]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
 class InlineKeys(Shape):
@@ -65,7 +67,8 @@ class PermissionsFrom(Shape):
     claim: ShortText = "scope"
     """The claim. A text is split at blanks; a list is taken as it is."""
     map: Annotated[
-        dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4)]], Field(max_length=64)
+        dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]],
+        Field(max_length=64),
     ] = Field(default_factory=dict)
     """Permissions by value of the claim."""
 
@@ -80,10 +83,13 @@ class IdentityFrom(Shape):
 class ClientAuth(Shape):
     """How Nightlatch authenticates at the introspection endpoint."""
 
-    method: Literal["private_key_jwt", "tls_client_auth", "client_secret_basic"]
-    """The method, by its name in OAuth 2.0."""
+    method: Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "tls_client_auth"]
+    """The method, by its name in OAuth 2.0. `client_secret_basic`: id and secret in the Authorization header.
+    `client_secret_post`: both in the form. `private_key_jwt`: a JWT signed with a private key (RFC 7523).
+    `tls_client_auth`: a client certificate (RFC 8705)."""
     secret_ref: SecretReference
-    """A Secret with the credentials."""
+    """A Secret with the credentials: `client-id`, and `client-secret`, or `tls.crt` and `tls.key`. It needs the label
+    `nightlatch.dev/use: credentials`."""
 
 
 class Introspection(Shape):
@@ -92,17 +98,83 @@ class Introspection(Shape):
     endpoint: HttpsUrl
     """The URL of the introspection endpoint."""
     client_auth: ClientAuth
-    cache: Duration = "60s"
-    """How long an answer is kept, at most."""
+    cache: Annotated[Duration, within("1s")] = "60s"
+    """How long an answer is kept, at most, and so how long a token works after the provider revoked it."""
+
+
+class IssuedBefore(Shape):
+    """Refuses tokens that were issued before a time, such as the time of a theft."""
+
+    sub: Annotated[str, Field(max_length=256)] = ""
+    """The subject of the tokens. Left out or empty: every subject."""
+    time: Time
+    """Tokens whose `iat` is earlier are refused, and tokens without `iat`."""
+
+
+_DENIED = Field(max_length=1024, json_schema_extra=AS_SET)
 
 
 class Denied(Shape):
     """Tokens that are refused before they expire."""
 
-    jti: Annotated[tuple[ShortText, ...], Field(max_length=1024)] = ()
+    jti: Annotated[tuple[ShortText, ...], _DENIED] = ()
     """Ids of tokens."""
-    sub: Annotated[tuple[ShortText, ...], Field(max_length=1024)] = ()
+    sub: Annotated[tuple[ShortText, ...], _DENIED] = ()
     """Subjects of tokens."""
+    sid: Annotated[tuple[ShortText, ...], _DENIED] = ()
+    """Ids of sessions at the provider."""
+    issued_before: Annotated[tuple[IssuedBefore, ...], Field(max_length=1024, json_schema_extra=as_map("sub"))] = ()
+    """Tokens that are too old, by subject."""
+
+
+class TokenEndpoint(Shape):
+    """A token endpoint of Nightlatch's own (RFC 6749) on the gateways, for teams without an identity provider."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "self.dpop != 'Required' || !self.certificateBound",
+                "a token is bound to one key: write dpop: Optional, or certificateBound: false",
+            )
+        )
+    )
+
+    grant_types: Annotated[
+        tuple[Literal["client_credentials", "token_exchange"], ...],
+        Field(min_length=1, max_length=2, json_schema_extra=AS_SET),
+    ] = ("client_credentials", "token_exchange")
+    """How callers get a token. `client_credentials`: for the credential of an InferenceClient (RFC 6749, 4.4).
+    `token_exchange`: for a token of this issuer, with fewer permissions or a shorter life (RFC 8693)."""
+    mechanisms: Annotated[
+        tuple[Literal["apiKey", "mtls"], ...], Field(min_length=1, max_length=2, json_schema_extra=AS_SET)
+    ] = ("apiKey", "mtls")
+    """The credentials that `client_credentials` takes. `apiKey`: the client's API key. `mtls`: the client's certificate
+    (RFC 8705)."""
+    token_lifetime: Annotated[Duration, within("1m", "24h")] = "10m"  # noqa: S105 - a duration
+    """How long a token is valid. At most `maxLifetime`."""
+    audience: ShortText | None = None
+    """The `aud` of a token for which the caller asks for none. One of `audiences`; may be left out if there is only
+    one."""
+    algorithm: Literal["ES256", "EdDSA", "PS256"] = "ES256"
+    """How tokens are signed. One of `algorithms`. `ES256` is understood everywhere. `EdDSA` is Ed25519. `PS256` is RSA,
+    whose tokens are longer."""
+    rotate_every: Annotated[Duration, within("1h")] = "24h"
+    """How long a key signs before a new one takes its place. The old one is known until its last token has expired."""
+    dpop: Literal["Optional", "Required"] = "Optional"
+    """Whether callers prove that they hold a key (RFC 9449). `Optional`: a caller that sends a proof gets a token that
+    is bound to its key. `Required`: a caller without a proof gets none."""
+    certificate_bound: bool = False
+    """True binds a token to the certificate with which the caller asked for it (RFC 8705). Endpoints that take it must
+    enable `access.mtls`."""
+
+
+_AUDIENCE_OF_OUR_TOKENS = (
+    "!has(self.tokenEndpoint) || (has(self.tokenEndpoint.audience) ? "
+    "self.tokenEndpoint.audience in self.audiences : self.audiences.size() == 1)"
+)
+_LIFETIME_OF_OUR_TOKENS = (
+    f"!has(self.tokenEndpoint) || {shorter_or_equal('self.tokenEndpoint.tokenLifetime', 'self.maxLifetime')}"
+)
 
 
 class IssuerSpec(Shape):
@@ -111,44 +183,77 @@ class IssuerSpec(Shape):
     model_config = ConfigDict(
         json_schema_extra=rules(
             (
-                "has(self.keys) || has(self.introspection)",
-                "write keys (such as keys: {discovery: true}), or introspection for opaque tokens",
-            )
+                "has(self.keys) || has(self.introspection) || has(self.tokenEndpoint)",
+                "write keys (such as keys: {discovery: true}), or introspection for opaque tokens, or tokenEndpoint",
+            ),
+            (
+                "has(self.issuer) || has(self.tokenEndpoint)",
+                "write issuer, the exact `iss` of the tokens, such as https://id.example/realms/ml",
+            ),
+            (
+                "!has(self.tokenEndpoint) || !(has(self.keys) || has(self.introspection) || has(self.caSecretRef))",
+                "tokenEndpoint has its own keys: remove keys, introspection and caSecretRef, or remove tokenEndpoint",
+            ),
+            (_AUDIENCE_OF_OUR_TOKENS, "write tokenEndpoint.audience, and make it one of audiences"),
+            (
+                "!has(self.tokenEndpoint) || self.tokenEndpoint.algorithm in self.algorithms",
+                "tokenEndpoint.algorithm is not in algorithms, so its tokens would be refused: add it there",
+            ),
+            (
+                _LIFETIME_OF_OUR_TOKENS,
+                "tokenEndpoint.tokenLifetime is above maxLifetime, so its tokens would be refused: shorten it",
+            ),
+            (
+                shorter("refresh", "maxStale"),
+                "refresh (5m if left out) must be shorter than maxStale (1h): shorten refresh, or raise maxStale",
+            ),
+            (
+                shorter("clockSkew", "maxLifetime"),
+                "clockSkew (30s if left out) must be shorter than maxLifetime (24h): shorten it, or raise maxLifetime",
+            ),
         )
     )
 
-    issuer: HttpsUrl
-    """The issuer. A token's `iss` must be exactly this."""
-    audiences: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16)]
+    issuer: HttpsUrl | None = None
+    """The issuer. A token's `iss` must be exactly this. Required, except with `tokenEndpoint`: then the default is the
+    address at which the gateways serve it."""
+    audiences: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16, json_schema_extra=AS_SET)]
     """A token's `aud` must contain one of these."""
     keys: IssuerKeys | None = None
-    algorithms: Annotated[
-        tuple[
-            Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"],
-            ...,
-        ],
-        Field(min_length=1, max_length=10),
-    ] = ("RS256", "PS256", "ES256", "EdDSA")
-    """The signature algorithms that are accepted."""
+    algorithms: Annotated[tuple[Algorithm, ...], Field(min_length=1, max_length=10, json_schema_extra=AS_SET)] = (
+        "RS256",
+        "PS256",
+        "ES256",
+        "EdDSA",
+    )
+    """The signature algorithms that are accepted, and never a shared secret (HS256). `RS256`, `RS384`, `RS512`: RSA
+    (PKCS #1 v1.5) with SHA-256, SHA-384 or SHA-512. `PS256`, `PS384`, `PS512`: RSA-PSS with the same. `ES256`, `ES384`,
+    `ES512`: ECDSA on the curve P-256, P-384 or P-521. `EdDSA`: the curve Ed25519."""
     required_claims: Annotated[dict[str, ShortText], Field(max_length=16)] = Field(default_factory=dict)
     """Claims that a token must have, with these values."""
     token_type: ShortText | None = None
     """A token's `typ` must be this, such as at+jwt. Left out: any."""
-    max_lifetime: Duration = "24h"
+    max_lifetime: Annotated[Duration, within("1m")] = "24h"
     """Tokens that are valid for longer are refused."""
-    clock_skew: Duration = "30s"
+    clock_skew: Annotated[Duration, within("0s", "10m")] = "30s"
     """How far the issuer's clock may be off. Must be shorter than `maxLifetime`."""
     permissions_from: PermissionsFrom = PermissionsFrom()
     identity_from: IdentityFrom = IdentityFrom()
     sender_constrained: Literal["Never", "IfBound", "Always"] = "IfBound"
-    """Whether a token only counts together with a proof that its holder presents it: `Never`, only for tokens that are
-    bound to a key (`IfBound`), or `Always`."""
+    """Whether a token only counts together with a proof that its holder presents it (RFC 8705, RFC 9449). `Never`: a
+    proof is not asked for. `IfBound`: it is asked for if the token is bound to a key. `Always`: a token that is bound
+    to no key is refused."""
     introspection: Introspection | None = None
-    refresh: Duration = "5m"
+    refresh: Annotated[Duration, within("30s")] = "5m"
     """How often the keys are fetched. Must be shorter than `maxStale`."""
-    max_stale: Duration = "1h"
+    max_stale: Annotated[Duration, within("1m")] = "1h"
     """How long the last keys are used while the issuer cannot be reached."""
+    ca_secret_ref: SecretReference | None = None
+    """A Secret whose `ca.crt` holds the CA certificates of the identity provider. It needs the label
+    `nightlatch.dev/use: trust`. Default: the CAs that the operator's image knows."""
     denied: Denied = Denied()
+    allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
+    token_endpoint: TokenEndpoint | None = None
 
 
 class IssuerKeyStatus(Shape):
@@ -158,18 +263,24 @@ class IssuerKeyStatus(Shape):
     """The key's id."""
     alg: str
     """The key's signature algorithm."""
-    fetched_at: str
+    fetched_at: Timestamp
     """When the key was fetched."""
 
 
 class IssuerStatus(Shape):
     """What the operator last observed."""
 
-    observed_generation: int = 0
-    """The `metadata.generation` of the spec that this status is about."""
+    observed_generation: Generation = 0
+    """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     conditions: Conditions = ()
     """Whether the issuer's tokens can be verified, and if not, why."""
-    keys: tuple[IssuerKeyStatus, ...] = ()
+    keys: Annotated[
+        tuple[IssuerKeyStatus, ...],
+        Field(
+            max_length=64,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kid"]},
+        ),
+    ] = ()
     """The keys in use."""
 
 

@@ -39,6 +39,7 @@ INFERENCE_ENDPOINT = Kind(API_VERSION, "InferenceEndpoint", "inferenceendpoints"
 INFERENCE_CLIENT = Kind(API_VERSION, "InferenceClient", "inferenceclients")
 TOKEN_ISSUER = Kind(API_VERSION, "TokenIssuer", "tokenissuers")
 SECRET = Kind("v1", "Secret", "secrets")
+NAMESPACE = Kind("v1", "Namespace", "namespaces")
 OUR_KINDS = (INFERENCE_ENDPOINT, INFERENCE_CLIENT, TOKEN_ISSUER)
 STORED_KINDS = (*OUR_KINDS, SECRET)
 
@@ -116,23 +117,30 @@ class ObjectMeta(BaseModel):
 
 
 ConditionStatus = Literal["True", "False", "Unknown"]
+# An RFC 3339 time that the operator writes.
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+# A generation, which Kubernetes counts in 64 bits. Every other whole number of ours is an int32.
+Generation = Annotated[int, Field(ge=0, json_schema_extra={"format": "int64"})]
+
+
+_CONDITION_WORD = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 
 # A message holds no time of day, so that it changes only when the state does.
 class Condition(Shape):
     """One aspect of an object's state, as in Kubernetes (`metav1.Condition`)."""
 
-    type: str = Field(max_length=316)
+    type: Annotated[str, Field(min_length=1, max_length=316, pattern=_CONDITION_WORD)]
     """What the condition is about."""
     status: ConditionStatus
-    """True, False or Unknown."""
-    reason: str = Field(max_length=1024)
+    """`True`: it holds. `False`: it does not hold. `Unknown`: the operator cannot tell yet."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024, pattern=_CONDITION_WORD)]
     """Why, as one word for programs."""
-    message: str = Field(max_length=32768)
+    message: Annotated[str, Field(max_length=32768)]
     """Why, and what to do next, as a sentence for people."""
-    observed_generation: int = 0
+    observed_generation: Generation = 0
     """The `metadata.generation` that the condition is about."""
-    last_transition_time: str = ""
+    last_transition_time: Timestamp
     """When `status` last changed."""
 
 

@@ -1,9 +1,19 @@
-"""The names of everything that Nightlatch creates: labels, annotations, Secrets, SPIFFE ids.
+"""The names of everything that Nightlatch creates, labels, annotations, Secrets and SPIFFE ids, and the rule for the
+names of our own objects.
 
 They are in one place so that the code that creates an object and the code that looks for it agree.
 """
 
+from typing import NamedTuple
+
 from nightlatch.api.meta import GROUP, NamespacedName
+
+# A Service is called as its endpoint, and its name begins with a letter (RFC 1035).
+NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+# The longest suffixes of derived names are `-model-server` and `-upstream-tls`, and 63 is the limit of a Service's name
+# and of a label. Kubernetes' own suffixes, such as those of a Job's pods, fit, too.
+MAX_NAME_LENGTH = 50
+PODS_SUFFIX = "-pods"
 
 LABEL_ROLE = f"{GROUP}/role"
 LABEL_ENDPOINT = f"{GROUP}/endpoint"
@@ -11,6 +21,10 @@ LABEL_CLIENT = f"{GROUP}/client"
 LABEL_OWNER_UID = f"{GROUP}/owner-uid"
 ANNOTATION_OWNER = f"{GROUP}/owner"
 ANNOTATION_APPLIED = f"{GROUP}/applied-digest"
+ANNOTATION_ROTATE = f"{GROUP}/rotate"
+ANNOTATION_RENEW = f"{GROUP}/renew"
+ANNOTATION_ROLLOVER = f"{GROUP}/rollover"
+ANNOTATION_ADOPT = f"{GROUP}/adopt"
 
 ROLE_ROUTE_DOCUMENT = "route-document"
 ROLE_REVOCATIONS = "revocations"
@@ -30,6 +44,8 @@ GATEWAY_SERVER_TLS_SECRET = "nightlatch-gateway-server-tls"  # noqa: S105
 
 # The ConfigMap where the callers of a namespace find the CA, and the Lease of the acting operator.
 CA_CONFIG_MAP = "nightlatch-ca"
+# The ConfigMap in the operator's namespace that tells the state of the installation.
+INSTALLATION_CONFIG_MAP = "nightlatch-installation"
 OPERATOR_LEASE = "nightlatch-operator"
 
 DEFAULT_OPERATOR_NAMESPACE = "nightlatch-system"
@@ -38,6 +54,40 @@ DEFAULT_TRUST_DOMAIN = "nightlatch.local"
 
 # The DNS name in the certificate of the gateway's report stream. gRPC clients check a DNS name, not a SPIFFE id.
 GATEWAY_REPORT_NAME = "report.gateway.nightlatch.internal"
+
+
+class Request(NamedTuple):
+    """An annotation with which a user asks for something once, with plain kubectl. The operator acts on each new value,
+    so the time is a good one."""
+
+    annotation: str
+    put_on: str
+    effect: str
+
+
+REQUESTS = (
+    Request(
+        ANNOTATION_ROTATE,
+        "InferenceClient",
+        "Makes a new API key now. The previous one works on for `apiKey.overlap`.",
+    ),
+    Request(
+        ANNOTATION_RENEW,
+        "InferenceEndpoint or InferenceClient",
+        "Issues its certificates now, with new private keys. Not supported yet.",
+    ),
+    Request(
+        ANNOTATION_ROLLOVER,
+        f"ConfigMap `{INSTALLATION_CONFIG_MAP}` in the operator's namespace",
+        "Replaces the issuing CA, step by step; no step begins before every gateway has taken the one before. "
+        "Not supported yet.",
+    ),
+    Request(
+        ANNOTATION_ADOPT,
+        f"Secret of a client's key, whose annotation `{ANNOTATION_OWNER}` names that client in the same namespace",
+        "Makes the Secret the client's own with the key that it holds, for example after a restore.",
+    ),
+)
 
 
 def endpoint_identity(trust_domain: str, key: NamespacedName) -> str:
@@ -75,9 +125,14 @@ def api_key(client: NamespacedName) -> str:
     return f"{client.name}-key"
 
 
+def client_tls(client: NamespacedName) -> str:
+    """The default name of the Secret with the client's certificate, in the client's namespace."""
+    return f"{client.name}-tls"
+
+
 def pods_service(endpoint: NamespacedName) -> str:
     """Headless Service of the model server's pods. The front Service and all else have the endpoint's own name."""
-    return f"{endpoint.name}-pods"
+    return f"{endpoint.name}{PODS_SUFFIX}"
 
 
 def service_account(endpoint: NamespacedName) -> str:

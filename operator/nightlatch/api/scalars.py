@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from nightlatch.api import duration
+from nightlatch.api import duration, names
 from nightlatch.api.meta import Shape
-from nightlatch.api.rules import matching, rules
+from nightlatch.api.rules import OUT_OF_RANGE, matching, rules
 
 
 def _checked_duration(text: str) -> str:
@@ -14,19 +14,43 @@ def _checked_duration(text: str) -> str:
     return text
 
 
+_IS_A_DURATION = (f"self.matches('{duration.PATTERN}')", f"the value {duration.ADVICE}")
 # Text such as 45s or 1h30m. It stays text in the models; `duration.parse_duration` gives the seconds.
 Duration = Annotated[
     str,
-    Field(
-        max_length=duration.MAX_LENGTH,
-        json_schema_extra=matching(duration.PATTERN, f"the value {duration.ADVICE}"),
-    ),
+    Field(max_length=duration.MAX_LENGTH, json_schema_extra=rules(_IS_A_DURATION)),
     AfterValidator(_checked_duration),
 ]
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-# The name of an endpoint, a client or a namespace.
-Name = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]
+
+def within(least: str, most: str | None = None) -> Any:
+    """The range of a duration, for `Annotated[Duration, within("1s")]`. The CRD carries it, so each store checks it."""
+    upper = f" && duration(self) <= duration('{most}')" if most else ""
+    in_range = f"!self.matches('{duration.PATTERN}') || (duration(self) >= duration('{least}'){upper})"
+    advice = f"{least} to {most}" if most else f"{least} or more"
+    return Field(json_schema_extra=rules(_IS_A_DURATION, (in_range, f"{OUT_OF_RANGE}{advice}")))
+
+
+_RFC_3339 = "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
+# A time that a user writes.
+Time = Annotated[
+    str,
+    Field(
+        pattern=_RFC_3339,
+        max_length=64,
+        json_schema_extra=matching(_RFC_3339, "write an RFC 3339 time, such as 2027-01-31T00:00:00Z"),
+    ),
+]
+
+# The name of an object of our kinds.
+Name = Annotated[str, Field(pattern=names.NAME_PATTERN, max_length=names.MAX_NAME_LENGTH)]
+
+DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+Namespace = Annotated[str, Field(pattern=DNS_LABEL, max_length=63)]
+
+DNS_LABEL_OR_EMPTY = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
+# The key of a list cannot be left out, so an empty text stands for the object's own namespace.
+OwnNamespaceIfEmpty = Annotated[str, Field(pattern=DNS_LABEL_OR_EMPTY, max_length=63)]
 
 DNS_SUBDOMAIN = r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$"
 # The name of a Secret, a PersistentVolumeClaim or a cert-manager issuer.
@@ -48,7 +72,13 @@ Digest = Annotated[
     ),
 ]
 
-Permission = Literal["infer", "metadata", "health", "metrics"]
+Permission = Annotated[
+    Literal["infer", "metadata", "health", "metrics"],
+    Field(
+        description="`infer`: to use the model, which also wakes it. `metadata`: to read about it. `health`: to ask "
+        "whether it works. `metrics`: to read its metrics."
+    ),
+]
 ALL_PERMISSIONS: tuple[Permission, ...] = ("infer", "metadata", "health", "metrics")
 
 
@@ -95,7 +125,7 @@ class RateLimit(Shape):
 
     requests: Annotated[int, Field(ge=1, le=1_000_000)]
     """Calls that are let through in each period."""
-    per: Duration = "1s"
-    """Length of the period, from 50ms to 24h."""
+    per: Annotated[Duration, within("50ms", "24h")] = "1s"
+    """Length of the period."""
     burst: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """The most calls let through at once after a quiet time. Default: the value of `requests`."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef, RawObject
 from nightlatch.controller.context import Context
@@ -20,7 +19,6 @@ from nightlatch.pki import (
     new_root,
     read_ca,
 )
-from nightlatch.planning.client.api_key import API_KEY
 from nightlatch.planning.plan import (
     Action,
     DeleteSecret,
@@ -29,7 +27,6 @@ from nightlatch.planning.plan import (
     IssueLeaf,
     MergeSecret,
     MintCA,
-    MintKey,
     OwnedSecret,
     Plan,
     PublishTrust,
@@ -101,7 +98,7 @@ class Applier:
                 await self._write(action)
 
     async def _write(self, action: SecretAction) -> None:
-        """Write one Secret. Private keys and API keys are made here, and nowhere else."""
+        """Write one Secret. Private keys are made here, and nowhere else."""
         now, random = self.context.clock(), self.context.random
         match action:
             case PutSecret(target, data, replaces):
@@ -115,9 +112,6 @@ class Applier:
             case IssueLeaf(target, request, replaces):
                 material = issue_leaf(self._signer(), request, now=now, random=random)
                 await self._put(target, material.secret_data(), replaces)
-            case MintKey(target, data):
-                text = api_keys.mint(random).text
-                await self.context.store.create(secret_object(target, {**data, API_KEY: text.encode("ascii")}))
             case MergeSecret(target, data, replaces):
                 await self._merge(target, data, replaces)
 
@@ -146,12 +140,19 @@ class Applier:
         wanted["metadata"] |= {"uid": replaces.uid, "resourceVersion": replaces.resource_version}
         await self.context.store.replace(wanted)
 
-    async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes], replaces: Revision) -> None:
+    async def _merge(self, target: OwnedSecret, data: Mapping[str, bytes | None], replaces: Revision) -> None:
         found = copy.deepcopy(await self.context.store.get(SECRET, target.key.namespace, target.key.name))
         metadata = found["metadata"]
         if (metadata.get("uid"), metadata.get("resourceVersion")) != (replaces.uid, replaces.resource_version):
             raise ConflictError(f"{ObjectRef(SECRET.kind, target.key)} changed since it was read")
-        found["data"] = {**found.get("data", {}), **_encoded(data)}
+        kept = {entry: value for entry, value in (found.get("data") or {}).items() if entry not in data}
+        found["data"] = {**kept, **_encoded({entry: value for entry, value in data.items() if value is not None})}
+        ours = secret_object(target, {})["metadata"]
+        metadata["labels"] = {**(metadata.get("labels") or {}), **ours["labels"]}
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), **ours["annotations"]}
+        metadata["annotations"].pop(names.ANNOTATION_ADOPT, None)
+        if "ownerReferences" in ours:
+            metadata["ownerReferences"] = ours["ownerReferences"]
         await self.context.store.replace(found)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, NamespacedName, ObjectRef
@@ -20,6 +20,7 @@ from nightlatch.controller.reconcilers.installation import PkiReconciler
 from nightlatch.controller.reconcilers.issuer import IssuerReconciler
 from nightlatch.controller.reconcilers.revocations import RevocationsReconciler
 from nightlatch.controller.watches import Watch, informers
+from nightlatch.informer import Source
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.installation.revocations import REVOCATIONS
@@ -40,7 +41,8 @@ class Controller:
 
     scaler: the autoscaler, which is told how to scale each endpoint. runtime_status: what the autoscaler sees of the
     endpoints; each change requeues the endpoint. watch_ours: where events of our kinds come from, if not from the
-    store. clock: the time now, timezone-aware. random(n): n bytes of cryptographic quality.
+    store. namespaces: the namespaces with their labels, where there are any. clock: the time now, timezone-aware.
+    random(n): n bytes of cryptographic quality.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Controller:
         runtime_status: RuntimeStatus,
         *,
         watch_ours: Watch | None = None,
+        namespaces: Source | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
@@ -59,6 +62,7 @@ class Controller:
         self.settings = settings
         self.runtime_status = runtime_status
         self.runtime_status.subscribe(lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key))
+        self.runtime_status.subscribe_to_uses(self._keys_used)
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
         # When a reconcile last ended, on the monotonic clock: for the liveness probe.
@@ -71,7 +75,7 @@ class Controller:
         context = Context(store, workloads, clock, random)
         applier = Applier(context, issuing_ca, scaler)
         self._pki = PkiReconciler(context, applier, issuing_ca, settings)
-        self._informers = informers(store, self.index, self._requeue, watch_ours)
+        self._informers = informers(store, self.index, self._requeue, watch_ours, namespaces)
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
@@ -85,6 +89,10 @@ class Controller:
     def enqueue(self, kind: str, key: NamespacedName, *, urgent: bool = False) -> None:
         """Reconcile one object soon. `kind` is the Kind's `kind`, such as `InferenceEndpoint`."""
         self.queue.add(ObjectRef(kind, key), urgent=urgent)
+
+    def _keys_used(self, key_ids: Iterable[str]) -> None:
+        for client in {client for key_id in key_ids if (client := self.index.client_of_key(key_id))}:
+            self.enqueue(INFERENCE_CLIENT.kind, client)
 
     async def prepare(self) -> None:
         """Make or read the installation's PKI, so that gateways can be started. Raises StoreError, PkiError."""

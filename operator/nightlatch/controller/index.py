@@ -4,11 +4,20 @@ It also is the memory that plans read instead of the store: our objects, and of 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, NamespacedName, ObjectMeta, ObjectRef, RawObject
+from nightlatch.api.meta import (
+    INFERENCE_CLIENT,
+    INFERENCE_ENDPOINT,
+    NAMESPACE,
+    NamespacedName,
+    ObjectMeta,
+    ObjectRef,
+    RawObject,
+)
+from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.access.revocation import (
     GrantedPermissions,
     access_changed,
@@ -16,15 +25,17 @@ from nightlatch.planning.access.revocation import (
     losing_endpoints,
 )
 from nightlatch.planning.access.revocations import DocumentKeys, GoodStanding, good_standing
-from nightlatch.planning.client.api_key import key_secret_name, live_key
+from nightlatch.planning.client.api_key import key_secret_name
+from nightlatch.planning.client.key_secret import StoredKeys, live_keys, read_ledger, stored_keys
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
-from nightlatch.planning.inputs import ClientView, HostClaim, LiveKey
+from nightlatch.planning.inputs import ClientView, DocumentKey, DocumentView, HostClaim, LiveKey
 from nightlatch.planning.installation.certificates import installation_ref
 from nightlatch.planning.installation.revocations import revocations_ref
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, read_client, read_endpoint
 from nightlatch.planning.secrets import SecretView, parse_owner, view_secret
 from nightlatch.planning.settings import Settings, hosts
+from nightlatch.wire.route_document import RouteDocument
 
 ENDPOINT = INFERENCE_ENDPOINT.kind
 CLIENT = INFERENCE_CLIENT.kind
@@ -40,23 +51,6 @@ class Requeue:
     urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _DocumentContents:
-    """What the index keeps of a route document: each key id with its client, the keys' digests, and its sequence."""
-
-    endpoint: NamespacedName | None = None
-    keys: frozenset[tuple[NamespacedName, str]] = frozenset()
-    digests: frozenset[str] = frozenset()
-    sequence: int = 0
-
-    @property
-    def clients(self) -> frozenset[NamespacedName]:
-        return frozenset(client for client, _ in self.keys)
-
-
-_NOTHING = _DocumentContents()
-
-
 class Index:
     """For one event loop. `put` and `drop` return what must be reconciled after the change."""
 
@@ -65,13 +59,20 @@ class Index:
         self.endpoints: dict[NamespacedName, ParsedEndpoint] = {}
         self.clients: dict[NamespacedName, ParsedClient] = {}
         self.issuers: dict[NamespacedName, ObjectMeta] = {}
+        self._namespace_labels: dict[str, Mapping[str, str]] = {}
+        self._clients_in: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         self._named_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._claims: defaultdict[str, set[NamespacedName]] = defaultdict(set)
-        # By the key of the Secret: whose it is, which uid it says, and the live key in it.
-        self._keys: dict[NamespacedName, tuple[NamespacedName, str, LiveKey | None]] = {}
+        # By the key of the Secret: whose it is, which uid it says, and the live keys in it.
+        self._keys: dict[NamespacedName, tuple[NamespacedName, str, StoredKeys | None]] = {}
+        # By the id of each live key its client.
+        self._client_of: dict[str, NamespacedName] = {}
+        self._key_secrets: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._owners: dict[NamespacedName, ObjectRef] = {}
         self._roles: dict[NamespacedName, str] = {}
-        self._documents: dict[NamespacedName, _DocumentContents] = {}
+        self._documents: dict[NamespacedName, DocumentView] = {}
+        # By client: the Secrets of the route documents that hold a key of it.
+        self._held_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
 
     def put(self, raw: RawObject) -> tuple[Requeue, ...]:
         """Note an object as it is now."""
@@ -79,7 +80,9 @@ class Index:
         if kind == ENDPOINT:
             return tuple(self._put_endpoint(key, read_endpoint(raw, self._settings)))
         if kind == CLIENT:
-            return tuple(self._set_client(key, read_client(raw)))
+            return tuple(self._set_client(key, self.read_client(raw)))
+        if kind == NAMESPACE.kind:
+            return tuple(self._set_namespace_labels(key.name, raw["metadata"].get("labels") or {}))
         if kind == SECRET:
             return tuple(self._put_secret(view_secret(raw)))
         return tuple(self._put_issuer(raw))
@@ -92,8 +95,14 @@ class Index:
             return tuple(self._set_client(ref.key, None))
         if ref.kind == SECRET:
             return tuple(self._drop_secret(ref.key))
+        if ref.kind == NAMESPACE.kind:
+            return tuple(self._set_namespace_labels(ref.key.name, {}))
         self.issuers.pop(ref.key, None)
         return ()
+
+    def read_client(self, raw: RawObject) -> ParsedClient:
+        """The client with the labels that its namespace has now."""
+        return read_client(raw, self._namespace_labels.get(raw["metadata"]["namespace"], {}))
 
     def clients_of(self, endpoint: NamespacedName) -> tuple[ClientView, ...]:
         """Every client that names the endpoint, with its live keys."""
@@ -101,9 +110,23 @@ class Index:
         return tuple(ClientView(self.clients[key], self.keys_of(self.clients[key])) for key in named)
 
     def keys_of(self, client: ParsedClient) -> tuple[LiveKey, ...]:
-        """The key in the one Secret that is the client's own: by name, namespace and owner uid."""
-        _, uid, live = self._keys.get(key_secret_name(client), (None, "", None))
-        return (live,) if live and uid and uid == client.metadata.uid else ()
+        """The live keys in the client's own Secret: by name, namespace and owner uid.
+
+        While a Secret of the name is not there, those in its Secret of an earlier name, or else those that documents
+        hold: a Secret that was renamed or deleted cuts nobody off.
+        """
+        named = self._stored_in(key_secret_name(client), client)
+        if named is not None:
+            return named.keys
+        owned = self._key_secrets.get(client.key, ())
+        earlier = {key: stored for key in owned if (stored := self._stored_in(key, client))}
+        if earlier:
+            return earlier[max(earlier, key=lambda key: (earlier[key].created_at, key))].keys
+        return live_keys(read_ledger(None, client.status, self.document_keys_of(client.key)))
+
+    def client_of_key(self, key_id: str) -> NamespacedName | None:
+        """The client whose Secret has the key with this id."""
+        return self._client_of.get(key_id)
 
     def host_claims_of(self, endpoint: NamespacedName) -> tuple[HostClaim, ...]:
         """Other endpoints that claim one of its hosts."""
@@ -113,19 +136,26 @@ class Index:
 
     def documents_naming(self, client: NamespacedName) -> bool:
         """Whether any route document still contains a key of the client."""
-        return any(client in found.clients for found in self._documents.values())
+        return bool(self._held_by.get(client))
 
-    def sequence_with(self, endpoint: NamespacedName, sha256: str) -> int | None:
-        """The sequence of the endpoint's route document, if the document contains that key."""
-        found = self._documents.get(NamespacedName(self._settings.gateway_namespace, names.route_document(endpoint)))
-        return found.sequence if found and sha256 in found.digests else None
+    def document_keys_of(self, client: NamespacedName) -> tuple[DocumentKey, ...]:
+        """The keys of the client in all route documents."""
+        return tuple(key for secret in self._held_by.get(client, ()) for key in self._documents[secret].keys[client])
+
+    def documents_for(self, client: ParsedClient) -> tuple[DocumentView, ...]:
+        """The route documents of the endpoints that the client names, and those that hold a key of it."""
+        named = {self._document_secret(endpoint) for endpoint in _names(client)}
+        secrets = sorted(named | self._held_by.get(client.key, set()))
+        return tuple(self._documents[secret] for secret in secrets if secret in self._documents)
 
     def document_keys(self, applied: Callable[[NamespacedName, int], bool]) -> tuple[DocumentKeys, ...]:
         """What the route documents allow. `applied`: whether all gateways have this document of an endpoint."""
         return tuple(
-            DocumentKeys(each.keys, applied(each.endpoint, each.sequence))
+            DocumentKeys(
+                frozenset((client, key.key_id) for client, keys in each.keys.items() for key in keys),
+                applied(each.endpoint, each.sequence),
+            )
             for each in self._documents.values()
-            if each.endpoint
         )
 
     def good_standing(self) -> GoodStanding:
@@ -181,6 +211,21 @@ class Index:
         yield Requeue(ObjectRef(CLIENT, key))
         yield from self._requeue_for_grants(granted, self._granted_to(key), named)
 
+    def _set_namespace_labels(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Requeue]:
+        """Requeue the namespace's clients that name an endpoint which lets clients in by these labels."""
+        if labels == self._namespace_labels.get(namespace, {}):
+            return
+        self._namespace_labels[namespace] = labels
+        for key in sorted(self._clients_in.get(namespace, ())):
+            client = self.clients[key]
+            touched = tuple(self._set_client(key, replace(client, namespace_labels=labels)))
+            if any(self._selects_namespaces(endpoint) for endpoint in _names(client)):
+                yield from touched
+
+    def _selects_namespaces(self, endpoint: NamespacedName) -> bool:
+        found = self.endpoints.get(endpoint)
+        return found is not None and found.spec is not None and found.spec.access.allowed_namespaces.from_ == "Selector"
+
     def _rename(
         self, key: NamespacedName, before: ParsedClient | None, client: ParsedClient | None
     ) -> frozenset[NamespacedName]:
@@ -192,8 +237,10 @@ class Index:
             self._named_by[endpoint].add(key)
         if client is None:
             self.clients.pop(key, None)
+            self._clients_in[key.namespace].discard(key)
         else:
             self.clients[key] = client
+            self._clients_in[key.namespace].add(key)
         return old | new
 
     def _requeue_for_grants(
@@ -219,6 +266,8 @@ class Index:
         if secret.role == names.ROLE_API_KEY and owner.kind == CLIENT:
             yield from self._set_key(secret.key, owner.key, secret)
         elif secret.role == names.ROLE_ROUTE_DOCUMENT:
+            if secret.key.namespace != self._settings.gateway_namespace:
+                return
             yield from self._set_document(secret.key, secret)
             yield Requeue(owner)
         else:
@@ -238,27 +287,42 @@ class Index:
         if secret.namespace != client.namespace:
             return
         granted = self._granted_to(client)
+        _, _, before = self._keys.get(secret, (None, "", None))
+        for key in before.keys if before else ():
+            self._client_of.pop(key.key_id, None)
         if view is None:
             self._keys.pop(secret, None)
+            self._key_secrets[client].discard(secret)
         else:
-            self._keys[secret] = (client, view.owner_uid, live_key(view))
+            self._key_secrets[client].add(secret)
+            self._keys[secret] = (client, view.owner_uid, stored_keys(view))
+        for owned in self._key_secrets[client]:
+            _, _, stored = self._keys[owned]
+            self._client_of.update((key.key_id, client) for key in (stored.keys if stored else ()))
         yield Requeue(ObjectRef(CLIENT, client))
         yield from self._requeue_for_grants(granted, self._granted_to(client), _names(self.clients.get(client)))
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it."""
-        before = self._documents.pop(secret, _NOTHING)
+        removed = self._documents.pop(secret, None)
+        before = set(removed.keys) if removed else set()
         document = read_document(view)
         if document is not None:
-            self._documents[secret] = _DocumentContents(
-                document.endpoint,
-                frozenset((grant.client, grant.key_id) for grant in document.keys),
-                frozenset(grant.sha256 for grant in document.keys),
-                document.sequence,
-            )
-        now = self._documents.get(secret, _NOTHING).clients
-        gone = (before.clients - now) - self.clients.keys()
-        yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before.clients)))
+            self._documents[secret] = _view_of(document)
+        now = set(self._documents[secret].keys) if document else set()
+        for client in before - now:
+            self._held_by[client].discard(secret)
+        for client in now - before:
+            self._held_by[client].add(secret)
+        gone = (before - now) - self.clients.keys()
+        yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before)))
+
+    def _stored_in(self, secret: NamespacedName, client: ParsedClient) -> StoredKeys | None:
+        owner, uid, stored = self._keys.get(secret, (None, "", None))
+        return stored if owner == client.key and uid and uid == client.metadata.uid else None
+
+    def _document_secret(self, endpoint: NamespacedName) -> NamespacedName:
+        return NamespacedName(self._settings.gateway_namespace, names.route_document(endpoint))
 
     def _requeue_owner(self, owner: ObjectRef, role: str) -> Iterator[Requeue]:
         if role in _INSTALLATION_ROLES:
@@ -276,11 +340,16 @@ class Index:
             yield Requeue(ObjectRef.of(raw))
 
 
+def _view_of(document: RouteDocument) -> DocumentView:
+    keys: defaultdict[NamespacedName, list[DocumentKey]] = defaultdict(list)
+    for grant in document.keys:
+        keys[grant.client].append(DocumentKey(grant.key_id, grant.sha256, grant.not_after))
+    return DocumentView(document.endpoint, document.sequence, {client: tuple(each) for client, each in keys.items()})
+
+
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
-    if client is None or client.spec is None:
-        return frozenset()
-    return frozenset(grant.endpoint(client.key.namespace) for grant in client.spec.endpoints)
+    return frozenset(named_endpoints(client)) if client else frozenset()
 
 
 def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
@@ -291,4 +360,5 @@ def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
         metadata.generation,
         metadata.deletion_timestamp,
         tuple(sorted(metadata.annotations.items())),
+        subject.namespace_labels,
     )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from nightlatch.api import names
-from nightlatch.api.meta import OUR_KINDS, SECRET, Kind, NamespacedName, ObjectRef, RawObject
+from nightlatch.api.meta import NAMESPACE, OUR_KINDS, SECRET, Kind, NamespacedName, ObjectRef, RawObject
 from nightlatch.controller.index import Index, Requeue
 from nightlatch.informer import Bookmark, Informer, Listing, Source, WatchEvent
 from nightlatch.store.protocol import Store
@@ -43,9 +43,14 @@ class _ListedAndWatched:
 
 
 def informers(
-    store: Store, index: Index, enqueue: Callable[[Requeue], None], watch_ours: Watch | None = None
+    store: Store,
+    index: Index,
+    enqueue: Callable[[Requeue], None],
+    watch_ours: Watch | None = None,
+    namespaces: Source | None = None,
 ) -> tuple[Informer, ...]:
-    """One for each of our kinds, with events from `watch_ours` if given, and one for each role of Secrets."""
+    """One for each of our kinds, with events from `watch_ours` if given, one for each role of Secrets, and one for
+    `namespaces` if given."""
 
     def informer(source: Source, kind: Kind, name: str) -> Informer:
         def changed(key: NamespacedName, raw: RawObject | None) -> None:
@@ -64,4 +69,5 @@ def informers(
     return (
         *(informer(ours(kind), kind, kind.plural) for kind in OUR_KINDS),
         *(informer(secrets(role), SECRET, f"secrets with role {role}") for role in SECRET_ROLES),
+        *((informer(namespaces, NAMESPACE, NAMESPACE.plural),) if namespaces else ()),
     )

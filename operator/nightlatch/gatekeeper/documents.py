@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, RawObject
 from nightlatch.informer import Informer, Timing
-from nightlatch.pki.material import PkiError, TlsMaterial
+from nightlatch.pki.material import PkiError, TlsMaterial, is_bundle
 from nightlatch.store.protocol import Store
 from nightlatch.store.source import StoreSource
 from nightlatch.wire import caller_errors
@@ -23,6 +23,7 @@ from nightlatch.wire.route_document import (
     FORMAT,
     TLS_CRT,
     TLS_KEY,
+    UPSTREAM_CA,
     DocumentError,
     Envelope,
     RouteDocument,
@@ -51,6 +52,7 @@ class Documents:
     """`on_change` is called after each change, with the new state in place; `clock`: monotonic seconds.
 
     routes: what to enforce. unreadable: by Secret, why the newest document is not what is enforced.
+    too_new: the Secrets of which that is so because this gateway is too old for them.
     never_read: endpoints that are denied because no document of theirs was of a format that this gateway reads.
     reads: the newest format of route documents to read.
     """
@@ -69,6 +71,7 @@ class Documents:
         self.client_tls: TlsMaterial | None = None
         self.server_tls: TlsMaterial | None = None
         self.unreadable: dict[str, str] = {}
+        self.too_new: set[str] = set()
         self.never_read: set[NamespacedName] = set()
         self._on_change = on_change
         self._informer = Informer(
@@ -149,6 +152,7 @@ class Documents:
     def _remove(self, name: str) -> DocumentChanges:
         key = self._names.pop(name, None)
         self.unreadable.pop(name, None)
+        self.too_new.discard(name)
         self._sequences.pop(name, None)
         if name == names.REVOCATIONS_SECRET:
             # The operator never deletes it. Until it is back, what was revoked stays revoked.
@@ -183,7 +187,11 @@ class Documents:
             document = decode(data, self.reads)
         except TooNewError as error:
             return self._keep_or_deny(name, error, data)
-        return self._take_route(name, document.endpoint, document, document.sequence)
+        problem = ""
+        if document.upstream_ca and not is_bundle(document.upstream_ca):
+            problem = f"{UPSTREAM_CA} is not a bundle of certificates; the newest good one of any endpoint stays"
+            _log.error("a document has a damaged trust bundle", extra={"secret": name})
+        return self._take_route(name, document.endpoint, document, document.sequence, problem)
 
     def _take_route(
         self, name: str, key: NamespacedName, document: RouteDocument, sequence: int, problem: str = ""
@@ -192,6 +200,7 @@ class Documents:
         if name != names.route_document(key):
             raise DocumentError(f"the document is of {key}, which another Secret must hold")
         same = self.routes.get(key) == document and self.unreadable.get(name, "") == problem
+        self.too_new.discard(name)
         self._names[name] = key
         self._sequences[name] = sequence
         self.routes[key] = document
@@ -214,6 +223,7 @@ class Documents:
         problem = f"{error}; {action}"
         _log.error("a document is too new", extra={"secret": name, "error": problem})
         change = self._take_route(name, envelope.endpoint, document, envelope.sequence, problem)
+        self.too_new.add(name)
         if last_good is None:
             self.never_read.add(envelope.endpoint)
         return change
@@ -235,6 +245,7 @@ class Documents:
     def _deny(self, name: str, error: str) -> DocumentChanges:
         """A document that cannot be read may be a revocation, so the endpoint is denied until it can be read again."""
         self.unreadable[name] = error
+        self.too_new.discard(name)
         self._sequences.pop(name, None)
         key = self._names.get(name)
         if key is None or self.routes[key].denied == UNREADABLE:

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
@@ -82,6 +82,7 @@ class Gatekeeper:
         self._current = False
         self._led = False
         self._batches = 0
+        self._key_uses: Mapping[str, int] = {}
 
     @property
     def last_heard(self) -> float:
@@ -155,6 +156,10 @@ class Gatekeeper:
         """The gateway's client certificate."""
         return self.documents.client_tls
 
+    def trust(self) -> str:
+        """The bundle that model servers are verified with."""
+        return self._program.trust
+
     def refuses(self, call: HeldCall) -> CallerError | None:
         """Why the whole gateway refuses this call now; None if it does not."""
         if self.stale:
@@ -179,10 +184,14 @@ class Gatekeeper:
         return GatewayReport(
             gateway=self.name,
             serving=self.ads.serving,
-            endpoints=tuple(e.report(issued=self._issued(e.key)) for e in self.endpoints.values()),
+            endpoints=tuple(
+                e.report(issued=self._issued(e.key), too_new=names.route_document(e.key) in self.documents.too_new)
+                for e in self.endpoints.values()
+            ),
             wakes=tuple(wake for at, wake in self._wakes if at > horizon),
             checks=self.hold_service.checks,
             reads=self.documents.reads,
+            used=self._key_uses,
         )
 
     def stats(self) -> GatewayStats:
@@ -199,10 +208,15 @@ class Gatekeeper:
             store_age=self.documents.age,
             stale=self.stale,
             serving=self.ads.serving,
+            loaded=self.ads.loaded,
             awaits_documents=bool(self.documents.never_read) and self.clock() - self._started < DOCUMENTS_PATIENCE,
         )
 
     # Events.
+
+    def keys_used(self, uses: Mapping[str, int]) -> None:
+        """Report from now on when each key was last used."""
+        self._key_uses = uses
 
     def refuse_revoked(self, revoked: Callable[[HeldCall], bool]) -> None:
         """Refuse the calls of which `revoked` is true: those that are held now, and those to come.

@@ -7,6 +7,7 @@ trust).
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Literal, Self, TypeVar
 
 from cryptography import x509
@@ -162,6 +163,15 @@ def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
         return tuple(x509.load_pem_x509_certificates(pem))
     except ValueError as error:
         raise PkiError("not a PEM certificate") from error
+
+
+@lru_cache(maxsize=16)
+def is_bundle(text: str) -> bool:
+    """Whether the text is PEM certificates, and has nothing in it that cannot be read as one."""
+    try:
+        return len(read_certificates(text.encode())) == text.count("-----BEGIN")
+    except PkiError:
+        return False
 
 
 def _certificates(data: Mapping[str, bytes], entry: str) -> tuple[x509.Certificate, ...]:

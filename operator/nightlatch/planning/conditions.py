@@ -1,7 +1,7 @@
 """Conditions from chains of named predicates: the first predicate that returns a verdict decides the condition."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -16,21 +16,24 @@ class Verdict:
     """What one predicate found. The message says what to do next; it holds no time and no number that keeps changing.
 
     reason: from the list in `api/conditions.py`, or the reason of a failed start as the workloads reported it.
+    earlier: what was in use before stays in use until the newest spec is. A True verdict is then about the generation
+    that the condition was about before, and a False one does not make Ready False.
     """
 
     status: ConditionStatus
     reason: str
     message: str
+    earlier: bool = False
 
 
-def false(reason: Reason | str, message: str) -> Verdict:
+def false(reason: Reason | str, message: str, *, earlier: bool = False) -> Verdict:
     """The condition does not hold."""
-    return Verdict("False", reason, message)
+    return Verdict("False", reason, message, earlier)
 
 
-def true(reason: Reason | str, message: str) -> Verdict:
+def true(reason: Reason | str, message: str, *, earlier: bool = False) -> Verdict:
     """The condition holds."""
-    return Verdict("True", reason, message)
+    return Verdict("True", reason, message, earlier)
 
 
 def unknown(reason: Reason | str, message: str) -> Verdict:
@@ -45,20 +48,36 @@ def evaluate(inputs: InputT, chain: Sequence[Callable[[InputT], Verdict | None]]
 
 def summarize(verdicts: Iterable[tuple[str, Verdict]], otherwise: Verdict) -> Verdict:
     """The verdict on Ready: the first that is False, else the first that is Unknown, else `otherwise`."""
-    found = [verdict for _, verdict in verdicts if verdict.status != "True"]
-    return min(found, key=lambda verdict: verdict.status != "False", default=otherwise)
+    every = [verdict for _, verdict in verdicts]
+    found = [verdict for verdict in every if verdict.status != "True" and not verdict.earlier]
+    ready = replace(otherwise, earlier=any(verdict.earlier for verdict in every))
+    return min(found, key=lambda verdict: verdict.status != "False", default=ready)
 
 
 def conditions(
     verdicts: Iterable[tuple[str, Verdict]], before: Iterable[Condition], generation: int, now: datetime
 ) -> tuple[Condition, ...]:
     """The verdicts as `metav1.Condition`; a transition time changes only when the status does."""
+    known = {condition.type: condition for condition in before}
     found = [
-        Condition(type=kind, status=it.status, reason=it.reason, message=it.message, observed_generation=generation)
+        Condition(
+            type=kind,
+            status=it.status,
+            reason=it.reason,
+            message=it.message,
+            observed_generation=_generation(it, known.get(kind), generation),
+            last_transition_time=timestamp(now),
+        )
         for kind, it in verdicts
     ]
     wanted = {condition.type for condition in found}
-    return set_conditions((each for each in before if each.type in wanted), found, timestamp(now))
+    return set_conditions((each for each in before if each.type in wanted), found)
+
+
+def _generation(verdict: Verdict, before: Condition | None, generation: int) -> int:
+    if not verdict.earlier or verdict.status == "False":
+        return generation
+    return before.observed_generation if before and before.status == "True" else generation - 1
 
 
 def timestamp(time: datetime) -> str:

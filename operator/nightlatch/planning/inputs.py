@@ -1,7 +1,8 @@
 """What the plans decide from: everything that was observed, as plain data."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
@@ -12,11 +13,47 @@ from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 
 @dataclass(frozen=True, slots=True)
 class LiveKey:
-    """An existing API key: its id, its digest and when it was created (RFC 3339)."""
+    """An API key that gateways should accept: its id, its digest, and when it ends by itself (Unix seconds)."""
 
     key_id: str
     sha256: str
-    created_at: str = ""
+    not_after: int | None = None
+
+
+class DocumentKey(NamedTuple):
+    """A key in a route document. `not_after`: Unix seconds, or None."""
+
+    key_id: str
+    sha256: str
+    not_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """The route document of an endpoint, as far as it concerns keys, which are by client."""
+
+    endpoint: NamespacedName
+    sequence: int
+    keys: Mapping[NamespacedName, tuple[DocumentKey, ...]]
+
+    def holds(self, client: NamespacedName, key_ids: Container[str] | None = None) -> bool:
+        """Whether it lets the client in with one of these keys; None: with any."""
+        return any(key_ids is None or key.key_id in key_ids for key in self.keys.get(client, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCoverage:
+    """Where one key is accepted.
+
+    missing: granted endpoints whose route document does not contain the key yet. behind: those whose document contains
+    it but has not been applied by every gateway that reports. in_force: every gateway accepts the key, also those that
+    say nothing, wherever it is granted and there is a document. unconfirmed: the gateways that are not known to.
+    """
+
+    missing: tuple[NamespacedName, ...] = ()
+    behind: tuple[NamespacedName, ...] = ()
+    in_force: bool = True
+    unconfirmed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +104,9 @@ class ObservedClient:
     """Everything that a client's plan depends on. `secret`: the Secret of the wanted name, also when it is not ours.
 
     others: Secrets of this client under other names. endpoints: those that it names and that exist.
-    missing: granted endpoints whose route document does not contain the key yet. behind: endpoints whose document
-    contains it but has not been applied by every gateway.
+    documents: the keys that route documents hold for this client. coverage: of each live key, by its id.
+    last_uses: of each live key that was used, by its id, in Unix seconds.
+    revoking: the gateways that may still accept a key in `revokedKeyIds`, or a client that is suspended.
     """
 
     settings: Settings
@@ -76,5 +114,7 @@ class ObservedClient:
     secret: SecretView | None = None
     others: tuple[SecretView, ...] = ()
     endpoints: Mapping[NamespacedName, ParsedEndpoint] = field(default_factory=dict)
-    missing: tuple[NamespacedName, ...] = ()
-    behind: tuple[NamespacedName, ...] = ()
+    documents: tuple[DocumentKey, ...] = ()
+    coverage: Mapping[str, KeyCoverage] = field(default_factory=dict)
+    last_uses: Mapping[str, int] = field(default_factory=dict)
+    revoking: tuple[str, ...] = ()

@@ -1,6 +1,8 @@
 """Our objects after parsing: the parsed spec, or the reason why the spec is rejected."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,6 +13,7 @@ from nightlatch.api.endpoint import EndpointSpec, EndpointStatus
 from nightlatch.api.issuer import IssuerSpec, IssuerStatus
 from nightlatch.api.meta import NamespacedName, ObjectMeta, ObjectRef, RawObject
 from nightlatch.api.validation import unsupported
+from nightlatch.api.validation.allowed import not_allowed
 from nightlatch.api.validation.parse import ParseError, parse_client, parse_endpoint, parse_issuer
 from nightlatch.api.validation.unsupported import Unsupported
 from nightlatch.planning.settings import Settings
@@ -30,13 +33,17 @@ class Rejection:
 
 @dataclass(frozen=True)  # no slots: Python 3.11 cannot make a parametrised generic that is frozen and slotted
 class Parsed(Generic[SpecT, StatusT]):
-    """One of our objects. `spec` is None if it could not be parsed; `rejection` then says why."""
+    """One of our objects. `spec` is None if it could not be parsed; `rejection` then says why.
+
+    namespace_labels: of a client's namespace, which decide whether endpoints elsewhere let it in.
+    """
 
     kind: str
     metadata: ObjectMeta
     spec: SpecT | None
     status: StatusT
     rejection: Rejection | None = None
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> NamespacedName:
@@ -60,12 +67,20 @@ def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
         parsed = parse_endpoint(raw)
     except ParseError as error:
         return ParsedEndpoint(raw["kind"], _metadata(raw), None, _status(EndpointStatus, raw), _invalid(error))
-    rejection = _unsupported(unsupported.unsupported_in_endpoint(parsed, settings.platform))
+    found = (
+        *unsupported.unsupported_in_endpoint(parsed, settings.platform),
+        *(not_allowed(parsed, settings.allowed) if settings.platform == "Cluster" else ()),
+    )
+    rejection = _unsupported(found)
     return ParsedEndpoint(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
 
 
-def read_client(raw: RawObject) -> ParsedClient:
+def read_client(raw: RawObject, namespace_labels: Mapping[str, str] = MappingProxyType({})) -> ParsedClient:
     """Never raises for a bad spec; `rejection` says what is wrong with it."""
+    return replace(_read_client(raw), namespace_labels=namespace_labels)
+
+
+def _read_client(raw: RawObject) -> ParsedClient:
     try:
         parsed = parse_client(raw)
     except ParseError as error:

@@ -1,4 +1,8 @@
-"""What a plan asks for. A plan never holds private keys: it asks for them, and `controller/apply.py` creates them."""
+"""What a plan asks for.
+
+A plan never holds private keys of certificates: it asks for them, and `controller/apply.py` creates them. API keys are
+made where the key ledger is decided, so that ledger and key are one write.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,7 +47,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class PutSecret:
-    """Create the Secret, or replace exactly `replaces`. For content that a plan may know (route documents)."""
+    """Create the Secret, or replace exactly `replaces`. For content that a plan may know."""
 
     target: OwnedSecret
     data: Mapping[str, bytes] = field(repr=False)
@@ -77,19 +81,14 @@ class IssueLeaf:
 
 
 @dataclass(frozen=True, slots=True)
-class MintKey:
-    """Create a Secret with a new API key under `api-key`, beside `data`. Never replaces anything."""
-
-    target: OwnedSecret
-    data: Mapping[str, bytes]
-
-
-@dataclass(frozen=True, slots=True)
 class MergeSecret:
-    """Replace these entries of exactly `replaces`; all other entries, such as the key, stay as they are."""
+    """Replace these entries of exactly `replaces` and remove those that are None; all other entries stay as they are.
+
+    The Secret becomes the target's owner's if it was an earlier one's.
+    """
 
     target: OwnedSecret
-    data: Mapping[str, bytes]
+    data: Mapping[str, bytes | None] = field(repr=False)
     replaces: Revision
 
 
@@ -124,7 +123,7 @@ class DocumentSequence:
     sequence: int
 
 
-SecretAction = PutSecret | MintCA | IssueLeaf | MintKey | MergeSecret
+SecretAction = PutSecret | MintCA | IssueLeaf | MergeSecret
 Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 

@@ -12,7 +12,10 @@ from nightlatch.planning.plan import Owner, Revision
 
 @dataclass(frozen=True, slots=True)
 class SecretView:
-    """A Secret as found. `owner_uid` and `owner` come from our label and annotation; a foreign Secret has neither."""
+    """A Secret as found. `owner_uid` and `owner` come from our label and annotation; a foreign Secret has neither.
+
+    adopt: a person asks that the owner takes it over, although an earlier object of the owner's name made it.
+    """
 
     key: NamespacedName
     revision: Revision
@@ -21,6 +24,7 @@ class SecretView:
     owner: str
     created_at: str
     data: Mapping[str, bytes] = field(repr=False)
+    adopt: bool = False
 
     def is_of(self, owner: Owner, role: str) -> bool:
         """Whether this owner made the Secret for this role. Only then may it be replaced."""
@@ -46,15 +50,16 @@ def parse_owner(text: str) -> ObjectRef | None:
 def view_secret(raw: RawObject) -> SecretView:
     """Decode a Secret. An entry that is not base64 becomes empty."""
     metadata = raw["metadata"]
-    labels = metadata.get("labels") or {}
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     return SecretView(
         key=NamespacedName.of(raw),
         revision=Revision(metadata.get("uid", ""), metadata.get("resourceVersion", "")),
         role=labels.get(names.LABEL_ROLE, ""),
         owner_uid=labels.get(names.LABEL_OWNER_UID, ""),
-        owner=(metadata.get("annotations") or {}).get(names.ANNOTATION_OWNER, ""),
+        owner=annotations.get(names.ANNOTATION_OWNER, ""),
         created_at=metadata.get("creationTimestamp") or "",
         data={entry: _decode(value) for entry, value in (raw.get("data") or {}).items()},
+        adopt=names.ANNOTATION_ADOPT in annotations,
     )
 
 

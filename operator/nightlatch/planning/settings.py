@@ -1,11 +1,12 @@
 """What the administrator decides once for an installation, and the host names that follow for an endpoint."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
+from nightlatch.api.validation.allowed import Allowed
 from nightlatch.wire import route_document
 
 
@@ -14,6 +15,7 @@ class Settings:
     """`port`: where callers reach the gateway; part of every endpoint's URL unless it is 443.
 
     document_format: the newest format in which route documents are written, if every gateway reads it.
+    allowed: what the owners of endpoints may ask for.
     """
 
     platform: Literal["Embedded", "Cluster"]
@@ -27,6 +29,7 @@ class Settings:
     leaf_duration: timedelta = timedelta(hours=24)
     resync: timedelta = timedelta(minutes=5)
     document_format: int = route_document.FORMAT
+    allowed: Allowed = field(default_factory=Allowed)
 
 
 def hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:

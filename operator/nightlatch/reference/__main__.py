@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nightlatch.generated_files import write_or_check
-from nightlatch.reference import api, cli, conditions, errors, metrics
+from nightlatch.reference import annotations, api, cli, conditions, errors, metrics
 
 HEADER = "<!-- Generated from the code by `make generate`. Change the code, not this page. -->\n\n"
 
 PAGES: Mapping[str, Callable[[], str]] = {
+    "annotations.md": annotations.render,
     "api.md": api.render,
     "cli.md": cli.render,
     "conditions.md": conditions.render,

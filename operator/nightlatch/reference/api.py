@@ -4,21 +4,22 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from nightlatch.api import duration
+from nightlatch.api import duration, names
 from nightlatch.api.crd.columns import COLUMNS
 from nightlatch.api.crd.generate import RESOURCES, Resource, schema_of
 from nightlatch.api.crd.schema import Schema
 from nightlatch.api.meta import API_VERSION
 from nightlatch.api.operations import OPERATIONS
-from nightlatch.api.rules import KEYWORD
-from nightlatch.api.scalars import ALL_PERMISSIONS, DNS_LABEL, DNS_SUBDOMAIN
+from nightlatch.api.rules import KEYWORD, OUT_OF_RANGE
+from nightlatch.api.scalars import ALL_PERMISSIONS, DNS_LABEL, DNS_LABEL_OR_EMPTY, DNS_SUBDOMAIN
 
 _INTRODUCTION = f"""# API reference
 
 The kinds of `{API_VERSION}`. All of them are namespaced. `kubectl explain ie.spec.scaling` shows the same texts.
 
 - In paths of fields, `[]` stands for each entry of a list and `{{}}` for each value of a map.
-- A *duration* is one or more whole numbers with a unit (`ms`, `s`, `m`, `h`, `d`), such as `45s` or `1h30m`.
+- A *duration* is one or more whole numbers with a unit (`ms`, `s`, `m`, `h`), such as `45s` or `1h30m`. Write days in
+  hours: `720h` for 30 days.
 - A *quantity* is an amount as in Kubernetes, such as `500m` or `1Gi`.
 - Unknown fields are refused. A field that is not supported, yet or on this platform, is never ignored: the object's
   condition `Accepted` becomes False and names the field.
@@ -31,7 +32,12 @@ _RANGES = (
     ("minItems", "maxItems", " entries"),
     ("minProperties", "maxProperties", " entries"),
 )
-_PATTERNS = {DNS_LABEL: "a DNS label", DNS_SUBDOMAIN: "a DNS subdomain"}
+_PATTERNS = {
+    names.NAME_PATTERN: "a DNS label that begins with a letter",
+    DNS_LABEL: "a DNS label",
+    DNS_LABEL_OR_EMPTY: "a DNS label",
+    DNS_SUBDOMAIN: "a DNS subdomain",
+}
 
 
 def render() -> str:
@@ -43,6 +49,7 @@ def _kind(resource: Resource) -> Iterator[str]:
     schema = schema_of(resource.kind)
     kind = resource.kind.kind
     yield from (f"## {kind}", "", f"{schema['description']} Short name: `{resource.short_name}`.", "")
+    yield from _refusals([("", {KEYWORD: schema.get(KEYWORD, [])})])
     for part in ("spec", "status"):
         yield from _part(f"{kind} {part}", part, schema["properties"][part])
     yield from (f"### {kind} columns", "", f"`kubectl get {resource.short_name}` and `nightlatch get` show:", "")
@@ -67,6 +74,8 @@ def _part(title: str, part: str, node: Schema) -> Iterator[str]:
             yield from (f"#### {title}.{name}", "")
             yield from _table(_FIELD_HEADER, (_row(*row) for row in below))
             yield from _refusals([(f"{part}.{name}", child), *((f"{part}.{path}", field) for path, field, _ in below)])
+        else:
+            yield from _refusals([(f"{part}.{name}", child)])
 
 
 def _below(path: str, node: Schema) -> Iterator[tuple[str, Schema, bool]]:
@@ -82,7 +91,14 @@ def _below(path: str, node: Schema) -> Iterator[tuple[str, Schema, bool]]:
 def _row(path: str, node: Schema, required: bool) -> tuple[str, ...]:  # noqa: FBT001 - a column of the table
     default = node.get("default")
     written = "" if default is None or isinstance(default, dict) else _code(default)
-    return f"`{path}`", _type(node), "required" if required else written, _limits(node), node["description"]
+    return f"`{path}`", _type(node), "required" if required else written, _limits(node), _description(node)
+
+
+def _description(node: Schema) -> str:
+    """As `kubectl explain` has it: the field's, then that of the entries of a list or map of values."""
+    inner = node.get("items") or node.get("additionalProperties") or {}
+    of_entries = "" if "properties" in inner or not inner else _description(inner)
+    return " ".join(text for text in (node.get("description", ""), of_entries) if text)
 
 
 def _type(node: Schema) -> str:
@@ -106,9 +122,17 @@ def _plural(node: Schema) -> str:
 
 def _limits(node: Schema) -> str:
     """The limits of a field, then those of the entries of a list or map."""
-    if _is_duration(node) or _type(node) == "quantity":
+    if _is_duration(node):
+        return "; ".join(rule["message"].removeprefix(OUT_OF_RANGE) for rule in node[KEYWORD][1:])
+    if _type(node) == "quantity":
         return ""
-    found = [f"{node.get(least, 'up')} to {node[most]}{of}" for least, most, of in _RANGES if most in node]
+    found = [
+        f"{_range(node.get(least), node.get(most))}{of}" for least, most, of in _RANGES if least in node or most in node
+    ]
+    if node.get("x-kubernetes-list-type") == "set":
+        found.append("no duplicates")
+    if keys := node.get("x-kubernetes-list-map-keys"):
+        found.append(f"one for each {' and '.join(map(_code, keys))}")
     if "pattern" in node:
         found.append(_PATTERNS.get(node["pattern"], f"matches `{node['pattern']}`"))
     if "enum" in node:
@@ -118,23 +142,40 @@ def _limits(node: Schema) -> str:
     return "; ".join([*found, *([f"each: {of_entries}"] if of_entries else [])])
 
 
+def _range(least: int | None, most: int | None) -> str:
+    if most is None:
+        return f"{least} or more"
+    return f"up to {most}" if least is None else f"{least} to {most}"
+
+
 def _code(value: Any) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def _is_duration(node: Schema) -> bool:
-    return any(duration.PATTERN in rule["rule"] for rule in node.get(KEYWORD, ()))
+    return node.get("type") == "string" and any(duration.PATTERN in rule["rule"] for rule in node.get(KEYWORD, ()))
 
 
 def _refusals(nodes: list[tuple[str, Schema]]) -> Iterator[str]:
     """The messages of the CEL rules of these nodes."""
     found = [
-        (path, rule["message"]) for path, node in nodes if not _is_duration(node) for rule in node.get(KEYWORD, ())
+        ((path + rule.get("fieldPath", "")).removeprefix("."), rule["message"])
+        for outer, outermost in nodes
+        for path, node in _with_entries(outer, outermost)
+        if not _is_duration(node)
+        for rule in node.get(KEYWORD, ())
     ]
     if found:
         yield from ("Messages when an object is refused:", "")
         yield from (f"- `{path}`: {message}" for path, message in found)
         yield ""
+
+
+def _with_entries(path: str, node: Schema) -> Iterator[tuple[str, Schema]]:
+    yield path, node
+    for word, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        if word in node:
+            yield from _with_entries(path + mark, node[word])
 
 
 def _permissions() -> Iterator[str]:

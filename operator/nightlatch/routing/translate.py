@@ -1,7 +1,7 @@
 """Route documents to GatewayIR. Each endpoint is translated alone; only a host can be claimed by two."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
@@ -39,8 +39,9 @@ def translate(
     serving: Mapping[NamespacedName, Serving],
     settings: GatewaySettings,
     previous: GatewayIR | None = None,
+    is_bundle: Callable[[str], bool] = bool,
 ) -> GatewayIR:
-    """The gateway's state. An endpoint that is not in `serving` is cold.
+    """The gateway's state. An endpoint that is not in `serving` is cold. `is_bundle`: whether a trust bundle is usable.
 
     `previous` only saves work: an endpoint whose document, hosts and serving are unchanged stays the same object.
     """
@@ -52,18 +53,27 @@ def translate(
         )
         for each in documents
     )
-    return GatewayIR(settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)), own_trust(documents))
+    return GatewayIR(
+        settings, tuple(sorted(endpoints, key=lambda each: each.endpoint)), own_trust(documents, is_bundle)
+    )
 
 
-def own_trust(documents: Iterable[Document]) -> str:
+def own_trust(documents: Iterable[Document], is_bundle: Callable[[str], bool] = bool) -> str:
     """The trust bundle of our own CA, from the document that was written last; empty if there is none.
 
     Every document carries the bundle. While a roll-over rewrites them one after the other, the first one is enough: all
-    endpoints share one secret, so that Envoy parses one bundle and gets one push, not a thousand.
+    endpoints share one secret, so that Envoy parses one bundle and gets one push, not a thousand. A bundle that is
+    damaged counts only if there is no other, so that it harms no other endpoint.
     """
-    carried = (each for each in documents if isinstance(each, RouteDocument) and each.upstream_ca)
-    newest = max(carried, key=lambda each: (each.sequence, each.endpoint), default=None)
+    carried = [each for each in documents if isinstance(each, RouteDocument) and each.upstream_ca]
+    newest = max(carried, key=_age, default=None)
+    if newest and not is_bundle(newest.upstream_ca):
+        newest = max((each for each in carried if is_bundle(each.upstream_ca)), key=_age, default=newest)
     return newest.upstream_ca if newest else ""
+
+
+def _age(document: RouteDocument) -> tuple[int, NamespacedName]:
+    return document.sequence, document.endpoint
 
 
 def _hosts(documents: Sequence[Document]) -> dict[NamespacedName, list[str]]:

@@ -82,6 +82,8 @@ def runtime(
     fleet: Fleet,
     endpoint: NamespacedName,
     last_wake: WakeReport | None,
+    *,
+    settled: bool = True,
 ) -> EndpointRuntime:
     """The state to publish in RuntimeStatus."""
     reports = {view.gateway: view.report for view in fleet.views(endpoint) if view.report}
@@ -93,8 +95,12 @@ def runtime(
         last_wake=last_wake,
         applied={gateway: report.applied for gateway, report in reports.items()},
         nacks={gateway: report.nacked for gateway, report in reports.items() if report.nacked is not None},
+        too_old=tuple(sorted(gateway for gateway, report in reports.items() if report.too_new)),
         disconnected=fleet.disconnected,
+        members=fleet.applied(endpoint),
         formats=fleet.formats,
+        model=next((report.model for report in reports.values() if report.model), None),
+        settled=settled,
     )
 
 

@@ -70,6 +70,11 @@ class Fleet:
         """How many gateways serve. One of which nothing is known counts, because its Envoy may go on."""
         return sum(last is None or last.serving for last in self.members.values())
 
+    def applied(self, endpoint: NamespacedName) -> Mapping[str, int | None]:
+        """The document sequence that each gateway has applied; None for one that does not say, serving or not."""
+        reports = {gateway: last.endpoints.get(endpoint) if last else None for gateway, last in self.members.items()}
+        return {gateway: report.applied if report else None for gateway, report in sorted(reports.items())}
+
     def views(self, endpoint: NamespacedName) -> tuple[GatewayView, ...]:
         """Every gateway that counts in a drain: those that serve, and those of which nothing is known."""
         return tuple(

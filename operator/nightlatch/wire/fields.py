@@ -103,6 +103,14 @@ class Fields:
             raise self._error(f"{where} must be an object of whole numbers")
         return value
 
+    def integers(self, name: str) -> tuple[int, ...]:
+        """An array of whole numbers."""
+        value, where = self._take(name)
+        entries = self._array(value, where)
+        if not all(type(entry) is int for entry in entries):
+            raise self._error(f"{where} must be an array of whole numbers")
+        return tuple(entries)
+
     def seconds(self, name: str, high: float) -> float:
         """A number above zero and at most `high`."""
         value, where = self._take(name)

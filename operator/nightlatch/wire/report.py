@@ -15,7 +15,28 @@ from nightlatch.wire import route_document
 
 # Cold: calls are held, and Envoy has no address. Waking: calls are held, and there is demand or a probe under way.
 # Warm: calls pass. Holding: calls are held for a drain epoch while Envoy still has addresses.
+# Seconds to which the last use of a key is rounded down, so that a busy client costs few reports and writes.
+LAST_USE_STEP = 600
+
 HoldPhase = Literal["Cold", "Waking", "Warm", "Holding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input or output of a model; -1 in `shape` stands for any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """A model as its server describes it. `digest`: of the model package; empty if the server does not say."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +52,8 @@ class EndpointReport:
     is already Cold answers Draining(N) with Holding(N) and Asleep(N) with Cold(N), like any other.
     refused_epoch: a drain epoch that this gateway gave up (a call was held, or a timeout); the leader must abort it.
     nacked: why Envoy refused the newest document.
+    model: how the replica that was asked last describes its model; None before the first answer.
+    too_new: the newest document is not enforced because this gateway is too old for it.
     """
 
     endpoint: NamespacedName
@@ -42,6 +65,8 @@ class EndpointReport:
     epoch: int = 0
     refused_epoch: int = 0
     nacked: str | None = None
+    model: ModelReport | None = None
+    too_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +87,7 @@ class GatewayReport:
     from the report before on the same stream.
     gone: endpoints about which the gateway says nothing any more, or something that cannot be understood.
     reads: the newest format of route documents that the gateway reads.
+    used: by the id of each API key when a call with it was last let through, in Unix seconds to LAST_USE_STEP.
     """
 
     gateway: str
@@ -72,13 +98,15 @@ class GatewayReport:
     complete: bool = True
     gone: tuple[NamespacedName, ...] = ()
     reads: int = route_document.FORMAT
+    used: Mapping[str, int] = field(default_factory=dict)
 
     def since(self, before: "GatewayReport") -> "GatewayReport":
         """What is new in this complete report after an earlier complete one."""
         known = {entry.endpoint: entry for entry in before.endpoints}
         changed = tuple(entry for entry in self.endpoints if known.pop(entry.endpoint, None) != entry)
         wakes = tuple(wake for wake in self.wakes if wake not in before.wakes)
-        return replace(self, endpoints=changed, wakes=wakes, complete=False, gone=tuple(known))
+        used = {key: time for key, time in self.used.items() if before.used.get(key) != time}
+        return replace(self, endpoints=changed, wakes=wakes, complete=False, gone=tuple(known), used=used)
 
 
 @dataclass(frozen=True, slots=True)

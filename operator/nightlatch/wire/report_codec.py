@@ -17,10 +17,15 @@ from nightlatch.wire.report import (
     EndpointReport,
     GatewayReport,
     HoldPhase,
+    ModelReport,
+    Tensor,
     WakeFailure,
     WakeReport,
 )
 from nightlatch.wire.route_document import FORMAT
+
+# What peers of the first format know of an endpoint.
+_ENDPOINT_MEMBERS = ("endpoint", "applied", "phase", "in_flight", "issued", "held", "epoch", "refused_epoch", "nacked")
 
 
 class ReportError(ValueError):
@@ -33,8 +38,9 @@ def encode_report(report: GatewayReport, reads: int = FORMAT) -> bytes:
     Peers of the first format know only whole reports, and refuse members that they do not know.
     """
     if reads == 1:
-        members = ("gateway", "serving", "endpoints", "wakes", "checks")
-        return orjson.dumps({name: getattr(report, name) for name in members})
+        members = ("gateway", "serving", "wakes", "checks")
+        endpoints = [{name: getattr(each, name) for name in _ENDPOINT_MEMBERS} for each in report.endpoints]
+        return orjson.dumps({**{name: getattr(report, name) for name in members}, "endpoints": endpoints})
     return orjson.dumps(report)
 
 
@@ -71,6 +77,7 @@ def _report(fields: Fields) -> GatewayReport:
     fields.default("complete", value=True)
     fields.default("gone", [])
     fields.default("reads", 1)
+    fields.default("used", {})
     entries = fields.each("endpoints", _endpoint)
     unknown = tuple(entry.endpoint for entry in entries if entry.phase not in get_args(HoldPhase))
     return fields.close(
@@ -83,12 +90,15 @@ def _report(fields: Fields) -> GatewayReport:
             complete=fields.plain("complete", bool),
             gone=fields.each("gone", _namespaced_name) + unknown,
             reads=fields.count("reads"),
+            used=fields.counts("used"),
         )
     )
 
 
 def _endpoint(fields: Fields) -> EndpointReport:
+    fields.default("model", None)
     phase: Any = fields.plain("phase", str)
+    fields.default("too_new", value=False)
     return fields.close(
         EndpointReport(
             endpoint=fields.nested("endpoint", _namespaced_name),
@@ -100,6 +110,28 @@ def _endpoint(fields: Fields) -> EndpointReport:
             epoch=fields.count("epoch"),
             refused_epoch=fields.count("refused_epoch"),
             nacked=fields.optional("nacked", lambda name: fields.plain(name, str)),
+            model=fields.optional("model", lambda name: fields.nested(name, _model)),
+            too_new=fields.plain("too_new", bool),
+        )
+    )
+
+
+def _model(fields: Fields) -> ModelReport:
+    return fields.close(
+        ModelReport(
+            inputs=fields.each("inputs", _tensor),
+            outputs=fields.each("outputs", _tensor),
+            digest=fields.plain("digest", str),
+        )
+    )
+
+
+def _tensor(fields: Fields) -> Tensor:
+    return fields.close(
+        Tensor(
+            name=fields.plain("name", str),
+            datatype=fields.plain("datatype", str),
+            shape=fields.integers("shape"),
         )
     )
 

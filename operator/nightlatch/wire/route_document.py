@@ -18,7 +18,7 @@ import orjson
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation, Protocol
-from nightlatch.api.scalars import Permission
+from nightlatch.api.scalars import ALL_PERMISSIONS, Permission
 from nightlatch.wire.fields import Fields
 
 __all__ = [
@@ -160,7 +160,7 @@ _TIER = re.compile(r"([A-Za-z0-9][-._A-Za-z0-9]{0,127})?")
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _PATH = re.compile(r"(/([-._A-Za-z0-9]+|\{[a-z]+\}))+")
 _SPIFFE = re.compile(r"spiffe://[-._/a-z0-9]{1,255}")
-_PERMISSION = re.compile("|".join(get_args(Permission)))
+_PERMISSION = re.compile("|".join(ALL_PERMISSIONS))
 _PROTOCOL = re.compile("|".join(get_args(Protocol)))
 _TIMESTAMP_LIMIT = 2**53
 

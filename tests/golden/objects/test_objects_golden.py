@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nightlatch.api.endpoint import EnvVar, ModelSource, PvcSource, Resources, Runtime, Toleration
+from nightlatch.api.endpoint import EnvVar, ModelSource, PvcSource, Resources, Runtime, Toleration, TopologySpread
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.objects.deployment import deployment
@@ -49,6 +49,13 @@ CASES = {
             tolerations=(Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule"),),
             image_pull_secrets=({"name": "registry"},),
             runtime_class_name="nvidia",
+            priority_class_name="batch",
+            pod_labels={"kueue.x-k8s.io/queue-name": "gpu", "app.kubernetes.io/name": "not-ours"},
+            pod_annotations={"example.com/scrape": "true"},
+            topology_spread=(
+                TopologySpread(topology_key="topology.kubernetes.io/zone", when_unsatisfiable="DoNotSchedule"),
+                TopologySpread(topology_key="kubernetes.io/hostname", max_skew=2),
+            ),
             shared_memory="1Gi",
         ),
     ),
@@ -131,6 +138,13 @@ def test_whatever_selects_pods_selects_these(case):
         selector = spec.get("selector") or spec.get("podSelector")
         if selector:
             assert labels >= selector.get("matchLabels", selector).items(), each["kind"]
+
+
+def test_labels_of_the_owner_are_added_and_ours_stay():
+    labels = pod("every-setting")["metadata"]["labels"]
+    assert labels["kueue.x-k8s.io/queue-name"] == "gpu"
+    assert labels["app.kubernetes.io/name"] == "model-server"
+    assert "kueue.x-k8s.io/queue-name" not in one("every-setting", "Deployment")["metadata"]["labels"]
 
 
 @every_case

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from google.protobuf import json_format
+from google.protobuf import any_pb2, json_format
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
@@ -58,10 +58,7 @@ def _shown(case: str, shown: str, ir: GatewayIR) -> Any:
     if shown == "policies":
         policies = {each.name: policy_value(each.policy, ir.settings.gateways) for each in ir.endpoints}
         return {name: json.loads(value) for name, value in policies.items()}
-    resources = {
-        name: _readable(json_format.MessageToDict(each))
-        for name, each in sorted(snapshot(ir)[RESOURCES[shown]].items())
-    }
+    resources = {name: _readable(each) for name, each in sorted(snapshot(ir)[RESOURCES[shown]].items())}
     if shown == "listeners" and case != "nothing":
         return {name: each["filterChainMatcher"] for name, each in resources.items()}
     if shown == "listeners":
@@ -132,11 +129,14 @@ def _readable_ir(endpoint: Any) -> dict[str, Any]:
     return {name: each for name, each in asdict(endpoint).items() if name != "source"}
 
 
-def _readable(members: Any) -> Any:
+def _readable(packed: any_pb2.Any) -> Any:
     """Without the type of the resource itself. The gate's configuration is JSON; a policy has a file of its own."""
+    members = json_format.MessageToDict(packed)
     members.pop("@type")
     if "filterConfig" in members.get("typedConfig", {}):
         members["typedConfig"]["filterConfig"] = json.loads(members["typedConfig"]["filterConfig"]["value"])
     for virtual_host in members.get("virtualHosts", ()):
-        virtual_host["typedPerFilterConfig"][GATE] = "<policies.yaml>"
+        # xds-protos does not have the field of the name.
+        name = "held-policy" if b"\x22\x0bheld-policy" in packed.value else "policy"
+        virtual_host["typedPerFilterConfig"][GATE] = f"<{name} in policies.yaml>"
     return members

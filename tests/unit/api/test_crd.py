@@ -9,12 +9,15 @@ import pytest
 import yaml
 
 from nightlatch.api.crd import generate
-from nightlatch.api.meta import INFERENCE_ENDPOINT, OUR_KINDS, Kind
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, OUR_KINDS, TOKEN_ISSUER, Kind
 from nightlatch.api.rules import KEYWORD
 from nightlatch.generated_files import outdated
 from nightlatch.store.admission.cel import holds
+from nightlatch.store.admission.messages import structural_violations
+from nightlatch.store.admission.structure import completed, walk
 
 COMMITTED = Path(__file__).parents[3] / "crds"
+CEL_CASES = Path(__file__).parents[2] / "contract" / "cel_cases.yaml"
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -82,16 +85,92 @@ def test_rules_say_what_to_write_and_stay_within_core_cel(path: str, node: dict[
         holds(rule["rule"], {})  # compiles in an engine without the Kubernetes libraries
 
 
-def test_a_status_has_no_defaults() -> None:
-    status = generate.schema_of(INFERENCE_ENDPOINT)["properties"]["status"]
-    assert not [path for path, node in nodes(status) if "default" in node]
-
-
-def test_conditions_merge_by_type() -> None:
+def test_every_rule_refuses_a_manifest_of_the_table_and_lets_another_pass() -> None:
+    """The table is tried on every store, and so is every rule."""
+    table = yaml.safe_load(CEL_CASES.read_text())
     for kind in OUR_KINDS:
-        conditions = generate.schema_of(kind)["properties"]["status"]["properties"]["conditions"]
-        assert conditions["x-kubernetes-list-type"] == "map"
-        assert conditions["x-kubernetes-list-map-keys"] == ["type"]
+        schema = generate.schema_of(kind)
+        refused, passed = set(), set()
+        for case in table[kind.kind]:
+            said = case.get("refused", {}).get("says", "")
+            manifest = {"metadata": {"name": case.get("called", "case")}, "spec": case["spec"]}
+            for path, node, _ in walk(schema, completed(schema, manifest)):
+                found = {rule["message"]: rule.get("fieldPath", "") for rule in node.get(KEYWORD, ())}
+                if "refused" not in case:
+                    passed |= found.keys()
+                elif said:
+                    at = case["refused"]["path"]
+                    refused |= {
+                        text for text, below in found.items() if f"{path}{below}".strip(".") == at and said in text
+                    }
+        rules = {rule["message"] for _, node in nodes(schema) for rule in node.get(KEYWORD, ())}
+        assert (rules - refused, rules - passed) == (set(), set()), kind.kind
+
+
+def status_of(kind: Kind) -> dict[str, Any]:
+    found: dict[str, Any] = generate.schema_of(kind)["properties"]["status"]
+    return found
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_a_new_object_has_a_status_that_says_that_nothing_was_observed(kind: Kind) -> None:
+    status = status_of(kind)
+    assert status["default"]["observedGeneration"] == 0
+    assert completed(status, {}) == {}, "what the operator writes is not added to"
+    assert not list(structural_violations(status, status["default"]))
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_a_status_always_has_its_lists(kind: Kind) -> None:
+    for path, node in nodes(status_of(kind)):
+        lists = {name for name, field in node.get("properties", {}).items() if field.get("type") == "array"}
+        assert lists <= set(node.get("required", ())), path
+
+
+LIST_MAPS = {
+    INFERENCE_ENDPOINT: {"conditions": "type", "certificates": "role"},
+    INFERENCE_CLIENT: {"conditions": "type", "keys": "id"},
+    TOKEN_ISSUER: {"conditions": "type", "keys": "kid"},
+}
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_the_lists_of_a_status_merge_by_key(kind: Kind) -> None:
+    for name, key in LIST_MAPS[kind].items():
+        entries = status_of(kind)["properties"][name]
+        assert (entries["x-kubernetes-list-type"], entries["x-kubernetes-list-map-keys"]) == ("map", [key])
+        assert key in entries["items"]["required"]
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_conditions_are_those_of_kubernetes(kind: Kind) -> None:
+    condition = status_of(kind)["properties"]["conditions"]["items"]
+    assert condition["required"] == ["type", "status", "reason", "message", "lastTransitionTime"]
+    assert condition["properties"]["lastTransitionTime"]["format"] == "date-time"
+    assert condition["properties"]["observedGeneration"] | {"description": ""} == {
+        "type": "integer",
+        "format": "int64",
+        "minimum": 0,
+        "description": "",
+    }
+
+
+@pytest.mark.parametrize("kind", OUR_KINDS)
+def test_every_number_and_every_time_has_a_format(kind: Kind) -> None:
+    for path, node in nodes(generate.schema_of(kind)):
+        if node.get("type") == "integer":
+            assert node["format"] in ("int32", "int64"), path
+        name = path.rpartition(".")[2]
+        if name == "at" or (path.startswith(".status") and name.endswith(("At", "Time", "notAfter"))):
+            assert node["format"] == "date-time", path
+
+
+def test_an_endpoint_offers_no_scale_subresource() -> None:
+    """Only the leader writes replicas, so `kubectl scale` and an HPA have nothing to hold on to."""
+    for resource in generate.RESOURCES:
+        (version,) = generate.definition(resource)["spec"]["versions"]
+        assert version["subresources"] == {"status": {}}
+        assert "selector" not in status_of(resource.kind)["properties"]
 
 
 def printer_columns(kind: Kind) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from nightlatch.api.client import KeyState
 from nightlatch.api.conditions import ClientCondition, EndpointCondition, IssuerCondition, Reason, Topic
 from nightlatch.api.endpoint import EndpointState
 
@@ -22,8 +23,10 @@ WORDS = {str(member) for enum in ENUMS.values() for member in enum}
 NAMES = {"reason", "denied"}
 # Kubernetes' own reasons, such as NotFound and AlreadyExists.
 FOREIGN_REASONS = {"kube/client.py", "kube/errors.py", "store/kubernetes/store.py"}
-# Words of the list that mean something else here: states of an endpoint, a pod's condition, headings of columns.
+# Words of the list that mean something else here: states of an endpoint and of a key, a pod's condition, headings of
+# columns.
 STATES = set(get_args(EndpointState))
+KEY_STATES = set(get_args(KeyState))
 OTHER_MEANINGS = {
     "workloads/kubernetes/pod_state.py": {"Ready"},
     "api/crd/generate.py": {"Ready", "Suspended"},
@@ -89,7 +92,7 @@ def given_reasons(node: ast.AST, positions: Mapping[str, set[int]]) -> Iterator[
 
 def bare(name: str, tree: ast.Module, positions: Mapping[str, set[int]]) -> Iterator[str]:
     """Reasons and condition types that are written as text."""
-    meant_otherwise = STATES | OTHER_MEANINGS.get(name, set())
+    meant_otherwise = STATES | KEY_STATES | OTHER_MEANINGS.get(name, set())
     for node in ast.walk(tree):
         reasons = given_reasons(node, positions) if name not in FOREIGN_REASONS else ()
         yield from (f"{name}:{given.lineno}: {ast.unparse(given)}" for given in reasons if is_literal(given))

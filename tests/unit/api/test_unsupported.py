@@ -21,6 +21,8 @@ from tests.unit.api.test_parse import client, endpoint, issuer
 
 CLUSTER_ONLY = Reason.NOT_ON_THIS_PLATFORM
 LATER = Reason.NOT_YET_SUPPORTED
+OPERATION = {"method": "POST", "path": "/v1/rerank", "permission": "infer"}
+MORNING = {"cron": "0 8 * * 1-5", "duration": "1h"}
 PVC = {"source": {"pvc": {"claimName": "models"}}}
 
 
@@ -30,7 +32,25 @@ PVC = {"source": {"pvc": {"claimName": "models"}}}
         ("Embedded", {}),
         ("Cluster", {"model": PVC}),
         ("Cluster", {"model": PVC, "runtime": {"protocol": "OpenAI", "nodeSelector": {"a": "b"}}}),
-        ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"]], "allowedNamespaces": {"names": ["a"]}}}),
+        ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"]]}}),
+        ("Embedded", {"access": {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["a"]}}}),
+        (
+            "Cluster",
+            {"model": PVC, "access": {"apiKey": {}, "allowedNamespaces": {"from": "Selector", "selector": {}}}},
+        ),
+        (
+            "Cluster",
+            {
+                "model": PVC,
+                "runtime": {
+                    "priorityClassName": "a",
+                    "podLabels": {"a": "b"},
+                    "podAnnotations": {"a": "b"},
+                    "topologySpread": [{"topologyKey": "a"}],
+                },
+            },
+        ),
+        ("Embedded", {"scaling": {"startDeadline": "900s", "scaleDownDelay": "1m"}}),
         ("Embedded", {"scaling": {"minReplicas": 1, "maxReplicas": 4}, "rateLimit": {"requests": 5}}),
         ("Embedded", {"tls": {"duration": "2h", "renewBefore": "1h"}, "runtime": {"env": [{"name": "A"}]}}),
     ],
@@ -43,7 +63,7 @@ def test_defaults_of_the_schema_ask_for_nothing() -> None:
     stored = completed(schema_of(INFERENCE_ENDPOINT), endpoint(runtime={"resources": {}}, model=PVC))
     assert unsupported_in_endpoint(parse_endpoint(stored), "Cluster") == ()
     stored = completed(schema_of(INFERENCE_CLIENT), client())
-    assert stored["spec"]["apiKey"] == {"overlap": "24h"}
+    assert stored["spec"]["apiKey"] == {}
     assert unsupported_in_client(parse_client(stored)) == ()
 
 
@@ -65,6 +85,25 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ("Embedded", {"runtime": {"imagePullSecrets": [{"name": "a"}]}}, "spec.runtime.imagePullSecrets", CLUSTER_ONLY),
     ("Embedded", {"runtime": {"runtimeClassName": "a"}}, "spec.runtime.runtimeClassName", CLUSTER_ONLY),
     ("Embedded", {"runtime": {"sharedMemory": "1Gi"}}, "spec.runtime.sharedMemory", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"priorityClassName": "a"}}, "spec.runtime.priorityClassName", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"podLabels": {"a": "b"}}}, "spec.runtime.podLabels", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"podAnnotations": {"a": "b"}}}, "spec.runtime.podAnnotations", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"topologySpread": [{"topologyKey": "a"}]}}, "spec.runtime.topologySpread", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"command": ["a"], "protocol": "OpenAI"}}, "spec.runtime.command", LATER),
+    ("Cluster", {"model": PVC, "runtime": {"command": ["a"]}}, "spec.runtime.command", CLUSTER_ONLY),
+    ("Embedded", {"runtime": {"operations": [OPERATION]}}, "spec.runtime.operations", LATER),
+    ("Cluster", {"model": PVC, "runtime": {"operations": [OPERATION]}}, "spec.runtime.operations", LATER),
+    ("Cluster", {"model": PVC, "runtime": {"gauges": {"waiting": "a"}}}, "spec.runtime.gauges", LATER),
+    ("Embedded", {"scaling": {"maxConcurrency": 8}}, "spec.scaling.maxConcurrency", LATER),
+    ("Embedded", {"scaling": {"scaleDownDelay": "2m"}}, "spec.scaling.scaleDownDelay", LATER),
+    ("Embedded", {"scaling": {"startDeadline": "20m"}}, "spec.scaling.startDeadline", LATER),
+    ("Embedded", {"scaling": {"schedule": [MORNING]}}, "spec.scaling.schedule", LATER),
+    (
+        "Embedded",
+        {"access": {"apiKey": {}, "allowedNamespaces": {"from": "Selector", "selector": {}}}},
+        "spec.access.allowedNamespaces.from",
+        CLUSTER_ONLY,
+    ),
     ("Embedded", {"scaling": {"idle": "Standby"}}, "spec.scaling.idle", LATER),
     ("Embedded", {"scaling": {"mode": "External"}}, "spec.scaling.mode", LATER),
     ("Embedded", {"access": {"jwt": {"issuers": [{"name": "a"}]}}}, "spec.access.jwt", LATER),
@@ -86,10 +125,6 @@ def test_what_is_not_there_is_named(platform: Platform, spec: dict[str, Any], fi
 
 
 UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [
-    ({"apiKey": {"rotateEvery": "30d"}}, "spec.apiKey.rotateEvery"),
-    ({"apiKey": {"overlap": "1h"}}, "spec.apiKey.overlap"),
-    ({"apiKey": {"expiresAt": "2030-01-01T00:00:00Z"}}, "spec.apiKey.expiresAt"),
-    ({"apiKey": {"revokedKeyIds": ["a"]}}, "spec.apiKey.revokedKeyIds"),
     ({"certificate": {}}, "spec.certificate"),
 ]
 
@@ -100,8 +135,15 @@ def test_what_a_client_asks_for_too_early_is_named(spec: dict[str, Any], field: 
     assert [(each.field, each.reason) for each in found] == [(field, LATER)]
 
 
-def test_suspension_and_a_secret_name_are_there() -> None:
-    parsed = parse_client(client(suspended=True, apiKey={"secretName": "mine"}, rateLimit={"requests": 1}))
+def test_everything_about_api_keys_is_there() -> None:
+    key = {
+        "secretName": "mine",
+        "rotateEvery": "720h",
+        "overlap": "1h",
+        "expiresAt": "2030-01-01T00:00:00Z",
+        "revokedKeyIds": ["0123456789ab"],
+    }
+    parsed = parse_client(client(suspend=True, apiKey=key, rateLimit={"requests": 1}))
     assert unsupported_in_client(parsed) == ()
 
 
@@ -110,8 +152,8 @@ def test_a_token_issuer_has_no_effect_yet_and_says_so() -> None:
 
 
 def test_more_than_one_replica_is_capped_and_said() -> None:
-    assert replicas_cap(parse_endpoint(endpoint())) is None
-    said = replicas_cap(parse_endpoint(endpoint(scaling={"maxReplicas": 4})))
+    assert replicas_cap(parse_endpoint(endpoint()).spec.scaling) is None
+    said = replicas_cap(parse_endpoint(endpoint(scaling={"maxReplicas": 4})).spec.scaling)
     assert said is not None
     assert "maxReplicas is 4" in said
 

@@ -29,7 +29,7 @@ ENDPOINT = {
 CLIENT = {
     "kind": "InferenceClient",
     "metadata": {"name": "bot", "namespace": "search", "creationTimestamp": "2026-01-01T00:00:00Z"},
-    "spec": {"suspended": False},
+    "spec": {"suspend": False},
     "status": {"certificate": {"notAfter": "2026-01-02T00:00:00Z"}},
 }
 NOW = 1767225600.0
@@ -49,7 +49,7 @@ def test_the_wide_table_shows_when_the_server_certificate_ends():
 
 def test_a_client_shows_its_columns():
     header, row = table(INFERENCE_CLIENT, [CLIENT], wide=True, namespaces=False, now=NOW)
-    assert header == ["NAME", "READY", "REASON", "SUSPENDED", "AGE", "CERTEXPIRY"]
+    assert header == ["NAME", "READY", "REASON", "SUSPEND", "AGE", "CERTEXPIRY"]
     assert row == ["bot", "", "", "false", "0s", "2026-01-02T00:00:00Z"]
 
 

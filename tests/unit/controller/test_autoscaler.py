@@ -9,6 +9,7 @@ import pytest
 
 from nightlatch.api.endpoint import Access, EndpointSpec, Model, ModelSource, Runtime, Scaling
 from nightlatch.api.meta import NamespacedName, ObjectMeta
+from nightlatch.controller.autoscaling import autoscaler
 from nightlatch.controller.autoscaling.autoscaler import Autoscaler
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.embedded.gateway_directory import FileGatewayDirectory
@@ -135,6 +136,28 @@ async def wake(house):
     await house.until(lambda r: r.state == "Awake")
     for gateway in house.gateways:
         gateway.say(held=0, phase="Warm", issued=1)
+
+
+async def test_a_new_leader_is_settled_once_every_gateway_has_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoscaler, "SETTLE_SECONDS", 600)
+    house = House(tmp_path, gateways=2)
+    late = house.gateways.pop()
+    async with lived_in(house):
+        house.autoscaler.declare(desired(house.model))
+        assert not (await house.until(lambda r: r.applied)).settled
+        await late.start()
+        await house.until(lambda r: r.settled and len(r.applied) == 2)
+        await late.stop()
+        await house.until(lambda r: r.settled and r.disconnected == (late.name,))
+
+
+async def test_a_gateway_that_never_reports_is_disconnected_after_a_while(tmp_path, monkeypatch):
+    monkeypatch.setattr(autoscaler, "SETTLE_SECONDS", 0.2)
+    house = House(tmp_path, gateways=2)
+    silent = house.gateways.pop()
+    async with lived_in(house):
+        house.autoscaler.declare(desired(house.model))
+        await house.until(lambda r: r.settled and r.disconnected == (silent.name,))
 
 
 async def test_without_demand_nothing_starts(house):

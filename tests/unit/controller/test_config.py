@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nightlatch.api.validation.allowed import Allowed
 from nightlatch.controller.cluster.config import ConfigError, read_config
 
 GOOD = {
@@ -15,6 +16,9 @@ GOOD = {
     "gateway_report_service": "nightlatch-gateway-report",
     "gateway_port": 443,
     "model_server_image": "registry.example/model-server:1",
+    "allowed_tolerations": ["nvidia.com/gpu"],
+    "allowed_runtime_classes": [],
+    "allowed_priority_classes": ["low"],
 }
 
 
@@ -35,6 +39,7 @@ def test_planning_and_builders_get_the_same_installation(read):
     assert settings.gateway_namespace == cluster.gateway_namespace == "nightlatch-gateway"
     assert settings.cluster_domain == cluster.cluster_domain == "cluster.local"
     assert (cluster.model_server_image, cluster.image_pull_policy) == (GOOD["model_server_image"], "Never")
+    assert settings.allowed == Allowed(("nvidia.com/gpu",), (), ("low",))
     assert cluster.gateway_host == "nightlatch-gateway.nightlatch-gateway.svc.cluster.local"
 
 

@@ -1,6 +1,7 @@
 """The control loop over a real FilesStore: what becomes of endpoints and clients, and of their end."""
 
 import base64
+import json
 import logging
 from datetime import timedelta
 
@@ -56,6 +57,25 @@ async def test_an_endpoint_and_a_client_end_up_as_a_key_in_the_document(world):
     assert document.hosts == ("minilm.search.localhost",)
     assert [(grant.client, grant.permissions) for grant in document.keys] == [(CLIENT, ("infer", "metadata"))]
     assert world.workloads.workloads[ENDPOINT].tls_secret == UPSTREAM.name
+
+
+async def test_a_second_endpoint_in_the_spec_replaces_the_url_by_a_list_and_keeps_the_key(world):
+    await world.store.create(endpoint_object())
+    await world.store.create(client_object(CLIENT, ENDPOINT))
+    async with world.running():
+        await granted(world)
+        before = await world.secret(KEY_SECRET)
+        both = [{"name": ENDPOINT.name}, {"name": OTHER.name}]
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(endpoints=both))
+
+        async def without_url():
+            data = await world.secret(KEY_SECRET)
+            return data if "url" not in data else None
+
+        after = await until(without_url)
+    assert after["api-key"] == before["api-key"]
+    assert list(json.loads(before["endpoints.json"])) == [str(ENDPOINT)]
+    assert json.loads(after["endpoints.json"])[str(OTHER)] == {"url": f"https://{OTHER.name}.search.localhost:8443"}
 
 
 async def test_the_key_is_known_to_the_named_endpoint_alone_and_leaves_when_unnamed(world):
@@ -235,7 +255,7 @@ async def test_a_client_of_another_namespace_needs_to_be_let_in(world):
         await until(lambda: _is(world, INFERENCE_CLIENT, stranger, "EndpointsGranted", "False", "NamespaceNotAllowed"))
         assert await until(world.document)
         assert await world.digests() == set()
-        names_ = {"allowedNamespaces": {"names": ["other"]}}
+        names_ = {"allowedNamespaces": {"from": "Names", "names": ["other"]}}
         await world.update(INFERENCE_ENDPOINT, ENDPOINT, lambda spec: spec["access"].update(names_))
         await until(lambda: _is(world, INFERENCE_CLIENT, stranger, "EndpointsGranted", "True"))
         await until(world.digests)

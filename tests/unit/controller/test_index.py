@@ -9,7 +9,11 @@ from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName, ObjectRef
 from nightlatch.controller.apply import secret_object
 from nightlatch.controller.index import Index, Requeue
+from nightlatch.planning.client.key_secret import ledger_data
+from nightlatch.planning.client.ledger import Ledger, LedgerKey
 from nightlatch.planning.plan import OwnedSecret, Owner
+from nightlatch.planning.settings import Settings
+from nightlatch.wire.route_document import KeyGrant, RouteDocument, encode
 from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
 
 OTHER = NamespacedName("search", "other")
@@ -19,6 +23,7 @@ BOT, MINILM, SECOND = (
     ObjectRef("InferenceEndpoint", OTHER),
 )
 KEY = api_keys.mint(lambda size: b"k" * size)
+KEY_SECRET = ObjectRef("Secret", NamespacedName("search", "bot-key"))
 
 
 def stored(raw, generation=1, uid="uid-c"):
@@ -26,10 +31,39 @@ def stored(raw, generation=1, uid="uid-c"):
     return raw
 
 
-def key_secret(*, name="bot-key", namespace="search", uid="uid-c", text=KEY.text):
-    owner = Owner(BOT, uid, "nightlatch.dev/v1alpha1")
-    target = OwnedSecret(NamespacedName(namespace, name), names.ROLE_API_KEY, owner)
-    return stored(secret_object(target, {"api-key": text.encode()}), uid="uid-s")
+def key_secret(*, name="bot-key", namespace="search", uid="uid-c", text=KEY.text, owner=BOT):
+    target = OwnedSecret(
+        NamespacedName(namespace, name), names.ROLE_API_KEY, Owner(owner, uid, "nightlatch.dev/v1alpha1")
+    )
+    key = LedgerKey(KEY.key_id, api_keys.digest(text), "Current", 1_800_000_000, text=text)
+    data = {entry: value for entry, value in ledger_data(Ledger((key,))).items() if value is not None}
+    return stored(secret_object(target, data), uid="uid-s")
+
+
+def document(*, namespace=SETTINGS.gateway_namespace):
+    """A route document that lets the client in with its key."""
+    pem = "-----BEGIN CERTIFICATE-----\n"
+    found = RouteDocument(
+        endpoint=ENDPOINT,
+        uid="uid-1",
+        sequence=7,
+        hosts=("minilm.search.localhost",),
+        operations=(),
+        upstream_identity="spiffe://nightlatch.local/ns/search/ie/minilm",
+        keys=(KeyGrant(api_keys.digest(KEY.text), CLIENT, KEY.key_id, ("infer",)),),
+        server_certificate=pem,
+        server_private_key=pem,
+        upstream_ca=pem,
+    )
+    owner = Owner(MINILM, "uid-1", "nightlatch.dev/v1alpha1")
+    target = OwnedSecret(NamespacedName(namespace, names.route_document(ENDPOINT)), names.ROLE_ROUTE_DOCUMENT, owner)
+    return stored(secret_object(target, encode(found)), uid="uid-d")
+
+
+def known(raw):
+    """The client with a status that knows the key."""
+    keys = [{"id": KEY.key_id, "state": "Current", "createdAt": "2026-01-01T00:00:00Z"}]
+    return {**raw, "status": {"keys": keys}}
 
 
 @pytest.fixture
@@ -63,7 +97,7 @@ def test_a_grant_that_only_grows_is_not_urgent(index):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"suspended": True},
+        {"suspend": True},
         {"apiKey": {"revokedKeyIds": [KEY.key_id]}},
         {"endpoints": [{"name": ENDPOINT.name, "permissions": ["metadata"]}]},
     ],
@@ -74,16 +108,49 @@ def test_whatever_takes_from_a_client_is_urgent(index, changed):
     assert Requeue(MINILM, urgent=True) in index.put(stored(raw, generation=2))
 
 
-def test_a_deleted_client_and_a_deleted_key_are_urgent(index):
-    secret = ObjectRef("Secret", NamespacedName("search", "bot-key"))
-    assert Requeue(MINILM, urgent=True) in index.drop(secret)
-    index.put(key_secret())
+def test_a_deleted_client_is_urgent(index):
     assert Requeue(MINILM, urgent=True) in index.drop(BOT)
     assert index.clients_of(ENDPOINT) == ()
 
 
+def digests(index):
+    return [key.sha256 for view in index.clients_of(ENDPOINT) for key in view.keys]
+
+
+def test_a_deleted_secret_takes_no_key_from_a_client_whose_key_the_documents_hold(index):
+    index.put(document())
+    index.put(known(stored(client_object(CLIENT, ENDPOINT))))
+    assert not any(each.urgent for each in index.drop(KEY_SECRET))
+    assert digests(index) == [api_keys.digest(KEY.text)]
+
+
+def test_a_client_that_was_created_again_has_nothing_of_the_one_before(index):
+    index.put(document())
+    index.put(known(stored(client_object(CLIENT, ENDPOINT))))
+    index.drop(BOT)
+    index.drop(KEY_SECRET)
+    index.put(stored(client_object(CLIENT, ENDPOINT), uid="uid-new"))
+    assert digests(index) == []
+
+
+def test_a_document_outside_the_gateways_namespace_says_nothing(index):
+    index.put(document(namespace="search"))
+    index.put(known(stored(client_object(CLIENT, ENDPOINT))))
+    index.drop(KEY_SECRET)
+    assert digests(index) == []
+
+
+def test_the_keys_of_a_client_stay_while_its_secret_is_renamed(index):
+    raw = client_object(CLIENT, ENDPOINT, apiKey={"secretName": "renamed"})
+    assert not any(each.urgent for each in index.put(stored(raw, generation=2)))
+    assert digests(index) == [api_keys.digest(KEY.text)]
+    index.put(key_secret(name="renamed"))
+    assert not any(each.urgent for each in index.drop(KEY_SECRET))
+    assert digests(index) == [api_keys.digest(KEY.text)]
+
+
 def test_an_endpoint_that_lets_fewer_in_is_urgent_and_its_clients_are_told(index):
-    raw = endpoint_object(ENDPOINT, access={"apiKey": {}, "allowedNamespaces": {"names": ["b"]}})
+    raw = endpoint_object(ENDPOINT, access={"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["b"]}})
     requeue = index.put(stored(raw, generation=2, uid="uid-1"))
     assert set(requeue) == {Requeue(MINILM, urgent=True), Requeue(BOT)}
 
@@ -98,13 +165,12 @@ def test_our_own_writing_of_status_calls_for_nothing(index):
     "forged",
     [
         {"namespace": "elsewhere", "text": api_keys.mint(lambda size: b"x" * size).text},
-        {"name": "another", "text": api_keys.mint(lambda size: b"x" * size).text},
+        {"owner": ObjectRef("InferenceClient", OTHER)},
         {"uid": "uid-other", "text": api_keys.mint(lambda size: b"x" * size).text},
-        {"text": "not a key"},
     ],
 )
 def test_a_secret_that_only_says_it_is_the_clients_gives_no_key(index, forged):
-    index.drop(ObjectRef("Secret", NamespacedName("search", "bot-key")))
+    index.drop(KEY_SECRET)
     index.put(key_secret(**forged))
     assert index.clients_of(ENDPOINT)[0].keys == ()
 
@@ -124,3 +190,77 @@ def test_endpoints_whose_names_make_one_host_are_rivals():
     assert [rival.endpoint for rival in index.host_claims_of(NamespacedName("b.c", "a"))] == [
         NamespacedName("c", "a.b")
     ]
+
+
+CLUSTER = Settings(platform="Cluster")
+BY_LABEL = {"from": "Selector", "selector": {"matchLabels": {"team": "ml"}}}
+STRANGER = NamespacedName("other", "bot")
+
+
+def namespace(name="other", **labels):
+    return stored({"kind": "Namespace", "metadata": {"name": name, "namespace": name, "labels": labels}}, uid="uid-n")
+
+
+@pytest.fixture
+def selecting():
+    """An endpoint that lets clients in by a label, a client of another namespace with its key, and one of its own."""
+    index = Index(CLUSTER)
+    volume = {"source": {"pvc": {"claimName": "models"}}}
+    index.put(stored(endpoint_object(ENDPOINT, model=volume, access={"apiKey": {}, "allowedNamespaces": BY_LABEL})))
+    index.put(stored(client_object(STRANGER, ENDPOINT)))
+    index.put(stored(client_object(CLIENT, ENDPOINT)))
+    index.put(key_secret(namespace="other", owner=ObjectRef("InferenceClient", STRANGER)))
+    return index
+
+
+def may_call(index, client):
+    return client in index.good_standing()
+
+
+def test_a_label_lets_a_namespaces_clients_in_and_its_end_revokes_at_once(selecting):
+    stranger = ObjectRef("InferenceClient", STRANGER)
+    assert not may_call(selecting, STRANGER)
+
+    gained = selecting.put(namespace(team="ml"))
+    assert may_call(selecting, STRANGER)
+    assert {Requeue(stranger), Requeue(MINILM)} <= set(gained)
+    assert not any(each.urgent for each in gained)
+
+    lost = selecting.put(namespace(team="web"))
+    assert not may_call(selecting, STRANGER)
+    assert Requeue(MINILM, urgent=True) in lost
+    assert all(each.ref.key != CLIENT for each in (*gained, *lost)), "clients of other namespaces are left alone"
+
+
+def test_a_namespace_that_goes_takes_its_labels_along(selecting):
+    selecting.put(namespace(team="ml"))
+    assert Requeue(MINILM, urgent=True) in selecting.drop(ObjectRef("Namespace", NamespacedName("other", "other")))
+    assert not may_call(selecting, STRANGER)
+
+
+def test_a_client_that_comes_after_its_namespace_has_its_labels(selecting):
+    selecting.drop(ObjectRef("InferenceClient", STRANGER))
+    selecting.put(namespace(team="ml"))
+    selecting.put(stored(client_object(STRANGER, ENDPOINT)))
+    assert may_call(selecting, STRANGER)
+
+
+def test_labels_that_no_endpoint_asks_for_call_for_nothing(selecting):
+    assert selecting.put(namespace("elsewhere", team="ml")) == ()
+    volume = {"source": {"pvc": {"claimName": "models"}}}
+    by_name = {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["other"]}}
+    selecting.put(stored(endpoint_object(ENDPOINT, model=volume, access=by_name), generation=2))
+    assert selecting.put(namespace(team="ml")) == ()
+    # Only now does an endpoint ask for them.
+    by_label = {"apiKey": {}, "allowedNamespaces": BY_LABEL}
+    selecting.put(stored(endpoint_object(ENDPOINT, model=volume, access=by_label), generation=3))
+    assert may_call(selecting, STRANGER)
+
+
+def test_the_client_of_a_key_is_known_by_its_id_also_when_its_secret_moves(index):
+    assert index.client_of_key(KEY.key_id) == CLIENT
+    index.put(key_secret(name="renamed"))
+    index.drop(KEY_SECRET)
+    assert index.client_of_key(KEY.key_id) == CLIENT
+    index.drop(ObjectRef("Secret", NamespacedName("search", "renamed")))
+    assert index.client_of_key(KEY.key_id) is None

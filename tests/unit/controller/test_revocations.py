@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nightlatch.api import names
-from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName
+from nightlatch.api.meta import INFERENCE_CLIENT, NamespacedName
 from nightlatch.scaling.runtime import EndpointRuntime
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.revocations import decode_revocations
@@ -14,7 +14,6 @@ from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, World, clien
 ENDPOINTS = [NamespacedName("search", f"e{number}") for number in range(12)]
 REVOCATIONS = NamespacedName(SETTINGS.gateway_namespace, names.REVOCATIONS_SECRET)
 WORKERS = 5
-KEY_SECRET = NamespacedName("search", "bot-key")
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ async def test_a_client_of_many_endpoints_is_revoked_by_one_write_that_waits_for
         if how == "deleted":
             await world.delete(INFERENCE_CLIENT, CLIENT)
         else:
-            change = {"suspended": True} if how == "suspended" else {"endpoints": [{"name": "nobody"}]}
+            change = {"suspend": True} if how == "suspended" else {"endpoints": [{"name": "nobody"}]}
             await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(change))
         await says(world, {CLIENT}, {key_id})
         # Taken first; the other workers have begun with a document each by then.
@@ -121,9 +120,9 @@ async def test_a_client_that_is_let_in_again_is_not_kept_out_by_its_revocation(w
     await world.store.create(client_object(CLIENT, ENDPOINT))
     async with world.running():
         old = await granted(world, [ENDPOINT])
-        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspended=True))
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspend=True))
         await says(world, {CLIENT}, {old})
-        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspended=False))
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(suspend=False))
         await says(world, (), ())
         # No gateway reports, so nothing is known to be applied: a new client of the name is free, the old key is not.
         await world.delete(INFERENCE_CLIENT, CLIENT)
@@ -138,7 +137,7 @@ async def test_a_revoked_key_is_refused_and_its_client_is_not(world):
     await world.store.create(client_object(CLIENT, ENDPOINT))
     async with world.running():
         key_id = await granted(world, [ENDPOINT])
-        await world.delete(SECRET, KEY_SECRET)
+        await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec["apiKey"].update(revokedKeyIds=[key_id]))
         await says(world, (), {key_id})
         assert await granted(world, [ENDPOINT], other_than=key_id)
 

@@ -107,8 +107,8 @@ class Listed:
         yield
 
 
-def client(version, uid="uid-2", generation=1, suspended=False, **metadata):
-    raw = client_object(CLIENT, ENDPOINT, suspended=suspended)
+def client(version, uid="uid-2", generation=1, suspend=False, **metadata):
+    raw = client_object(CLIENT, ENDPOINT, suspend=suspend)
     raw["metadata"] |= {"uid": uid, "generation": generation, "resourceVersion": str(version), **metadata}
     return raw
 
@@ -145,12 +145,12 @@ async def test_the_deletion_of_a_predecessor_leaves_the_client_that_is_there():
 
 
 async def test_an_old_event_does_not_lift_a_suspension():
-    async with told_by_kopf(Listed(9, client(8, generation=3, suspended=True))) as (index, tell):
+    async with told_by_kopf(Listed(9, client(8, generation=3, suspend=True))) as (index, tell):
         await tell("MODIFIED", client(7, generation=2))
-        assert index.clients[CLIENT].spec.suspended
-        await tell(None, client(8, generation=3, suspended=True))
+        assert index.clients[CLIENT].spec.suspend
+        await tell(None, client(8, generation=3, suspend=True))
         await tell("MODIFIED", client(12, generation=4))
-        assert not index.clients[CLIENT].spec.suspended
+        assert not index.clients[CLIENT].spec.suspend
 
 
 async def test_an_old_event_does_not_bring_back_a_client_that_the_list_no_longer_had():

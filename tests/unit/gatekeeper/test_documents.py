@@ -5,6 +5,7 @@ import base64
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
 from nightlatch.informer import WatchEvent
+from nightlatch.pki.ca import new_root
 from nightlatch.store.files import store as files_store
 from nightlatch.store.files.store import FilesStore
 from nightlatch.wire import caller_errors
@@ -21,6 +23,7 @@ from nightlatch.wire.revocations import Revocations, encode_revocations
 from nightlatch.wire.route_document import DOCUMENT_JSON, FORMAT, RouteDocument, encode
 
 NAMESPACE = "nightlatch-gateway"
+CA = new_root(now=datetime.now(UTC)).trust_pem.decode()
 KEY = NamespacedName("search", "minilm")
 DOCUMENT = RouteDocument(
     endpoint=KEY,
@@ -31,7 +34,7 @@ DOCUMENT = RouteDocument(
     upstream_identity="spiffe://nightlatch.local/ns/search/ie/minilm",
     server_certificate="-----BEGIN CERTIFICATE-----",
     server_private_key="-----BEGIN PRIVATE KEY-----",
-    upstream_ca="-----BEGIN CERTIFICATE-----",
+    upstream_ca=CA,
 )
 
 
@@ -95,6 +98,18 @@ async def test_an_unreadable_document_denies_and_a_good_one_restores(store, docu
     await store.replace(secret(replace(DOCUMENT, sequence=3)))
     await eventually(lambda: documents.routes[KEY] == replace(DOCUMENT, sequence=3))
     assert documents.unreadable == {}
+
+
+async def test_a_damaged_trust_bundle_is_reported_and_the_rest_of_its_document_is_enforced(store, documents) -> None:
+    for number, bundle in enumerate((CA.replace("M", "%", 3), CA + "-----BEGIN CERTIFICATE-----\nMIIB"), start=2):
+        damaged = replace(DOCUMENT, sequence=number, upstream_ca=bundle)
+        await store.replace(secret(damaged))
+        await eventually(lambda number=number: documents.routes[KEY].sequence == number)
+        assert documents.routes[KEY] == damaged
+        assert "upstream-ca.crt is not a bundle of certificates" in documents.unreadable[names.route_document(KEY)]
+        assert documents.too_new == set()
+    await store.replace(secret(replace(DOCUMENT, sequence=9)))
+    await eventually(lambda: not documents.unreadable)
 
 
 async def test_a_document_in_another_endpoints_secret_is_not_taken(store, documents) -> None:
@@ -181,6 +196,7 @@ def too_new(document: RouteDocument, **members: Any) -> dict[str, Any]:
 async def test_a_document_that_is_too_new_leaves_the_last_good_one_in_force(store, documents) -> None:
     name = names.route_document(KEY)
     await store.replace(too_new(replace(DOCUMENT, sequence=5, takes_away_since=1)))
+    await eventually(lambda: documents.too_new == {names.route_document(KEY)})
     await eventually(lambda: documents.unreadable)
     assert documents.routes == {KEY: DOCUMENT}
     assert documents.unreadable[name].startswith("format 3 is newer than 2")
@@ -223,6 +239,7 @@ async def test_an_endpoint_was_never_read_until_a_document_of_a_known_format_com
     await eventually(lambda: documents.never_read == {other.endpoint})
     await store.replace(secret(replace(other, sequence=2)))
     await eventually(lambda: not documents.never_read)
+    assert documents.too_new == set()
     # From now on there is a last good one, also while something that was taken away denies the calls.
     await store.replace(too_new(replace(other, sequence=3, takes_away_since=3)))
     await eventually(lambda: documents.routes[other.endpoint].denied)

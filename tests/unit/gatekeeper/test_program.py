@@ -13,7 +13,7 @@ from nightlatch.routing.ir import Serving
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.wire.xds_types import ADDRESSES, ROUTES, SECRET
 from tests.embedded.envoy_fixture import Caller
-from tests.unit.gatekeeper.test_documents import DOCUMENT
+from tests.unit.gatekeeper.test_documents import CA, DOCUMENT
 
 FALLBACK = fallback_certificate()
 OPEN = Serving(hold=False, addresses=(("127.0.0.1", 9000),))
@@ -98,7 +98,7 @@ def test_a_new_trust_bundle_is_one_push_however_many_documents_bring_it() -> Non
     compiled.push()
     pushes = []
     for number, name in enumerate(("a", "b")):
-        renewed = replace(document(name), upstream_ca="-----BEGIN NEW", sequence=DOCUMENT.sequence + 1 + number)
+        renewed = replace(document(name), upstream_ca=CA + CA, sequence=DOCUMENT.sequence + 1 + number)
         compiled.put(renewed, SHUT if name == "a" else OPEN)
         pushes.append(compiled.push())
     # A policy carries the sequence of its document.

@@ -134,7 +134,8 @@ def test_elements_must_be_of_the_datatype(datatype: str, good: list[Any], bad: l
         parse(value(bad), numeric(datatype))
 
 
-def test_metadata_has_the_signature() -> None:
-    metadata = open_inference.model_metadata("mine", TEXT)
+def test_metadata_has_the_signature_and_the_digest() -> None:
+    metadata = open_inference.model_metadata("mine", TEXT, "sha256:0")
+    assert metadata["parameters"] == {"digest": "sha256:0"}
     assert (metadata["name"], metadata["versions"]) == ("mine", ["1"])
     assert metadata["inputs"] == [{"name": "text", "datatype": "BYTES", "shape": [-1]}]

@@ -8,9 +8,11 @@ from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.apply import secret_object
 from nightlatch.pki import LeafRequest
+from nightlatch.planning.client.key_secret import ledger_data
+from nightlatch.planning.client.ledger import Ledger, LedgerKey
 from nightlatch.planning.endpoint.certificates import server_leaf, upstream_leaf
 from nightlatch.planning.endpoint.plan import owner_of
-from nightlatch.planning.inputs import CAView, ClientView, LiveKey, Observed, ObservedClient
+from nightlatch.planning.inputs import CAView, ClientView, KeyCoverage, LiveKey, Observed, ObservedClient
 from nightlatch.planning.parsed import read_client, read_endpoint
 from nightlatch.planning.plan import OwnedSecret, Owner
 from nightlatch.planning.secrets import view_secret
@@ -21,6 +23,12 @@ SETTINGS = Settings(platform="Embedded", port=8443)
 ISSUING = pki.new_issuing(pki.new_root(now=NOW), now=NOW)
 ISSUING_CA = CAView(ISSUING.key_id, ISSUING.trust_pem)
 KEY = api_keys.mint(lambda size: b"k" * size)
+# What is in a client's Secret besides its keys.
+PUBLIC = {
+    "url": b"https://minilm.search.localhost:8443",
+    "endpoints.json": b'{\n  "search/minilm": {\n    "url": "https://minilm.search.localhost:8443"\n  }\n}\n',
+    "ca.crt": ISSUING.trust_pem,
+}
 
 
 def endpoint(*, name="minilm", namespace="search", uid="uid-e", generation=1, created="2026-01-01T00:00:00Z", **spec):
@@ -28,9 +36,21 @@ def endpoint(*, name="minilm", namespace="search", uid="uid-e", generation=1, cr
     return read_endpoint(_raw("InferenceEndpoint", name, namespace, uid, generation, created, base | spec), SETTINGS)
 
 
-def client(*, name="bot", namespace="search", uid="uid-c", endpoints=({"name": "minilm"},), **spec):
+def client(
+    *,
+    name="bot",
+    namespace="search",
+    uid="uid-c",
+    endpoints=({"name": "minilm"},),
+    labels=None,
+    annotations=(),
+    **spec,
+):
+    """labels: of its namespace."""
     base = {"endpoints": list(endpoints), "apiKey": {}}
-    return read_client(_raw("InferenceClient", name, namespace, uid, 1, "2026-01-01T00:00:00Z", base | spec))
+    raw = _raw("InferenceClient", name, namespace, uid, 1, "2026-01-01T00:00:00Z", base | spec)
+    raw["metadata"]["annotations"] = dict(annotations)
+    return read_client(raw, labels or {})
 
 
 def _raw(kind, name, namespace, uid, generation, created, spec):
@@ -51,12 +71,13 @@ def _raw(kind, name, namespace, uid, generation, created, spec):
 def held(subject=None, key=KEY):
     """A client with a live key."""
     parsed = api_keys.parse(key.text)
-    return ClientView(subject or client(), (LiveKey(parsed.key_id, parsed.sha256, "2026-01-01T00:00:00Z"),))
+    return ClientView(subject or client(), (LiveKey(parsed.key_id, parsed.sha256),))
 
 
-def found(target: OwnedSecret, data, *, version="1", uid="uid-s"):
+def found(target: OwnedSecret, data, *, version="1", uid="uid-s", annotations=()):
     """A Secret as it is read back after it was applied."""
     raw = secret_object(target, data)
+    raw["metadata"]["annotations"].update(annotations)
     raw["metadata"] |= {"uid": uid, "resourceVersion": version, "creationTimestamp": "2026-01-01T00:00:00Z"}
     return view_secret(raw)
 
@@ -84,13 +105,27 @@ def issued(subject, *, now=NOW, **changes) -> Observed:
     return replace(observed, **changes)
 
 
-def key_secret(subject, *, data=None, name=None, role=names.ROLE_API_KEY):
+def ledger_key(key=KEY, state="Current", *, created=NOW, ends=None):
+    text = key.text if state in ("Next", "Current") else ""
+    sha256 = "" if state == "Revoked" else api_keys.digest(key.text)
+    return LedgerKey(key.key_id, sha256, state, int(created.timestamp()), ends and int(ends.timestamp()), text)
+
+
+def key_secret(subject, *, data=None, name=None, role=names.ROLE_API_KEY, keys=(), request="", annotations=()):
+    """The client's Secret with these keys in its ledger, or with this data."""
     owner = Owner(subject.ref, subject.metadata.uid, "nightlatch.dev/v1alpha1")
     target = OwnedSecret(NamespacedName(subject.key.namespace, name or names.api_key(subject.key)), role, owner)
-    return found(target, data or {"api-key": KEY.text.encode()})
+    ledger = ledger_data(Ledger(tuple(keys or (ledger_key(),)), request))
+    entries = {entry: value for entry, value in (PUBLIC | ledger).items() if value is not None}
+    return found(target, entries if data is None else data, annotations=annotations)
 
 
 def observed_client(**changes) -> ObservedClient:
-    return replace(
-        ObservedClient(SETTINGS, ISSUING_CA, endpoints={NamespacedName("search", "minilm"): endpoint()}), **changes
+    """The endpoint exists, and every gateway accepts KEY."""
+    observed = ObservedClient(
+        SETTINGS,
+        ISSUING_CA,
+        endpoints={NamespacedName("search", "minilm"): endpoint()},
+        coverage={KEY.key_id: KeyCoverage()},
     )
+    return replace(observed, **changes)

@@ -60,12 +60,7 @@ TABLES = {
     EndpointCondition.ACCEPTED: {
         "all is well": (GOOD, "True", "Accepted"),
         "the spec is rejected": (good(endpoint=REJECTED), "False", "HostConflict"),
-        "more replicas than one": (good(endpoint=endpoint(scaling={"maxReplicas": 4})), "True", "MaxReplicasCapped"),
-        "rejected, and more replicas than one": (
-            good(endpoint=replace(endpoint(scaling={"maxReplicas": 4}), rejection=REJECTED.rejection)),
-            "False",
-            "HostConflict",
-        ),
+        "more replicas than one": (good(endpoint=endpoint(scaling={"maxReplicas": 4})), "True", "Accepted"),
     },
     EndpointCondition.CREDENTIALS_READY: {
         "all is well": (GOOD, "True", "Issued"),
@@ -91,11 +86,21 @@ TABLES = {
         "a document that gateways would refuse": (documented(problem="too long"), "False", "InvalidConfiguration"),
         "no document": (documented(current=None), "False", "ConfigurationPending"),
         "Envoy refused": (running(nacks={"g0": "no such cluster"}), "False", "GatewayRefused"),
+        "a gateway cannot read the document": (
+            running(nacks={"g0": "format 3", "g1": "no such cluster"}, too_old=("g0",)),
+            "False",
+            "GatewayTooOld",
+        ),
         "no gateway yet": (running(applied={}), "Unknown", "NoGateway"),
         "no gateway any more": (running(applied={}, disconnected=("g0",)), "False", "GatewayDisconnected"),
         "a gateway is behind": (running(applied={"g0": DOCUMENT.sequence - 1}), "False", "GatewayBehind"),
         "a gateway is behind, another disconnected": (
             running(applied={"g0": DOCUMENT.sequence - 1}, disconnected=("g1",)),
+            "False",
+            "GatewayBehind",
+        ),
+        "a gateway has nothing yet, another is behind": (
+            running(applied={"g0": 0, "g1": DOCUMENT.sequence - 1}),
             "False",
             "GatewayBehind",
         ),
@@ -147,9 +152,39 @@ def test_every_chain_has_a_table():
         (running(applied={}), "Unknown", "NoGateway"),
         (replace(running(applied={}), document_taken=True), "False", "SecretConflict"),
         (replace(leaf(taken=True), endpoint=REJECTED), "False", "HostConflict"),
+        (running(applied={"g0": 0}), "False", "GatewayBehind"),
+        (running(applied={"g0": DOCUMENT.sequence - 1}), "True", "Ready"),
     ],
-    ids=["all is well", "one is unknown", "false goes before unknown", "the first that is false"],
+    ids=[
+        "all is well",
+        "one is unknown",
+        "false goes before unknown",
+        "the first that is false",
+        "no gateway serves it yet",
+        "the configuration before serves meanwhile",
+    ],
 )
 def test_ready_comes_last_and_sums_up_the_others(inputs, status, reason):
     *_, (kind, verdict) = endpoint_verdicts(inputs)
     assert (kind, verdict.status, verdict.reason) == ("Ready", status, reason)
+
+
+def test_a_cap_on_replicas_has_a_condition_of_its_own_and_does_not_touch_ready():
+    verdicts = dict(endpoint_verdicts(good(endpoint=endpoint(scaling={"maxReplicas": 4}))))
+    capped = verdicts[EndpointCondition.REPLICAS_CAPPED]
+    assert (capped.status, capped.reason) == ("True", "MaxReplicasCapped")
+    assert "maxReplicas is 4" in capped.message
+    assert verdicts[EndpointCondition.READY].reason == "Ready"
+    assert list(verdicts)[-1] == EndpointCondition.READY
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param(SUBJECT, id="one replica is wanted"),
+        pytest.param(replace(endpoint(scaling={"maxReplicas": 4}), rejection=REJECTED.rejection), id="rejected"),
+        pytest.param(endpoint(requestTimeout="soon"), id="unreadable"),
+    ],
+)
+def test_no_cap_is_told_where_none_applies(subject):
+    assert EndpointCondition.REPLICAS_CAPPED not in dict(endpoint_verdicts(good(endpoint=subject)))

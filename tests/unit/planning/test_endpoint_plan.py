@@ -5,15 +5,16 @@ from datetime import timedelta
 
 import pytest
 
+from nightlatch import api_keys
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.access.api_keys import unix_seconds
 from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.inputs import CAView, HostClaim
 from nightlatch.planning.plan import EnsureWorkload, IssueLeaf, PutSecret
-from nightlatch.scaling.runtime import EndpointRuntime
+from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 from nightlatch.wire import route_document as routing
-from nightlatch.wire.report import WakeFailure, WakeReport
+from nightlatch.wire.report import ModelReport, Tensor, WakeFailure, WakeReport
 from tests.unit.planning.scene import (
     ISSUING_CA,
     NOW,
@@ -99,7 +100,7 @@ def test_the_sequence_never_goes_back_even_over_a_deletion():
 @pytest.mark.parametrize(
     ("view", "reason"),
     [
-        (held(client(suspended=True)), "suspended"),
+        (held(client(suspend=True)), "suspended"),
         (held(client(endpoints=({"name": "other"},))), "names another"),
         (held(client(namespace="elsewhere", endpoints=({"name": "minilm", "namespace": "search"},))), "not let in"),
         (held(client(apiKey={"revokedKeyIds": [held().keys[0].key_id]})), "revoked"),
@@ -111,8 +112,30 @@ def test_who_may_not_is_not_in_the_document(view, reason):
     assert document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW)).keys == (), reason
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        pytest.param({"requestTimeout": "soon"}, id="an unreadable spec"),
+        pytest.param({"scaling": {"idle": "Standby"}}, id="an unsupported spec"),
+    ],
+)
+def test_a_typo_in_an_endpoint_takes_no_key_from_a_client_of_another_namespace(broken):
+    access = {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["elsewhere"]}}
+    named = ({"name": "minilm", "namespace": "search"},)
+    views = (held(client(namespace="elsewhere", endpoints=named)),)
+    stranger = held(client(namespace="third", uid="uid-t", endpoints=named), api_keys.mint(lambda size: b"t" * size))
+    good = endpoint(access=access)
+    observed = documented(good, issued(good, clients=views))
+    edited = endpoint(generation=2, access=access, **broken)
+    planned = plan_endpoint(edited, replace(observed, clients=(*views, stranger)), NOW)
+    assert put_of(planned) is None, "the document stays as it is"
+    said = {each.type: each for each in planned.status.conditions}
+    assert said["Accepted"].status == "False"
+    assert said["CredentialsReady"].message == "1 client holds a key", "who was never let in does not count"
+
+
 def test_an_allowed_namespace_is_let_in():
-    subject = endpoint(access={"apiKey": {}, "allowedNamespaces": {"names": ["elsewhere"]}})
+    subject = endpoint(access={"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["elsewhere"]}})
     view = held(client(namespace="elsewhere", endpoints=({"name": "minilm", "namespace": "search"},)))
     assert len(document_in(plan_endpoint(subject, issued(subject, clients=(view,)), NOW)).keys) == 1
 
@@ -257,6 +280,129 @@ def test_conditions_follow_what_runs(runtime, condition, expected):
     assert conditions(subject, observed)[condition][:2] == expected
 
 
+FORMATS = {"g0": routing.FORMAT, "g1": routing.FORMAT}
+
+
+def reading(observed):
+    """Both gateways have said what they read."""
+    return replace(observed, runtime=EndpointRuntime(formats=FORMATS))
+
+
+def condition(status, kind):
+    return next(each for each in status.conditions if each.type == kind)
+
+
+def edited(subject, observed, **spec):
+    """The same endpoint after an edit, as the operator sees it first: gateways still have the document before."""
+    known = plan_endpoint(subject, observed, NOW).status
+    return replace(endpoint(generation=subject.metadata.generation + 1, **spec), status=known)
+
+
+def test_during_an_edit_ready_stays_true_about_the_generation_before():
+    subject = endpoint()
+    observed = sequenced(documented(subject, reading(issued(subject, clients=(held(),)))), formats=FORMATS)
+    edit = edited(subject, observed, requestTimeout="30s")
+
+    seen = plan_endpoint(edit, observed, NOW).status
+    assert seen.observed_generation == 2
+    ready, programmed = condition(seen, "Ready"), condition(seen, "Programmed")
+    assert (ready.status, ready.observed_generation) == ("True", 1)
+    assert (programmed.status, programmed.reason, programmed.observed_generation) == ("False", "GatewayBehind", 2)
+    assert (seen.gateways.members, seen.gateways.applied, seen.gateways.disconnected) == (2, 0, 0)
+
+    written = documented(edit, observed)
+    half = plan_endpoint(replace(edit, status=seen), sequenced(written, ahead=-1, formats=FORMATS), NOW).status
+    assert (condition(half, "Ready").status, condition(half, "Ready").observed_generation) == ("True", 1)
+    assert half.gateways.applied == 1
+
+    done = plan_endpoint(replace(edit, status=half), sequenced(written, formats=FORMATS), NOW).status
+    assert {(each.status, each.observed_generation) for each in done.conditions} == {("True", 2)}
+    assert condition(done, "Ready").last_transition_time == condition(seen, "Ready").last_transition_time
+
+
+def test_an_edit_that_mends_an_endpoint_is_not_ready_before_gateways_have_applied_it():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    failed = replace(observed, runtime=replace(observed.runtime, failure=WakeFailure(1, "ModelServerExited", "no")))
+    edit = edited(subject, observed, requestTimeout="30s")
+    broken = plan_endpoint(edit, failed, NOW).status
+    assert (condition(broken, "Ready").status, condition(broken, "Ready").observed_generation) == ("False", 2)
+    mended = plan_endpoint(replace(edit, status=broken), observed, NOW).status
+    assert (condition(mended, "Ready").status, condition(mended, "Ready").observed_generation) == ("True", 1)
+
+
+def test_an_edit_that_changes_no_configuration_is_ready_at_once():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    status = plan_endpoint(edited(subject, observed, scaling={"idleAfter": "1h"}), observed, NOW).status
+    assert {(each.status, each.observed_generation) for each in status.conditions} == {("True", 2)}
+
+
+def test_a_refused_edit_is_about_its_own_generation():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    status = plan_endpoint(edited(subject, observed, scaling={"idle": "Standby"}), observed, NOW).status
+    assert (condition(status, "Ready").status, condition(status, "Ready").observed_generation) == ("False", 2)
+
+
+def test_an_endpoint_that_no_gateway_serves_yet_is_not_ready():
+    subject = endpoint()
+    observed = replace(documented(subject, issued(subject)), runtime=EndpointRuntime(applied={"g0": 0}))
+    assert conditions(subject, observed)["Ready"][:2] == ("False", "GatewayBehind")
+
+
+def test_a_gateway_that_joins_does_not_make_a_ready_endpoint_not_ready():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    settled = with_status(subject, observed)
+    joined = replace(observed, runtime=EndpointRuntime(applied={**observed.runtime.applied, "g2": 0}))
+    status = plan_endpoint(settled, joined, NOW).status
+    assert (condition(status, "Programmed").status, condition(status, "Programmed").reason) == (
+        "False",
+        "GatewayBehind",
+    )
+    assert (condition(status, "Ready").status, condition(status, "Ready").observed_generation) == ("True", 1)
+
+
+def test_a_new_leader_keeps_what_was_true_until_it_has_heard_from_the_gateways():
+    subject = endpoint()
+    observed = sequenced(documented(subject, reading(issued(subject))), state="Awake", replicas=1, formats=FORMATS)
+    settled = with_status(subject, observed)
+    unheard = replace(observed, runtime=UNKNOWN_RUNTIME)
+    assert plan_endpoint(settled, unheard, NOW + timedelta(hours=1)).status is None
+    silent = replace(observed, runtime=EndpointRuntime(disconnected=("g0", "g1")))
+    assert condition(plan_endpoint(settled, silent, NOW).status, "Ready").status == "False"
+
+
+def test_an_edit_that_a_new_leader_sees_first_waits_for_the_gateways():
+    subject = endpoint()
+    observed = sequenced(documented(subject, issued(subject)))
+    edit = edited(subject, observed, requestTimeout="30s")
+    unheard = replace(observed, runtime=UNKNOWN_RUNTIME)
+    status = plan_endpoint(edit, unheard, NOW).status
+    assert (condition(status, "Ready").status, condition(status, "Ready").observed_generation) == ("True", 1)
+    behind = plan_endpoint(edit, observed, NOW).status
+    status = plan_endpoint(replace(edit, status=behind), unheard, NOW).status or behind
+    assert (condition(status, "Ready").status, condition(status, "Ready").observed_generation) == ("True", 1)
+
+
+def test_the_model_is_told_and_outlives_a_restart_of_the_operator():
+    subject = endpoint()
+    model = ModelReport(
+        (Tensor("text", "BYTES", (-1,)),), (Tensor("embedding", "FP32", (-1, 384)),), "sha256:" + "0" * 64
+    )
+    told = with_status(subject, sequenced(documented(subject, issued(subject)), model=model))
+    assert told.status.model.model_dump(by_alias=True) == {
+        "signature": {
+            "inputs": ({"name": "text", "datatype": "BYTES", "shape": (-1,)},),
+            "outputs": ({"name": "embedding", "datatype": "FP32", "shape": (-1, 384)},),
+        },
+        "digest": "sha256:" + "0" * 64,
+    }
+    again = plan_endpoint(told, sequenced(documented(subject, issued(subject)), ahead=-1), NOW)
+    assert again.status.model == told.status.model
+
+
 def test_nobody_tells_before_a_gateway_reported():
     subject = endpoint()
     said = conditions(subject, documented(subject, issued(subject)))
@@ -272,7 +418,9 @@ def test_an_endpoint_without_clients_is_ready_and_says_that_nobody_can_call():
 
 def test_more_than_one_replica_is_accepted_and_capped_aloud():
     subject = endpoint(scaling={"maxReplicas": 4})
-    assert conditions(subject, issued(subject))["Accepted"][:2] == ("True", "MaxReplicasCapped")
+    said = conditions(subject, issued(subject))
+    assert said["Accepted"][:2] == ("True", "Accepted")
+    assert said["ReplicasCapped"][:2] == ("True", "MaxReplicasCapped")
 
 
 def test_a_platforms_refusal_is_in_the_condition():
@@ -314,7 +462,7 @@ def test_the_last_wake_is_told_and_outlives_a_restart_of_the_operator():
 
 
 def test_a_document_that_no_gateway_would_take_is_never_written():
-    subject = endpoint(scaling={"hold": {"timeout": "30d"}})
+    subject = endpoint(scaling={"hold": {"timeout": "720h"}})
     observed = issued(subject)
     assert put_of(plan_endpoint(subject, observed, NOW)) is None
     assert conditions(subject, observed)["Programmed"][:2] == ("False", "InvalidConfiguration")

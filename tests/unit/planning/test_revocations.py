@@ -70,7 +70,7 @@ ENDPOINTS = {NamespacedName("search", "minilm"): endpoint()}
     ("spec", "keys"),
     [
         ({}, "one"),
-        ({"suspended": True}, None),
+        ({"suspend": True}, None),
         ({"endpoints": ()}, None),
         ({"endpoints": ({"name": "nobody"},)}, None),
         ({"endpoints": ({"name": "nobody"}, {"name": "minilm"})}, "one"),

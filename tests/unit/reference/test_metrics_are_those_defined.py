@@ -25,6 +25,7 @@ GATEWAY = GatewayStats(
     store_age=0.5,
     stale=False,
     serving=True,
+    loaded=True,
     awaits_documents=False,
 )
 OPERATOR = probes.OperatorStats(
@@ -33,7 +34,7 @@ OPERATOR = probes.OperatorStats(
 COLLECTORS = pytest.mark.parametrize(
     ("collector", "definitions"),
     [
-        (metrics.GatewayCollector(lambda: GATEWAY), metrics.METRICS),
+        (metrics.GatewayCollector(GATEWAY, {"rate": 10}), metrics.METRICS),
         (probes.OperatorCollector(lambda: OPERATOR), probes.METRICS),
     ],
 )
@@ -70,7 +71,7 @@ def test_an_unknown_load_has_no_sample() -> None:
     unknown = EndpointReport(NamespacedName("a", "b"), applied=1, phase="Cold", in_flight=None, issued=0, held=0)
     metric = metrics.IN_FLIGHT.values([])
     collected = metrics.GatewayCollector(
-        lambda: GatewayStats((unknown,), 0, 0, 0, 0, 0, 0, False, 0.0, False, True, False)
+        GatewayStats((unknown,), 0, 0, 0, 0, 0, 0, False, 0.0, False, True, True, False), {}
     )
     assert next(each for each in collected.collect() if each.name == metric.name).samples == []
 

@@ -109,6 +109,12 @@ def test_the_trust_of_the_document_written_last_is_in_force():
     assert changed_between(([renewed, B], {}), ([renewed, follows], {})) == {ROUTES: {"search/b"}}
 
 
+def test_a_damaged_bundle_in_the_newest_document_counts_only_if_there_is_no_good_one():
+    damaged = replace(A, upstream_ca="damaged", sequence=9)
+    for newest, others in (("ca", [B]), ("damaged", [])):
+        assert translate([damaged, *others], {}, SETTINGS, is_bundle="ca".__eq__).trust == newest
+
+
 def test_a_new_endpoint_brings_its_own_resources_and_an_entry_in_the_listener():
     assert changed_between(([A], {}), ([A, B], {})) == {
         CLUSTER: {"search/b"},

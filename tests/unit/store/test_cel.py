@@ -2,7 +2,6 @@
 
 import pytest
 
-from nightlatch.api.client import ClientSpec
 from nightlatch.store.admission.cel import holds, violations
 
 
@@ -25,16 +24,6 @@ def test_a_rule_that_is_not_true_is_broken() -> None:
 def test_what_goes_beyond_core_cel_does_not_compile(rule: str) -> None:
     with pytest.raises(RuntimeError, match="INVALID_ARGUMENT"):
         holds(rule, {"a": "1,2"})
-
-
-@pytest.mark.parametrize("count", [2, 99, 100, 128])
-def test_a_client_may_name_128_endpoints_and_none_of_them_twice(count: int) -> None:
-    schema = ClientSpec.model_json_schema()["properties"]["endpoints"]
-    grants = [{"name": f"e{index}"} for index in range(count)]
-    assert not list(violations(schema, grants))
-    ((path, message),) = violations(schema, [*grants[:-1], grants[0]])
-    assert path == ""
-    assert "named twice" in message
 
 
 def test_a_rule_is_checked_wherever_its_schema_stands() -> None:

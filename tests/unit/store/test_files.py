@@ -277,7 +277,7 @@ async def test_changes_that_came_together_are_one_event_and_the_first_is_an_addi
     follower = Follower(store.watch(INFERENCE_ENDPOINT, since="0"))
     (added,) = await follower.next()
     assert (added.type, added.object) == ("Added", obj)
-    obj = await store.replace_status({**obj, "status": {"url": "https://minilm"}})
+    obj = await store.replace_status({**obj, "status": {**obj["status"], "url": "https://minilm"}})
     (modified,) = await follower.next()
     assert (modified.type, modified.object) == ("Modified", obj)
     await follower.stop()

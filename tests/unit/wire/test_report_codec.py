@@ -7,15 +7,25 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.fleet import LastReport
-from nightlatch.wire.report import Directive, Directives, EndpointReport, GatewayReport, WakeFailure, WakeReport
+from nightlatch.wire.report import (
+    Directive,
+    Directives,
+    EndpointReport,
+    GatewayReport,
+    ModelReport,
+    Tensor,
+    WakeFailure,
+    WakeReport,
+)
 from nightlatch.wire.report_codec import ReportError, decode_directives, decode_report, encode_directives, encode_report
 
 KEY = NamespacedName("search", "minilm")
+MODEL = ModelReport((Tensor("text", "BYTES", (-1,)),), (Tensor("embedding", "FP32", (-1, 384)),), "sha256:0")
 REPORT = GatewayReport(
     gateway="gw-0",
     serving=True,
     endpoints=(
-        EndpointReport(KEY, applied=7, phase="Warm", in_flight=3, issued=12, held=0),
+        EndpointReport(KEY, applied=7, phase="Warm", in_flight=3, issued=12, held=0, model=MODEL),
         EndpointReport(
             KEY,
             applied=0,
@@ -26,6 +36,7 @@ REPORT = GatewayReport(
             epoch=9,
             refused_epoch=8,
             nacked="no",
+            too_new=True,
         ),
     ),
     wakes=(WakeReport(KEY, at=1.5, phases={"demand": 3.0, "eds": 1}),),
@@ -47,6 +58,17 @@ def test_a_report_survives_the_wire():
 
 def test_directives_survive_the_wire():
     assert decode_directives(encode_directives(DIRECTIVES)) == DIRECTIVES
+
+
+def test_a_peer_of_the_first_format_is_not_told_of_the_model():
+    told = orjson.loads(encode_report(REPORT, reads=1))
+    assert all("model" not in entry for entry in told["endpoints"])
+    assert told["endpoints"][0]["applied"] == 7
+
+
+def test_a_gateway_that_does_not_know_of_models_says_nothing_of_them():
+    older = decode_report(damaged(["endpoints", 0, "model"]))
+    assert older.endpoints[0] == replace(REPORT.endpoints[0], model=None)
 
 
 def damaged(path, value=...):
@@ -72,6 +94,7 @@ def damaged(path, value=...):
         (damaged(["endpoints"], {}), "message.endpoints must be an array"),
         (damaged(["endpoints", 0, "held"], True), "endpoints[0].held must be int"),
         (damaged(["endpoints", 0, "held"], None), "endpoints[0].held must be int"),
+        (damaged(["endpoints", 0, "model", "inputs", 0, "shape"], [1.5]), "shape must be an array of whole numbers"),
         (damaged(["endpoints", 0, "held"], -1), "endpoints[0].held must not be negative"),
         (damaged(["endpoints", 0, "in_flight"]), "endpoints[0].in_flight is missing"),
         (damaged(["endpoints", 0, "phase"], 1), "endpoints[0].phase must be str"),
@@ -110,6 +133,14 @@ def test_a_report_from_before_formats_is_whole_and_reads_the_first_format():
     for member in ("complete", "gone", "reads"):
         del old[member]
     assert decode_report(orjson.dumps(old)) == replace(REPORT, reads=1)
+
+
+def test_a_report_for_a_leader_of_the_first_format_has_its_members_alone():
+    old = orjson.loads(encode_report(REPORT, reads=1))
+    assert set(old) == {"gateway", "serving", "endpoints", "wakes", "checks"}
+    assert "too_new" not in old["endpoints"][1]
+    endpoints = tuple(replace(each, too_new=False, model=None) for each in REPORT.endpoints)
+    assert decode_report(orjson.dumps(old)) == replace(REPORT, reads=1, endpoints=endpoints)
 
 
 def test_what_a_newer_leader_says_more_is_ignored():

@@ -43,8 +43,10 @@ UNITTEST = Program(
     "github.com/helm-unittest/helm-unittest/cmd/helm-unittest",
 )
 KUBECONFORM = Program("kubeconform", SOURCES / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
+HEALTH = Program("health", SOURCES / "tools" / "health")
+CEL_COST = Program("cel-cost", SOURCES / "tools" / "cel-cost")
 KIND = Program("kind", SOURCES / "tools" / "kind", "sigs.k8s.io/kind")
 
-TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, KIND)}
+TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, HEALTH, CEL_COST, KIND)}
 
 PROGRAMS = (HYPERKUBE, PAUSE, HELLO, *TOOLS.values())

@@ -46,7 +46,7 @@ COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
     INFERENCE_CLIENT: (
         _READY,
         _REASON,
-        Column("Suspended", "boolean", ".spec.suspended"),
+        Column("Suspend", "boolean", ".spec.suspend"),
         AGE,
         Column("CertExpiry", "string", ".status.certificate.notAfter", wide=True),
     ),

@@ -13,18 +13,38 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from nightlatch.api import names
 from nightlatch.api.client import InferenceClient
 from nightlatch.api.crd.columns import COLUMNS
 from nightlatch.api.crd.schema import Schema, structural
 from nightlatch.api.endpoint import InferenceEndpoint
 from nightlatch.api.issuer import TokenIssuer
 from nightlatch.api.meta import GROUP, INFERENCE_CLIENT, INFERENCE_ENDPOINT, TOKEN_ISSUER, VERSION, Kind, RawObject
+from nightlatch.api.rules import KEYWORD
 from nightlatch.generated_files import write_or_check
 
 HEADER = "# Generated from operator/nightlatch/api by `make generate`. Change the models, not this file.\n"
 
-# A Service takes 63 characters, and `-pods` follows the endpoint's name in one.
-NAME_SCHEMA: Schema = {"type": "string", "maxLength": 58, "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"}
+# The rules below decide. The schema's own limit is the API server's, and bounds what the rules may cost.
+_NAMES: Schema = {
+    "type": "object",
+    "properties": {key: {"type": "string", "maxLength": 253} for key in ("name", "generateName")},
+}
+
+
+def _name_rule(expression: str, message: str) -> Schema:
+    return {"rule": expression, "message": message, "fieldPath": ".metadata.name"}
+
+
+_NAME_RULE = _name_rule(
+    f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH} && self.metadata.name.matches('{names.NAME_PATTERN}')",
+    f"write a name of at most {names.MAX_NAME_LENGTH} lower-case letters, digits and '-', with a letter first and a "
+    "letter or digit last: Services, Secrets and labels get their names from it",
+)
+_PODS_RULE = _name_rule(
+    f"!self.metadata.name.endsWith('{names.PODS_SUFFIX}')",
+    f"a name must not end in {names.PODS_SUFFIX}: the Service NAME{names.PODS_SUFFIX} belongs to the endpoint NAME",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +67,7 @@ RESOURCES = (
 def schema_of(kind: Kind) -> Schema:
     """The schema that the CRD of `kind` carries. Callers share it and must not change it. Raises StopIteration for a
     kind that is not ours."""
-    return _schema(next(resource for resource in RESOURCES if resource.kind == kind).model)
-
-
-def _schema(model: type[BaseModel]) -> Schema:
+    model = next(resource for resource in RESOURCES if resource.kind == kind).model
     return {
         "type": "object",
         "description": model.__doc__,
@@ -58,11 +75,21 @@ def _schema(model: type[BaseModel]) -> Schema:
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            "metadata": {"type": "object", "properties": {"name": NAME_SCHEMA}},
+            "metadata": _NAMES,
             "spec": structural(_model_of(model, "spec")),
-            "status": structural(_model_of(model, "status"), defaults=False),
+            "status": _status(_model_of(model, "status")),
         },
+        KEYWORD: [_NAME_RULE, _PODS_RULE] if kind == INFERENCE_ENDPOINT else [_NAME_RULE],
     }
+
+
+def _status(model: type[BaseModel]) -> Schema:
+    """A new object's status says that nothing was observed yet; without one, tools take the object for settled."""
+    schema = structural(model, defaults=False)
+    lists: dict[str, list[str]] = {
+        name: [] for name, field in schema["properties"].items() if field.get("type") == "array"
+    }
+    return {**schema, "default": {"observedGeneration": 0, **lists}}
 
 
 def _model_of(model: type[BaseModel], field: str) -> type[BaseModel]:

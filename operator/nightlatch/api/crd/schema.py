@@ -17,7 +17,10 @@ Schema = dict[str, Any]
 
 
 def structural(model: type[BaseModel], *, defaults: bool = True) -> Schema:
-    """The schema of `model`. A status needs no defaults, because only the operator writes it."""
+    """The schema of `model`.
+
+    Without `defaults` it is that of a status: only the operator writes it, and never leaves a list out.
+    """
     document = model.model_json_schema(by_alias=True)
     for name, definition in document.get("$defs", {}).items():
         _describe_fields(definition, _class_named(name))
@@ -54,6 +57,8 @@ _KEPT = (
 def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
     node = _inlined(_without_null(_inlined(node, definitions)), definitions)
     kept = {key: node[key] for key in _KEPT if key in node}
+    if isinstance(node.get("const"), str):
+        kept["enum"] = [node["const"]]
     if defaults and "default" in node:
         kept |= _default(node["default"])
     if node.get("properties"):
@@ -61,7 +66,11 @@ def _convert(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
             name: _convert(child, definitions, defaults=defaults) for name, child in node["properties"].items()
         }
     if "items" in node:
-        kept["items"] = _convert(node["items"], definitions, defaults=defaults)
+        kept["items"] = _items(node, definitions, defaults=defaults)
+    if kept.get("type") == "integer":
+        kept.setdefault("format", "int32")
+    if not defaults:
+        kept |= _required_lists(kept)
     kept |= _additional(node, definitions, defaults=defaults)
     if kept.get("default") == {}:
         kept["default"] = _defaults_within(kept)
@@ -83,11 +92,26 @@ def _without_null(node: Schema) -> Schema:
     return {**branches[0], **{key: value for key, value in node.items() if key != "anyOf"}}
 
 
+def _items(node: Schema, definitions: Schema, *, defaults: bool) -> Schema:
+    """The schema of a list's entries. An API server wants a default for each key of the list that is optional."""
+    items = _convert(node["items"], definitions, defaults=defaults)
+    for key in node.get("x-kubernetes-list-map-keys", ()):
+        if key not in items.get("required", ()):
+            items["properties"][key].setdefault("default", "")
+    return items
+
+
 def _default(value: Any) -> Schema:
     """An object's default is filled in later from the defaults of its fields. Empty lists and texts need no default."""
     if value is None or value in ([], ""):
         return {}
     return {"default": {} if isinstance(value, dict) else value}
+
+
+def _required_lists(node: Schema) -> Schema:
+    lists = [name for name, field in node.get("properties", {}).items() if field.get("type") == "array"]
+    required = dict.fromkeys([*node.get("required", ()), *lists])
+    return {"required": list(required)} if required else {}
 
 
 def _defaults_within(node: Schema) -> Schema:

@@ -9,7 +9,6 @@ from nightlatch.api.client import ClientSpec, ClientStatus, InferenceClient
 from nightlatch.api.endpoint import EndpointSpec, EndpointStatus, InferenceEndpoint
 from nightlatch.api.issuer import IssuerSpec, IssuerStatus, TokenIssuer
 from nightlatch.api.meta import API_VERSION, ObjectMeta
-from nightlatch.api.validation import checks
 from nightlatch.api.validation.causes import Cause, causes_of, joined
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -27,7 +26,6 @@ def parse_endpoint(raw: Mapping[str, Any]) -> InferenceEndpoint:
     """Raises ParseError."""
     metadata = _metadata(raw, "InferenceEndpoint")
     spec = _part(EndpointSpec, raw, "spec")
-    _refuse(checks.endpoint(spec))
     return InferenceEndpoint(metadata=metadata, spec=spec, status=_status(EndpointStatus, raw))
 
 
@@ -35,7 +33,6 @@ def parse_client(raw: Mapping[str, Any]) -> InferenceClient:
     """Raises ParseError."""
     metadata = _metadata(raw, "InferenceClient")
     spec = _part(ClientSpec, raw, "spec")
-    _refuse(checks.client(spec, metadata.namespace))
     return InferenceClient(metadata=metadata, spec=spec, status=_status(ClientStatus, raw))
 
 
@@ -43,7 +40,6 @@ def parse_issuer(raw: Mapping[str, Any]) -> TokenIssuer:
     """Raises ParseError."""
     metadata = _metadata(raw, "TokenIssuer")
     spec = _part(IssuerSpec, raw, "spec")
-    _refuse(checks.issuer(spec))
     return TokenIssuer(metadata=metadata, spec=spec, status=_status(IssuerStatus, raw))
 
 
@@ -86,8 +82,3 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     return value
-
-
-def _refuse(causes: tuple[Cause, ...]) -> None:
-    if causes:
-        raise ParseError(causes)

@@ -9,7 +9,8 @@ from typing import Literal
 
 from nightlatch.api.client import InferenceClient
 from nightlatch.api.conditions import Reason
-from nightlatch.api.endpoint import InferenceEndpoint, Runtime
+from nightlatch.api.duration import parse_duration
+from nightlatch.api.endpoint import InferenceEndpoint, Runtime, Scaling
 from nightlatch.api.issuer import TokenIssuer
 
 Platform = Literal["Embedded", "Cluster"]
@@ -33,13 +34,13 @@ def unsupported_in_endpoint(endpoint: InferenceEndpoint, platform: Platform) -> 
         *_source(endpoint, platform),
         *_runtime(endpoint.spec.runtime, platform),
         *_scaling(endpoint),
-        *_access(endpoint),
+        *_access(endpoint, platform),
         *_tls(endpoint),
     )
 
 
 def unsupported_in_client(client: InferenceClient) -> tuple[Unsupported, ...]:
-    return (*_api_key(client), *_certificate(client))
+    return tuple(_certificate(client))
 
 
 def unsupported_in_issuer(issuer: TokenIssuer) -> tuple[Unsupported, ...]:  # noqa: ARG001 - one shape for all kinds
@@ -80,9 +81,12 @@ def _source_of(platform: Platform) -> str:
 
 
 def _runtime(runtime: Runtime, platform: Platform) -> Iterator[Unsupported]:
+    yield from _own_runtime(runtime)
     if platform == "Cluster":
         yield from _own_container(runtime)
         return
+    if runtime.command is not None:
+        yield _later("spec.runtime.command", "programs of your own are not supported yet: remove it")
     defaults = Runtime()
     only_in_a_cluster = (
         ("image", "`nightlatch up` runs processes, not containers"),
@@ -91,6 +95,10 @@ def _runtime(runtime: Runtime, platform: Platform) -> Iterator[Unsupported]:
         ("tolerations", "`nightlatch up` has no nodes"),
         ("image_pull_secrets", "`nightlatch up` pulls no images"),
         ("runtime_class_name", "`nightlatch up` runs processes, not containers"),
+        ("priority_class_name", "`nightlatch up` has no scheduler"),
+        ("pod_labels", "`nightlatch up` runs processes, not pods"),
+        ("pod_annotations", "`nightlatch up` runs processes, not pods"),
+        ("topology_spread", "`nightlatch up` has no nodes"),
         ("shared_memory", "processes of `nightlatch up` share this machine's memory"),
     )
     for field, why in only_in_a_cluster:
@@ -98,8 +106,16 @@ def _runtime(runtime: Runtime, platform: Platform) -> Iterator[Unsupported]:
             yield _elsewhere(f"spec.runtime.{_alias(field)}", f"{why}: remove it")
 
 
+def _own_runtime(runtime: Runtime) -> Iterator[Unsupported]:
+    for field in ("operations", "gauges"):
+        if getattr(runtime, field) is not None:
+            yield _later(f"spec.runtime.{_alias(field)}", "runtimes of your own are not supported yet: remove it")
+
+
 def _own_container(runtime: Runtime) -> Iterator[Unsupported]:
     """A container of another image will need a proxy beside it that speaks mTLS with the gateway."""
+    if runtime.command is not None:
+        yield _elsewhere("spec.runtime.command", "a program of one machine cannot run in a cluster: write image")
     for field in ("image", "port", "readiness_path"):
         if getattr(runtime, field) is not None:
             yield _later(f"spec.runtime.{_alias(field)}", "images of your own are not supported yet: remove it")
@@ -111,13 +127,24 @@ def _alias(field: str) -> str:
 
 def _scaling(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
     scaling = endpoint.spec.scaling
+    if scaling.max_concurrency is not None:
+        yield _later("spec.scaling.maxConcurrency", "is not supported yet: remove it")
+    defaults = Scaling()
+    for name, value, default in (
+        ("scaleDownDelay", scaling.scale_down_delay, defaults.scale_down_delay),
+        ("startDeadline", scaling.start_deadline, defaults.start_deadline),
+    ):
+        if parse_duration(value) != parse_duration(default):
+            yield _later(f"spec.scaling.{name}", f"other values are not supported yet: write {default} or remove it")
+    if scaling.schedule:
+        yield _later("spec.scaling.schedule", "schedules are not supported yet: remove it, or write minReplicas: 1")
     if scaling.idle == "Standby":
         yield _later("spec.scaling.idle", "Standby is not supported yet: write Zero")
     if scaling.mode == "External":
         yield _later("spec.scaling.mode", "External is not supported yet: write Managed")
 
 
-def _access(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
+def _access(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsupported]:
     access = endpoint.spec.access
     for name, value in (("jwt", access.jwt), ("oauth2", access.oauth2), ("mtls", access.mtls)):
         if value is not None:
@@ -126,6 +153,10 @@ def _access(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
         yield _later("spec.access.accept", "combinations are not supported yet: write [[apiKey]] or remove it")
     if access.rules:
         yield _later("spec.access.rules", "rules are not supported yet: write permissions in the InferenceClient")
+    if platform == "Embedded" and access.allowed_namespaces.from_ == "Selector":
+        yield _elsewhere(
+            "spec.access.allowedNamespaces.from", "namespaces of `nightlatch up` have no labels: write Names or All"
+        )
 
 
 def _tls(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
@@ -139,25 +170,14 @@ def _tls(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
         )
 
 
-def _api_key(client: InferenceClient) -> Iterator[Unsupported]:
-    key = client.spec.api_key
-    if key is None:
-        return
-    defaults = type(key)()
-    for field in ("rotate_every", "overlap", "expires_at", "revoked_key_ids"):
-        if getattr(key, field) != getattr(defaults, field):
-            name = type(key).model_fields[field].alias or field
-            yield _later(f"spec.apiKey.{name}", "rotation and revocation are not supported yet: remove it")
-
-
 def _certificate(client: InferenceClient) -> Iterator[Unsupported]:
     if client.spec.certificate is not None:
         yield _later("spec.certificate", "client certificates are not supported yet: remove it and write apiKey: {}")
 
 
-def replicas_cap(endpoint: InferenceEndpoint) -> str | None:
+def replicas_cap(scaling: Scaling) -> str | None:
     """The message about a `maxReplicas` above 1, which has no effect before autoscaling; None if it is not above 1."""
-    wanted = endpoint.spec.scaling.max_replicas
+    wanted = scaling.max_replicas
     if wanted <= 1:
         return None
     return f"spec.scaling.maxReplicas is {wanted}, but one replica runs until autoscaling is supported"

@@ -26,6 +26,8 @@ from nightlatch.workloads.protocol import WorkloadError, Workloads, WorkloadStat
 
 # After a refusal of the platform, and after a defect of ours.
 RETRY_SECONDS = 1.0
+# A gateway that has not reported to a new leader within this time is not going to.
+SETTLE_SECONDS = 5.0
 # How many deleted documents the directives repeat, for gateways that missed the deletion.
 DELETED_KEPT = 1000
 
@@ -67,6 +69,7 @@ class Autoscaler:
         self._entries: dict[NamespacedName, _Entry] = {}
         self._documents: dict[str, int] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._settled = False
 
     def declare(self, desired: DesiredScaling) -> None:
         """Scale an endpoint like this from now on. Idempotent and cheap.
@@ -110,17 +113,31 @@ class Autoscaler:
                 self._start(key, entry)
             self._group.create_task(self._client.run())
             self._group.create_task(self._watch_workloads())
+            self._group.create_task(self._settle_in_time())
 
     def members(self, gateways: frozenset[str]) -> None:
         self._fleet = self._fleet.with_members(gateways)
         self._ring(self._entries)
 
+    async def _settle_in_time(self) -> None:
+        await asyncio.sleep(SETTLE_SECONDS)
+        self._settle()
+
+    def _settle(self) -> None:
+        """From now on a gateway that does not report is one that is disconnected."""
+        if not self._settled:
+            self._settled = True
+            self._ring(self._entries)
+
     def reported(self, gateway: str, report: GatewayReport | None) -> None:
         if gateway not in self._fleet.members:
             return
+        self._runtime_status.note_uses(report.used if report else {})
         before = self._fleet.members[gateway]
         after = LastReport.of(report, before) if report else None
         self._fleet = self._fleet.with_report(gateway, after)
+        if not self._fleet.disconnected:
+            self._settle()
         woken = self._note_wakes(report.wakes if report else ())
         came_or_went = (before is None) != (after is None)
         self._ring(self._entries if came_or_went else changed_endpoints(before, after) | woken)
@@ -181,7 +198,8 @@ class Autoscaler:
         now = self._clock()
         before = entry.state or initial(now, running, entry.desired)
         after = update(before, now, entry.desired, running, self._fleet)
-        self._runtime_status.put(key, runtime(after, running, self._fleet, key, entry.last_wake))
+        known = runtime(after, running, self._fleet, key, entry.last_wake, settled=self._settled)
+        self._runtime_status.put(key, known)
         if running is None and entry.state is None:
             # The workload may just not have been seen yet: the replicas that appear are taken over as they are.
             return float("inf")

@@ -1,11 +1,13 @@
 """The newest run-time state of each endpoint: the autoscaler writes it, the reconcilers read it for status."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 
 Listener = Callable[[NamespacedName], None]
+# Called with the ids of API keys of which a later use became known.
+UseListener = Callable[[Iterable[str]], None]
 
 
 class RuntimeStatus:
@@ -14,6 +16,8 @@ class RuntimeStatus:
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
         self._entries: dict[NamespacedName, EndpointRuntime] = {}
+        self._use_listeners: list[UseListener] = []
+        self._last_uses: dict[str, int] = {}
 
     def subscribe(self, listener: Listener) -> None:
         """Call `listener` with the key of each endpoint whose state changes. It must not block."""
@@ -30,6 +34,21 @@ class RuntimeStatus:
         self._entries[endpoint] = runtime
         for listener in self._listeners:
             listener(endpoint)
+
+    def subscribe_to_uses(self, listener: UseListener) -> None:
+        """Call `listener` with the keys of which a later use becomes known. It must not block."""
+        self._use_listeners.append(listener)
+
+    def last_use(self, key_id: str) -> int | None:
+        """When a call with this key was last let through anywhere, in Unix seconds; None if that is not known."""
+        return self._last_uses.get(key_id)
+
+    def note_uses(self, used: Mapping[str, int]) -> None:
+        """Note what one gateway says."""
+        later = {key: time for key, time in used.items() if time > self._last_uses.get(key, 0)}
+        self._last_uses |= later
+        for listener in self._use_listeners if later else ():
+            listener(later)
 
     def forget(self, endpoint: NamespacedName) -> None:
         """The endpoint is gone. No listener is called."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from nightlatch.api.validation.allowed import Allowed
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.settings import Settings
 
@@ -13,7 +14,7 @@ class ConfigError(ValueError):
 
 
 class ClusterConfig(BaseModel):
-    """watch_namespaces: the namespaces to watch; empty for all of them."""
+    """watch_namespaces: the namespaces to watch; empty for all of them. allowed_…: see `Allowed`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,6 +28,9 @@ class ClusterConfig(BaseModel):
     watch_namespaces: tuple[str, ...] = ()
     model_server_image: str
     image_pull_policy: str = "IfNotPresent"
+    allowed_tolerations: tuple[str, ...]
+    allowed_runtime_classes: tuple[str, ...]
+    allowed_priority_classes: tuple[str, ...]
     log_level: str = "info"
     metrics_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -39,6 +43,7 @@ class ClusterConfig(BaseModel):
             operator_namespace=self.operator_namespace,
             gateway_namespace=self.gateway_namespace,
             cluster_domain=self.cluster_domain,
+            allowed=Allowed(self.allowed_tolerations, self.allowed_runtime_classes, self.allowed_priority_classes),
         )
 
     def cluster(self) -> ClusterSettings:

@@ -29,8 +29,8 @@ class EventRecorder:
         self._queue: asyncio.Queue[tuple[NamespacedName, EndpointEvent]] = asyncio.Queue(_BACKLOG)
 
     def changed(self, endpoint: NamespacedName, runtime: EndpointRuntime) -> None:
-        """Queue the Events of a change. Never waits."""
-        before = self._last.get(endpoint, UNKNOWN_RUNTIME)
+        """Queue the Events of a change. Never waits. What a new leader finds, the one before it has told."""
+        before = self._last.get(endpoint, UNKNOWN_RUNTIME if runtime.settled else runtime)
         self._last[endpoint] = runtime
         for found in events_between(before, runtime):
             if self._queue.full():

@@ -17,6 +17,7 @@ from nightlatch.controller.cluster.election import Election
 from nightlatch.controller.cluster.event_recorder import EventRecorder
 from nightlatch.controller.cluster.gateway_slices import SliceGatewayDirectory
 from nightlatch.controller.cluster.kopf_watch import KopfEvents
+from nightlatch.controller.cluster.namespaces import ClusterNamespaces, NamedNamespaces
 from nightlatch.controller.controller import Controller
 from nightlatch.kube.client import ApiServer, connect
 from nightlatch.store.kubernetes.store import KubernetesStore
@@ -49,6 +50,8 @@ class _Operator:
             directory=SliceGatewayDirectory(api, config.gateway_namespace, config.gateway_report_service),
             material=lambda: operator_material(self._store, config.operator_namespace),
         )
+        watched = config.watch_namespaces
+        namespaces = NamedNamespaces(api, watched) if watched else ClusterNamespaces(api)
         self._controller = Controller(
             self._store,
             self._workloads,
@@ -56,6 +59,7 @@ class _Operator:
             self._autoscaler,
             self._runtime_status,
             watch_ours=self._kopf.watch,
+            namespaces=namespaces,
         )
         self._runtime_status.subscribe(self._record_event)
 

@@ -9,11 +9,11 @@ from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.planning.access.grants import requested_grants
-from nightlatch.planning.access.programmed import missing_and_behind
-from nightlatch.planning.client.api_key import key_secret_name, live_key
+from nightlatch.planning.access.programmed import key_coverage, may_still_accept
+from nightlatch.planning.client.api_key import key_rules, key_secret_name
 from nightlatch.planning.client.plan import plan_client
-from nightlatch.planning.inputs import ClientView, ObservedClient
-from nightlatch.planning.parsed import ParsedClient, read_client
+from nightlatch.planning.inputs import ObservedClient
+from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.secrets import SecretView, owner_text
 from nightlatch.planning.settings import Settings
 
@@ -34,8 +34,8 @@ class ClientReconciler:
         raw = await self.context.find(INFERENCE_CLIENT, key)
         if raw is None:
             return await self._remove(key)
-        client = read_client(raw)
-        wanted = plan_client(client, await self._observe(client), self.context.clock())
+        client = self.index.read_client(raw)
+        wanted = plan_client(client, await self._observe(client), self.context.clock(), self.context.random)
         failures = await self.applier.apply(wanted)
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
@@ -44,27 +44,29 @@ class ClientReconciler:
         return wanted.requeue_after
 
     async def _observe(self, client: ParsedClient) -> ObservedClient:
-        named = {key for key, _ in requested_grants(client)}
+        named = requested_grants(client).keys()
         endpoints = {key: found for key in named if (found := self.index.endpoints.get(key))}
         wanted = key_secret_name(client)
         secret = await self.context.find_secret(wanted)
         others = tuple(found for found in await self._owned(client.key) if found.key != wanted)
-        live = live_key(secret) if secret else None
-        documents = {key: self.index.sequence_with(key, live.sha256) for key in named} if live else {}
-        missing, behind = missing_and_behind(
-            ClientView(client, (live,) if live else ()),
-            endpoints,
-            sequences={key: sequence for key, sequence in documents.items() if sequence is not None},
-            runtimes={key: self.runtime_status.get(key) for key in named},
-        )
+        documents = {document.endpoint: document for document in self.index.documents_for(client)}
+        runtimes = {key: self.runtime_status.get(key) for key in documents}
+        coverage = {
+            live.key_id: key_coverage(client, live, endpoints, documents, runtimes)
+            for live in self.index.keys_of(client)
+        }
+        suspended = client.spec is not None and client.spec.suspend
+        revoked = None if suspended else key_rules(client).revoked
         return ObservedClient(
             settings=self.settings,
             issuing_ca=self.issuing_ca.view(),
             secret=secret,
             others=others,
             endpoints=endpoints,
-            missing=missing,
-            behind=behind,
+            documents=self.index.document_keys_of(client.key),
+            coverage=coverage,
+            last_uses={key: used for key in coverage if (used := self.runtime_status.last_use(key)) is not None},
+            revoking=may_still_accept(client.key, revoked, documents.values(), runtimes),
         )
 
     async def _remove(self, key: NamespacedName) -> float | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from nightlatch.api.meta import OUR_KINDS, SECRET, STORED_KINDS, Kind, ObjectRef, RawObject
+from nightlatch.embedded.manifests.additions import with_additions_of
 from nightlatch.embedded.manifests.documents import ANNOTATION_MANIFEST, ManifestDocument, ManifestProblem, Manifests
 from nightlatch.store.protocol import AlreadyExistsError, ConflictError, InvalidError, NotFoundError, Store, StoreError
 
@@ -113,7 +114,8 @@ def _annotated(document: ManifestDocument, old: RawObject) -> RawObject:
 def _merged(document: ManifestDocument, old: RawObject) -> RawObject:
     new = _annotated(document, old["metadata"])
     kept = {field: value for field, value in old["metadata"].items() if field not in ("labels", "annotations")}
-    return {**new, "metadata": {**kept, **{k: new["metadata"][k] for k in ("labels", "annotations")}}}
+    new = {**new, "metadata": {**kept, **{k: new["metadata"][k] for k in ("labels", "annotations")}}}
+    return new if document.ref.kind == SECRET.kind else with_additions_of(old, new)
 
 
 def _differs(old: RawObject, new: RawObject) -> bool:

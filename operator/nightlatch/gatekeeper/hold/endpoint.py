@@ -27,7 +27,8 @@ from nightlatch.gatekeeper.hold.hold_state import (
     serving_addresses,
     step,
 )
-from nightlatch.gatekeeper.hold.probe import Identity, IdentityError, until_ready
+from nightlatch.gatekeeper.hold.model_metadata import MetadataError, metadata_path, read_metadata
+from nightlatch.gatekeeper.hold.probe import Identity, IdentityError, answer, until_ready
 from nightlatch.gatekeeper.hold.still_allowed import Access, HeldCall
 from nightlatch.gatekeeper.hold.waiting_room import Admitted, Bounds, Outcome, Refused, WaitingRoom
 from nightlatch.gatekeeper.hold.wake_timer import WakeTimer
@@ -39,7 +40,7 @@ from nightlatch.routing.ir import Serving
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
 from nightlatch.wire.narrowing import takes_away
-from nightlatch.wire.report import EndpointReport, WakeFailure, WakeReport
+from nightlatch.wire.report import EndpointReport, ModelReport, WakeFailure, WakeReport
 from nightlatch.wire.route_document import RouteDocument
 from nightlatch.workloads.protocol import Replica
 
@@ -47,6 +48,8 @@ _log = logging.getLogger(__name__)
 
 REMOVED = Refused(caller_errors.ENDPOINT_REMOVED, caller_errors.ENDPOINT_REMOVED.say())
 IDENTITY_PAUSE = 1.0
+# Seconds between the moment that calls go through and the question what the model is: the held calls go first.
+DESCRIBE_AFTER = 0.5
 # The detail of WAKE_FAILED for each reason that has one.
 _DETAILS = {each.value: each.name.lower() for each in Reason if each.name.lower() in caller_errors.WAKE_FAILED.details}
 
@@ -78,6 +81,9 @@ class EndpointHost(Protocol):
 
     def client_tls(self) -> TlsMaterial | None:
         """The gateway's client certificate."""
+
+    def trust(self) -> str:
+        """The bundle that model servers are verified with, as Envoy has it."""
 
     def refuses(self, call: HeldCall) -> CallerError | None:
         """Why the whole gateway refuses this call now, whatever the endpoint's document says; None if it does not."""
@@ -118,6 +124,8 @@ class GatewayEndpoint:
         self._timer = WakeTimer()
         self._tasks: set[asyncio.Task[None]] = set()
         self._probes: dict[tuple[str, Address], asyncio.Task[None]] = {}
+        self._model: ModelReport | None = None
+        self._described: frozenset[Address] = frozenset()
         self._part_versions: dict[str, int] = {}
         self._program()
         self._probe()
@@ -127,8 +135,8 @@ class GatewayEndpoint:
         """The number of calls held now."""
         return len(self._room)
 
-    def report(self, *, issued: int) -> EndpointReport:
-        """The endpoint's part of the report to the leader."""
+    def report(self, *, issued: int, too_new: bool = False) -> EndpointReport:
+        """The endpoint's part of the report to the leader. `too_new`: this gateway is too old for the document."""
         return EndpointReport(
             endpoint=self.key,
             applied=self.accepted.sequence if self.accepted else 0,
@@ -139,6 +147,8 @@ class GatewayEndpoint:
             epoch=self.hold.epoch,
             refused_epoch=self.hold.refused_epoch,
             nacked=self.unread or self.nacked,
+            model=self._model,
+            too_new=too_new,
         )
 
     async def admit(self, call: HeldCall, timeout: float | None) -> Outcome:
@@ -176,6 +186,7 @@ class GatewayEndpoint:
         if isinstance(event, Directed) and event.fresh and self.hold.failure != before.failure:
             self._fail(self.hold.failure)
         self._probe()
+        self._describe()
         self._gateway.changed()
 
     def replace_document(self, document: RouteDocument, *, stand_in_for: str | None = None) -> None:
@@ -274,13 +285,38 @@ class GatewayEndpoint:
             client = self._gateway.client_tls()
             try:
                 if client:
-                    identity = Identity(client, self.document.upstream_ca, self.document.upstream_identity)
+                    identity = Identity(client, self._gateway.trust(), self.document.upstream_identity)
                     await until_ready(address, identity)
                     break
             except (IdentityError, OSError, ValueError) as error:
                 _log.warning("probe failed", extra={"endpoint": str(self.key), "error": str(error)})
             await asyncio.sleep(IDENTITY_PAUSE)
         self.feed(Probed(replica, address))
+
+    def _describe(self) -> None:
+        """Ask what the model is when another replica begins to serve."""
+        serving = frozenset(self.hold.addresses) if self.hold.open else frozenset()
+        came = sorted(serving - self._described)
+        self._described = serving
+        if came:
+            self._spawn(self._ask_for_the_model(came[0]))
+
+    async def _ask_for_the_model(self, replica: Address) -> None:
+        """Only the status depends on the answer, so a replica that gives none is not asked again."""
+        await asyncio.sleep(DESCRIBE_AFTER)
+        path, client = metadata_path(self.document), self._gateway.client_tls()
+        if path is None or client is None or replica not in self._described:
+            return
+        identity = Identity(client, self.document.upstream_ca, self.document.upstream_identity)
+        try:
+            body = await answer(replica, identity, path)
+            described = read_metadata(body) if body else None
+        except (IdentityError, MetadataError, OSError, ValueError) as error:
+            _log.warning("cannot tell what the model is", extra={"endpoint": str(self.key), "error": str(error)})
+            return
+        if described and described != self._model:
+            self._model = described
+            self._gateway.changed()
 
     def _time(self, before: HoldState) -> None:
         """Tell the wake timer which moments of a wake are reached."""

@@ -1,20 +1,27 @@
 """Asks a model server whether it is ready, over mTLS as a call would reach it: both sides prove their identity.
 
-This finds out about a started server earlier than the platform's own probe.
+This finds out about a started server earlier than the platform's own probe. `answer` asks it anything else.
 """
 
 import asyncio
+import re
 import ssl
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 from nightlatch.gatekeeper.hold.hold_state import Address
 from nightlatch.pki.material import TlsMaterial
 
+T = TypeVar("T")
+
 READY_PATH = "/v2/health/ready"
 TIMEOUT = 2.0
+# Bytes of an answer that are read at most.
+LONGEST_ANSWER = 64 * 1024
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 0.05
 
@@ -45,24 +52,43 @@ async def until_ready(address: Address, identity: Identity) -> None:
 
 async def ready(address: Address, identity: Identity) -> bool:
     """Probe once: True for HTTP 200, False for any other answer or none. Raises IdentityError."""
+    return await _ask(address, identity, READY_PATH, _is_good) or False
+
+
+async def answer(address: Address, identity: Identity, path: str) -> bytes | None:
+    """The body of the answer to a GET; None if it is not 200, too long or has no length. Raises IdentityError."""
+    return await _ask(address, identity, path, _body)
+
+
+async def _ask(
+    address: Address, identity: Identity, path: str, read: Callable[[asyncio.StreamReader], Awaitable[T]]
+) -> T | None:
     context = _context(identity.client, identity.trust)
     try:
         async with asyncio.timeout(TIMEOUT):
-            return await _ask(address, context, identity.expected)
-    except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            reader, writer = await asyncio.open_connection(*address, ssl=context, server_hostname="")
+            try:
+                _check_identity(writer.get_extra_info("peercert"), identity.expected)
+                head = f"GET {path} HTTP/1.1\r\nhost: {identity.expected}\r\nconnection: close\r\n\r\n"
+                writer.write(head.encode())
+                return await read(reader)
+            finally:
+                writer.transport.abort()
+    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
         # ssl.SSLError is an OSError: a server that closes during the handshake is starting or stopping.
-        return False
+        return None
 
 
-async def _ask(address: Address, context: ssl.SSLContext, expected: str) -> bool:
-    reader, writer = await asyncio.open_connection(*address, ssl=context, server_hostname="")
-    try:
-        _check_identity(writer.get_extra_info("peercert"), expected)
-        writer.write(f"GET {READY_PATH} HTTP/1.1\r\nhost: {expected}\r\nconnection: close\r\n\r\n".encode())
-        status = await reader.readline()
-        return status.split(b" ")[1:2] == [b"200"]
-    finally:
-        writer.transport.abort()
+async def _is_good(reader: asyncio.StreamReader) -> bool:
+    return (await reader.readline()).split(b" ")[1:2] == [b"200"]
+
+
+async def _body(reader: asyncio.StreamReader) -> bytes | None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"\r\ncontent-length: *([0-9]{1,9}) *\r\n", head, re.IGNORECASE)
+    if head.split(b" ")[1:2] != [b"200"] or length is None or int(length[1]) > LONGEST_ANSWER:
+        return None
+    return await reader.readexactly(int(length[1]))
 
 
 def _check_identity(certificate: dict[str, object] | None, expected: str) -> None:

@@ -1,6 +1,6 @@
 """Health and metrics over plain HTTP, GET only, for the kubelet and Prometheus. Callers cannot reach this port."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import get_args
 
 from aiohttp import web
@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from nightlatch.gatekeeper.stats import GatewayStats
+from nightlatch.gatekeeper.stats import GatewayStats, Unlogged
 from nightlatch.metrics import MetricDefinition
 from nightlatch.routing.limits import HELD_CALL_BYTES
 from nightlatch.wire.report import EndpointReport, HoldPhase
@@ -81,6 +81,14 @@ PHASE = MetricDefinition(
     f"1 for the phase that the endpoint's hold is in, 0 for the others: {', '.join(get_args(HoldPhase))}.",
     (*_ENDPOINT, "phase"),
 )
+UNLOGGED = MetricDefinition(
+    "nightlatch_gateway_audit_dropped_total",
+    "counter",
+    "Refusals without a line in the audit log, by reason: `rate`, above the log's rate; `overload`, Envoy runs out of "
+    "memory; `accept_rate`, too many connections a second; `handshake`, TLS failed; `http2`, not HTTP/2. Missing "
+    "while Envoy does not answer.",
+    ("reason",),
+)
 METRICS = (
     CHECKS,
     HELD_LIMIT,
@@ -98,18 +106,20 @@ METRICS = (
     XDS_STREAMS,
     XDS_ACKS,
     XDS_NACKS,
+    UNLOGGED,
 )
 
 
 class GatewayCollector(Collector):
-    """The metrics in METRICS, computed at each scrape."""
+    """The metrics in METRICS, for one scrape."""
 
-    def __init__(self, stats: Callable[[], GatewayStats]) -> None:
+    def __init__(self, stats: GatewayStats, unlogged: Mapping[Unlogged, int]) -> None:
         self._stats = stats
+        self._unlogged = unlogged
 
     def collect(self) -> Iterator[Metric]:
         """All metrics."""
-        stats = self._stats()
+        stats = self._stats
         yield CHECKS.value(stats.checks)
         yield HELD_LIMIT.value(stats.held_limit)
         yield HELD_BYTES.value(sum(each.held for each in stats.endpoints) * HELD_CALL_BYTES)
@@ -123,6 +133,7 @@ class GatewayCollector(Collector):
         yield XDS_STREAMS.value(stats.streams)
         yield XDS_ACKS.value(stats.acks)
         yield XDS_NACKS.value(stats.nacks)
+        yield UNLOGGED.values(((reason,), number) for reason, number in self._unlogged.items())
 
 
 def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
@@ -135,16 +146,20 @@ def _of_endpoints(reports: Iterable[EndpointReport]) -> Iterator[Metric]:
     )
 
 
-def application(stats: Callable[[], GatewayStats], accepts: Callable[[], Awaitable[bool]]) -> web.Application:
+def application(
+    stats: Callable[[], GatewayStats],
+    accepts: Callable[[], Awaitable[bool]],
+    unlogged: Callable[[], Awaitable[Mapping[Unlogged, int]]],
+) -> web.Application:
     """`/metrics`, `/healthz` (the process answers) and `/readyz`.
 
-    Ready: Envoy has all listeners and accepts a connection, the store is not stale, and after a rollback the documents
-    are readable again.
+    Ready: Envoy has had all that there was when it connected, has all listeners and accepts a connection, the store is
+    not stale, and after a rollback the documents are readable again.
     """
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(GatewayCollector(stats))
 
     async def metrics(_: web.Request) -> web.Response:
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(GatewayCollector(stats(), await unlogged()))
         return web.Response(body=generate_latest(registry), headers={"content-type": _CONTENT_TYPE})
 
     async def healthy(_: web.Request) -> web.Response:
@@ -153,7 +168,7 @@ def application(stats: Callable[[], GatewayStats], accepts: Callable[[], Awaitab
     async def ready(_: web.Request) -> web.Response:
         now = stats()
         # Envoy ACKs a listener a moment before it listens.
-        fine = now.serving and not now.stale and not now.awaits_documents and await accepts()
+        fine = now.serving and now.loaded and not now.stale and not now.awaits_documents and await accepts()
         return web.Response(status=200 if fine else 503, text="ok\n" if fine else "not serving\n")
 
     app = web.Application()

@@ -17,15 +17,17 @@ from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceSer
 
 from nightlatch.api import names
 from nightlatch.files import replace_file
+from nightlatch.gatekeeper import key_uses
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.hold.gateway_places import places_within
-from nightlatch.gatekeeper.process import last_heard, metrics
+from nightlatch.gatekeeper.process import envoy_counters, last_heard, metrics
 from nightlatch.gatekeeper.process.backends import open_backends
 from nightlatch.gatekeeper.process.config import Config, Listen
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.report_stream import credentials
 from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.pki.material import TlsMaterial
+from nightlatch.routing.xds.report import report_socket
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ async def _serve_current(gatekeeper: Gatekeeper, config: Config, metrics_port: i
         heard = last_heard.path_beside(config.socket)
         tasks.create_task(last_heard.keep(heard, lambda: gatekeeper.last_heard, config.max_staleness))
         tasks.create_task(_report(gatekeeper, config, metrics_port))
+        tasks.create_task(key_uses.follow(report_socket(config.socket), gatekeeper.keys_used))
 
 
 @contextlib.asynccontextmanager
@@ -172,7 +175,11 @@ def announce(path: Path, report: Listen, metrics_listen: Listen) -> None:
 
 @contextlib.asynccontextmanager
 async def _metrics(gatekeeper: Gatekeeper, config: Config) -> AsyncIterator[int]:
-    runner = web.AppRunner(metrics.application(gatekeeper.stats, lambda: _accepts(config.listen)), access_log=None)
+    admin = envoy_counters.admin_socket(config.socket)
+    application = metrics.application(
+        gatekeeper.stats, lambda: _accepts(config.listen), lambda: envoy_counters.unlogged(admin)
+    )
+    runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, config.metrics.host, config.metrics.port)

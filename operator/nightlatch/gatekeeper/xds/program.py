@@ -6,7 +6,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.xds.resources import ResourceId
-from nightlatch.pki.material import TlsMaterial
+from nightlatch.pki.material import TlsMaterial, is_bundle
 from nightlatch.routing.ir import (
     TO_STDOUT,
     AuditLog,
@@ -77,6 +77,11 @@ class Program:
         self._dirty: set[NamespacedName] = set()
         # True if other resources than the dirty endpoints' own may differ: who has which host, what all share.
         self._reshaped = True
+
+    @property
+    def trust(self) -> str:
+        """The bundle that was compiled last, with which Envoy verifies model servers."""
+        return self._trust
 
     def put_client(self, material: TlsMaterial) -> None:
         """Set the client certificate that the gateway shows to model servers."""
@@ -150,7 +155,9 @@ class Program:
 
     def _compile_all(self, settings: GatewaySettings) -> Changes:
         before = self._snapshot()
-        ir = translate(tuple(self._enforced.values()), self._serving, settings, before.ir if before else None)
+        ir = translate(
+            tuple(self._enforced.values()), self._serving, settings, before.ir if before else None, is_bundle
+        )
         now = snapshot(ir, before)
         changed = _changes(before, now)
         self._trust = ir.trust

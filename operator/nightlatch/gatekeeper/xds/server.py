@@ -14,7 +14,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.gatekeeper.xds.resources import WHOLE_SET, ResourceId, Resources
 from nightlatch.gatekeeper.xds.stream import Outcome, StandIn, Stream
-from nightlatch.wire.xds_types import EXTENSION, LISTENER, SECRET
+from nightlatch.wire.xds_types import EXTENSION, LISTENER, PUSH_ORDER, SECRET
 
 _log = logging.getLogger(__name__)
 # Envoy may quote the resource that it refuses, so its message about a Secret is never repeated, and others are cut.
@@ -44,6 +44,21 @@ class Connection:
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.wake = asyncio.Event()
+        self._refused: set[ResourceId] = set()
+        # What there was at first and Envoy has not answered for; None until there is a listener.
+        self._first: set[ResourceId] | None = None
+
+    def refused(self, resources: Iterable[ResourceId]) -> None:
+        """Envoy refused these: it goes on without them, or with what it had."""
+        self._refused.update(resources)
+
+    def loaded(self, resources: Resources) -> bool:
+        """Whether Envoy has once had everything that there was, apart from what it refused."""
+        if self._first is None and resources.of_type(LISTENER):
+            self._first = {(type_url, name) for type_url in PUSH_ORDER for name in resources.of_type(type_url)}
+        if self._first:
+            self._first = {each for each in self._first - self._refused if not self.stream.applied(each, 1)}
+        return self._first is not None and not self._first
 
 
 class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
@@ -69,6 +84,11 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         needed = [(t, n, r.version) for t in (LISTENER, EXTENSION) for n, r in self.resources.of_type(t).items()]
         have = (c.stream.applied((t, n), version) for c in self._connections for t, n, version in needed)
         return bool(self._connections) and bool(self.resources.of_type(LISTENER)) and all(have)
+
+    @property
+    def loaded(self) -> bool:
+        """True if every connected Envoy has once had everything that there was."""
+        return bool(self._connections) and all(each.loaded(self.resources) for each in self._connections)
 
     def update(self, changes: Mapping[ResourceId, AnyMessage | None]) -> int:
         """Set resources, or remove those given as None, and push what changed. Returns the version to wait for."""
@@ -115,6 +135,8 @@ class Ads(AggregatedDiscoveryServiceServicer):  # type: ignore[misc]
         try:
             async for request in requests:
                 if outcome := connection.stream.received(request):
+                    if outcome.error is not None:
+                        connection.refused(outcome.versions)
                     self._conclude(request.type_url, outcome)
                 connection.wake.set()
         finally:

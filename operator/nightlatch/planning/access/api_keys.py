@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from nightlatch.api.client import EndpointGrant
 from nightlatch.api.duration import parse_duration
-from nightlatch.api.scalars import RateLimit
+from nightlatch.api.scalars import Permission, RateLimit
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.inputs import ClientView, LiveKey
 from nightlatch.planning.parsed import ParsedEndpoint
@@ -18,10 +17,10 @@ MAX_KEYS = 2000
 def key_grants(endpoint: ParsedEndpoint, clients: Iterable[ClientView]) -> tuple[KeyGrant, ...]:
     """Sorted, so that the same keys always make the same document. May be longer than MAX_KEYS."""
     found = (
-        key_grant(endpoint, view, grant, key)
+        key_grant(endpoint, view, permissions, key)
         for view in clients
-        for named, grant in requested_grants(view.client)
-        if named == endpoint.key and refusal(GrantRequest(view.client, named, endpoint)) is None
+        if (permissions := requested_grants(view.client).get(endpoint.key)) is not None
+        and refusal(GrantRequest(view.client, endpoint.key, endpoint)) is None
         for key in unrevoked(view)
     )
     ordered = sorted(found, key=lambda grant: (grant.client, grant.key_id), reverse=True)
@@ -36,18 +35,19 @@ def unrevoked(view: ClientView) -> tuple[LiveKey, ...]:
     return tuple(key for key in view.keys if key.key_id not in revoked)
 
 
-def key_grant(endpoint: ParsedEndpoint, view: ClientView, grant: EndpointGrant, key: LiveKey) -> KeyGrant:
+def key_grant(endpoint: ParsedEndpoint, view: ClientView, permissions: frozenset[Permission], key: LiveKey) -> KeyGrant:
     """The entry of one key in the endpoint's document."""
     spec = view.client.spec
     expires_at = spec.api_key.expires_at if spec and spec.api_key else None
+    ends = [end for end in (key.not_after, unix_seconds(expires_at) if expires_at else None) if end is not None]
     limit = effective_tier(endpoint.spec.rate_limit if endpoint.spec else None, spec.rate_limit if spec else None)
     return KeyGrant(
         sha256=key.sha256,
         client=view.client.key,
         key_id=key.key_id,
-        permissions=tuple(sorted(set(grant.permissions))),
+        permissions=tuple(sorted(permissions)),
         tier=tier_name(limit) if limit else "",
-        not_after=unix_seconds(expires_at) if expires_at else None,
+        not_after=min(ends, default=None),
     )
 
 

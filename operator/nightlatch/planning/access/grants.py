@@ -1,13 +1,20 @@
 """Which client may use which endpoint: a chain of named predicates, used for the endpoint's plan and the client's."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nightlatch.api.client import EndpointGrant
 from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
+from nightlatch.api.scalars import Permission
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, Rejection
+
+# What the owner of an endpoint changes in `access.allowedNamespaces`, depending on its `from`.
+_LET_IN = {
+    "Same": "write spec.access.allowedNamespaces: {from: Names, names: [...]} in the endpoint",
+    "Names": "add it to the endpoint's spec.access.allowedNamespaces.names",
+    "Selector": "give it the labels that the endpoint's spec.access.allowedNamespaces.selector asks for",
+}
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
@@ -35,10 +42,13 @@ def not_allowed(request: GrantRequest) -> Rejection | None:
     endpoint, namespace = request.endpoint, request.client.key.namespace
     if endpoint is None or endpoint.key.namespace == namespace:
         return None
-    selector = endpoint.spec.access.allowed_namespaces if endpoint.spec else None
-    if selector is not None and namespace in selector.names:
+    if endpoint.spec is None:
+        # Whom it let in cannot be read. Its last document stays in use, which only takes keys away: so take none.
         return None
-    message = f"{request.named} does not allow namespace {namespace}: add it to its spec.access.allowedNamespaces.names"
+    allowed = endpoint.spec.access.allowed_namespaces
+    if allowed.admit(namespace, own=endpoint.key.namespace, labels=request.client.namespace_labels):
+        return None
+    message = f"{request.named} does not allow namespace {namespace}: {_LET_IN[allowed.from_]}"
     return Rejection(Reason.NAMESPACE_NOT_ALLOWED, message)
 
 
@@ -67,8 +77,21 @@ def refusal(request: GrantRequest) -> Rejection | None:
     return next((found for predicate in CHAIN if (found := predicate(request))), None)
 
 
-def requested_grants(client: ParsedClient) -> tuple[tuple[NamespacedName, EndpointGrant], ...]:
-    """The endpoints that a client names, in the order of its spec; none when it is suspended or unreadable."""
-    if client.spec is None or client.spec.suspended:
-        return ()
-    return tuple((grant.endpoint(client.key.namespace), grant) for grant in client.spec.endpoints)
+def named_endpoints(client: ParsedClient) -> tuple[NamespacedName, ...]:
+    """The endpoints in the client's spec, each once and in its order, whether it may call them or not."""
+    entries = client.spec.endpoints if client.spec else ()
+    return tuple(dict.fromkeys(entry.endpoint(client.key.namespace) for entry in entries))
+
+
+def requested_grants(client: ParsedClient) -> Mapping[NamespacedName, frozenset[Permission]]:
+    """What the client asks for on each endpoint that it names; nothing when it is suspended or unreadable.
+
+    An endpoint may be named twice, with its namespace and without: then the permissions add up.
+    """
+    if client.spec is None or client.spec.suspend:
+        return {}
+    found: dict[NamespacedName, frozenset[Permission]] = {}
+    for entry in client.spec.endpoints:
+        named = entry.endpoint(client.key.namespace)
+        found[named] = found.get(named, frozenset()).union(entry.permissions)
+    return found

@@ -34,10 +34,10 @@ def granted_permissions(
     digests = [key.sha256 for key in unrevoked(client)]
     return frozenset(
         GrantedPermission(endpoint, digest, permission)
-        for endpoint, grant in requested_grants(client.client)
+        for endpoint, permissions in requested_grants(client.client).items()
         if refusal(GrantRequest(client.client, endpoint, endpoints.get(endpoint))) is None
         for digest in digests
-        for permission in grant.permissions
+        for permission in permissions
     )
 
 

@@ -38,7 +38,7 @@ def good_standing(clients: Iterable[ClientView], endpoints: Mapping[NamespacedNa
         for view in clients
         if any(
             refusal(GrantRequest(view.client, named, endpoints.get(named))) is None
-            for named, _ in requested_grants(view.client)
+            for named in requested_grants(view.client)
         )
     }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nightlatch.api.conditions import ClientCondition, Reason, find
 from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
 from nightlatch.planning.client.api_key import KeyDecision
+from nightlatch.planning.client.ledger import LedgerKey
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true
 from nightlatch.planning.inputs import ObservedClient
 from nightlatch.planning.parsed import ParsedClient
@@ -13,11 +14,12 @@ from nightlatch.planning.parsed import ParsedClient
 
 @dataclass(frozen=True, slots=True)
 class ClientConditionInput:
-    """What was observed, and what was decided about it."""
+    """What was observed, and what was decided about it. `now`: Unix seconds."""
 
     client: ParsedClient
     observed: ObservedClient
     key: KeyDecision
+    now: float
 
 
 Predicate = Callable[[ClientConditionInput], Verdict | None]
@@ -32,10 +34,11 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
         ),
         ClientCondition.CREDENTIALS_READY: (
             secret_taken,  # only a person can resolve a conflict, so it is named first
-            key_unreadable,  # we never replace a key by ourselves: a person deletes the Secret
-            key_revoked,  # a person deletes the Secret here as well
+            key_expired,  # no key helps before the spec says another time
             no_issuing_ca,  # the Secret carries the CA certificate, so the key waits for the CA
+            key_lost,  # it is there again after the overlap
             key_pending,  # it is being created
+            rotating,  # its successor waits for gateways
             key_issued,
         ),
         ClientCondition.ENDPOINTS_GRANTED: (
@@ -48,13 +51,21 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
             key_not_programmed,  # some gateway would still refuse the key
             programmed,
         ),
+        ClientCondition.REVOKED: (
+            unknown_key_id,  # nothing was revoked where a person thinks so
+            not_refused_yet,  # some gateway may still accept what was revoked
+            client_refused,
+            keys_refused,
+            nothing_revoked,
+        ),
     }
 
 
 def client_verdicts(inputs: ClientConditionInput) -> tuple[tuple[ClientCondition, Verdict], ...]:
     """Every condition in the order of the status, with Ready last."""
     verdicts = tuple((kind, evaluate(inputs, chain)) for kind, chain in chains().items())
-    return (*verdicts, (ClientCondition.READY, summarize(verdicts, true(Reason.READY, "the client can call"))))
+    needed = [(kind, verdict) for kind, verdict in verdicts if kind is not ClientCondition.REVOKED]
+    return (*verdicts, (ClientCondition.READY, summarize(needed, true(Reason.READY, "the client can call"))))
 
 
 # Accepted
@@ -81,31 +92,50 @@ def secret_taken(inputs: ClientConditionInput) -> Verdict | None:
     )
 
 
-def key_unreadable(inputs: ClientConditionInput) -> Verdict | None:
-    if not inputs.key.broken:
+def key_expired(inputs: ClientConditionInput) -> Verdict | None:
+    if not inputs.key.rules.expired(inputs.now):
         return None
-    name = inputs.key.key.name
-    return false(Reason.KEY_UNREADABLE, f"Secret {name} holds no valid API key: delete it to get a new key")
-
-
-def key_revoked(inputs: ClientConditionInput) -> Verdict | None:
-    spec, live = inputs.client.spec, inputs.key.live
-    if live is None or spec is None or spec.api_key is None or live.key_id not in spec.api_key.revoked_key_ids:
-        return None
-    name = inputs.key.key.name
-    return false(Reason.KEY_REVOKED, f"key {live.key_id} is revoked: delete Secret {name} to get a new key")
+    return false(
+        Reason.KEY_EXPIRED,
+        "spec.apiKey.expiresAt has passed, so every key of this client is refused: write a later time, or remove it",
+    )
 
 
 def no_issuing_ca(inputs: ClientConditionInput) -> Verdict | None:
-    if inputs.observed.issuing_ca is not None or inputs.key.live is not None:
+    if inputs.observed.issuing_ca is not None or inputs.key.ledger.shown is not None:
         return None
     return false(Reason.ISSUING_CA_PENDING, "the operator is still creating the issuing CA")
 
 
+def key_lost(inputs: ClientConditionInput) -> Verdict | None:
+    ledger = inputs.key.ledger
+    if ledger.shown is not None or not ledger.live:
+        return None
+    return false(
+        Reason.KEY_LOST,
+        f"Secret {inputs.key.key.name} was deleted during an overlap: a new key comes when the overlap ends; "
+        "set spec.apiKey.overlap to 0s to have it now, which refuses the previous key at once",
+    )
+
+
 def key_pending(inputs: ClientConditionInput) -> Verdict | None:
-    if inputs.key.live is not None:
+    if inputs.key.ledger.shown is not None:
         return None
     return false(Reason.KEY_PENDING, "the key is being created")
+
+
+def rotating(inputs: ClientConditionInput) -> Verdict | None:
+    ledger = inputs.key.ledger
+    following = ledger.key("Next")
+    if following is None or following is ledger.shown:
+        return None
+    coverage = inputs.observed.coverage.get(following.id)
+    gateways = ", ".join(coverage.unconfirmed) if coverage else ""
+    return true(
+        Reason.ROTATING,
+        f"the key is in Secret {inputs.key.key.name}; key {following.id} takes its place once every gateway knows it"
+        + (f": waiting for {gateways}" if gateways else ""),
+    )
 
 
 def key_issued(inputs: ClientConditionInput) -> Verdict:
@@ -117,10 +147,10 @@ def key_issued(inputs: ClientConditionInput) -> Verdict:
 
 def suspended(inputs: ClientConditionInput) -> Verdict | None:
     spec = inputs.client.spec
-    if spec is None or not spec.suspended:
+    if spec is None or not spec.suspend:
         return None
     return false(
-        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspended to false to let it in again"
+        Reason.SUSPENDED, "every credential of this client is refused: set spec.suspend to false to let it in again"
     )
 
 
@@ -133,7 +163,7 @@ def names_no_endpoint(inputs: ClientConditionInput) -> Verdict | None:
 
 def endpoint_refused(inputs: ClientConditionInput) -> Verdict | None:
     client, endpoints = inputs.client, inputs.observed.endpoints
-    for key, _ in requested_grants(client):
+    for key in requested_grants(client):
         found = refusal(GrantRequest(client, key, endpoints.get(key)))
         if found is not None:
             return false(found.reason, found.message)
@@ -148,26 +178,92 @@ def granted(_inputs: ClientConditionInput) -> Verdict:
 
 
 def key_not_programmed(inputs: ClientConditionInput) -> Verdict | None:
-    """At least one gateway would still refuse the key.
+    """At least one gateway would still refuse the key that callers are shown.
 
     A key that has been programmed once stays valid while newer documents roll out, so `behind` no longer counts.
     """
-    observed = inputs.observed
-    behind = () if _was_programmed(inputs) else observed.behind
-    pending = sorted({*observed.missing, *behind})
+    shown = inputs.key.ledger.shown
+    if shown is None:
+        return None
+    coverage = inputs.observed.coverage.get(shown.id)
+    if coverage is None:
+        # It was made at this moment.
+        pending = set(requested_grants(inputs.client))
+    else:
+        behind = () if _was_programmed(inputs, shown) else coverage.behind
+        pending = {*coverage.missing, *behind}
     if not pending:
         return None
-    named = ", ".join(map(str, pending))
-    return false(Reason.KEY_NOT_PROGRAMMED, f"waiting for all gateways to apply the key for {named}")
+    named = ", ".join(map(str, sorted(pending)))
+    return false(
+        Reason.KEY_NOT_PROGRAMMED,
+        f"waiting for all gateways to apply the key for {named}",
+        earlier=_was_ready_before_the_edit(inputs, shown),
+    )
 
 
-def _was_programmed(inputs: ClientConditionInput) -> bool:
-    client, live = inputs.client, inputs.key.live
+def _was_ready_before_the_edit(inputs: ClientConditionInput, shown: LedgerKey) -> bool:
+    """What the spec before granted is granted until the newest is."""
+    client = inputs.client
+    ready = find(client.status.conditions, ClientCondition.READY)
+    same_key = any(key.id == shown.id for key in client.status.keys)
+    edited = ready is not None and ready.observed_generation < client.metadata.generation
+    return same_key and edited and ready is not None and ready.status == "True"
+
+
+def _was_programmed(inputs: ClientConditionInput, shown: LedgerKey) -> bool:
+    client = inputs.client
     before = find(client.status.conditions, ClientCondition.PROGRAMMED)
-    same_key = live is not None and any(key.id == live.key_id for key in client.status.keys)
+    same_key = any(key.id == shown.id for key in client.status.keys)
     same_spec = client.status.observed_generation == client.metadata.generation
     return same_key and same_spec and before is not None and before.status == "True"
 
 
 def programmed(_inputs: ClientConditionInput) -> Verdict:
     return true(Reason.PROGRAMMED, "every gateway knows the key")
+
+
+# Revoked
+
+
+def unknown_key_id(inputs: ClientConditionInput) -> Verdict | None:
+    unknown = sorted(inputs.key.rules.revoked - inputs.key.ledger.ids)
+    if not unknown:
+        return None
+    live = ", ".join(key.id for key in inputs.key.ledger.live) or "none"
+    return false(
+        Reason.UNKNOWN_KEY_ID,
+        f"spec.apiKey.revokedKeyIds names {', '.join(unknown)}, which this client never had: correct the id; "
+        f"the keys that are accepted are {live}",
+    )
+
+
+def not_refused_yet(inputs: ClientConditionInput) -> Verdict | None:
+    """What every gateway has once refused stays refused while newer documents roll out."""
+    refused = client_refused(inputs) or keys_refused(inputs)
+    before = find(inputs.client.status.conditions, ClientCondition.REVOKED)
+    if refused is None or not inputs.observed.revoking:
+        return None
+    if before is not None and (before.status, before.message) == ("True", refused.message):
+        return None
+    return false(
+        Reason.WAITING_FOR_GATEWAYS,
+        f"not confirmed yet by {', '.join(inputs.observed.revoking)}: wait; a gateway that is cut off refuses every "
+        "call once it is stale",
+    )
+
+
+def client_refused(inputs: ClientConditionInput) -> Verdict | None:
+    spec = inputs.client.spec
+    if spec is None or not spec.suspend:
+        return None
+    return true(Reason.REVOKED, "every gateway refuses this client")
+
+
+def keys_refused(inputs: ClientConditionInput) -> Verdict | None:
+    revoked = sorted(inputs.key.rules.revoked)
+    return true(Reason.REVOKED, f"every gateway refuses {', '.join(revoked)}") if revoked else None
+
+
+def nothing_revoked(_inputs: ClientConditionInput) -> Verdict:
+    return false(Reason.NOTHING_REVOKED, "nothing is revoked")

@@ -1,27 +1,34 @@
 """`plan_client()`: from a client and what was observed to its Secret and status. Pure."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from nightlatch.api.client import ClientStatus, KeyStatus
-from nightlatch.api.conditions import ClientCondition, find
+from nightlatch.api.conditions import ClientCondition, Reason, find
 from nightlatch.api.meta import API_VERSION
 from nightlatch.planning.client.api_key import KeyDecision, decide_key
 from nightlatch.planning.client.conditions import ClientConditionInput, client_verdicts
-from nightlatch.planning.conditions import conditions
+from nightlatch.planning.client.ledger import LedgerKey, next_rotation
+from nightlatch.planning.conditions import conditions, timestamp
 from nightlatch.planning.inputs import ObservedClient
 from nightlatch.planning.parsed import ParsedClient
 from nightlatch.planning.plan import Owner, Plan
 from nightlatch.planning.trust import publish_trust
 
-# Seconds until an unprogrammed client is planned again.
+# Seconds until a client is planned again whose gateways have not taken everything over.
 SOONEST, LATEST = 0.2, 10.0
+# As many keys as a status may have. The live ones come first, and then those that ended last.
+MOST_KEYS = 128
 
 
-def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime) -> Plan:
-    """The route documents that contain the key are part of the endpoints' plans; the reverse index requeues those."""
+def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime, random: Callable[[int], bytes]) -> Plan:
+    """The route documents that contain the key are part of the endpoints' plans; the reverse index requeues those.
+
+    random(n): n bytes of cryptographic quality, for new API keys.
+    """
     owner = Owner(client.ref, client.metadata.uid, API_VERSION)
-    decision = decide_key(client, observed, owner)
-    status = _status(ClientConditionInput(client, observed, decision), now)
+    decision = decide_key(client, observed, owner, now, random)
+    status = _status(ClientConditionInput(client, observed, decision, now.timestamp()), now)
     return Plan(
         apply=(
             *((decision.action,) if decision.action else ()),
@@ -29,17 +36,24 @@ def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime) -
         ),
         delete=decision.delete,
         status=status if status != client.status else None,
-        requeue_after=_requeue_after(status, now),
+        requeue_after=_requeue_after(status, decision, now),
     )
 
 
-def _requeue_after(status: ClientStatus, now: datetime) -> float | None:
-    """No event tells a client what gateways applied, so an unprogrammed client is requeued, quickly at first."""
-    programmed = find(status.conditions, ClientCondition.PROGRAMMED)
-    if programmed is None or programmed.status == "True":
-        return None
-    waited = (now - datetime.fromisoformat(programmed.last_transition_time)).total_seconds()
-    return min(max(waited, SOONEST), LATEST)
+def _requeue_after(status: ClientStatus, decision: KeyDecision, now: datetime) -> float | None:
+    """No event tells a client what gateways applied, so it is requeued while it waits for that, quickly at first."""
+    waits = [decision.look_again - now.timestamp()] if decision.look_again is not None else []
+    following = decision.ledger.key("Next")
+    since = [datetime.fromtimestamp(following.created_at, UTC)] if following else []
+    for kind, reason in (
+        (ClientCondition.PROGRAMMED, Reason.KEY_NOT_PROGRAMMED),
+        (ClientCondition.REVOKED, Reason.WAITING_FOR_GATEWAYS),
+    ):
+        found = find(status.conditions, kind)
+        if found is not None and found.reason == reason:
+            since.append(datetime.fromisoformat(found.last_transition_time))
+    waits += [min(max((now - each).total_seconds(), SOONEST), LATEST) for each in since]
+    return max(0.0, min(waits)) if waits else None
 
 
 def _status(inputs: ClientConditionInput, now: datetime) -> ClientStatus:
@@ -48,20 +62,32 @@ def _status(inputs: ClientConditionInput, now: datetime) -> ClientStatus:
     return ClientStatus(
         observed_generation=generation,
         conditions=conditions(client_verdicts(inputs), client.status.conditions, generation, now),
-        keys=_keys(client, inputs.key),
+        keys=tuple(_key_status(key, inputs, now) for key in inputs.key.ledger.keys[:MOST_KEYS]),
     )
 
 
-def _keys(client: ParsedClient, decision: KeyDecision) -> tuple[KeyStatus, ...]:
-    live, api_key = decision.live, client.spec.api_key if client.spec else None
-    if live is None:
-        return ()
-    revoked = api_key is not None and live.key_id in api_key.revoked_key_ids
-    return (
-        KeyStatus(
-            id=live.key_id,
-            state="Revoked" if revoked else "Current",
-            created_at=live.created_at,
-            expires_at=api_key.expires_at if api_key else None,
-        ),
+def _key_status(key: LedgerKey, inputs: ClientConditionInput, now: datetime) -> KeyStatus:
+    decision = inputs.key
+    ends = [key.ends_at] if key.state == "Revoked" else [key.ends_at, decision.rules.expires_at]
+    rotates_at = next_rotation(decision.ledger, decision.rules, now.timestamp()) if key.state == "Current" else None
+    return KeyStatus(
+        id=key.id,
+        state=key.state,
+        created_at=timestamp(datetime.fromtimestamp(key.created_at, UTC)),
+        expires_at=_rfc3339(min((end for end in ends if end is not None), default=None)),
+        rotates_at=_rfc3339(rotates_at),
+        last_used_at=_last_used_at(key, inputs),
     )
+
+
+def _last_used_at(key: LedgerKey, inputs: ClientConditionInput) -> str | None:
+    """The status remembers what gateways that have restarted do not."""
+    before = next((known.last_used_at for known in inputs.client.status.keys if known.id == key.id), None)
+    last_use = inputs.observed.last_uses.get(key.id)
+    # A use is rounded down, maybe to a time before the key was made.
+    newest = _rfc3339(max(last_use, key.created_at)) if last_use is not None else None
+    return max((time for time in (before, newest) if time is not None), default=None)
+
+
+def _rfc3339(unix: float | None) -> str | None:
+    return None if unix is None else timestamp(datetime.fromtimestamp(unix, UTC))

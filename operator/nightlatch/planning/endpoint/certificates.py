@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from nightlatch.api import names
-from nightlatch.api.duration import parse_duration
+from nightlatch.api.duration import parse_duration, renewal_window
 from nightlatch.api.endpoint import Tls
 from nightlatch.api.meta import NamespacedName
 from nightlatch.pki import LeafRequest
@@ -21,7 +21,7 @@ def server_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls:
         duration=timedelta(seconds=parse_duration(tls.duration)),
     )
     key = NamespacedName(settings.operator_namespace, names.server_tls(endpoint))
-    renew_before = timedelta(seconds=parse_duration(tls.renew_before))
+    renew_before = timedelta(seconds=renewal_window(tls.duration, tls.renew_before))
     return WantedLeaf(key, names.ROLE_SERVER_TLS, owner, request, renew_before)
 
 

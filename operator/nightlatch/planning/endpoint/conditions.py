@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from nightlatch.api.conditions import EndpointCondition, Reason
-from nightlatch.api.endpoint import EndpointState, InferenceEndpoint
+from nightlatch.api.conditions import EndpointCondition, Reason, find
+from nightlatch.api.endpoint import EndpointState
 from nightlatch.api.validation.unsupported import replicas_cap
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.conditions import Verdict, evaluate, false, summarize, true, unknown
@@ -34,7 +34,6 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
     return {
         EndpointCondition.ACCEPTED: (
             rejected,  # the spec is invalid, not supported, or claims a host of an older endpoint
-            replicas_capped,  # accepted, but the owner must hear that one replica serves
             accepted,
         ),
         EndpointCondition.CREDENTIALS_READY: (
@@ -53,6 +52,8 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
             configuration_invalid,  # gateways would refuse the newest spec, so they keep the one before
             gateway_too_old,  # likewise, until the gateways are upgraded
             no_document,  # there is nothing that a gateway could have applied
+            programmed_before,  # a new leader has not heard from every gateway yet
+            document_too_new,  # before what Envoy refused, because a gateway that cannot read it says so as well
             refused_by_envoy,  # a bug of ours, and more important than a gateway that is late
             no_gateway,  # nobody could have applied it
             gateways_behind,  # it is being applied
@@ -62,6 +63,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
         EndpointCondition.WORKLOAD_AVAILABLE: (
             never_accepted,  # nothing was ever started, so nothing can have failed
             workload_refused,  # the platform did not take the Deployment
+            available_before,  # a new leader does not know yet whether anything runs
             start_failed,  # the newest start failed
             available,
         ),
@@ -69,10 +71,12 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
 
 
 def endpoint_verdicts(inputs: ConditionInput) -> tuple[tuple[EndpointCondition, Verdict], ...]:
-    """Every condition in the order of the status, with Ready last."""
+    """Every condition in the order of the status, with Ready last. ReplicasCapped is not about whether calls work."""
     verdicts = tuple((kind, evaluate(inputs, chain)) for kind, chain in chains().items())
     ready = summarize(verdicts, true(Reason.READY, "authorized calls are answered"))
-    return (*verdicts, (EndpointCondition.READY, ready))
+    capped = replicas_capped(inputs)
+    told = ((EndpointCondition.REPLICAS_CAPPED, capped),) if capped else ()
+    return (*verdicts, *told, (EndpointCondition.READY, ready))
 
 
 # Accepted
@@ -86,14 +90,20 @@ def rejected(inputs: ConditionInput) -> Verdict | None:
     return false(rejection.reason, f"{rejection.message}{kept}")
 
 
-def replicas_capped(inputs: ConditionInput) -> Verdict | None:
-    spec = inputs.endpoint.spec
-    cap = replicas_cap(InferenceEndpoint(metadata=inputs.endpoint.metadata, spec=spec)) if spec else None
-    return true(Reason.MAX_REPLICAS_CAPPED, cap) if cap else None
-
-
 def accepted(_inputs: ConditionInput) -> Verdict:
     return true(Reason.ACCEPTED, "the spec is accepted")
+
+
+# ReplicasCapped
+
+
+def replicas_capped(inputs: ConditionInput) -> Verdict | None:
+    """None for a rejected spec, too: whatever runs then, it is not what this spec says."""
+    endpoint = inputs.endpoint
+    if endpoint.spec is None or endpoint.rejection is not None:
+        return None
+    cap = replicas_cap(endpoint.spec.scaling)
+    return true(Reason.MAX_REPLICAS_CAPPED, cap) if cap else None
 
 
 # CredentialsReady
@@ -191,6 +201,23 @@ def no_document(inputs: ConditionInput) -> Verdict | None:
     )
 
 
+def programmed_before(inputs: ConditionInput) -> Verdict | None:
+    return _as_before(inputs, EndpointCondition.PROGRAMMED)
+
+
+def document_too_new(inputs: ConditionInput) -> Verdict | None:
+    """As in a rollback: the documents are still those of the newer release."""
+    runtime = inputs.observed.runtime
+    if not runtime.too_old:
+        return None
+    gateway = runtime.too_old[0]
+    return false(
+        Reason.GATEWAY_TOO_OLD,
+        f"{gateway} is too old for the route document: {runtime.nacks.get(gateway, 'it cannot read it')}; the operator"
+        " writes it again in a format that every gateway reads; if this lasts, upgrade the gateways",
+    )
+
+
 def refused_by_envoy(inputs: ConditionInput) -> Verdict | None:
     nacks = inputs.observed.runtime.nacks
     if not nacks:
@@ -210,11 +237,13 @@ def no_gateway(inputs: ConditionInput) -> Verdict | None:
 
 
 def gateways_behind(inputs: ConditionInput) -> Verdict | None:
+    """Ready does not wait for an edit, nor for a gateway that joins. It does wait for the first configuration."""
     current, applied = inputs.document.current, inputs.observed.runtime.applied
     behind = sorted(gateway for gateway, sequence in applied.items() if current and sequence < current.sequence)
     if not behind:
         return None
-    return false(Reason.GATEWAY_BEHIND, f"not applied yet on {', '.join(behind)}")
+    served = all(applied.values()) or _was_ready(inputs)
+    return false(Reason.GATEWAY_BEHIND, f"not applied yet on {', '.join(behind)}", earlier=served)
 
 
 def some_disconnected(inputs: ConditionInput) -> Verdict | None:
@@ -244,6 +273,10 @@ def workload_refused(inputs: ConditionInput) -> Verdict | None:
     return false(Reason.WORKLOAD_REFUSED, message) if message else None
 
 
+def available_before(inputs: ConditionInput) -> Verdict | None:
+    return _as_before(inputs, EndpointCondition.WORKLOAD_AVAILABLE)
+
+
 def start_failed(inputs: ConditionInput) -> Verdict | None:
     failure = inputs.observed.runtime.failure
     return false(failure.reason, failure.message) if failure else None
@@ -262,3 +295,19 @@ def available(inputs: ConditionInput) -> Verdict:
     state = inputs.observed.runtime.state
     message = "the first authorized call wakes it" if state == "Asleep" else f"the endpoint is {state.lower()}"
     return true(_STATES[state], message)
+
+
+# For several conditions
+
+
+def _as_before(inputs: ConditionInput, kind: EndpointCondition) -> Verdict | None:
+    """What an endpoint was Ready by under an earlier leader goes on to hold until this one knows better."""
+    before = find(inputs.endpoint.status.conditions, kind)
+    if inputs.observed.runtime.settled or before is None or not _was_ready(inputs):
+        return None
+    return Verdict(before.status, before.reason, before.message, earlier=True)
+
+
+def _was_ready(inputs: ConditionInput) -> bool:
+    ready = find(inputs.endpoint.status.conditions, EndpointCondition.READY)
+    return ready is not None and ready.status == "True"

@@ -20,11 +20,18 @@ def deployment(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
             "progressDeadlineSeconds": 600,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(workload)},
             "template": {
-                "metadata": {"labels": labels(workload.endpoint)},
+                "metadata": _pod_metadata(workload),
                 "spec": pod_spec(workload, cluster),
             },
         },
     }
+
+
+def _pod_metadata(workload: Workload) -> dict[str, Any]:
+    """Our own labels win: they select the pods. The CRD refuses them in `podLabels` already."""
+    given = workload.runtime
+    made: dict[str, Any] = {"labels": {**given.pod_labels, **labels(workload.endpoint)}}
+    return {**made, "annotations": dict(given.pod_annotations)} if given.pod_annotations else made
 
 
 def _rolling_update(workload: Workload) -> dict[str, int]:

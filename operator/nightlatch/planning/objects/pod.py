@@ -3,6 +3,7 @@
 from typing import Any
 
 from nightlatch.api import names
+from nightlatch.api.endpoint import TopologySpread
 from nightlatch.planning.objects.cluster import ADMIN_PORT, SERVING_PORT, ClusterSettings
 from nightlatch.planning.objects.metadata import selector
 from nightlatch.planning.workload import Workload
@@ -10,6 +11,7 @@ from nightlatch.planning.workload import Workload
 MODEL_DIRECTORY = "/model"
 TLS_DIRECTORY = "/tls"
 _USER = 65532
+_SPREAD = (TopologySpread(topology_key="kubernetes.io/hostname"),)
 
 # After SIGTERM the pod keeps serving until every gateway has dropped its address, then it finishes open calls.
 DRAIN_DELAY_SECONDS = 2
@@ -38,18 +40,14 @@ def pod_spec(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:
         "tolerations": [item.model_dump(by_alias=True, exclude_none=True) for item in runtime.tolerations],
         "imagePullSecrets": [{"name": item.name} for item in runtime.image_pull_secrets],
         "runtimeClassName": runtime.runtime_class_name,
-        "topologySpreadConstraints": [_spread(workload)],
+        "priorityClassName": runtime.priority_class_name,
+        "topologySpreadConstraints": [_spread(workload, each) for each in runtime.topology_spread or _SPREAD],
     }
     return {name: value for name, value in spec.items() if value not in (None, {}, [])}
 
 
-def _spread(workload: Workload) -> dict[str, Any]:
-    return {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector(workload.endpoint)},
-    }
+def _spread(workload: Workload, wanted: TopologySpread) -> dict[str, Any]:
+    return {**wanted.model_dump(by_alias=True), "labelSelector": {"matchLabels": selector(workload.endpoint)}}
 
 
 def _container(workload: Workload, cluster: ClusterSettings) -> dict[str, Any]:

@@ -26,7 +26,19 @@ _ENVOY = {
 
 def access_log(audit: AuditLog) -> list[dict[str, Any]]:
     """The connection manager's access log."""
-    members = _ENVOY | {name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in _GATE}
+    return _log(audit, _ENVOY | _noted(*_GATE))
+
+
+def connection_log(audit: AuditLog) -> list[dict[str, Any]]:
+    """The listener's access log: connections that are closed before there is a call."""
+    return _log(audit, {name: _ENVOY[name] for name in ("time", "peer")} | _noted("decision", "details", DROPPED))
+
+
+def _noted(*names: str) -> dict[str, str]:
+    return {name: f"%DYNAMIC_METADATA({METADATA}:{name})%" for name in names}
+
+
+def _log(audit: AuditLog, members: dict[str, str]) -> list[dict[str, Any]]:
     config: dict[str, Any] = {"log_format": {"json_format": members, "omit_empty_values": True}}
     if audit.path is None:
         name, kind = "stdout", {"@type": EXTENSIONS + "access_loggers.stream.v3.StdoutAccessLog"}

@@ -6,6 +6,7 @@ from typing import Any
 from nightlatch.routing.filter_order import GATEKEEPER_CLUSTER
 from nightlatch.routing.limits import EnvoyLimits, envoy_limits
 from nightlatch.routing.xds.overload import overload_manager
+from nightlatch.routing.xds.report import report_listener, report_socket
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # The allocator keeps freed pages for ever unless it is told to return them: this much each second, from five minutes
@@ -14,6 +15,9 @@ _RELEASE = {"bytes_to_release": 16 << 20, "memory_release_interval": "1s"}
 # One connection may have many calls ready; look at the others after this number.
 _CALLS_PER_TURN = 10
 _DEFAULT_LIMITS = envoy_limits()
+# What the admin interface answers. /config_dump would show the digests of all keys, and after /logging or /tap the keys
+# themselves.
+_ADMIN_PATHS = ("/ready", "/server_info", "/stats", "/memory", "/clusters", "/listeners", "/drain_listeners")
 
 
 def bootstrap(
@@ -22,14 +26,20 @@ def bootstrap(
     """Envoy's bootstrap, for `envoy -c` as JSON or YAML.
 
     `socket` is where the gatekeeper serves ADS, ext_authz and LRS. `admin_socket` is Envoy's own admin interface, which
-    never listens on a port. `limits` is what this Envoy may take.
+    never listens on a port; the gate's report is beside `socket`. `limits` is what this Envoy may take.
     """
     return {
         "node": {"id": node_id, "cluster": "nightlatch-gateway"},
-        "admin": {"address": _unix_socket(admin_socket)},
+        "admin": {
+            "address": _unix_socket(admin_socket),
+            "allow_paths": [{"prefix": path} for path in _ADMIN_PATHS],
+        },
         "dynamic_resources": {"ads_config": _grpc(), "lds_config": _ads(), "cds_config": _ads()},
         "cluster_manager": {"load_stats_config": _grpc()},
-        "static_resources": {"clusters": [_gatekeeper(socket)]},
+        "static_resources": {
+            "clusters": [_gatekeeper(socket)],
+            "listeners": [report_listener(report_socket(socket))],
+        },
         "layered_runtime": {"layers": [{"name": "nightlatch", "static_layer": _runtime()}]},
         "overload_manager": overload_manager(limits),
         "memory_allocator_manager": _RELEASE,
@@ -82,6 +92,6 @@ def _stats() -> list[dict[str, str]]:
     """Few statistics: every counter of a thousand clusters would cost memory, and nobody reads them."""
     envoys = ("cluster_manager.", "listener_manager.", "http.", "listener.", "server.", "cluster.gatekeeper.")
     # What the edge refuses, and what the gate counts.
-    prefixes = (*envoys, "listener_local_ratelimit.", "overload.", "dynamicmodulescustom.")
+    prefixes = (*envoys, "http2.", "listener_local_ratelimit.", "overload.", "dynamicmodulescustom.")
     suffixes = (".upstream_rq_total", ".upstream_rq_active", ".upstream_cx_connect_fail")
     return [{"prefix": prefix} for prefix in prefixes] + [{"suffix": suffix} for suffix in suffixes]

@@ -21,9 +21,9 @@ from xds.type.matcher.v3 import matcher_pb2
 
 from nightlatch.routing.filter_order import http_filters, router
 from nightlatch.routing.ir import AuditLog
-from nightlatch.routing.xds.access_log import access_log
+from nightlatch.routing.xds.access_log import access_log, connection_log
 from nightlatch.routing.xds.local_replies import local_reply_config
-from nightlatch.routing.xds.native_module import canonical_host, certificate_on_demand, hello
+from nightlatch.routing.xds.native_module import canonical_host, certificate_on_demand, hello, watch
 from nightlatch.routing.xds.types import ADS, EXTENSIONS, FALLBACK_SECRET, pack, parse
 
 NAME = "callers"
@@ -64,17 +64,18 @@ def _frame(host: str, port: int, audit: AuditLog, new_connections: int) -> liste
         {
             "name": NAME,
             "address": {"socket_address": {"address": host, "port_value": port}},
-            "listener_filters": _listener_filters(new_connections),
+            "listener_filters": _listener_filters(new_connections, audit),
+            "access_log": connection_log(audit),
             "listener_filters_timeout": "5s",
             "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
             "filter_chains": [_chain(_KNOWN, _certificate_of_the_host(), _endpoints_manager(audit))],
-            "default_filter_chain": _chain(_UNKNOWN, _fallback_certificate(), _unknown_manager()),
+            "default_filter_chain": _chain(_UNKNOWN, _fallback_certificate(), _unknown_manager(audit)),
         },
         listener_pb2.Listener(),
     )
 
 
-def _listener_filters(new_connections: int) -> list[dict[str, Any]]:
+def _listener_filters(new_connections: int, audit: AuditLog) -> list[dict[str, Any]]:
     """The filters of a connection in their order: the accept rate first, before anything is read or kept for it."""
     filters = "envoy.filters.listener."
     bucket = {"max_tokens": 2 * new_connections, "tokens_per_fill": new_connections, "fill_interval": "1s"}
@@ -86,7 +87,7 @@ def _listener_filters(new_connections: int) -> list[dict[str, Any]]:
     inspector = {"@type": EXTENSIONS + "filters.listener.tls_inspector.v3.TlsInspector"}
     return [
         {"name": filters + "local_ratelimit", "typed_config": rate},
-        hello(),
+        hello(audit),
         {"name": filters + "tls_inspector", "typed_config": inspector},
     ]
 
@@ -142,13 +143,14 @@ def _endpoints_manager(audit: AuditLog) -> dict[str, Any]:
     )
 
 
-def _unknown_manager() -> dict[str, Any]:
+def _unknown_manager(audit: AuditLog) -> dict[str, Any]:
     nowhere = {"match": {"prefix": "/"}, "direct_response": {"status": 404}}
     routes = {"name": _UNKNOWN, "virtual_hosts": [{"name": _UNKNOWN, "domains": ["*"], "routes": [nowhere]}]}
     return _manager(
         _UNKNOWN,
         route_config=routes,
-        http_filters=[router()],
+        http_filters=[watch(audit), router()],
+        access_log=access_log(audit),
         local_reply_config=local_reply_config(known_host=False),
     )
 

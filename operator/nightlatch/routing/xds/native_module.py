@@ -44,6 +44,19 @@ _ERRORS: tuple[tuple[CallerError, str | None], ...] = (
     (caller_errors.POLICY_STALE, None),
     (caller_errors.VERIFICATION_UNAVAILABLE, None),
 )
+# What Envoy answers itself to a call that reached no model server: one error for each status.
+_ENVOYS_OWN = (
+    caller_errors.INVALID_REQUEST,
+    caller_errors.UNAUTHENTICATED,
+    caller_errors.INSUFFICIENT_SCOPE,
+    caller_errors.NOT_FOUND,
+    caller_errors.REQUEST_TIMEOUT,
+    caller_errors.PAYLOAD_TOO_LARGE,
+    caller_errors.HTTP_VERSION,
+    caller_errors.TOO_MANY_IN_FLIGHT,
+    caller_errors.HEADERS_TOO_LARGE,
+    caller_errors.OVERLOADED,
+)
 # What answers for a code of a denial that the table does not have.
 _DENIED = "denied"
 
@@ -55,10 +68,8 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
         "realm": _REALM,
         "errors": errors(),
         "revoked": {"clients": gate.revoked_clients, "keys": gate.revoked_keys},
-        "audit": {
-            "refusalsPerSecond": audit.refusals_per_second,
-            "allowsPerMillion": audit.allows_percent * 10_000,
-        },
+        "audit": _amount(audit),
+        "envoyCodes": _envoy_codes(),
         "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
     }
     if gate.valid_until is not None:
@@ -69,23 +80,69 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
     return extension_pb2.TypedExtensionConfig(name=GATE, typed_config=pack(config))
 
 
+def watch(audit: AuditLog) -> dict[str, Any]:
+    """The filter of a chain without a gate: it tells the audit log what Envoy answers there."""
+    value = {"format": FORMAT, "audit": _amount(audit), "envoyCodes": _envoy_codes()}
+    config = {
+        "@type": EXTENSIONS + "filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": _MODULE,
+        "filter_name": "watch",
+        "filter_config": {
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": orjson.dumps(value).decode(),
+        },
+    }
+    return {"name": "nightlatch.watch", "typed_config": config}
+
+
+def _amount(audit: AuditLog) -> dict[str, int]:
+    return {
+        "refusalsPerSecond": audit.refusals_per_second,
+        "allowsPerMillion": audit.allows_percent * 10_000,
+    }
+
+
+def _envoy_codes() -> dict[str, str]:
+    """The codes of what Envoy answers itself, for the audit log."""
+    codes = {str(error.status): error.code for error in _ENVOYS_OWN}
+    return {**codes, "hold": caller_errors.UNAVAILABLE.code, "*": caller_errors.REQUEST_FAILED.code}
+
+
 def build_policy(value: bytes) -> any_pb2.Any:
-    """An endpoint's policy, as the gate's configuration of its virtual host."""
+    """An endpoint's policy, as the gate's configuration of its virtual host. It still needs a name: `named_policy`."""
     message = dynamic_modules_pb2.DynamicModuleFilterPerRoute(filter_config=_text(value))
     message.dynamic_module_config.name = MODULE
     message.dynamic_module_config.do_not_close = True
-    packed = pack(message)
+    return pack(message)
+
+
+def named_policy(policy: any_pb2.Any, *, held: bool) -> any_pb2.Any:
+    """The policy with the name that says whether its calls are held. The hold needs more of the gate, which costs."""
+    name = b"held-policy" if held else b"policy"
     # Field 4, `filter_name`.
-    name = b"policy"
-    packed.value += bytes([4 << 3 | 2, len(name)]) + name
-    return packed
+    return any_pb2.Any(type_url=policy.type_url, value=policy.value + bytes([4 << 3 | 2, len(name)]) + name)
 
 
-def hello() -> dict[str, Any]:
+def hello(audit: AuditLog) -> dict[str, Any]:
     """The listener filter that closes a connection whose ClientHello has a server name that is not in lower case."""
-    config = {"dynamic_module_config": _MODULE, "filter_name": "hello"}
+    value = orjson.dumps({"format": FORMAT, "audit": _amount(audit)}).decode()
+    config = {
+        "dynamic_module_config": _MODULE,
+        "filter_name": "hello",
+        "filter_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": value},
+    }
     kind = "filters.listener.dynamic_modules.v3.DynamicModuleListenerFilter"
     return {"name": "nightlatch.hello", "typed_config": _typed_struct(kind, config)}
+
+
+def report() -> dict[str, Any]:
+    """The HTTP filter that answers every request with what the gate knows of its calls and keys."""
+    config = {
+        "@type": EXTENSIONS + "filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": _MODULE,
+        "filter_name": "report",
+    }
+    return {"name": "nightlatch.report", "typed_config": config}
 
 
 def canonical_host() -> dict[str, Any]:

@@ -10,10 +10,12 @@ from google.protobuf import any_pb2
 from nightlatch.routing.filter_order import GATE, HOLD
 from nightlatch.routing.ir import EndpointIR, OperationsIR
 from nightlatch.routing.limits import HELD_CALL_BYTES
+from nightlatch.routing.xds.native_module import named_policy
 from nightlatch.routing.xds.types import pack, seconds
 
-# The hold reads this header. The gate removes every other one that is not for the model server.
-_REMOVED = ("x-nightlatch-hold-timeout",)
+# The hold reads this header. The gate removes every other one that is not for the model server, and this one as well
+# where no call is held: looking for a header is not free.
+_FOR_THE_HOLD = ("x-nightlatch-hold-timeout",)
 # How long a caller may take for the rest of an answer, which Envoy has whole. A caller without a credential that uses a
 # route's path has this long too, so it must not be much longer than the listener's own.
 _FLUSH = 20.0
@@ -35,14 +37,17 @@ def build_routes(endpoint: EndpointIR, policy: any_pb2.Any) -> route_pb2.RouteCo
 
     The gate decides. Should it ever pass a call that no operation has, that call still reaches no cluster.
     """
-    config = route_pb2.RouteConfiguration(name=endpoint.name, request_headers_to_remove=_REMOVED)
-    virtual_host = config.virtual_hosts.add(name=endpoint.name, domains=["*"])
-    virtual_host.typed_per_filter_config[GATE].CopyFrom(policy)
-    virtual_host.request_body_buffer_limit.value = HELD_CALL_BYTES if endpoint.serving.hold else _BODY
     denied = endpoint.policy.denied is not None
+    held = endpoint.serving.hold and not denied
+    config = route_pb2.RouteConfiguration(name=endpoint.name)
+    if held:
+        config.request_headers_to_remove.extend(_FOR_THE_HOLD)
+    virtual_host = config.virtual_hosts.add(name=endpoint.name, domains=["*"])
+    virtual_host.typed_per_filter_config[GATE].CopyFrom(named_policy(policy, held=held))
+    virtual_host.request_body_buffer_limit.value = HELD_CALL_BYTES if endpoint.serving.hold else _BODY
     if not denied:
         virtual_host.routes.extend(_operations(endpoint, each) for each in endpoint.operations)
-        if endpoint.serving.hold:
+        if held:
             virtual_host.typed_per_filter_config[HOLD].CopyFrom(_hold(endpoint.name))
     for match in (components.RouteMatch(prefix="/"), _connect()):
         refusal = components.DirectResponseAction(status=503 if denied else 403)

@@ -34,7 +34,9 @@ def violations(metadata: Any) -> Iterator[Cause]:
 
 def _name(metadata: Mapping[str, Any], field: str, pattern: re.Pattern[str], longest: int) -> Iterator[Cause]:
     value = metadata.get(field)
-    if not isinstance(value, str) or not value:
+    if isinstance(value, int | float):
+        yield f"metadata.{field}", f'{value} is not text: quote it, {field}: "{value}"'
+    elif not isinstance(value, str) or not value:
         yield f"metadata.{field}", "required value: write it"
     elif len(value) > longest or not pattern.fullmatch(value):
         rule = f"write at most {longest} lower-case letters, digits and '-', a letter or digit first and last"

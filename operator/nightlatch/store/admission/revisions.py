@@ -12,11 +12,11 @@ _KEPT = ("uid", "generation", "creationTimestamp")
 
 
 def first(admitted: RawObject, *, uid: str, now: datetime) -> RawObject:
-    """The object as created, without a resourceVersion yet."""
+    """The object as created, without a resourceVersion yet. `admitted` has no status, or the schema's default."""
     given = _users_metadata(admitted)
     owned = {"uid": uid, "creationTimestamp": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
     generation = {} if admitted["kind"] == SECRET.kind else {"generation": 1}
-    body = {key: value for key, value in admitted.items() if key not in ("metadata", "status")}
+    body = {key: value for key, value in admitted.items() if key != "metadata"}
     return _ordered(body | {"metadata": given | owned | generation})
 
 

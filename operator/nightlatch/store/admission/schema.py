@@ -12,7 +12,7 @@ from nightlatch.api.meta import SECRET, STORED_KINDS, Kind, NamespacedName, Obje
 from nightlatch.api.validation.causes import Cause
 from nightlatch.store.admission import cel, metadata, secrets
 from nightlatch.store.admission.messages import structural_violations
-from nightlatch.store.admission.structure import completed, duplicate_keys, unknown_fields
+from nightlatch.store.admission.structure import completed, duplicates, unknown_fields
 from nightlatch.store.protocol import InvalidError
 
 
@@ -72,7 +72,7 @@ def _schema_violations(kind: Kind, obj: RawObject) -> Iterator[Cause]:
 def _structural_violations(schema: Schema, value: Any) -> Iterator[Cause]:
     yield from unknown_fields(schema, value)
     yield from structural_violations(schema, value)
-    yield from duplicate_keys(schema, value)
+    yield from duplicates(schema, value)
 
 
 def _distinct(causes: tuple[Cause, ...]) -> tuple[Cause, ...]:

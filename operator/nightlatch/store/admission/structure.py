@@ -63,19 +63,19 @@ def unknown_fields(schema: Schema, value: Any, path: Path = ()) -> Iterator[Caus
                 yield path_text((*path, key)), f"unknown field{did_you_mean(key, schema.get('properties', ()))}"
 
 
-def duplicate_keys(schema: Schema, value: Any) -> Iterator[Cause]:
-    """A cause for each item of a keyed list whose key occurs twice."""
+def duplicates(schema: Schema, value: Any) -> Iterator[Cause]:
+    """A cause for each item that occurs twice in a set, or whose key occurs twice in a map."""
     for path, node, part in walk(schema, value):
-        keys = node.get("x-kubernetes-list-map-keys")
-        if keys and isinstance(part, list):
-            yield from _repeated(path, keys, part)
+        if node.get("x-kubernetes-list-type") in ("set", "map") and isinstance(part, list):
+            yield from _repeated(path, node.get("x-kubernetes-list-map-keys"), part)
 
 
-def _repeated(path: str, keys: list[str], items: list[Any]) -> Iterator[Cause]:
+def _repeated(path: str, keys: list[str] | None, items: list[Any]) -> Iterator[Cause]:
+    """`keys` is None for a set, whose items are compared as a whole."""
     seen = set()
     for index, item in enumerate(items):
-        identity = json.dumps({key: item.get(key) for key in keys}) if isinstance(item, Mapping) else ""
-        if identity and identity in seen:
+        identity = json.dumps({key: item.get(key) for key in keys} if keys and isinstance(item, Mapping) else item)
+        if identity in seen:
             yield f"{path}[{index}]", f"duplicate value: {identity} is already in the list"
         seen.add(identity)
 

@@ -86,7 +86,8 @@ class FilesStore:
                     await self._watcher.wait(seen)
 
     async def create(self, obj: RawObject) -> RawObject:
-        return await self._write(lambda: self._create(admitted(obj)))
+        new = admitted({key: value for key, value in obj.items() if key != "status"})
+        return await self._write(lambda: self._create(new))
 
     async def replace(self, obj: RawObject) -> RawObject:
         new = admitted({key: value for key, value in obj.items() if key != "status"})
