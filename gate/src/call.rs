@@ -12,6 +12,8 @@ pub struct Call<'a> {
     pub path: &'a [u8],
     pub content_type: &'a [u8],
     pub credentials: Headers<'a>,
+    /// SHA-256 of the certificate that the caller proved to have.
+    pub certificate: Option<[u8; 32]>,
     /// Whether the host has a virtual host.
     pub routed: bool,
 }

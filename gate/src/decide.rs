@@ -11,6 +11,7 @@ use crate::credential;
 use crate::limit::Rate;
 use crate::mechanisms::{self, Caller, Evidence};
 use crate::policy::Policy;
+use std::borrow::Cow;
 
 /// The time, twice: as people and keys know it, and as a clock that is never set.
 #[derive(Clone, Copy)]
@@ -27,6 +28,8 @@ pub enum Verdict<'p> {
 pub struct Admission<'p> {
     pub caller: Caller<'p>,
     pub permission: &'p str,
+    /// All that the caller may do here, with commas.
+    pub permission_list: Cow<'p, str>,
     /// The rule that gave the permission. Where none did: the list of `accept` that was satisfied.
     pub rule: &'p str,
     pub rate: Option<Rate>,
@@ -73,8 +76,14 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
         return Refusal::unknown_caller("unauthenticated");
     }
     let revoked = [&config.revoked, &policy.revoked];
-    let (issuers, unix_ms) = (&config.issuers, now.unix_ms);
-    let evidence = Evidence { policy, issuers, certificate: None, presented: &presented, revoked, unix_ms };
+    let evidence = Evidence {
+        policy,
+        issuers: &config.issuers,
+        certificate: call.certificate.as_ref(),
+        presented: &presented,
+        revoked,
+        unix_ms: now.unix_ms,
+    };
     let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
     let (caller, rule) = match policy.accept.evaluate(proofs) {
         Outcome::Accepted { caller, rule } => (caller, rule),
@@ -84,7 +93,10 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     let Some(permission) = policy.operations.permission(call.method, call.path) else {
         return Refusal::of("insufficient_scope", caller, None);
     };
-    if caller.permissions & (1 << permission) == 0 {
+    let held = policy.rules.hold_for(&caller);
+    let own = caller.permissions.unwrap_or(0);
+    let permissions = own | held.permissions();
+    if permissions & (1 << permission) == 0 {
         return Refusal::of("insufficient_scope", caller, None);
     }
     let rate = caller.take(now.monotonic_ms);
@@ -94,9 +106,18 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if let Some(last_use) = caller.last_use {
         last_use.note(now.unix_ms);
     }
-    let by_rule = caller.by_rule.iter().find(|(mask, _)| mask & (1 << permission) != 0);
-    let rule = by_rule.map_or(rule, |(_, name)| name);
-    Verdict::Admit(Admission { caller, permission: policy.permissions.name(permission), rule, rate })
+    let by_rule = held.that_gives(permission).filter(|_| own & (1 << permission) == 0);
+    let permission_list = match caller.permission_list {
+        Some(list) if permissions == own => Cow::Borrowed(list),
+        _ => Cow::Owned(policy.permissions.list(permissions)),
+    };
+    Verdict::Admit(Admission {
+        caller,
+        permission: policy.permissions.name(permission),
+        permission_list,
+        rule: by_rule.unwrap_or(rule),
+        rate,
+    })
 }
 
 /// Why every call of the endpoint is refused at present.

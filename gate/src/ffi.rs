@@ -512,7 +512,7 @@ impl Gate {
                 }
                 let caller = &admission.caller;
                 http.add(REQUEST_HEADERS, identity::CLIENT, &caller.client);
-                http.add(REQUEST_HEADERS, identity::PERMISSIONS, &caller.permission_list);
+                http.add(REQUEST_HEADERS, identity::PERMISSIONS, &admission.permission_list);
                 http.add(REQUEST_HEADERS, identity::METHOD, caller.method.name());
                 stream.rate.set(admission.rate);
                 if let Some(policy) = policy {

@@ -26,4 +26,5 @@ mod operation;
 mod policy;
 mod reply;
 mod revoked;
+mod rules;
 mod strict;

@@ -8,6 +8,7 @@ use crate::mechanisms::api_key::{self, Keys};
 use crate::mechanisms::jwt::{self, Tokens};
 use crate::operation::Operations;
 use crate::revoked::Revoked;
+use crate::rules::{self, Rules};
 use crate::strict::{FORMAT, Unique, visible};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -32,6 +33,7 @@ pub struct Policy {
     /// None: the mechanism is off.
     pub api_keys: Option<Keys>,
     pub tokens: Option<Tokens>,
+    pub rules: Rules,
     pub accept: Accept,
     pub revoked: Revoked,
 }
@@ -40,6 +42,8 @@ pub struct Client {
     pub id: Box<str>,
     pub permissions: u64,
     pub permission_list: Box<str>,
+    /// The rules that name the client, a bit for each.
+    pub by_client: u64,
     pub limit: Option<Limited>,
 }
 
@@ -60,7 +64,7 @@ struct Value {
     #[serde(default)]
     accept: Vec<Vec<Box<str>>>,
     #[serde(default)]
-    rules: Vec<jwt::RuleValue>,
+    rules: Vec<rules::Value>,
     #[serde(default)]
     revoked: Revoked,
     #[serde(default)]
@@ -110,15 +114,12 @@ impl Policy {
     }
 }
 
-fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, String> {
+fn build(mut value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, String> {
     if value.format != FORMAT {
         return Err(format!("format {} is not {FORMAT}, the only one that this gate reads", value.format));
     }
     if !visible(&value.endpoint, LONGEST_NAME) {
         return Err("endpoint is not visible ASCII".to_owned());
-    }
-    if !value.rules.is_empty() && value.mechanisms.jwt.is_none() {
-        return Err("rules need the mechanism jwt".to_owned());
     }
     let mut permissions = Permissions::default();
     let mut operations = Operations::default();
@@ -126,12 +127,13 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
         operations.add(method, path, permissions.index(permission)?)?;
     }
     let accept = accept(&value)?;
-    let clients = clients(&value, &mut permissions, registry, now_ms)?;
+    let rules = Rules::new(std::mem::take(&mut value.rules), |names| permissions.mask(names))?;
+    let clients = clients(&value, &mut permissions, &rules, registry, now_ms)?;
     let crowd =
-        value.mechanisms.jwt.as_ref().map(|it| limit(&rules(&value)?, it.limit.as_deref())).transpose()?.flatten();
+        value.mechanisms.jwt.as_ref().map(|it| limit(&limits(&value)?, it.limit.as_deref())).transpose()?.flatten();
     let crowd = crowd.map(|rule| registry.subjects(&value.endpoint, rule, now_ms));
     let api_keys = value.mechanisms.api_key.map(|it| Keys::read(it, clients.len())).transpose()?;
-    let tokens = value.mechanisms.jwt.map(|it| Tokens::new(it, value.rules, &mut permissions, crowd)).transpose()?;
+    let tokens = value.mechanisms.jwt.map(|it| Tokens::new(it, crowd)).transpose()?;
     Ok(Policy {
         in_flight: GAUGES.of(&value.endpoint),
         endpoint: value.endpoint,
@@ -143,6 +145,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
         clients,
         api_keys,
         tokens,
+        rules,
         accept,
         revoked: value.revoked,
     })
@@ -165,17 +168,18 @@ fn accept(value: &Value) -> Result<Accept, String> {
 fn clients(
     value: &Value,
     permissions: &mut Permissions,
+    rules: &Rules,
     registry: &Registry,
     now_ms: u64,
 ) -> Result<Vec<Client>, String> {
-    let rules = rules(value)?;
+    let known = limits(value)?;
     let mut limits: Vec<Option<Rule>> = Vec::with_capacity(value.clients.len());
     let mut seen = std::collections::HashSet::new();
     for client in &value.clients {
         if !visible(&client.id, LONGEST_NAME) || !seen.insert(&client.id) {
             return Err(format!("client {:?} is not visible ASCII or occurs twice", client.id));
         }
-        limits.push(limit(&rules, client.limit.as_deref())?);
+        limits.push(limit(&known, client.limit.as_deref())?);
     }
     let ids = value.clients.iter().map(|client| &*client.id);
     let limits = registry.limits(&value.endpoint, ids.zip(limits), now_ms);
@@ -188,17 +192,18 @@ fn clients(
                 id: client.id.clone(),
                 permissions: permissions.mask(&client.permissions)?,
                 permission_list: client.permissions.join(",").into(),
+                by_client: rules.with_client(&client.id),
                 limit,
             })
         })
         .collect()
 }
 
-fn limit(rules: &HashMap<&str, Rule>, name: Option<&str>) -> Result<Option<Rule>, String> {
-    name.map(|name| rules.get(name).copied().ok_or_else(|| format!("limits has no {name:?}"))).transpose()
+fn limit(known: &HashMap<&str, Rule>, name: Option<&str>) -> Result<Option<Rule>, String> {
+    name.map(|name| known.get(name).copied().ok_or_else(|| format!("limits has no {name:?}"))).transpose()
 }
 
-fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
+fn limits(value: &Value) -> Result<HashMap<&str, Rule>, String> {
     if value.gateways == 0 {
         return Err("gateways is 0".to_owned());
     }
@@ -231,7 +236,7 @@ impl Permissions {
     /// Their names, with commas.
     pub fn list(&self, mask: u64) -> String {
         let mut names: Vec<_> =
-            (0..).zip(&self.names).filter(|(bit, _)| mask & 1 << bit != 0).map(|it| &**it.1).collect();
+            (0..).zip(&self.names).filter(|(bit, _)| mask & (1 << bit) != 0).map(|it| &**it.1).collect();
         names.sort_unstable();
         names.join(",")
     }

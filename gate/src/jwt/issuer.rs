@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const LONGEST_IDENTITY: usize = 512;
+/// How old a token may be whose key is not known yet: issuers sign with a new key before gateways have it.
+const NEW_KEY_MS: i64 = 10_000;
 
 #[derive(Debug)]
 pub struct Issuer {
@@ -21,7 +23,7 @@ pub struct Issuer {
     pub name: Box<str>,
     /// What `iss` has to be.
     pub issuer: Box<str>,
-    /// Tokens that are signed by a key that is not known, since the gateway started.
+    /// Tokens that may be signed by a key that is not known, since the gateway started.
     pub unknown_keys: Arc<AtomicU64>,
     audiences: Box<[Box<str>]>,
     algorithms: Box<[Algorithm]>,
@@ -89,6 +91,8 @@ pub struct Caller<'i> {
     pub id: String,
     /// The permissions that the token's own claim has, by name. One may be there twice.
     pub permissions: Vec<&'i str>,
+    /// Unix milliseconds.
+    issued: i64,
 }
 
 impl Issuer {
@@ -143,10 +147,18 @@ impl Issuer {
         }
         match self.keys.verify(token) {
             Signature::Good => Judgement::Good(caller),
-            Signature::Bad => Judgement::Bad,
+            Signature::Bad => {
+                // A token without a kid may be by any key, also by a new one.
+                if token.kid.is_none() {
+                    self.unknown_keys.fetch_add(1, Ordering::Relaxed);
+                }
+                Judgement::Bad
+            }
             Signature::OfUnknownKey => {
                 self.unknown_keys.fetch_add(1, Ordering::Relaxed);
-                Judgement::Unverifiable
+                // Whoever fetches the keys had no time to see the one that signed it.
+                let is_new = caller.issued.saturating_add(NEW_KEY_MS) > unix_ms;
+                if is_new { Judgement::Unverifiable } else { Judgement::Bad }
             }
         }
     }
@@ -185,7 +197,11 @@ impl Issuer {
         }
         let words = self.permissions_claim.words(claims);
         let permissions = words.iter().filter_map(|word| self.permissions.get(*word)).flatten();
-        Some(Caller { id: id(&self.name, identity), permissions: permissions.map(|it| &**it).collect() })
+        Some(Caller {
+            id: id(&self.name, identity),
+            permissions: permissions.map(|it| &**it).collect(),
+            issued: times.issued,
+        })
     }
 
     /// A text, or a list of texts that has one of ours.

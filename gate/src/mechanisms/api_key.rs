@@ -114,9 +114,10 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         client: Cow::Borrowed(&client.id),
         credential: Cow::Borrowed(&key.id),
         method: Mechanism::ApiKey,
-        permissions: client.permissions,
-        permission_list: Cow::Borrowed(&client.permission_list),
-        by_rule: Vec::new(),
+        permissions: Some(client.permissions),
+        permission_list: Some(&client.permission_list),
+        by_claims: 0,
+        by_client: client.by_client,
         limit: client.limit.as_ref().map(Limit::Client),
         last_use: Some(&key.last_use),
     })

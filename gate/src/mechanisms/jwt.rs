@@ -1,12 +1,10 @@
 //! JSON Web Tokens: a call proves itself by a token of an issuer that the endpoint names.
 
 use super::{Caller, Evidence, Limit, Mechanism, Proof};
-use crate::jwt::claims::Path;
 use crate::jwt::issuer::Judgement;
 use crate::jwt::json::Json;
 use crate::jwt::token::Token;
 use crate::limit::Subjects;
-use crate::policy::Permissions;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -20,50 +18,17 @@ pub struct Value {
     pub limit: Option<Box<str>>,
 }
 
-/// A rule of the policy: permissions for the tokens that have one of the values of each of these claims.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleValue {
-    name: Box<str>,
-    permissions: Vec<Box<str>>,
-    claims: Vec<(Path, Box<[Box<str>]>)>,
-}
-
 pub struct Tokens {
     issuers: Vec<(Box<str>, Box<str>)>,
-    rules: Box<[Rule]>,
     limit: Option<Subjects>,
 }
 
-struct Rule {
-    name: Box<str>,
-    permissions: u64,
-    claims: Vec<(Path, Box<[Box<str>]>)>,
-}
-
 impl Tokens {
-    pub fn new(
-        value: Value,
-        rules: Vec<RuleValue>,
-        permissions: &mut Permissions,
-        limit: Option<Subjects>,
-    ) -> Result<Tokens, String> {
+    pub fn new(value: Value, limit: Option<Subjects>) -> Result<Tokens, String> {
         if value.issuers.iter().any(|(name, issuer)| name.is_empty() || issuer.is_empty()) {
             return Err("an issuer of jwt has no name or no iss".to_owned());
         }
-        let rule = |RuleValue { name, permissions: granted, claims }| {
-            if claims.iter().any(|(path, values): &(Path, Box<[_]>)| path.is_empty() || values.is_empty()) {
-                return Err(format!("rule {name:?} has a claim without a name or without a value"));
-            }
-            Ok(Rule { name, permissions: permissions.mask(&granted)?, claims })
-        };
-        Ok(Tokens { issuers: value.issuers, rules: rules.into_iter().map(rule).collect::<Result<_, _>>()?, limit })
-    }
-}
-
-impl Rule {
-    fn is_about(&self, claims: &Json) -> bool {
-        self.claims.iter().all(|(path, values)| values.iter().any(|value| path.has(claims, value)))
+        Ok(Tokens { issuers: value.issuers, limit })
     }
 }
 
@@ -81,39 +46,23 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
             issuer.map(|it| it.judge(&token, &claims, evidence.revoked, evidence.certificate, evidence.unix_ms));
         match judgement {
             Some(Judgement::Good(caller)) => {
-                let named = evidence.policy.permissions.of(&caller.permissions);
-                return Proof::Ok(caller_of(evidence, tokens, caller.id, named, &claims, text));
+                return Proof::Ok(Caller {
+                    permissions: Some(evidence.policy.permissions.of(&caller.permissions)).filter(|mask| *mask != 0),
+                    client: Cow::Owned(caller.id),
+                    credential: Cow::Owned(fingerprint(text)),
+                    method: Mechanism::Jwt,
+                    permission_list: None,
+                    by_claims: evidence.policy.rules.with_claims(&claims),
+                    by_client: 0,
+                    limit: tokens.limit.as_ref().map(Limit::Subject),
+                    last_use: None,
+                });
             }
             Some(Judgement::Bad) => {}
             None | Some(Judgement::Unverifiable) => unverifiable = true,
         }
     }
     if unverifiable { Proof::Unavailable } else { Proof::Failed }
-}
-
-fn caller_of<'p>(
-    evidence: &Evidence<'_, 'p>,
-    tokens: &'p Tokens,
-    id: String,
-    named: u64,
-    claims: &Json,
-    text: &[u8],
-) -> Caller<'p> {
-    let rules: Vec<_> =
-        tokens.rules.iter().filter(|rule| rule.is_about(claims)).map(|rule| (rule.permissions, &*rule.name)).collect();
-    let permissions = rules.iter().fold(named, |mask, (more, _)| mask | more);
-    // Without the rules that add nothing to what the token's own claim gives.
-    let by_rule = rules.into_iter().filter(|(mask, _)| mask & !named != 0).map(|(mask, name)| (mask & !named, name));
-    Caller {
-        client: Cow::Owned(id),
-        credential: Cow::Owned(fingerprint(text)),
-        method: Mechanism::Jwt,
-        permissions,
-        permission_list: Cow::Owned(evidence.policy.permissions.list(permissions)),
-        by_rule: by_rule.collect(),
-        limit: tokens.limit.as_ref().map(Limit::Subject),
-        last_use: None,
-    }
 }
 
 /// The start of the SHA-256 of a token, in hex: tells tokens apart in a log, and nobody can call with it.
@@ -131,12 +80,14 @@ mod tests {
     use crate::config::Config;
     use crate::credential;
     use crate::decide::{Now, Verdict, decide};
+    use crate::issuers::{Issuers, UnknownKeys};
     use crate::jwt::signer::Signer;
     use crate::limit::Registry;
     use crate::mechanisms::{Evidence, Proof};
     use crate::policy::Policy;
     use crate::revoked::Revoked;
     use proptest::prelude::*;
+    use serde_json::value::RawValue;
 
     const INFER: &str = "/v2/models/m/infer";
     const HEADER: &str = r#"{"alg": "ES256", "kid": "k1", "typ": "at+jwt"}"#;
@@ -289,8 +240,12 @@ mod tests {
         let unknown = "verification_unavailable";
         let rotated = HEADER.replace("k1", "k2");
         let lab = lab();
-        assert_eq!(lab.says(&lab.signer.sign(&rotated, CLAIMS)), unknown);
-        assert_eq!(lab.says(&lab.signer.sign(&rotated, &CLAIMS.replace("minilm", "x"))), "unauthenticated");
+        let new = Now { unix_ms: 1_009_999, ..NOW };
+        let at = |token: &str, now| lab.get("POST", INFER, token, now);
+        let token = lab.signer.sign(&rotated, CLAIMS);
+        assert_eq!((at(&token, new), at(&token, NOW)), (unknown.into(), "unauthenticated".into()));
+        assert_eq!(at(&lab.signer.sign(&rotated, &CLAIMS.replace("minilm", "x")), new), "unauthenticated");
+        assert_eq!(at(&Signer::new().sign(HEADER, CLAIMS), new), "unauthenticated");
         let token = lab.sign("alice", "alice");
         for changed in [
             lab.issuer("2000", "1100"),
@@ -304,16 +259,24 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_counted_by_issuer_and_only_for_tokens_that_are_good_otherwise() {
+    fn tokens_by_keys_that_are_not_known_are_counted_and_others_are_not() {
         let lab = lab();
-        let config = lab.config();
-        let count = || config.issuers.usable["ids/corp"].unknown_keys.load(std::sync::atomic::Ordering::Relaxed);
-        let before = count();
-        lab.says(&lab.signer.sign(&HEADER.replace("k1", "k2"), CLAIMS));
-        let expired = CLAIMS.replace("1300", "1001");
-        lab.says(&lab.signer.sign(&HEADER.replace("k1", "k2"), &expired));
-        lab.says(&lab.sign("alice", "alice"));
-        assert!(count() > before && crate::issuers::UNKNOWN_KEYS.read()["ids/corp"] >= 1);
+        let counts = UnknownKeys::default();
+        let value: &RawValue = serde_json::from_str(&lab.issuer).unwrap();
+        let issuers = Issuers::read(&[value], &counts);
+        let unknown = HEADER.replace("k1", "k2");
+        for (header, claims, by, expected) in [
+            (HEADER.to_owned(), CLAIMS.to_owned(), &lab.signer, 0),
+            (HEADER.to_owned(), CLAIMS.to_owned(), &Signer::new(), 0),
+            (unknown.clone(), CLAIMS.replace("1300", "1001"), &lab.signer, 0),
+            (unknown.clone(), CLAIMS.replace("minilm", "x"), &lab.signer, 0),
+            (unknown, CLAIMS.to_owned(), &lab.signer, 1),
+            (HEADER.replace(r#""kid": "k1", "#, ""), CLAIMS.to_owned(), &lab.signer, 1),
+            (HEADER.replace(r#""kid": "k1", "#, ""), CLAIMS.to_owned(), &Signer::new(), 2),
+        ] {
+            proof(&lab.policy, &issuers, &by.sign(&header, &claims), None);
+            assert_eq!(counts.read().get("ids/corp").copied().unwrap_or(0), expected, "{header} {claims}");
+        }
     }
 
     #[test]
@@ -336,21 +299,16 @@ mod tests {
         }
     }
 
-    /// What `prove` says of a token beside a certificate.
-    fn bound(lab: &Lab, token: &str, certificate: Option<&[u8; 32]>) -> bool {
-        let (config, value) = (lab.config(), format!("Bearer {token}"));
+    /// What `prove` says of a token beside a certificate: whether it is good.
+    fn proof(policy: &Policy, issuers: &Issuers, token: &str, certificate: Option<&[u8; 32]>) -> bool {
+        let value = format!("Bearer {token}");
         let mut headers = credential::Headers::default();
         headers.authorization.add(value.as_bytes());
         let presented = credential::read(&headers).unwrap();
         let none = Revoked::default();
-        let evidence = Evidence {
-            policy: &lab.policy,
-            issuers: &config.issuers,
-            certificate,
-            presented: &presented,
-            revoked: [&none, &none],
-            unix_ms: NOW.unix_ms,
-        };
+        let revoked = [&none, &none];
+        let unix_ms = NOW.unix_ms;
+        let evidence = Evidence { policy, issuers, certificate, presented: &presented, revoked, unix_ms };
         matches!(super::prove(&evidence), Proof::Ok(_))
     }
 
@@ -374,7 +332,8 @@ mod tests {
         ] {
             let lab = lab().issuer("IfBound", rule);
             let token = lab.sign("\"sub\"", cnf);
-            let said = [Some(&own), None, Some(&[8; 32])].map(|it| bound(&lab, &token, it));
+            let config = lab.config();
+            let said = [Some(&own), None, Some(&[8; 32])].map(|it| proof(&lab.policy, &config.issuers, &token, it));
             assert_eq!(said, [with, without, with_other], "{rule} {cnf}");
         }
     }

@@ -78,12 +78,13 @@ pub struct Caller<'p> {
     /// The id of the credential: of a key, of a token. Never a secret.
     pub credential: Cow<'p, str>,
     pub method: Mechanism,
-    /// One bit for each permission of the policy.
-    pub permissions: u64,
-    /// The same as text, with commas.
-    pub permission_list: Cow<'p, str>,
-    /// Which of the permissions a rule of the policy gives, and the rule's name.
-    pub by_rule: Vec<(u64, &'p str)>,
+    /// What the credential itself permits, one bit for each permission of the policy. None: it says nothing of that.
+    pub permissions: Option<u64>,
+    /// The same as text, with commas, where it is known beforehand.
+    pub permission_list: Option<&'p str>,
+    /// The rules of the policy whose claims a token has, and those that name the client: one bit for each.
+    pub by_claims: u64,
+    pub by_client: u64,
     pub limit: Option<Limit<'p>>,
     /// Where the use of the credential is noted.
     pub last_use: Option<&'p LastUse>,
@@ -97,6 +98,21 @@ pub enum Limit<'p> {
 }
 
 impl Caller<'_> {
+    /// The caller where another credential was asked for as well: it may do what each of them permits.
+    pub fn beside(mut self, other: &Caller) -> Self {
+        let permissions = match (self.permissions, other.permissions) {
+            (Some(own), Some(others)) => Some(own & others),
+            (own, others) => own.or(others),
+        };
+        if permissions != self.permissions {
+            (self.permissions, self.permission_list) = (permissions, None);
+        }
+        self.by_claims |= other.by_claims;
+        self.by_client |= other.by_client;
+        self.last_use = self.last_use.or(other.last_use);
+        self
+    }
+
     /// Takes from the caller's bucket, if it has a limit.
     pub fn take(&self, now_ms: u64) -> Option<Rate> {
         Some(match self.limit? {
