@@ -99,11 +99,11 @@ mod tests {
         };
         let (key, token) = (Mechanism::ApiKey, Mechanism::Jwt);
         let both = |first, second| Accept::new(vec![vec![first, second]]).unwrap();
-        let said = |accept: &Accept, own: Proof<'static>, others: Proof<'static>| {
-            match accept.evaluate([(key, own), (token, others)]) {
-                Outcome::Accepted { caller, rule } => format!("{rule} {} {:?}", caller.client, caller.permissions),
-                refused => format!("{refused:?}"),
-            }
+        let said = |accept: &Accept, own: Proof<'static>, others: Proof<'static>| match accept
+            .evaluate([(key, own), (token, others)])
+        {
+            Outcome::Accepted { caller, rule } => format!("{rule} {} {:?}", caller.client, caller.permissions),
+            refused => format!("{refused:?}"),
         };
         for (accept, client) in [(both(key, token), "apiKey"), (both(token, key), "jwt")] {
             let rule = if client == "jwt" { "jwt+apiKey" } else { "apiKey+jwt" };

@@ -105,6 +105,9 @@ pub mod tests {
             r#", "more": 1"#,
             r#", "format": 1"#,
             r#", "revoked": {"clients": 1}"#,
+            r#", "revoked": {"tokens": {"a/b": {"more": []}}}"#,
+            r#", "revoked": {"tokens": {"a/b": {}, "a/b": {}}}"#,
+            r#", "revoked": {"tokens": {"a/b": {"issuedBefore": {"x": 1, "x": 2}}}}"#,
             r#", "issuers": [}]"#,
             r#", "audit": {"refusalsPerSecond": 1}"#,
             r#", "envoyCodes": {"x": "y"}"#,
@@ -118,7 +121,7 @@ pub mod tests {
     proptest! {
         #[test]
         fn reading_never_panics(at in 0usize..3000, with in any::<u8>()) {
-            let mut bytes = config(r#", "issuers": [{"name": "a/b", "issuer": "x", "keys": ["k"]}]"#).into_bytes();
+            let mut bytes = config(r#", "issuers": [{"name": "a/b", "issuer": "x"}], "revoked": {"tokens": {"a/b": {"jti": ["t"]}}}"#).into_bytes();
             let at = at % bytes.len();
             bytes[at] = with;
             let _ = Config::parse(&bytes);

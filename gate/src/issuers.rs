@@ -73,18 +73,21 @@ impl Issuers {
 mod tests {
     use super::*;
     use crate::jwt::signer::Signer;
+    use proptest::prelude::*;
+
+    fn issuer(name: &str, key: &str) -> String {
+        format!(
+            r#"{{"name": "{name}", "issuer": "https://id.example", "audiences": ["a"], "algorithms": ["ES256", "RS256"],
+            "keys": [{key}], "maxLifetimeMilliseconds": 1, "clockSkewMilliseconds": 0,
+            "permissionsFrom": {{"claim": ["scope"], "map": {{}}}}, "identityFrom": ["sub"],
+            "senderConstrained": "Never"}}"#
+        )
+    }
 
     #[test]
     fn a_bad_issuer_is_refused_alone() {
         let key = Signer::new().jwk("");
-        let good = |name: &str| {
-            format!(
-                r#"{{"name": "{name}", "issuer": "https://id.example", "audiences": ["a"], "algorithms": ["ES256"],
-                "keys": [{key}], "maxLifetimeMilliseconds": 1, "clockSkewMilliseconds": 0,
-                "permissionsFrom": {{"claim": ["scope"], "map": {{}}}}, "identityFrom": ["sub"],
-                "senderConstrained": "Never"}}"#
-            )
-        };
+        let good = |name: &str| issuer(name, &key);
         let bad = |name: &str, from: &str, to: &str| {
             assert!(good(name).contains(from), "{from}");
             good(name).replacen(from, to, 1)
@@ -114,6 +117,35 @@ mod tests {
         let expected = "ids/keyless ids/good ids/unknown ids/twice ids/for-nobody ids/none ids/symmetric \
             ids/nameless-claim ids/private ids/key-twice #11 #12";
         assert_eq!(refused, expected.split(' ').collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(at in any::<prop::sample::Index>(), with in 32u8..127, text in "\\PC{0,100}") {
+            let mut bytes = issuer("ids/a", &Signer::new().jwk("")).into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = with;
+            for text in [String::from_utf8(bytes).unwrap(), text] {
+                if let Ok(value) = serde_json::from_str::<&RawValue>(&text) {
+                    let issuers = Issuers::read(&[value], &UnknownKeys::default());
+                    prop_assert_eq!(issuers.states.len(), 1);
+                    prop_assert_eq!(issuers.refused().count() + issuers.usable.len(), 1);
+                }
+            }
+        }
+
+        #[test]
+        fn no_numbers_of_a_key_are_too_odd_to_be_judged(
+            kty in "(RSA|EC|OKP|oct)", crv in "(P-256|Ed25519|)", n in "[A-Za-z0-9_=-]{0,8}[A-Za-z0-9_-]{0,400}",
+            e in "(AQAB|AQ|Aw|AA|[A-Za-z0-9_-]{0,12})", x in "[A-Za-z0-9_-]{43}", y in "[A-Za-z0-9_-]{42,43}",
+        ) {
+            let key = format!(
+                r#"{{"kty": "{kty}", "crv": "{crv}", "n": "{n}", "e": "{e}", "x": "{x}", "y": "{y}"}}"#
+            );
+            let text = issuer("ids/a", &key);
+            let issuers = Issuers::read(&[serde_json::from_str(&text).unwrap()], &UnknownKeys::default());
+            prop_assert_eq!(issuers.states.len(), 1);
+        }
     }
 
     #[test]

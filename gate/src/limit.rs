@@ -111,7 +111,7 @@ struct Crowd {
     tidy_at_ms: u64,
 }
 
-/// How many callers of an endpoint have a bucket at the same time: about 2 MB.
+/// How many callers of an endpoint have a bucket at the same time: about 2 MB, with names of the usual length.
 const MOST_SUBJECTS: usize = 10_000;
 const TIDY_EVERY_MS: u64 = 1_000;
 

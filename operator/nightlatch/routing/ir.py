@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
@@ -39,20 +39,54 @@ class AuditLog:
 TO_STDOUT = AuditLog()
 
 
+# The names that lead to a claim: of a member, of a member in it, and so on.
+ClaimPath = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class IssuerIR:
-    """A token issuer. `keys` are opaque texts until there is a mechanism that reads them."""
+    """A token issuer: its public keys, what its tokens must be like, and what their claims mean.
+
+    name: NAMESPACE/NAME of the TokenIssuer. iss: what a token must say, exactly. keys: JSON Web Keys. permissions: by a
+    value of `permissions_claim`. Lifetime and skew in seconds. From `valid_until` (Unix seconds) on, nobody may believe
+    the keys.
+    """
 
     name: str
+    iss: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    keys: tuple[Mapping[str, str], ...]
+    permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)
+    permissions_claim: ClaimPath = ("scope",)
+    identity_claim: ClaimPath = ("sub",)
+    required_claims: tuple[tuple[ClaimPath, str], ...] = ()
+    token_type: str | None = None
+    max_lifetime: float = 86400.0
+    clock_skew: float = 30.0
+    sender_constrained: Literal["Never", "IfBound", "Always"] = "IfBound"
+    valid_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedTokensIR:
+    """Tokens of one issuer that are refused before they expire.
+
+    issued_before: by subject, and with an empty one for every subject, Unix seconds before which they were issued.
+    """
+
     issuer: str
-    keys: tuple[str, ...]
+    jti: tuple[str, ...] = ()
+    sub: tuple[str, ...] = ()
+    sid: tuple[str, ...] = ()
+    issued_before: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The ids of revoked clients and keys are consulted before any policy. From `valid_until` (Unix seconds) on, the gate
+    The revoked clients and keys and the denied tokens are consulted before any policy. From `valid_until` (Unix seconds) on, the gate
     denies every call by itself.
     """
 
@@ -60,6 +94,7 @@ class GateIR:
     revoked_keys: tuple[str, ...] = ()
     issuers: tuple[IssuerIR, ...] = ()
     valid_until: int | None = None
+    denied_tokens: tuple[DeniedTokensIR, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
