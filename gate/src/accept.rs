@@ -20,6 +20,8 @@ pub enum Outcome<'a, 'p> {
     Accepted {
         caller: Caller<'p>,
         rule: &'a str,
+        /// Who the list's other proofs are of.
+        beside: Vec<Caller<'p>>,
     },
     Refused,
     /// Only a credential that cannot be verified now is missing.
@@ -52,15 +54,15 @@ impl Accept {
         let Some(list) = within(proved) else {
             return if within(proved | unavailable).is_some() { Outcome::Unavailable } else { Outcome::Refused };
         };
-        let mut all = proofs.into_iter().filter_map(|(mechanism, proof)| match proof {
-            Proof::Ok(caller) if mechanism.bit() & list.mask != 0 => Some(caller),
-            _ => None,
-        });
-        let Some(mut caller) = all.next() else { return Outcome::Refused };
-        for other in all {
-            caller = if other.method == list.first { other.beside(&caller) } else { caller.beside(&other) };
+        let (mut caller, mut beside) = (None, Vec::new());
+        for (mechanism, proof) in proofs {
+            match proof {
+                Proof::Ok(it) if mechanism == list.first => caller = Some(it),
+                Proof::Ok(it) if mechanism.bit() & list.mask != 0 => beside.push(it),
+                _ => {}
+            }
         }
-        Outcome::Accepted { caller, rule: &list.name }
+        caller.map_or(Outcome::Refused, |caller| Outcome::Accepted { caller, rule: &list.name, beside })
     }
 }
 
@@ -102,7 +104,10 @@ mod tests {
         let said = |accept: &Accept, own: Proof<'static>, others: Proof<'static>| match accept
             .evaluate([(key, own), (token, others)])
         {
-            Outcome::Accepted { caller, rule } => format!("{rule} {} {:?}", caller.client, caller.permissions),
+            Outcome::Accepted { caller, rule, beside } => {
+                let caller = beside.iter().fold(caller, Caller::beside);
+                format!("{rule} {} {:?}", caller.client, caller.permissions)
+            }
             refused => format!("{refused:?}"),
         };
         for (accept, client) in [(both(key, token), "apiKey"), (both(token, key), "jwt")] {

@@ -85,8 +85,8 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
         unix_ms: now.unix_ms,
     };
     let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
-    let (caller, rule) = match policy.accept.evaluate(proofs) {
-        Outcome::Accepted { caller, rule } => (caller, rule),
+    let (caller, rule, beside) = match policy.accept.evaluate(proofs) {
+        Outcome::Accepted { caller, rule, beside } => (beside.iter().fold(caller, Caller::beside), rule, beside),
         Outcome::Refused => return Refusal::unknown_caller("unauthenticated"),
         Outcome::Unavailable => return Refusal::unknown_caller("verification_unavailable"),
     };
@@ -103,7 +103,7 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if rate.is_some_and(|rate| rate.retry_after.is_some()) {
         return Refusal::of("rate_limited", caller, rate);
     }
-    if let Some(last_use) = caller.last_use {
+    for last_use in beside.iter().chain([&caller]).filter_map(|each| each.last_use) {
         last_use.note(now.unix_ms);
     }
     let by_rule = held.that_gives(permission).filter(|_| own & (1 << permission) == 0);

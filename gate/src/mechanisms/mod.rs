@@ -109,7 +109,6 @@ impl Caller<'_> {
         }
         self.by_claims |= other.by_claims;
         self.by_client |= other.by_client;
-        self.last_use = self.last_use.or(other.last_use);
         self
     }
 
