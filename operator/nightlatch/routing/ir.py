@@ -172,11 +172,25 @@ class MechanismIR(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RuleIR:
+    """Permissions beside those that a credential carries, where everything that the rule names holds.
+
+    claims: each with the values of which a token must have one. clients: the caller must be one of them. A rule without
+    both is about credentials that carry no permission.
+    """
+
+    name: str
+    permissions: tuple[Permission, ...]
+    claims: tuple[tuple[ClaimPath, tuple[str, ...]], ...] = ()
+    clients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyIR:
     """Who may do what at an endpoint. It stays the same object while the document does, and so does what is made of it.
 
-    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `rules` will say what
-    the claims of a token grant. `denied` is the code of the error that every call gets.
+    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `denied` is the code of
+    the error that every call gets.
     """
 
     endpoint: str
@@ -184,7 +198,7 @@ class PolicyIR:
     operations: tuple[Operation, ...] = ()
     mechanisms: tuple[MechanismIR, ...] = ()
     accept: tuple[tuple[str, ...], ...] = ()
-    rules: tuple[()] = ()
+    rules: tuple[RuleIR, ...] = ()
     limits: tuple[LimitIR, ...] = ()
     denied: str | None = None
 

@@ -1,12 +1,30 @@
-"""JSON Web Tokens: what the gate is told of an issuer, and of its tokens that are denied before they expire.
+"""JSON Web Tokens: whose tokens an endpoint accepts, and what the gate is told of an issuer.
 
-Issuers are a part of the gate's own configuration and of no policy, so new keys are one push for any number of endpoints.
-`gate/src/jwt/` reads this.
+Issuers are a part of the gate's own configuration, and a policy only names them, so new keys are one push for any number
+of endpoints. `gate/src/mechanisms/jwt.rs` and `gate/src/jwt/issuer.rs` read this.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from nightlatch.routing.ir import DeniedTokensIR, IssuerIR
+from nightlatch.routing.ir import ClientIR, DeniedTokensIR, IssuerIR
+
+NAME = "jwt"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Whose tokens an endpoint accepts: name and `iss` of each issuer. limit: the rate limit of each subject."""
+
+    issuers: tuple[tuple[str, str], ...]
+    limit: str | None = None
+    clients: tuple[ClientIR, ...] = ()
+    name: str = NAME
+
+    def value(self, places: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
+        """No subject is a client of the policy, so no place matters."""
+        return {"issuers": self.issuers} | ({"limit": self.limit} if self.limit else {})
 
 
 def issuer_value(issuer: IssuerIR) -> dict[str, Any]:
