@@ -271,9 +271,7 @@ def test_refusals_are_written_up_to_a_rate_and_the_rest_is_counted(gateway):
 
 def test_an_issuer_that_is_not_usable_is_refused_alone_and_reported(gateway):
     point = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
-    x, y = (
-        base64.urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode() for number in (point.x, point.y)
-    )
+    x, y = (base64.urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode() for number in (point.x, point.y))
     key_set = ({"kty": "EC", "crv": "P-256", "kid": "k1", "x": x, "y": y},)
     good = IssuerIR("ids/good", "https://id.example", ("minilm",), ("ES256",), key_set)
     bad = replace(good, name="ids/bad", keys=())

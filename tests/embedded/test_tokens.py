@@ -93,7 +93,15 @@ ISSUER = IssuerIR(
 
 def claims(**changes):
     now = int(time.time())
-    claimed = {"iss": ISS, "aud": "minilm", "sub": "alice", "jti": "t1", "scope": "ml:infer", "iat": now, "exp": now + 60}
+    claimed = {
+        "iss": ISS,
+        "aud": "minilm",
+        "sub": "alice",
+        "jti": "t1",
+        "scope": "ml:infer",
+        "iat": now,
+        "exp": now + 60,
+    }
     return {name: value for name, value in {**claimed, **changes}.items() if value is not None}
 
 

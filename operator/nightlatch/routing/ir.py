@@ -86,8 +86,8 @@ class DeniedTokensIR:
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The revoked clients and keys and the denied tokens are consulted before any policy. From `valid_until` (Unix seconds) on, the gate
-    denies every call by itself.
+    The revoked clients and keys and the denied tokens are consulted before any policy. From `valid_until` (Unix
+    seconds) on, the gate denies every call by itself.
     """
 
     revoked_clients: tuple[str, ...] = ()

@@ -81,7 +81,9 @@ def _ir(given: dict[str, Any]) -> GatewayIR:
         8443,
         CertificateIR("CLIENT CERT", "KEY"),
         CertificateIR("FALLBACK CERT", "KEY"),
-        gate=GateIR(tuple(gate.get("revoked_clients", ())), tuple(gate.get("revoked_keys", ())), issuers, denied_tokens=denied),
+        gate=GateIR(
+            tuple(gate.get("revoked_clients", ())), tuple(gate.get("revoked_keys", ())), issuers, denied_tokens=denied
+        ),
         gateways=given.get("gateways", 1),
     )
     serving = {

@@ -1,7 +1,7 @@
 """JSON Web Tokens: whose tokens an endpoint accepts, and what the gate is told of an issuer.
 
-Issuers are a part of the gate's own configuration, and a policy only names them, so new keys are one push for any number
-of endpoints. `gate/src/mechanisms/jwt.rs` and `gate/src/jwt/issuer.rs` read this.
+Issuers are a part of the gate's own configuration, and a policy only names them, so new keys are one push for any
+number of endpoints. `gate/src/mechanisms/jwt.rs` and `gate/src/jwt/issuer.rs` read this.
 """
 
 from collections.abc import Mapping
