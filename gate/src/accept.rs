@@ -80,8 +80,10 @@ mod tests {
             client: Cow::Borrowed("ns/c"),
             credential: Cow::Borrowed("k"),
             method,
-            permissions: 1,
-            permission_list: Cow::Borrowed("infer"),
+            permissions: Some(1),
+            permission_list: Some("infer"),
+            by_claims: 0,
+            by_client: 0,
             limit: None,
             last_use: None,
         }
@@ -94,6 +96,46 @@ mod tests {
             Outcome::Refused => "refused",
             Outcome::Unavailable => "unavailable",
         }
+    }
+
+    #[test]
+    fn a_list_of_two_asks_for_both_and_the_first_one_says_who_calls() {
+        let with = |method, permissions: Option<u64>| {
+            Proof::Ok(Caller { client: Cow::Borrowed(Mechanism::name(method)), method, permissions, ..caller() })
+        };
+        let (key, token) = (Mechanism::ApiKey, Mechanism::Jwt);
+        let both = |first, second| Accept::new(vec![vec![first, second]]).unwrap();
+        let said = |accept: &Accept, own: Proof<'static>, others: Proof<'static>| match accept
+            .evaluate([(key, own), (token, others)])
+        {
+            Outcome::Accepted { caller, rule, beside } => {
+                let caller = beside.iter().fold(caller, Caller::beside);
+                format!("{rule} {} {:?}", caller.client, caller.permissions)
+            }
+            refused => format!("{refused:?}"),
+        };
+        for (accept, client) in [(both(key, token), "apiKey"), (both(token, key), "jwt")] {
+            let rule = if client == "jwt" { "jwt+apiKey" } else { "apiKey+jwt" };
+            for (own, others, expected) in [
+                (Some(0b11), Some(0b10), "Some(2)"),
+                (Some(0b01), Some(0b10), "Some(0)"),
+                (Some(0b01), None, "Some(1)"),
+                (None, Some(0b10), "Some(2)"),
+                (None, None, "None"),
+            ] {
+                let all = said(&accept, with(key, own), with(token, others));
+                assert_eq!(all, format!("{rule} {client} {expected}"));
+            }
+            assert_eq!(said(&accept, with(key, None), Proof::Absent), "Refused");
+            assert_eq!(said(&accept, with(key, None), Proof::Failed), "Refused");
+            assert_eq!(said(&accept, with(key, None), Proof::Unavailable), "Unavailable");
+            assert_eq!(said(&accept, Proof::Absent, Proof::Unavailable), "Refused");
+        }
+        let any = Accept::new(vec![vec![token], vec![key]]).unwrap();
+        assert_eq!(said(&any, with(key, None), Proof::Unavailable), "apiKey apiKey None");
+        assert_eq!(said(&any, with(key, Some(1)), with(token, Some(2))), "jwt jwt Some(2)");
+        assert_eq!(said(&any, with(key, None), Proof::Failed), "Refused");
+        assert_eq!(said(&any, Proof::Failed, with(token, None)), "Refused");
     }
 
     #[test]

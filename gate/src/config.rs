@@ -1,7 +1,7 @@
 //! The configuration of the filter `gate`, the same for all endpoints. It comes by ECDS. README.md has an example.
 
 use crate::audit::{Amount, EnvoyCodes};
-use crate::issuers::Issuers;
+use crate::issuers::{Issuers, UNKNOWN_KEYS};
 use crate::reply::Table;
 use crate::revoked::Revoked;
 use crate::strict::{FORMAT, visible};
@@ -78,7 +78,7 @@ impl Config {
             errors: value.errors,
             revoked: value.revoked,
             valid_until: value.valid_until,
-            issuers: Issuers::read(&value.issuers),
+            issuers: Issuers::read(&value.issuers, &UNKNOWN_KEYS),
             audit: value.audit,
             envoy_codes: value.envoy_codes,
         })
@@ -105,6 +105,9 @@ pub mod tests {
             r#", "more": 1"#,
             r#", "format": 1"#,
             r#", "revoked": {"clients": 1}"#,
+            r#", "revoked": {"tokens": {"a/b": {"more": []}}}"#,
+            r#", "revoked": {"tokens": {"a/b": {}, "a/b": {}}}"#,
+            r#", "revoked": {"tokens": {"a/b": {"issuedBefore": {"x": 1, "x": 2}}}}"#,
             r#", "issuers": [}]"#,
             r#", "audit": {"refusalsPerSecond": 1}"#,
             r#", "envoyCodes": {"x": "y"}"#,
@@ -118,7 +121,7 @@ pub mod tests {
     proptest! {
         #[test]
         fn reading_never_panics(at in 0usize..3000, with in any::<u8>()) {
-            let mut bytes = config(r#", "issuers": [{"name": "a/b", "issuer": "x", "keys": ["k"]}]"#).into_bytes();
+            let mut bytes = config(r#", "issuers": [{"name": "a/b", "issuer": "x"}], "revoked": {"tokens": {"a/b": {"jti": ["t"]}}}"#).into_bytes();
             let at = at % bytes.len();
             bytes[at] = with;
             let _ = Config::parse(&bytes);

@@ -11,6 +11,7 @@ use crate::credential;
 use crate::limit::Rate;
 use crate::mechanisms::{self, Caller, Evidence};
 use crate::policy::Policy;
+use std::borrow::Cow;
 
 /// The time, twice: as people and keys know it, and as a clock that is never set.
 #[derive(Clone, Copy)]
@@ -27,7 +28,9 @@ pub enum Verdict<'p> {
 pub struct Admission<'p> {
     pub caller: Caller<'p>,
     pub permission: &'p str,
-    /// The list of `accept` that was satisfied.
+    /// All that the caller may do here, with commas.
+    pub permission_list: Cow<'p, str>,
+    /// The rule that gave the permission. Where none did: the list of `accept` that was satisfied.
     pub rule: &'p str,
     pub rate: Option<Rate>,
     /// Who the other proofs are of, where the list asks for several.
@@ -71,33 +74,53 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if shown_in(call.path) {
         return Refusal::unknown_caller("unauthenticated");
     }
-    let unsupported = presented.jwt.is_some() || presented.opaque.is_some() || presented.dpop.is_some();
-    if presented.other || unsupported {
+    if presented.other || presented.opaque.is_some() || presented.dpop.is_some() {
         return Refusal::unknown_caller("unauthenticated");
     }
     let revoked = [&config.revoked, &policy.revoked];
-    let evidence =
-        Evidence { policy, presented: &presented, certificate: call.certificate, revoked, unix_ms: now.unix_ms };
+    let evidence = Evidence {
+        policy,
+        issuers: &config.issuers,
+        presented: &presented,
+        certificate: call.certificate,
+        revoked,
+        unix_ms: now.unix_ms,
+    };
     let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
     let (caller, rule, beside) = match policy.accept.evaluate(proofs) {
-        Outcome::Accepted { caller, rule, beside } => (caller, rule, beside),
+        Outcome::Accepted { caller, rule, beside } => (beside.iter().fold(caller, Caller::beside), rule, beside),
         Outcome::Refused => return Refusal::unknown_caller("unauthenticated"),
         Outcome::Unavailable => return Refusal::unknown_caller("verification_unavailable"),
     };
     let Some(permission) = policy.operations.permission(call.method, call.path) else {
         return Refusal::of("insufficient_scope", caller, None);
     };
-    if caller.permissions & (1 << permission) == 0 {
+    let held = policy.rules.hold_for(&caller);
+    let own = caller.permissions.unwrap_or(0);
+    let permissions = own | held.permissions();
+    if permissions & (1 << permission) == 0 {
         return Refusal::of("insufficient_scope", caller, None);
     }
-    let rate = caller.limit.map(|limit| limit.take(now.monotonic_ms));
+    let rate = caller.take(now.monotonic_ms);
     if rate.is_some_and(|rate| rate.retry_after.is_some()) {
         return Refusal::of("rate_limited", caller, rate);
     }
     for last_use in beside.iter().chain([&caller]).filter_map(|each| each.last_use) {
         last_use.note(now.unix_ms);
     }
-    Verdict::Admit(Admission { caller, permission: &policy.permissions[permission as usize], rule, rate, beside })
+    let by_rule = held.that_gives(permission).filter(|_| own & (1 << permission) == 0);
+    let permission_list = match caller.permission_list {
+        Some(list) if permissions == own => Cow::Borrowed(list),
+        _ => Cow::Owned(policy.permissions.list(permissions)),
+    };
+    Verdict::Admit(Admission {
+        caller,
+        permission: policy.permissions.name(permission),
+        permission_list,
+        rule: by_rule.unwrap_or(rule),
+        rate,
+        beside,
+    })
 }
 
 /// Why every call of the endpoint is refused at present.

@@ -11,6 +11,7 @@ use crate::config::{Config, Watch};
 use crate::decide::{Now, Verdict, decide};
 use crate::gauge::{GAUGES, InFlight};
 use crate::hello::{self, Fault, Hello, Name};
+use crate::issuers::UNKNOWN_KEYS;
 use crate::last_use::LAST_USES;
 use crate::limit::{REGISTRY, Rate};
 use crate::mechanisms::mtls::Shown;
@@ -400,8 +401,12 @@ impl Filter {
             Filter::Gate(gate) => gate.request_headers(http, stream, end),
             Filter::Watch(_) => CONTINUE,
             Filter::Report => {
-                let body =
-                    serde_json::json!({"callsInFlight": GAUGES.read(), "lastUses": LAST_USES.read()}).to_string();
+                let (in_flight, last_uses) = (GAUGES.read(), LAST_USES.read());
+                let unknown_keys = UNKNOWN_KEYS.read();
+                let body = serde_json::json!({
+                    "callsInFlight": in_flight, "lastUses": last_uses, "unknownKeys": unknown_keys
+                });
+                let body = body.to_string();
                 let headers = vec![("content-type", "application/json".to_owned())];
                 http.send(&Reply { status: 200, headers, body: &body }, "nightlatch_report");
                 STOP
@@ -527,7 +532,7 @@ impl Gate {
                 }
                 let caller = &admission.caller;
                 http.add(REQUEST_HEADERS, identity::CLIENT, &caller.client);
-                http.add(REQUEST_HEADERS, identity::PERMISSIONS, &caller.permission_list);
+                http.add(REQUEST_HEADERS, identity::PERMISSIONS, &admission.permission_list);
                 http.add(REQUEST_HEADERS, identity::METHOD, caller.method.name());
                 if !beside.is_empty() {
                     http.add(REQUEST_HEADERS, identity::BESIDE, &beside);

@@ -3,7 +3,7 @@
 //! A new policy finds the buckets of the old one in the registry, so that a push refills nothing. A bucket that has
 //! become full again is the same as none, and is dropped once no policy uses it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 /// The buckets of this gateway.
@@ -60,19 +60,26 @@ struct Tokens {
 impl Limited {
     /// Takes a token if there is one.
     pub fn take(&self, now_ms: u64) -> Rate {
-        let (speed, capacity) = (self.rule.per_millisecond(), self.rule.capacity());
-        let mut tokens = locked(&self.bucket.0);
-        let elapsed = now_ms.saturating_sub(tokens.at_ms) as f64;
-        let mut left = tokens.left.map_or(capacity, |left| (left + elapsed * speed).min(capacity));
+        locked(&self.bucket.0).take(&self.rule, now_ms)
+    }
+}
+
+impl Tokens {
+    const FULL: Tokens = Tokens { left: None, at_ms: 0, full_at_ms: 0 };
+
+    fn take(&mut self, rule: &Rule, now_ms: u64) -> Rate {
+        let (speed, capacity) = (rule.per_millisecond(), rule.capacity());
+        let elapsed = now_ms.saturating_sub(self.at_ms) as f64;
+        let mut left = self.left.map_or(capacity, |left| (left + elapsed * speed).min(capacity));
         // A token that is missing by a rounding error is there.
         let allowed = left >= 1.0 - 1e-9;
         if allowed {
             left = (left - 1.0).max(0.0);
         }
-        tokens.left = Some(left);
-        tokens.at_ms = tokens.at_ms.max(now_ms);
+        self.left = Some(left);
+        self.at_ms = self.at_ms.max(now_ms);
         let until_full = (capacity - left) / speed;
-        tokens.full_at_ms = now_ms.saturating_add(until_full.ceil() as u64);
+        self.full_at_ms = now_ms.saturating_add(until_full.ceil() as u64);
         Rate {
             limit: capacity as u64,
             remaining: left as u64,
@@ -87,6 +94,54 @@ fn seconds(milliseconds: f64) -> u64 {
     (milliseconds / 1000.0 - 1e-6).ceil() as u64
 }
 
+/// The limit of callers whom nobody listed: an issuer may name any number of them.
+#[derive(Debug)]
+pub struct Subjects {
+    rule: Rule,
+    crowd: Arc<Mutex<Crowd>>,
+}
+
+/// Their buckets. Only callers with a good token get here, so that strangers neither fill it nor push anybody out.
+#[derive(Debug)]
+struct Crowd {
+    own: BTreeMap<Box<str>, Tokens>,
+    /// What callers without a bucket of their own share, once there are too many at the same time.
+    rest: Tokens,
+    /// When it is worth while to look for buckets that are full again.
+    tidy_at_ms: u64,
+}
+
+/// How many callers of an endpoint have a bucket at the same time: about 2 MB, with names of the usual length.
+const MOST_SUBJECTS: usize = 10_000;
+const TIDY_EVERY_MS: u64 = 1_000;
+
+impl Subjects {
+    /// Takes a token from this caller's bucket if there is one.
+    pub fn take(&self, caller: &str, now_ms: u64) -> Rate {
+        let mut crowd = locked(&self.crowd);
+        if let Some(own) = crowd.own.get_mut(caller) {
+            return own.take(&self.rule, now_ms);
+        }
+        if crowd.own.len() >= MOST_SUBJECTS && now_ms >= crowd.tidy_at_ms {
+            crowd.own.retain(|_, tokens| tokens.full_at_ms > now_ms);
+            crowd.tidy_at_ms = now_ms + TIDY_EVERY_MS;
+        }
+        if crowd.own.len() >= MOST_SUBJECTS {
+            return crowd.rest.take(&self.rule, now_ms);
+        }
+        crowd.own.entry(caller.into()).or_insert(Tokens::FULL).take(&self.rule, now_ms)
+    }
+}
+
+impl Crowd {
+    const EMPTY: Crowd = Crowd { own: BTreeMap::new(), rest: Tokens::FULL, tidy_at_ms: 0 };
+
+    /// Whether every bucket is full.
+    fn is_rested(&self, now_ms: u64) -> bool {
+        self.own.values().chain([&self.rest]).all(|tokens| tokens.full_at_ms <= now_ms)
+    }
+}
+
 /// All buckets by endpoint and client.
 #[derive(Default)]
 pub struct Registry(Mutex<Buckets>);
@@ -94,6 +149,7 @@ pub struct Registry(Mutex<Buckets>);
 #[derive(Default)]
 struct Buckets {
     by_endpoint: HashMap<Box<str>, HashMap<Box<str>, Arc<Bucket>>>,
+    crowds: HashMap<Box<str>, Arc<Mutex<Crowd>>>,
     /// How many endpoints may be there before the next sweep.
     sweep_at: usize,
 }
@@ -121,6 +177,14 @@ impl Registry {
         limits
     }
 
+    /// The limit of each caller of an endpoint that its policy does not list. They keep their tokens as well.
+    pub fn subjects(&self, endpoint: &str, rule: Rule, now_ms: u64) -> Subjects {
+        let mut buckets = locked(&self.0);
+        buckets.crowds.retain(|_, crowd| Arc::strong_count(crowd) > 1 || !locked(crowd).is_rested(now_ms));
+        let crowd = buckets.crowds.entry(endpoint.into()).or_insert_with(|| Arc::new(Mutex::new(Crowd::EMPTY)));
+        Subjects { rule, crowd: crowd.clone() }
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         locked(&self.0).by_endpoint.values().map(HashMap::len).sum()
@@ -143,7 +207,7 @@ impl Buckets {
 
 impl Bucket {
     fn full() -> Arc<Bucket> {
-        Arc::new(Bucket(Mutex::new(Tokens { left: None, at_ms: 0, full_at_ms: 0 })))
+        Arc::new(Bucket(Mutex::new(Tokens::FULL)))
     }
 
     fn needed(self: &Arc<Self>, now_ms: u64) -> bool {
@@ -243,6 +307,30 @@ mod tests {
         let narrow = push(&registry, Some(once_a_minute()), 0).unwrap();
         assert!(allowed(&narrow, 0) && !allowed(&narrow, 0));
         assert!(!allowed(&push(&registry, Some(wide), 0).unwrap(), 0));
+    }
+
+    #[test]
+    fn subjects_that_are_new_push_nobody_out_and_share_what_is_left() {
+        let registry = Registry::default();
+        let rule = Rule { requests: 1, per_ms: MINUTE, burst: 1, gateways: 1 };
+        let subjects = registry.subjects("ns/e", rule, 0);
+        let allowed = |subjects: &Subjects, caller: &str, now| subjects.take(caller, now).retry_after.is_none();
+        assert!(allowed(&subjects, "alice", 0));
+        for number in 1..MOST_SUBJECTS {
+            assert!(allowed(&subjects, &number.to_string(), 0));
+        }
+        assert!(allowed(&subjects, "new", 0) && !allowed(&subjects, "newer", 0) && !allowed(&subjects, "new", 0));
+        assert!(!allowed(&subjects, "alice", 1_000));
+        assert_eq!(locked(&subjects.crowd).own.len(), MOST_SUBJECTS);
+        let next = registry.subjects("ns/e", rule, 2_000);
+        drop(subjects);
+        assert!(!allowed(&next, "alice", 2_000));
+        assert!(allowed(&next, "late", MINUTE + 2_000) && locked(&next.crowd).own.len() == 1);
+        drop(next);
+        registry.subjects("ns/f", rule, MINUTE + 3_000);
+        assert_eq!(locked(&registry.0).crowds.len(), 2);
+        registry.subjects("ns/f", rule, 3 * MINUTE);
+        assert_eq!(locked(&registry.0).crowds.len(), 1);
     }
 
     proptest! {

@@ -2,14 +2,15 @@
 
 use crate::accept::Accept;
 use crate::gauge::{GAUGES, Gauge};
-use crate::last_use::{LAST_USES, LastUse};
 use crate::limit::{Limited, Registry, Rule};
 use crate::mechanisms::Mechanism;
-use crate::mechanisms::api_key::{Key, Keys};
+use crate::mechanisms::api_key::{self, Keys};
+use crate::mechanisms::jwt::{self, Tokens};
 use crate::mechanisms::mtls::{self, Identities};
 use crate::operation::Operations;
 use crate::revoked::Revoked;
-use crate::strict::{Digest, FORMAT, Unique, visible};
+use crate::rules::{self, Rules};
+use crate::strict::{FORMAT, Unique, visible};
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -29,11 +30,13 @@ pub struct Policy {
     /// The error that every call is answered with.
     pub denied: Option<Box<str>>,
     pub operations: Operations,
-    pub permissions: Vec<Box<str>>,
+    pub permissions: Permissions,
     pub clients: Vec<Client>,
     /// None: the mechanism is off.
     pub api_keys: Option<Keys>,
+    pub tokens: Option<Tokens>,
     pub certificates: Option<Identities>,
+    pub rules: Rules,
     pub accept: Accept,
     pub revoked: Revoked,
 }
@@ -42,6 +45,8 @@ pub struct Client {
     pub id: Box<str>,
     pub permissions: u64,
     pub permission_list: Box<str>,
+    /// The rules that name the client, a bit for each.
+    pub by_client: u64,
     pub limit: Option<Limited>,
 }
 
@@ -61,9 +66,8 @@ struct Value {
     clients: Vec<ClientValue>,
     #[serde(default)]
     accept: Vec<Vec<Box<str>>>,
-    /// For tokens and certificates, later. A rule that this build does not know must not be ignored.
     #[serde(default)]
-    rules: Vec<Nothing>,
+    rules: Vec<rules::Value>,
     #[serde(default)]
     revoked: Revoked,
     #[serde(default)]
@@ -81,19 +85,10 @@ struct Denied {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Mechanisms {
-    api_key: Option<ApiKeys>,
+    api_key: Option<api_key::Value>,
+    jwt: Option<jwt::Value>,
     mtls: Option<mtls::Value>,
 }
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApiKeys {
-    keys: Vec<KeyValue>,
-}
-
-/// Digest, index of the client, id of the key, not before, not after. An array, because there are many of them.
-#[derive(Deserialize)]
-struct KeyValue(Digest, u32, Box<str>, Option<i64>, Option<i64>);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -111,9 +106,6 @@ struct RuleValue {
     burst: u32,
 }
 
-#[derive(Deserialize)]
-enum Nothing {}
-
 fn one() -> u32 {
     1
 }
@@ -126,15 +118,12 @@ impl Policy {
     }
 }
 
-fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, String> {
+fn build(mut value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, String> {
     if value.format != FORMAT {
         return Err(format!("format {} is not {FORMAT}, the only one that this gate reads", value.format));
     }
     if !visible(&value.endpoint, LONGEST_NAME) {
         return Err("endpoint is not visible ASCII".to_owned());
-    }
-    if !value.rules.is_empty() {
-        return Err("rules are not known to this gate".to_owned());
     }
     let mut permissions = Permissions::default();
     let mut operations = Operations::default();
@@ -142,8 +131,13 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
         operations.add(method, path, permissions.index(permission)?)?;
     }
     let accept = accept(&value)?;
-    let clients = clients(&value, &mut permissions, registry, now_ms)?;
-    let api_keys = value.mechanisms.api_key.map(|it| keys(it, clients.len())).transpose()?;
+    let rules = Rules::new(std::mem::take(&mut value.rules), |names| permissions.mask(names))?;
+    let clients = clients(&value, &mut permissions, &rules, registry, now_ms)?;
+    let crowd =
+        value.mechanisms.jwt.as_ref().map(|it| limit(&limits(&value)?, it.limit.as_deref())).transpose()?.flatten();
+    let crowd = crowd.map(|rule| registry.subjects(&value.endpoint, rule, now_ms));
+    let api_keys = value.mechanisms.api_key.map(|it| Keys::read(it, clients.len())).transpose()?;
+    let tokens = value.mechanisms.jwt.map(|it| Tokens::new(it, crowd)).transpose()?;
     let certificates = value.mechanisms.mtls.map(|it| Identities::read(it, clients.len())).transpose()?;
     Ok(Policy {
         in_flight: GAUGES.of(&value.endpoint),
@@ -152,10 +146,12 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
         valid_until: value.valid_until,
         denied: value.denied.map(|denied| denied.code),
         operations,
-        permissions: permissions.names,
+        permissions,
         clients,
         api_keys,
+        tokens,
         certificates,
+        rules,
         accept,
         revoked: value.revoked,
     })
@@ -164,6 +160,7 @@ fn build(value: Value, registry: &Registry, now_ms: u64) -> Result<Policy, Strin
 fn accept(value: &Value) -> Result<Accept, String> {
     let on = |mechanism| match mechanism {
         Mechanism::ApiKey => value.mechanisms.api_key.is_some(),
+        Mechanism::Jwt => value.mechanisms.jwt.is_some(),
         Mechanism::Mtls => value.mechanisms.mtls.is_some(),
     };
     let named = |name: &str| match Mechanism::named(name) {
@@ -178,20 +175,18 @@ fn accept(value: &Value) -> Result<Accept, String> {
 fn clients(
     value: &Value,
     permissions: &mut Permissions,
+    rules: &Rules,
     registry: &Registry,
     now_ms: u64,
 ) -> Result<Vec<Client>, String> {
-    let rules = rules(value)?;
+    let known = limits(value)?;
     let mut limits: Vec<Option<Rule>> = Vec::with_capacity(value.clients.len());
     let mut seen = std::collections::HashSet::new();
     for client in &value.clients {
         if !visible(&client.id, LONGEST_NAME) || !seen.insert(&client.id) {
             return Err(format!("client {:?} is not visible ASCII or occurs twice", client.id));
         }
-        limits.push(match &client.limit {
-            None => None,
-            Some(name) => Some(*rules.get(&**name).ok_or_else(|| format!("limits has no {name:?}"))?),
-        });
+        limits.push(limit(&known, client.limit.as_deref())?);
     }
     let ids = value.clients.iter().map(|client| &*client.id);
     let limits = registry.limits(&value.endpoint, ids.zip(limits), now_ms);
@@ -200,21 +195,22 @@ fn clients(
         .iter()
         .zip(limits)
         .map(|(client, limit)| {
-            let mut mask = 0;
-            for permission in &client.permissions {
-                mask |= 1 << permissions.index(permission)?;
-            }
             Ok(Client {
                 id: client.id.clone(),
-                permissions: mask,
+                permissions: permissions.mask(&client.permissions)?,
                 permission_list: client.permissions.join(",").into(),
+                by_client: rules.with_client(&client.id),
                 limit,
             })
         })
         .collect()
 }
 
-fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
+fn limit(known: &HashMap<&str, Rule>, name: Option<&str>) -> Result<Option<Rule>, String> {
+    name.map(|name| known.get(name).copied().ok_or_else(|| format!("limits has no {name:?}"))).transpose()
+}
+
+fn limits(value: &Value) -> Result<HashMap<&str, Rule>, String> {
     if value.gateways == 0 {
         return Err("gateways is 0".to_owned());
     }
@@ -227,24 +223,35 @@ fn rules(value: &Value) -> Result<HashMap<&str, Rule>, String> {
     value.limits.0.iter().map(|each| Ok((each.0.as_str(), rule(each)?))).collect()
 }
 
-fn keys(value: ApiKeys, clients: usize) -> Result<Keys, String> {
-    let last_uses = LAST_USES.of(value.keys.iter().map(|key| &*key.2));
-    let key = |(KeyValue(Digest(digest), client, id, not_before, not_after), last_use): (KeyValue, LastUse)| {
-        if client as usize >= clients || !visible(&id, LONGEST_NAME) {
-            return Err(format!("key {id:?} names no client or has no proper id"));
-        }
-        Ok(Key { digest, client, id, not_before, not_after, last_use })
-    };
-    Ok(Keys::new(value.keys.into_iter().zip(last_uses).map(key).collect::<Result<_, _>>()?)?)
-}
-
 /// The permissions by name; their number is their bit.
 #[derive(Default)]
-struct Permissions {
+pub struct Permissions {
     names: Vec<Box<str>>,
 }
 
 impl Permissions {
+    pub fn name(&self, bit: u8) -> &str {
+        &self.names[usize::from(bit)]
+    }
+
+    /// The bits of those that the policy knows. No operation needs any other.
+    pub fn of(&self, names: &[&str]) -> u64 {
+        let bits = names.iter().filter_map(|name| self.names.iter().position(|each| **each == **name));
+        bits.fold(0, |mask, bit| mask | 1 << bit)
+    }
+
+    /// Their names, with commas.
+    pub fn list(&self, mask: u64) -> String {
+        let mut names: Vec<_> =
+            (0..).zip(&self.names).filter(|(bit, _)| mask & (1 << bit) != 0).map(|it| &**it.1).collect();
+        names.sort_unstable();
+        names.join(",")
+    }
+
+    pub fn mask(&mut self, names: &[Box<str>]) -> Result<u64, String> {
+        names.iter().try_fold(0, |mask, name| Ok(mask | 1 << self.index(name)?))
+    }
+
     fn index(&mut self, name: &str) -> Result<u8, String> {
         if let Some(index) = self.names.iter().position(|each| **each == *name) {
             return Ok(index as u8);
@@ -303,6 +310,10 @@ mod tests {
             ("{m}", "{m"),
             (r#", "metadata"]]"#, r#", "metadata", 1]]"#),
             (r#"{"apiKey": {"#, r#"{"jwt": {"#),
+            (r#"{"apiKey": {"#, r#"{"jwt": {"issuers": [["", "x"]]}, "apiKey": {"#),
+            (r#"{"apiKey": {"#, r#"{"jwt": {"issuers": [["a/b"]]}, "apiKey": {"#),
+            (r#"{"apiKey": {"#, r#"{"jwt": {"issuers": [], "limit": "u"}, "apiKey": {"#),
+            (r#"[["apiKey"]]"#, r#"[["jwt"]]"#),
             (r#"ff", 0"#, r#"ff", 1"#),
             (r#"ff", 0"#, r#"FF", 0"#),
             (r#"ff", 0"#, r#"fff", 0"#),

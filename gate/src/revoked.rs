@@ -1,9 +1,9 @@
-//! Clients, keys and certificates that are refused although a policy still has them.
+//! Clients, keys, certificates and tokens that are refused although a policy or an issuer still has them.
 //!
 //! The gateway's own list is in the filter configuration and is consulted first, so that a revocation is one small
 //! push whatever the number of endpoints. An endpoint's policy may have a list as well.
 
-use crate::strict::Digest;
+use crate::strict::{Digest, Unique};
 use serde::{Deserialize, Deserializer};
 use std::collections::{HashMap, HashSet};
 
@@ -22,9 +22,28 @@ pub struct Revoked {
     /// URIs and DNS names of certificates.
     #[serde(default)]
     identities: HashSet<Box<str>>,
+    /// By name of the issuer.
+    #[serde(default, deserialize_with = "by_name")]
+    tokens: HashMap<Box<str>, Tokens>,
 }
 
 type ClientsByDigest = HashMap<[u8; 32], Vec<Box<str>>>;
+
+/// Tokens of one issuer that are refused before they expire.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Tokens {
+    #[serde(default)]
+    jti: HashSet<Box<str>>,
+    #[serde(default)]
+    sub: HashSet<Box<str>>,
+    /// Sessions at the issuer.
+    #[serde(default)]
+    sid: HashSet<Box<str>>,
+    /// By subject, and for every subject by the empty one: Unix seconds before which its tokens were issued.
+    #[serde(default, deserialize_with = "by_name")]
+    issued_before: HashMap<Box<str>, i64>,
+}
 
 fn certificates<'de, D: Deserializer<'de>>(from: D) -> Result<ClientsByDigest, D::Error> {
     let mut found = ClientsByDigest::new();
@@ -32,6 +51,10 @@ fn certificates<'de, D: Deserializer<'de>>(from: D) -> Result<ClientsByDigest, D
         found.entry(digest).or_default().push(client);
     }
     Ok(found)
+}
+
+fn by_name<'de, V: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<HashMap<Box<str>, V>, D::Error> {
+    Ok(Unique::deserialize(from)?.0.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }
 
 impl Revoked {
@@ -50,5 +73,18 @@ impl Revoked {
 
     pub fn identity(&self, name: &str) -> bool {
         !self.identities.is_empty() && self.identities.contains(name)
+    }
+
+    /// `issued`: Unix milliseconds.
+    pub fn token(&self, issuer: &str, jti: Option<&str>, sub: Option<&str>, sid: Option<&str>, issued: i64) -> bool {
+        let Some(tokens) = self.tokens.get(issuer) else { return false };
+        let is_in = |list: &HashSet<Box<str>>, id: Option<&str>| id.is_some_and(|id| list.contains(id));
+        let too_old =
+            |subject: &str| tokens.issued_before.get(subject).is_some_and(|time| issued < time.saturating_mul(1000));
+        is_in(&tokens.jti, jti)
+            || is_in(&tokens.sub, sub)
+            || is_in(&tokens.sid, sid)
+            || too_old("")
+            || sub.is_some_and(too_old)
     }
 }

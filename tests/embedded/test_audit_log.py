@@ -1,6 +1,7 @@
 """What the audit log says of refusals and of calls that are let through, and how much of it is written."""
 
 import asyncio
+import base64
 import contextlib
 import json
 import re
@@ -8,9 +9,11 @@ import secrets
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from http.client import HTTPResponse
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.hold.waiting_room import Refused
@@ -304,8 +307,11 @@ def test_refusals_are_written_up_to_a_rate_and_the_rest_is_counted(gateway):
 
 
 def test_an_issuer_that_is_not_usable_is_refused_alone_and_reported(gateway):
-    good = IssuerIR("ids/good", "https://id.example", ("k1",))
-    bad = IssuerIR("ids/bad", "https://id.example", ())
+    point = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode() for number in (point.x, point.y))
+    key_set = ({"kty": "EC", "crv": "P-256", "kid": "k1", "x": x, "y": y},)
+    good = IssuerIR("ids/good", "https://id.example", ("minilm",), ("ES256",), key_set)
+    bad = replace(good, name="ids/bad", keys=())
     gateway.put_gate(GateIR(issuers=(bad, good)))
     assert {name.rpartition("issuer.")[2]: value for name, value in stats(gateway, "issuer_refused").items()} == {
         "ids/good": 0,

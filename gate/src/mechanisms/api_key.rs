@@ -1,11 +1,26 @@
 //! API keys: a call proves itself by showing a key whose digest the policy has, while the key is in force.
 
-use super::{Caller, Evidence, Mechanism, Proof};
+use super::{Caller, Evidence, Limit, Mechanism, Proof};
 use crate::api_key::{digest, well_formed};
-use crate::last_use::LastUse;
+use crate::last_use::{LAST_USES, LastUse};
+use crate::strict::{Digest, visible};
+use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use subtle::ConstantTimeEq;
+
+const LONGEST_ID: usize = 256;
+
+/// The mechanism's part of a policy.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    keys: Vec<KeyValue>,
+}
+
+/// Digest, index of the client, id of the key, not before, not after. An array, because there are many of them.
+#[derive(Deserialize)]
+struct KeyValue(Digest, u32, Box<str>, Option<i64>, Option<i64>);
 
 /// A key as the policy knows it. Times are Unix seconds; `not_after` itself is too late.
 pub struct Key {
@@ -26,7 +41,19 @@ pub struct Keys {
 }
 
 impl Keys {
-    pub fn new(keys: Vec<Key>) -> Result<Keys, &'static str> {
+    /// `clients`: how many the policy has.
+    pub fn read(value: Value, clients: usize) -> Result<Keys, String> {
+        let last_uses = LAST_USES.of(value.keys.iter().map(|key| &*key.2));
+        let key = |(KeyValue(Digest(digest), client, id, not_before, not_after), last_use): (KeyValue, LastUse)| {
+            if client as usize >= clients || !visible(&id, LONGEST_ID) {
+                return Err(format!("key {id:?} names no client or has no proper id"));
+            }
+            Ok(Key { digest, client, id, not_before, not_after, last_use })
+        };
+        Ok(Keys::new(value.keys.into_iter().zip(last_uses).map(key).collect::<Result<_, _>>()?)?)
+    }
+
+    fn new(keys: Vec<Key>) -> Result<Keys, &'static str> {
         let mut seen = HashSet::new();
         if !keys.iter().all(|key| seen.insert(key.digest)) {
             return Err("two keys have the same digest");
@@ -87,9 +114,11 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         client: Cow::Borrowed(&client.id),
         credential: Cow::Borrowed(&key.id),
         method: Mechanism::ApiKey,
-        permissions: client.permissions,
-        permission_list: Cow::Borrowed(&client.permission_list),
-        limit: client.limit.as_ref(),
+        permissions: Some(client.permissions),
+        permission_list: Some(&client.permission_list),
+        by_claims: 0,
+        by_client: client.by_client,
+        limit: client.limit.as_ref().map(Limit::Client),
         last_use: Some(&key.last_use),
     })
 }

@@ -3,7 +3,7 @@
 //! The identity is the one URI of the certificate, or where it has no URI, its one DNS name. A certificate with several
 //! is nobody's, and so is one with none: the common name never counts.
 
-use super::{Caller, Evidence, Mechanism, Proof};
+use super::{Caller, Evidence, Limit, Mechanism, Proof};
 use crate::strict::{digest, visible};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -47,6 +47,14 @@ impl<'a> Shown<'a> {
         match note {
             b"" | b" \n\n" => Shown::Nothing,
             _ => read(note).map_or(Shown::Unreadable, Shown::Certificate),
+        }
+    }
+
+    /// SHA-256 of the certificate, to which a token may be bound.
+    pub fn digest(&self) -> Option<&[u8; 32]> {
+        match self {
+            Shown::Certificate(certificate) => Some(&certificate.digest),
+            Shown::Nothing | Shown::Unreadable => None,
         }
     }
 }
@@ -144,9 +152,11 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         client: Cow::Borrowed(&client.id),
         credential: Cow::Owned(certificate.digest_hex.to_owned()),
         method: Mechanism::Mtls,
-        permissions: client.permissions,
-        permission_list: Cow::Borrowed(&client.permission_list),
-        limit: client.limit.as_ref(),
+        permissions: Some(client.permissions),
+        permission_list: Some(&client.permission_list),
+        by_claims: 0,
+        by_client: client.by_client,
+        limit: client.limit.as_ref().map(Limit::Client),
         last_use: None,
     })
 }

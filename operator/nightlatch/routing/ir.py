@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
@@ -39,22 +39,55 @@ class AuditLog:
 TO_STDOUT = AuditLog()
 
 
+# The names that lead to a claim: of a member, of a member in it, and so on.
+ClaimPath = tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class IssuerIR:
-    """A token issuer. `keys` are opaque texts until there is a mechanism that reads them."""
+    """A token issuer: its public keys, what its tokens must be like, and what their claims mean.
+
+    name: NAMESPACE/NAME of the TokenIssuer. iss: what a token must say, exactly. keys: JSON Web Keys. permissions: by a
+    value of `permissions_claim`. Lifetime and skew in seconds. From `valid_until` (Unix seconds) on, nobody may believe
+    the keys.
+    """
 
     name: str
+    iss: str
+    audiences: tuple[str, ...]
+    algorithms: tuple[str, ...]
+    keys: tuple[Mapping[str, str], ...]
+    permissions: Mapping[str, tuple[Permission, ...]] = field(default_factory=dict)
+    permissions_claim: ClaimPath = ("scope",)
+    identity_claim: ClaimPath = ("sub",)
+    required_claims: tuple[tuple[ClaimPath, str], ...] = ()
+    token_type: str | None = None
+    max_lifetime: float = 86400.0
+    clock_skew: float = 30.0
+    sender_constrained: Literal["Never", "IfBound", "Always"] = "IfBound"
+    valid_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedTokensIR:
+    """Tokens of one issuer that are refused before they expire.
+
+    issued_before: by subject, and with an empty one for every subject, Unix seconds before which they were issued.
+    """
+
     issuer: str
-    keys: tuple[str, ...]
+    jti: tuple[str, ...] = ()
+    sub: tuple[str, ...] = ()
+    sid: tuple[str, ...] = ()
+    issued_before: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GateIR:
     """What the gate knows beside the endpoints' policies. A change is one push and drains nobody.
 
-    The revoked clients, keys, certificates (client and digest) and identities are consulted before any policy.
-    From `valid_until` (Unix seconds) on, the gate
-    denies every call by itself.
+    The revoked clients, keys, certificates (client and digest) and identities and the denied tokens are consulted
+    before any policy. From `valid_until` (Unix seconds) on, the gate denies every call by itself.
     """
 
     revoked_clients: tuple[str, ...] = ()
@@ -63,6 +96,7 @@ class GateIR:
     revoked_identities: tuple[str, ...] = ()
     issuers: tuple[IssuerIR, ...] = ()
     valid_until: int | None = None
+    denied_tokens: tuple[DeniedTokensIR, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +174,25 @@ class MechanismIR(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class RuleIR:
+    """Permissions beside those that a credential carries, where everything that the rule names holds.
+
+    claims: each with the values of which a token must have one. clients: the caller must be one of them. A rule without
+    both is about credentials that carry no permission.
+    """
+
+    name: str
+    permissions: tuple[Permission, ...]
+    claims: tuple[tuple[ClaimPath, tuple[str, ...]], ...] = ()
+    clients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyIR:
     """Who may do what at an endpoint. It stays the same object while the document does, and so does what is made of it.
 
-    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `rules` will say what
-    the claims of a token grant. `denied` is the code of the error that every call gets.
+    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `denied` is the code of
+    the error that every call gets.
     """
 
     endpoint: str
@@ -152,7 +200,7 @@ class PolicyIR:
     operations: tuple[Operation, ...] = ()
     mechanisms: tuple[MechanismIR, ...] = ()
     accept: tuple[tuple[str, ...], ...] = ()
-    rules: tuple[()] = ()
+    rules: tuple[RuleIR, ...] = ()
     limits: tuple[LimitIR, ...] = ()
     denied: str | None = None
 

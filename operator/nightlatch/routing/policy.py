@@ -28,7 +28,10 @@ def policy_value(policy: PolicyIR, gateways: int) -> bytes:
             for each in clients
         ],
         "accept": policy.accept,
-        "rules": policy.rules,
+        "rules": [
+            {"name": each.name, "permissions": each.permissions, "claims": each.claims, "clients": each.clients}
+            for each in policy.rules
+        ],
         "limits": {each.name: _limit(each) for each in policy.limits},
         "gateways": gateways,
     }

@@ -17,7 +17,7 @@ from google.protobuf import any_pb2, json_format
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.routing.filter_order import GATE
-from nightlatch.routing.ir import CertificateIR, GateIR, GatewayIR, GatewaySettings, IssuerIR, Serving
+from nightlatch.routing.ir import CertificateIR, DeniedTokensIR, GateIR, GatewayIR, GatewaySettings, IssuerIR, Serving
 from nightlatch.routing.policy import policy_value
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.snapshot import snapshot
@@ -93,7 +93,8 @@ def _what_endpoints_decide(listener: dict[str, Any]) -> dict[str, Any]:
 
 def _ir(given: dict[str, Any]) -> GatewayIR:
     gate = given.get("gate", {})
-    issuers = tuple(IssuerIR(**{**each, "keys": tuple(each["keys"])}) for each in gate.get("issuers", ()))
+    issuers = tuple(IssuerIR(**each) for each in gate.get("issuers", ()))
+    denied = tuple(DeniedTokensIR(**each) for each in gate.get("denied_tokens", ()))
     settings = GatewaySettings(
         "127.0.0.1",
         8443,
@@ -103,6 +104,7 @@ def _ir(given: dict[str, Any]) -> GatewayIR:
             revoked_clients=tuple(gate.get("revoked_clients", ())),
             revoked_keys=tuple(gate.get("revoked_keys", ())),
             issuers=issuers,
+            denied_tokens=denied,
         ),
         gateways=given.get("gateways", 1),
     )

@@ -71,7 +71,8 @@ def test_a_flip_does_not_build_the_policy_again():
 
 
 def test_what_the_gate_knows_of_issuers_and_revocations_changes_its_configuration_alone():
-    revoked = replace(SETTINGS, gate=GateIR(revoked_keys=("id",), issuers=(IssuerIR("ids/a", "https://a", ("k",)),)))
+    issuer = IssuerIR("ids/a", "https://a", ("us",), ("ES256",), ({"kty": "EC"},))
+    revoked = replace(SETTINGS, gate=GateIR(revoked_keys=("id",), issuers=(issuer,)))
     before = snapshot(translate([A], {}, SETTINGS))
     after = snapshot(translate([A], {}, revoked, before.ir), before)
     assert changes(before, after) == {EXTENSION: {"nightlatch.gate"}}

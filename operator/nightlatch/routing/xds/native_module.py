@@ -13,6 +13,7 @@ from google.protobuf import any_pb2, wrappers_pb2
 
 from nightlatch.routing.filter_order import GATE
 from nightlatch.routing.ir import AuditLog, GateIR
+from nightlatch.routing.mechanisms import jwt
 from nightlatch.routing.policy import FORMAT
 from nightlatch.routing.xds.error_info import GRPC_DETAILS, grpc_headers
 from nightlatch.routing.xds.types import ADS, EXTENSIONS, FALLBACK_SECRET, pack
@@ -74,10 +75,11 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
             "keys": gate.revoked_keys,
             "certificates": gate.revoked_certificates,
             "identities": gate.revoked_identities,
+            "tokens": {each.issuer: jwt.denied_value(each) for each in gate.denied_tokens},
         },
         "audit": _amount(audit),
         "envoyCodes": _envoy_codes(),
-        "issuers": [{"name": each.name, "issuer": each.issuer, "keys": each.keys} for each in gate.issuers],
+        "issuers": [jwt.issuer_value(each) for each in gate.issuers],
     }
     if gate.valid_until is not None:
         value["validUntil"] = gate.valid_until

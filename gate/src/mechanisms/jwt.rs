@@ -1,0 +1,386 @@
+//! JSON Web Tokens: a call proves itself by a token of an issuer that the endpoint names.
+
+use super::{Caller, Evidence, Limit, Mechanism, Proof};
+use crate::jwt::issuer::Judgement;
+use crate::jwt::json::Json;
+use crate::jwt::token::Token;
+use crate::limit::Subjects;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// The mechanism's part of a policy: name and `iss` of each issuer, and which limit a caller has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Value {
+    issuers: Vec<(Box<str>, Box<str>)>,
+    pub limit: Option<Box<str>>,
+}
+
+pub struct Tokens {
+    issuers: Vec<(Box<str>, Box<str>)>,
+    limit: Option<Subjects>,
+}
+
+impl Tokens {
+    pub fn new(value: Value, limit: Option<Subjects>) -> Result<Tokens, String> {
+        if value.issuers.iter().any(|(name, issuer)| name.is_empty() || issuer.is_empty()) {
+            return Err("an issuer of jwt has no name or no iss".to_owned());
+        }
+        Ok(Tokens { issuers: value.issuers, limit })
+    }
+}
+
+/// An `iss` that the endpoint does not name is a stranger's. Of one that it names, the gateway may lack the keys.
+pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
+    let Some(text) = evidence.presented.jwt else { return Proof::Absent };
+    let Some(tokens) = &evidence.policy.tokens else { return Proof::Failed };
+    let Some(token) = Token::read(text) else { return Proof::Failed };
+    let Some(claims) = Json::read(&token.payload) else { return Proof::Failed };
+    let Some(iss) = claims.get("iss").and_then(Json::text) else { return Proof::Failed };
+    let mut unverifiable = false;
+    let certificate = evidence.certificate.digest();
+    for (name, _) in tokens.issuers.iter().filter(|(_, issuer)| **issuer == *iss) {
+        let issuer = evidence.issuers.usable.get(name).filter(|issuer| *issuer.issuer == *iss);
+        let judgement = issuer.map(|it| it.judge(&token, &claims, evidence.revoked, certificate, evidence.unix_ms));
+        match judgement {
+            Some(Judgement::Good(caller)) => {
+                return Proof::Ok(Caller {
+                    permissions: Some(evidence.policy.permissions.of(&caller.permissions)).filter(|mask| *mask != 0),
+                    client: Cow::Owned(caller.id),
+                    credential: Cow::Owned(fingerprint(text)),
+                    method: Mechanism::Jwt,
+                    permission_list: None,
+                    by_claims: evidence.policy.rules.with_claims(&claims),
+                    by_client: 0,
+                    limit: tokens.limit.as_ref().map(Limit::Subject),
+                    last_use: None,
+                });
+            }
+            Some(Judgement::Bad) => {}
+            None | Some(Judgement::Unverifiable) => unverifiable = true,
+        }
+    }
+    if unverifiable { Proof::Unavailable } else { Proof::Failed }
+}
+
+/// The start of the SHA-256 of a token, in hex: tells tokens apart in a log, and nobody can call with it.
+fn fingerprint(token: &[u8]) -> String {
+    Sha256::digest(token)[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::call::Call;
+    use crate::config::Config;
+    use crate::credential;
+    use crate::decide::{Now, Verdict, decide};
+    use crate::issuers::{Issuers, UnknownKeys};
+    use crate::jwt::signer::Signer;
+    use crate::limit::Registry;
+    use crate::mechanisms::mtls::Shown;
+    use crate::mechanisms::{Evidence, Proof};
+    use crate::policy::Policy;
+    use crate::revoked::Revoked;
+    use proptest::prelude::*;
+    use serde_json::value::RawValue;
+
+    const INFER: &str = "/v2/models/m/infer";
+    const HEADER: &str = r#"{"alg": "ES256", "kid": "k1", "typ": "at+jwt"}"#;
+    const CLAIMS: &str = r#"{"iss": "https://id.example", "aud": ["other", "minilm"], "sub": "alice", "jti": "t1",
+        "sid": "s1", "scope": "ml:infer", "tenant": "blue", "groups": ["ml-users"], "iat": 1000, "exp": 1300}"#;
+    const NOW: Now = Now { unix_ms: 1_100_000, monotonic_ms: 1_000 };
+    const ALICE: &str = "admit ids/corp:alice infer jwt";
+
+    /// An endpoint that takes tokens of `ids/corp`, and its issuer.
+    struct Lab {
+        signer: Signer,
+        issuer: String,
+        config: String,
+        policy: Policy,
+    }
+
+    fn lab() -> Lab {
+        let signer = Signer::new();
+        let issuer = format!(
+            r#"{{"name": "ids/corp", "issuer": "https://id.example", "audiences": ["minilm"],
+            "algorithms": ["RS256", "ES256"], "keys": [{}], "validUntil": 2000, "tokenType": "at+jwt",
+            "maxLifetimeMilliseconds": 300000, "clockSkewMilliseconds": 30000, "requiredClaims": [[["tenant"], "blue"]],
+            "permissionsFrom": {{"claim": ["scope"], "map": {{"ml:infer": ["infer"], "ml:other": ["unheard-of"]}}}},
+            "identityFrom": ["sub"], "senderConstrained": "IfBound"}}"#,
+            signer.jwk(r#", "kid": "k1""#)
+        );
+        Lab { signer, issuer, config: String::new(), policy: policy(r#""accept": [["jwt"]]"#) }
+    }
+
+    fn policy(more: &str) -> Policy {
+        let text = format!(
+            r#"{{"format": 1, "endpoint": "search/minilm", "sequence": 7, {more},
+            "operations": [["POST", "{INFER}", "infer"], ["GET", "/v2/models/m", "metadata"]],
+            "mechanisms": {{"jwt": {{"issuers": [["ids/corp", "https://id.example"]], "limit": "t"}}}},
+            "rules": [{{"name": "rules[0]", "permissions": ["metadata"], "claims": [[["groups"], ["ml-users", "x"]]]}}],
+            "limits": {{"t": {{"requests": 1, "perMilliseconds": 60000, "burst": 100}}}}}}"#
+        );
+        Policy::parse(text.as_bytes(), &Registry::default(), 0).unwrap()
+    }
+
+    impl Lab {
+        fn issuer(mut self, from: &str, to: &str) -> Lab {
+            assert!(self.issuer.contains(from), "{from}");
+            self.issuer = self.issuer.replacen(from, to, 1);
+            self
+        }
+
+        fn sign(&self, from: &str, to: &str) -> String {
+            assert!(CLAIMS.contains(from), "{from}");
+            self.signer.sign(HEADER, &CLAIMS.replacen(from, to, 1))
+        }
+
+        fn config(&self) -> Config {
+            let more = format!(r#", "issuers": [{}]{}"#, self.issuer, self.config);
+            Config::parse(crate::config::tests::config(&more).as_bytes()).unwrap()
+        }
+
+        fn get(&self, method: &str, path: &str, token: &str, now: Now) -> String {
+            let value = format!("Bearer {token}");
+            let host = "minilm.search.localhost";
+            let headers = [(":authority", host), (":method", method), (":path", path), ("authorization", &value)];
+            let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            let config = self.config();
+            match decide(&config, Some(&self.policy), &Call::read(&headers, host.as_bytes(), true), now) {
+                Verdict::Admit(it) => format!("admit {} {} {}", it.caller.client, it.permission, it.rule),
+                Verdict::Refuse(it) => it.error.to_owned(),
+            }
+        }
+
+        fn says(&self, token: &str) -> String {
+            self.get("POST", INFER, token, NOW)
+        }
+    }
+
+    #[test]
+    fn a_good_token_is_admitted_and_what_it_permits_comes_from_its_claims_and_the_rules() {
+        let lab = lab();
+        let token = lab.sign("alice", "alice");
+        assert_eq!(lab.says(&token), ALICE);
+        assert_eq!(lab.get("GET", "/v2/models/m", &token, NOW), "admit ids/corp:alice metadata rules[0]");
+        assert_eq!(lab.get("GET", "/nowhere", &token, NOW), "insufficient_scope");
+        for scope in ["ml:infer2", "ml:inf", "ML:INFER", "ml:other", "infer", "ml:infer\\tx", ""] {
+            assert_eq!(lab.says(&lab.sign("ml:infer", scope)), "insufficient_scope", "{scope}");
+        }
+        assert_eq!(lab.says(&lab.sign("ml:infer", "a ml:infer b")), ALICE);
+        assert_eq!(lab.says(&lab.sign(r#""ml:infer""#, r#"["ml:infer"]"#)), ALICE);
+        assert_eq!(lab.says(&lab.sign(r#""ml:infer""#, r#"["a ml:infer"]"#)), "insufficient_scope");
+        let stranger = lab.sign("ml-users", "ml-users2");
+        assert_eq!(lab.get("GET", "/v2/models/m", &stranger, NOW), "insufficient_scope");
+    }
+
+    #[test]
+    fn a_token_with_one_thing_wrong_is_refused() {
+        let lab = lab();
+        for (from, to) in [
+            ("https://id.example", "https://id.example/"),
+            ("https://id.example", "https://ID.example"),
+            ("https://id.example", "https://other.example"),
+            (r#""iss": "https://id.example", "#, ""),
+            (r#""iss": "https://id.example""#, r#""iss": ["https://id.example"]"#),
+            (r#"["other", "minilm"]"#, r#""minilm2""#),
+            (r#"["other", "minilm"]"#, r#""mini""#),
+            (r#"["other", "minilm"]"#, r#"["a minilm"]"#),
+            (r#"["other", "minilm"]"#, r#"["minilm", 1]"#),
+            (r#"["other", "minilm"]"#, r#"{"minilm": "minilm"}"#),
+            (r#""aud": ["other", "minilm"], "#, ""),
+            (r#", "exp": 1300"#, ""),
+            ("1300", r#""1300""#),
+            ("1300", "NaN"),
+            ("1300", "1e400"),
+            ("1300", "1300.1"),
+            ("1300", "1070"),
+            (r#""iat": 1000, "#, ""),
+            ("1000", "1131"),
+            (r#""sub""#, r#""nbf": 1131, "sub""#),
+            (r#""sub""#, r#""nbf": "1", "sub""#),
+            (r#""alice""#, "7"),
+            (r#""alice""#, r#""""#),
+            (r#""t1""#, "1"),
+            ("blue", "red"),
+            (r#""sub": "alice", "#, ""),
+            (r#""sub""#, r#""sub": "bob", "sub""#),
+            (r#""sub""#, r#""cnf": {"jkt": "AAAA"}, "sub""#),
+            (r#""sub""#, r#""cnf": {"x5t#S256": "AAAA"}, "sub""#),
+            (r#""sub""#, r#""cnf": {}, "sub""#),
+            (r#""sub""#, r#""cnf": null, "sub""#),
+        ] {
+            assert_eq!(lab.says(&lab.sign(from, to)), "unauthenticated", "{to}");
+        }
+        for (from, to) in [(r#""alg""#, r#""jwk": {}, "alg""#), ("at+jwt", "jwt"), (r#", "typ": "at+jwt""#, "")] {
+            assert_eq!(lab.says(&lab.signer.sign(&HEADER.replacen(from, to, 1), CLAIMS)), "unauthenticated", "{to}");
+        }
+        assert_eq!(lab.says(&Signer::new().sign(HEADER, CLAIMS)), "unauthenticated");
+        let good = lab.sign("alice", "alice");
+        assert_eq!(lab.says(&format!("{good}A")), "unauthenticated");
+        assert_eq!(lab.says(&good), ALICE);
+    }
+
+    #[test]
+    fn a_token_holds_within_the_skew_and_not_a_millisecond_longer() {
+        let lab = lab();
+        let token = lab.sign("alice", "alice");
+        let at = |unix_ms| lab.get("POST", INFER, &token, Now { unix_ms, ..NOW });
+        assert_eq!((at(969_999), at(970_000)), ("unauthenticated".into(), ALICE.into()));
+        assert_eq!((at(1_329_999), at(1_330_000)), (ALICE.into(), "unauthenticated".into()));
+    }
+
+    #[test]
+    fn keys_that_are_missing_or_too_old_make_a_token_unverifiable_and_a_bad_one_stays_bad() {
+        let unknown = "verification_unavailable";
+        let rotated = HEADER.replace("k1", "k2");
+        let lab = lab();
+        let new = Now { unix_ms: 1_009_999, ..NOW };
+        let at = |token: &str, now| lab.get("POST", INFER, token, now);
+        let token = lab.signer.sign(&rotated, CLAIMS);
+        assert_eq!((at(&token, new), at(&token, NOW)), (unknown.into(), "unauthenticated".into()));
+        assert_eq!(at(&lab.signer.sign(&rotated, &CLAIMS.replace("minilm", "x")), new), "unauthenticated");
+        assert_eq!(at(&Signer::new().sign(HEADER, CLAIMS), new), "unauthenticated");
+        let token = lab.sign("alice", "alice");
+        for changed in [
+            lab.issuer("2000", "1100"),
+            self::lab().issuer("ids/corp", "ids/other"),
+            self::lab().issuer("https://id.example", "https://id.example/2"),
+            self::lab().issuer(r#""kty": "EC""#, r#""kty": "oct""#),
+        ] {
+            assert_eq!(changed.says(&token), unknown, "{}", changed.issuer);
+            assert_eq!(changed.says(&token.replace('.', "..")), "unauthenticated");
+        }
+    }
+
+    #[test]
+    fn tokens_by_keys_that_are_not_known_are_counted_and_others_are_not() {
+        let lab = lab();
+        let counts = UnknownKeys::default();
+        let value: &RawValue = serde_json::from_str(&lab.issuer).unwrap();
+        let issuers = Issuers::read(&[value], &counts);
+        let unknown = HEADER.replace("k1", "k2");
+        for (header, claims, by, expected) in [
+            (HEADER.to_owned(), CLAIMS.to_owned(), &lab.signer, 0),
+            (HEADER.to_owned(), CLAIMS.to_owned(), &Signer::new(), 0),
+            (unknown.clone(), CLAIMS.replace("1300", "1001"), &lab.signer, 0),
+            (unknown.clone(), CLAIMS.replace("minilm", "x"), &lab.signer, 0),
+            (unknown, CLAIMS.to_owned(), &lab.signer, 1),
+            (HEADER.replace(r#""kid": "k1", "#, ""), CLAIMS.to_owned(), &lab.signer, 1),
+            (HEADER.replace(r#""kid": "k1", "#, ""), CLAIMS.to_owned(), &Signer::new(), 2),
+        ] {
+            proof(&lab.policy, &issuers, &by.sign(&header, &claims), None);
+            assert_eq!(counts.read().get("ids/corp").copied().unwrap_or(0), expected, "{header} {claims}");
+        }
+    }
+
+    #[test]
+    fn a_denied_token_is_refused_and_another_one_is_not() {
+        for (denied, expected) in [
+            (r#""jti": ["t1"]"#, "unauthenticated"),
+            (r#""sub": ["alice"]"#, "unauthenticated"),
+            (r#""sid": ["s1"]"#, "unauthenticated"),
+            (r#""issuedBefore": {"alice": 1001}"#, "unauthenticated"),
+            (r#""issuedBefore": {"": 1001}"#, "unauthenticated"),
+            (r#""issuedBefore": {"": 1000, "alice": 1000, "bob": 2000}"#, ALICE),
+            (r#""jti": ["t2", "alice"], "sub": ["t1"], "sid": ["s2"]"#, ALICE),
+        ] {
+            let token = |lab: &Lab| lab.sign("alice", "alice");
+            let revoked = |name: &str| format!(r#", "revoked": {{"tokens": {{"{name}": {{{denied}}}}}}}"#);
+            let lab = Lab { config: revoked("ids/corp"), ..lab() };
+            assert_eq!(lab.says(&token(&lab)), expected, "{denied}");
+            let other = Lab { config: revoked("ids/other"), ..self::lab() };
+            assert_eq!(other.says(&token(&other)), ALICE);
+        }
+    }
+
+    /// What `prove` says of a token beside a certificate with a digest: whether it is good.
+    fn proof(policy: &Policy, issuers: &Issuers, token: &str, digest: Option<&[u8; 32]>) -> bool {
+        let hex = |digest: &[u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let note = digest.map_or(String::new(), |digest| format!("2000000000 {}\nspiffe://a/b\n", hex(digest)));
+        let certificate = Shown::read(note.as_bytes());
+        let value = format!("Bearer {token}");
+        let mut headers = credential::Headers::default();
+        headers.authorization.add(value.as_bytes());
+        let presented = credential::read(&headers).unwrap();
+        let none = Revoked::default();
+        let revoked = [&none, &none];
+        let unix_ms = NOW.unix_ms;
+        let evidence = Evidence { policy, issuers, certificate, presented: &presented, revoked, unix_ms };
+        matches!(super::prove(&evidence), Proof::Ok(_))
+    }
+
+    #[test]
+    fn a_bound_token_counts_with_its_certificate_alone() {
+        let bind = |cnf: &str| format!(r#""cnf": {cnf}, "sub""#);
+        let own = [7; 32];
+        let digest = crate::jwt::token::tests::encoded(own);
+        let good = bind(&format!(r#"{{"x5t#S256": "{digest}"}}"#));
+        let both = bind(&format!(r#"{{"x5t#S256": "{digest}", "jkt": "AAAA"}}"#));
+        for (rule, cnf, with, without, with_other) in [
+            ("Never", "\"sub\"", true, true, true),
+            ("Never", &good, true, true, true),
+            ("Never", &bind(r#"{"jkt": "AAAA"}"#), true, true, true),
+            ("IfBound", "\"sub\"", true, true, true),
+            ("IfBound", &good, true, false, false),
+            ("IfBound", &both, false, false, false),
+            ("IfBound", &bind(r#"{"jkt": "AAAA"}"#), false, false, false),
+            ("Always", "\"sub\"", false, false, false),
+            ("Always", &good, true, false, false),
+        ] {
+            let lab = lab().issuer("IfBound", rule);
+            let token = lab.sign("\"sub\"", cnf);
+            let config = lab.config();
+            let said = [Some(&own), None, Some(&[8; 32])].map(|it| proof(&lab.policy, &config.issuers, &token, it));
+            assert_eq!(said, [with, without, with_other], "{rule} {cnf}");
+        }
+    }
+
+    #[test]
+    fn callers_are_told_apart_from_each_other_and_from_clients() {
+        let lab = lab();
+        let mut seen = std::collections::HashSet::new();
+        for (sub, expected) in [
+            ("alice", "ids/corp:alice"),
+            ("search/bot", "ids/corp:search/bot"),
+            ("auth0|a b", "ids/corp:auth0|a%20b"),
+            ("a%20b", "ids/corp:a%2520b"),
+            ("a,b", "ids/corp:a%2Cb"),
+            ("\u{fc}\\u0000\\r\\n", "ids/corp:%C3%BC%00%0D%0A"),
+            ("system:serviceaccount:ns:name", "ids/corp:system:serviceaccount:ns:name"),
+        ] {
+            let said = lab.says(&lab.sign("alice", sub));
+            assert_eq!(said, format!("admit {expected} infer jwt"));
+            assert!(seen.insert(said));
+        }
+        assert_eq!(lab.says(&lab.sign("alice", &"a".repeat(513))), "unauthenticated");
+    }
+
+    #[test]
+    fn each_subject_has_a_bucket_of_its_own() {
+        let lab = Lab { policy: policy(r#""accept": [["jwt"]], "gateways": 100"#), ..lab() };
+        let (alice, bob) = (lab.sign("alice", "alice"), lab.sign("alice", "bob"));
+        assert_eq!((lab.says(&alice), lab.says(&alice)), (ALICE.into(), "rate_limited".into()));
+        assert_eq!(lab.says(&bob), "admit ids/corp:bob infer jwt");
+        assert_eq!(lab.says(&alice), "rate_limited");
+    }
+
+    proptest! {
+        #[test]
+        fn no_changed_byte_of_a_token_is_admitted(at in any::<prop::sample::Index>(), with in any::<u8>()) {
+            let lab = lab();
+            let good = lab.sign("alice", "alice");
+            let mut bytes = good.clone().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = with & 0x7f;
+            let changed = String::from_utf8(bytes).unwrap();
+            prop_assert!(changed == good || !lab.says(&changed).starts_with("admit"));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+"""JSON Web Tokens through a real Envoy: which are let in, what becomes of them, and how they stop.
+
+No document names issuers yet, so the test adds them to the policy that the document becomes.
+"""
+
+import base64
+import hmac
+import json
+import secrets
+import time
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from nightlatch.api.meta import NamespacedName
+from nightlatch.routing.ir import DeniedTokensIR, GateIR, IssuerIR, RuleIR, Serving
+from nightlatch.routing.mechanisms.jwt import Tokens
+from tests.embedded import envoy_fixture
+from tests.embedded.envoy_fixture import Caller, Gateway
+
+KEY = NamespacedName("search", "minilm")
+HOST = "minilm.search.localhost"
+INFER = "/v2/models/minilm/infer"
+ISS = "https://id.example"
+BOT = Caller("bot", secrets.token_bytes, "infer")
+
+
+def encoded(content):
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def number(value):
+    return encoded(value.to_bytes((value.bit_length() + 7) // 8))
+
+
+class Signer:
+    """An issuer's key of one algorithm."""
+
+    def __init__(self, algorithm):
+        self.algorithm = algorithm
+        if algorithm == "EdDSA":
+            self.key = ed25519.Ed25519PrivateKey.generate()
+        elif algorithm == "ES256":
+            self.key = ec.generate_private_key(ec.SECP256R1())
+        else:
+            self.key = rsa.generate_private_key(65537, 2048)
+
+    @property
+    def jwk(self):
+        public = self.key.public_key()
+        named = {"kid": self.algorithm, "alg": self.algorithm}
+        if self.algorithm == "EdDSA":
+            return {"kty": "OKP", "crv": "Ed25519", "x": encoded(public.public_bytes_raw()), **named}
+        numbers = public.public_numbers()
+        if self.algorithm == "ES256":
+            x, y = (encoded(each.to_bytes(32)) for each in (numbers.x, numbers.y))
+            return {"kty": "EC", "crv": "P-256", "x": x, "y": y, **named}
+        return {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e), **named}
+
+    def sign(self, claims, **header):
+        payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+        signed = f"{encoded({'alg': self.algorithm, 'kid': self.algorithm, **header})}.{encoded(payload)}"
+        return f"{signed}.{encoded(self._signature(signed.encode()))}"
+
+    def _signature(self, signed):
+        match self.algorithm:
+            case "EdDSA":
+                return self.key.sign(signed)
+            case "ES256":
+                r, s = decode_dss_signature(self.key.sign(signed, ec.ECDSA(hashes.SHA256())))
+                return r.to_bytes(32) + s.to_bytes(32)
+            case "PS256":
+                return self.key.sign(signed, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
+            case _:
+                return self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+
+
+SIGNERS = {algorithm: Signer(algorithm) for algorithm in ("RS256", "PS256", "ES256", "EdDSA")}
+ISSUER = IssuerIR(
+    "ids/corp",
+    ISS,
+    ("minilm",),
+    tuple(SIGNERS),
+    tuple(each.jwk for each in SIGNERS.values()),
+    {"ml:infer": ("infer",), "ml:read": ("metadata",)},
+    max_lifetime=3600.0,
+)
+
+
+def claims(**changes):
+    now = int(time.time())
+    claimed = {
+        "iss": ISS,
+        "aud": "minilm",
+        "sub": "alice",
+        "jti": "t1",
+        "scope": "ml:infer",
+        "iat": now,
+        "exp": now + 60,
+    }
+    return {name: value for name, value in {**claimed, **changes}.items() if value is not None}
+
+
+@pytest.fixture
+def gateway(tmp_path, monkeypatch):
+    translate = envoy_fixture.translate
+
+    def with_tokens(*args):
+        ir = translate(*args)
+        return replace(ir, endpoints=tuple(replace(each, policy=accepting(each.policy)) for each in ir.endpoints))
+
+    def accepting(policy):
+        keys = tuple(each for each in policy.mechanisms if each.name == "apiKey")
+        rule = RuleIR("rules[0]", ("metadata",), ((("realm_access", "roles"), ("ml-reader",)),))
+        tokens = Tokens(((ISSUER.name, ISS),))
+        return replace(policy, mechanisms=(*keys, tokens), accept=(("apiKey",), ("jwt",)), rules=(rule,))
+
+    monkeypatch.setattr(envoy_fixture, "translate", with_tokens)
+    gateway = Gateway(tmp_path)
+    try:
+        gateway.model = gateway.model_server(KEY)
+        document = gateway.document(KEY, keys=(BOT.grant,))
+        gateway.put([document], {KEY: Serving(hold=False, addresses=(gateway.model.address,))})
+        gateway.put_gate(GateIR(issuers=(ISSUER,)))
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def bearer(token):
+    return {"authorization": f"Bearer {token}"}
+
+
+def status(client, token, method="POST", path=INFER):
+    return client.request(method, path, headers=bearer(token)).status_code
+
+
+def test_a_good_token_of_each_algorithm_reaches_the_model_server_as_an_identity(gateway):
+    with gateway.client(HOST) as client:
+        for signer in SIGNERS.values():
+            seen = client.post(INFER, headers=bearer(signer.sign(claims(sub="a b")))).json()["headers"]
+            assert seen["x-nightlatch-client"] == "ids/corp:a%20b"
+            assert (seen["x-nightlatch-method"], seen["x-nightlatch-permissions"]) == ("jwt", "infer")
+            assert "authorization" not in seen
+
+
+def test_a_token_permits_what_its_claims_and_the_rules_say(gateway):
+    signer = SIGNERS["ES256"]
+    model = "/v2/models/minilm"
+    with gateway.client(HOST) as client:
+        reader = signer.sign(claims(scope="ml:read"))
+        assert (status(client, reader), status(client, reader, "GET", model)) == (403, 200)
+        by_role = signer.sign(claims(scope=None, realm_access={"roles": ["ml-reader"]}))
+        assert (status(client, by_role), status(client, by_role, "GET", model)) == (403, 200)
+        nothing = signer.sign(claims(scope="ml:infer2", realm_access={"roles": ["ml-reader2"]}))
+        assert (status(client, nothing), status(client, nothing, "GET", model)) == (403, 403)
+
+
+def test_a_token_with_one_thing_wrong_gets_the_answer_of_no_token_and_reaches_nobody(gateway):
+    signer, other = SIGNERS["RS256"], Signer("RS256")
+    good = signer.sign(claims())
+    head, payload, signature = good.split(".")
+    pem = signer.key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    now = int(time.time())
+    bad = {
+        "unsigned": f"{encoded({'alg': 'none'})}.{payload}.",
+        "signed with the public key": _hs256(pem, payload),
+        "by another key": other.sign(claims()),
+        "an algorithm of another key": signer.sign(claims(), alg="PS256"),
+        "a key of its own": signer.sign(claims(), jwk=signer.jwk),
+        "a critical extension": signer.sign(claims(), crit=["exp"]),
+        "a member twice": signer.sign(json.dumps(claims()).replace("{", '{"sub": "bob", ', 1).encode()),
+        "padding": f"{good}==",
+        "another payload": f"{head}.{encoded(claims(sub='bob'))}.{signature}",
+        "for somebody else": signer.sign(claims(aud="minilm2")),
+        "of nobody that is named": signer.sign(claims(iss=f"{ISS}/")),
+        "over": signer.sign(claims(iat=now - 120, exp=now - 60)),
+        "without an end": signer.sign(claims(exp=None)),
+        "with an end as a text": signer.sign(claims(exp=str(now + 60))),
+        "not yet": signer.sign(claims(nbf=now + 120)),
+        "too long": signer.sign(claims(exp=now + 7200)),
+        "bound to a key": signer.sign(claims(cnf={"jkt": "A" * 43})),
+        "bound to a certificate": signer.sign(claims(cnf={"x5t#S256": "A" * 43})),
+    }
+    with gateway.client(HOST) as client:
+        without = client.post(INFER)
+        assert without.status_code == 401
+        for what, token in bad.items():
+            answer = client.post(INFER, headers=bearer(token))
+            assert (answer.status_code, answer.text) == (401, without.text), what
+        assert gateway.model.received == []
+        assert status(client, good) == 200
+        assert status(client, signer.sign(claims(more="x" * 10_000))) == 200
+        assert status(client, signer.sign(claims(more="x" * 13_000))) == 400
+
+
+def _hs256(key, payload):
+    signed = f"{encoded({'alg': 'HS256', 'kid': 'RS256'})}.{payload}"
+    return f"{signed}.{encoded(hmac.digest(key, signed.encode(), 'sha256'))}"
+
+
+def test_a_denied_token_stops_with_the_next_call_on_an_open_connection_and_others_go_on(gateway):
+    signer = SIGNERS["EdDSA"]
+    now = int(time.time())
+    leaked, other = signer.sign(claims(iat=now - 10)), signer.sign(claims(jti="t2", sid="s2", sub="bob"))
+    for denied, left in (
+        (DeniedTokensIR(ISSUER.name, jti=("t1",)), 200),
+        (DeniedTokensIR(ISSUER.name, sub=("alice",)), 200),
+        (DeniedTokensIR(ISSUER.name, issued_before={"alice": now - 5}), 200),
+        (DeniedTokensIR(ISSUER.name, issued_before={"": now - 5}), 200),
+        (DeniedTokensIR(ISSUER.name, jti=("t1",), sid=("s2",)), 401),
+        (DeniedTokensIR("ids/another", jti=("t1", "t2")), None),
+    ):
+        gateway.put_gate(GateIR(issuers=(ISSUER,)))
+        with gateway.client(HOST) as client:
+            assert (status(client, leaked), status(client, other)) == (200, 200)
+            gateway.put_gate(GateIR(issuers=(ISSUER,), denied_tokens=(denied,)))
+            expected = (200, 200) if left is None else (401, left)
+            assert (status(client, leaked), status(client, other)) == expected, denied
+
+
+def test_a_key_that_is_removed_stops_its_tokens_with_the_next_call(gateway):
+    signer = SIGNERS["ES256"]
+    aged = signer.sign(claims(iat=int(time.time()) - 20))
+    left = replace(ISSUER, keys=tuple(each for each in ISSUER.keys if each["kid"] != "ES256"))
+    with gateway.client(HOST) as client:
+        assert status(client, aged) == 200
+        gateway.put_gate(GateIR(issuers=(left,)))
+        assert status(client, aged) == 401
+        # The key of a new token may be one that is on its way.
+        assert status(client, signer.sign(claims())) == 503
+        assert status(client, SIGNERS["EdDSA"].sign(claims())) == 200
+
+
+def test_an_issuer_that_is_missing_or_stale_makes_its_tokens_unverifiable_and_harms_no_key(gateway):
+    token = SIGNERS["PS256"].sign(claims())
+    forged = Signer("PS256").sign(claims(aud="minilm2"))
+    stale = replace(ISSUER, valid_until=int(time.time()) - 1)
+    for gate in (GateIR(), GateIR(issuers=(stale,)), GateIR(issuers=(replace(ISSUER, keys=()),))):
+        gateway.put_gate(gate)
+        with gateway.client(HOST) as client:
+            answer = client.post(INFER, headers=bearer(token))
+            assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+            assert answer.json()["code"] == "verification_unavailable"
+            both = {**bearer(token), "x-api-key": BOT.key}
+            assert client.post(INFER, headers=both).status_code == 200
+    gateway.put_gate(GateIR(issuers=(stale,)))
+    with gateway.client(HOST) as client:
+        assert status(client, forged) == 401
+        gateway.put_gate(GateIR(issuers=(ISSUER,)))
+        assert status(client, token) == 200
+        wrong = {**bearer(forged), "x-api-key": BOT.key}
+        assert client.post(INFER, headers=wrong).status_code == 401
