@@ -19,6 +19,9 @@ LABEL_ROLE = f"{GROUP}/role"
 LABEL_ENDPOINT = f"{GROUP}/endpoint"
 LABEL_CLIENT = f"{GROUP}/client"
 LABEL_OWNER_UID = f"{GROUP}/owner-uid"
+# On Secrets of users: what we may read them for. USE_TRUST: their `ca.crt`.
+LABEL_USE = f"{GROUP}/use"
+USE_TRUST = "trust"
 ANNOTATION_OWNER = f"{GROUP}/owner"
 ANNOTATION_APPLIED = f"{GROUP}/applied-digest"
 ANNOTATION_ROTATE = f"{GROUP}/rotate"
@@ -28,6 +31,7 @@ ANNOTATION_ADOPT = f"{GROUP}/adopt"
 
 ROLE_ROUTE_DOCUMENT = "route-document"
 ROLE_REVOCATIONS = "revocations"
+ROLE_ISSUER_DOCUMENT = "issuer-document"
 ROLE_SERVER_TLS = "server-tls"
 ROLE_UPSTREAM_TLS = "upstream-tls"
 ROLE_API_KEY = "api-key"
@@ -108,6 +112,11 @@ def operator_identity(trust_domain: str) -> str:
 def route_document(endpoint: NamespacedName) -> str:
     """A Secret in the gateway's namespace. Namespaces contain no dots, so two endpoints never share a name."""
     return f"route.{endpoint.namespace}.{endpoint.name}"
+
+
+def issuer_document(issuer: NamespacedName) -> str:
+    """A Secret in the gateway's namespace."""
+    return f"issuer.{issuer.namespace}.{issuer.name}"
 
 
 def upstream_tls(endpoint: NamespacedName) -> str:
