@@ -28,6 +28,10 @@ class EndpointCondition(ConditionType):
 
     ACCEPTED = "Accepted", "The spec is valid, everything in it is supported here, and no older endpoint has the host."
     CREDENTIALS_READY = "CredentialsReady", "The gateways can be given the API keys of all clients that may call."
+    ISSUERS_READY = (
+        "IssuersReady",
+        "Every TokenIssuer in `access.jwt` exists, lets this namespace in, and has keys. Present only with `access.jwt`.",
+    )
     CERTIFICATES_READY = "CertificatesReady", "The certificates for callers and for the model server are valid."
     PROGRAMMED = "Programmed", "Every connected gateway enforces the newest configuration of this endpoint."
     WORKLOAD_AVAILABLE = "WorkloadAvailable", "The model server runs, or can be started: the newest start did not fail."
@@ -66,7 +70,9 @@ class IssuerCondition(ConditionType):
     """Condition types of a TokenIssuer, in the order of its status."""
 
     ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
-    READY = "Ready", "Tokens of this issuer are checked."
+    KEYS_READY = "KeysReady", "There are keys that verify tokens, and they are not older than `maxStale`."
+    PROGRAMMED = "Programmed", "Every connected gateway has the newest keys and rules of this issuer."
+    READY = "Ready", "Tokens of this issuer are verified. Otherwise Ready has the reason of another condition."
 
 
 class Topic(StrEnum):
@@ -76,6 +82,7 @@ class Topic(StrEnum):
     SPEC = "The spec"
     CREDENTIALS = "API keys"
     GRANTS = "Clients and endpoints"
+    TOKENS = "Token issuers"
     CERTIFICATES = "Certificates"
     GATEWAYS = "Gateways"
     STATE = "Asleep and awake"
@@ -83,7 +90,7 @@ class Topic(StrEnum):
 
 
 _SPEC, _CREDENTIALS, _GRANTS, _CERTIFICATES = Topic.SPEC, Topic.CREDENTIALS, Topic.GRANTS, Topic.CERTIFICATES
-_GATEWAYS, _STATE, _WORKLOAD = Topic.GATEWAYS, Topic.STATE, Topic.WORKLOAD
+_TOKENS, _GATEWAYS, _STATE, _WORKLOAD = Topic.TOKENS, Topic.GATEWAYS, Topic.STATE, Topic.WORKLOAD
 
 
 class Reason(StrEnum):
@@ -213,6 +220,76 @@ class Reason(StrEnum):
         "InvalidClientName",
         _GRANTS,
         "The client's name is not one DNS label of at most 63 characters: create it again under another name.",
+    )
+
+    KEYS_IN_USE = "KeysInUse", _TOKENS, "The issuer's keys are known, and its tokens are verified by them. Nothing to do."
+    KEYS_PENDING = "KeysPending", _TOKENS, "The issuer's keys are being fetched: wait a moment."
+    KEYS_KEPT = (
+        "KeysKept",
+        _TOKENS,
+        "The newest keys could not be used, so the last good ones stay until they are `maxStale` old: see the message.",
+    )
+    KEYS_TOO_OLD = (
+        "KeysTooOld",
+        _TOKENS,
+        "The last good keys are older than `maxStale`, so no token is verified: do what the message says.",
+    )
+    PROVIDER_UNREACHABLE = (
+        "ProviderUnreachable",
+        _TOKENS,
+        "The identity provider did not answer, or not with success: check its URL, its certificate and `caSecretRef`.",
+    )
+    ADDRESS_NOT_ALLOWED = (
+        "AddressNotAllowed",
+        _TOKENS,
+        "The provider's address is inside the cluster or otherwise private: ask the administrator to allow its network.",
+    )
+    ANSWER_REFUSED = (
+        "AnswerRefused",
+        _TOKENS,
+        "The provider answered with a redirect, or with something that is no key set: correct the URL of the keys.",
+    )
+    ISSUER_MISMATCH = (
+        "IssuerMismatch",
+        _TOKENS,
+        "The discovery document is of another issuer: write in `spec.issuer` exactly what the provider calls itself.",
+    )
+    KEY_NOT_PUBLIC = (
+        "KeyNotPublic",
+        _TOKENS,
+        "The key set has a private or symmetric key, which is no secret any more: remove it, and replace it everywhere.",
+    )
+    KEY_TOO_WEAK = "KeyTooWeak", _TOKENS, "An RSA key has fewer than 2048 bits: make a longer one at the provider."
+    KEY_ID_REPEATED = (
+        "KeyIdRepeated",
+        _TOKENS,
+        "Two keys have the same `kid`, so that a token does not say by which it is signed: correct it at the provider.",
+    )
+    KEY_INVALID = "KeyInvalid", _TOKENS, "A key cannot be read: correct it at the provider."
+    NO_USABLE_KEY = (
+        "NoUsableKey",
+        _TOKENS,
+        "No key of the set is for signatures of `spec.algorithms`: add its algorithm there, or correct the provider.",
+    )
+    PROVIDER_CA_MISSING = (
+        "ProviderCAMissing",
+        _TOKENS,
+        "The Secret in `spec.caSecretRef` is missing, has no label `nightlatch.dev/use: trust`, or holds no CA in `ca.crt`.",
+    )
+    ISSUER_NOT_FOUND = (
+        "IssuerNotFound",
+        _TOKENS,
+        "The endpoint names a TokenIssuer that does not exist: create it, or correct `spec.access.jwt.issuers`.",
+    )
+    ISSUER_NOT_ALLOWED = (
+        "IssuerNotAllowed",
+        _TOKENS,
+        "The TokenIssuer does not let endpoints of this namespace name it: add it to the issuer's `allowedNamespaces`.",
+    )
+    ISSUER_NOT_READY = (
+        "IssuerNotReady",
+        _TOKENS,
+        "The tokens of a TokenIssuer cannot be verified at present: see the conditions of that issuer.",
     )
 
     ISSUING_CA_PENDING = (

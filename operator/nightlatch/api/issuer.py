@@ -1,4 +1,4 @@
-"""TokenIssuer: an identity provider whose tokens are accepted, and what they permit. Nothing acts on it yet.
+"""TokenIssuer: an identity provider whose tokens are accepted, and what they permit.
 
 The docstrings of models and fields are what `kubectl explain` and docs/reference/api.md show.
 """
@@ -65,7 +65,8 @@ class PermissionsFrom(Shape):
     """Which values of a claim give which permissions."""
 
     claim: ShortText = "scope"
-    """The claim. A text is split at blanks; a list is taken as it is."""
+    """The claim. A text is split at blanks; a list is taken as it is. Dots lead to claims inside others, such as
+    realm_access.roles; a claim whose name is a URL is taken whole."""
     map: Annotated[
         dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]],
         Field(max_length=64),
@@ -77,7 +78,7 @@ class IdentityFrom(Shape):
     """Which claim names the caller."""
 
     claim: ShortText = "sub"
-    """The claim."""
+    """The claim, which must be a text. Dots lead to claims inside others."""
 
 
 class ClientAuth(Shape):
@@ -187,7 +188,7 @@ class IssuerSpec(Shape):
                 "write keys (such as keys: {discovery: true}), or introspection for opaque tokens, or tokenEndpoint",
             ),
             (
-                "has(self.issuer) || has(self.tokenEndpoint)",
+                "has(self.issuer) || has(self.tokenEndpoint) || (has(self.keys) && has(self.keys.kubernetes))",
                 "write issuer, the exact `iss` of the tokens, such as https://id.example/realms/ml",
             ),
             (
@@ -215,8 +216,8 @@ class IssuerSpec(Shape):
     )
 
     issuer: HttpsUrl | None = None
-    """The issuer. A token's `iss` must be exactly this. Required, except with `tokenEndpoint`: then the default is the
-    address at which the gateways serve it."""
+    """The issuer. A token's `iss` must be exactly this. Required, except with `tokenEndpoint`, where the default is the
+    address at which the gateways serve it, and with `keys.kubernetes`, where it is what the cluster calls itself."""
     audiences: Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=16, json_schema_extra=AS_SET)]
     """A token's `aud` must contain one of these."""
     keys: IssuerKeys | None = None
@@ -230,7 +231,7 @@ class IssuerSpec(Shape):
     (PKCS #1 v1.5) with SHA-256, SHA-384 or SHA-512. `PS256`, `PS384`, `PS512`: RSA-PSS with the same. `ES256`, `ES384`,
     `ES512`: ECDSA on the curve P-256, P-384 or P-521. `EdDSA`: the curve Ed25519."""
     required_claims: Annotated[dict[str, ShortText], Field(max_length=16)] = Field(default_factory=dict)
-    """Claims that a token must have, with these values."""
+    """Claims that a token must have, with these values. Dots lead to claims inside others."""
     token_type: ShortText | None = None
     """A token's `typ` must be this, such as at+jwt. Left out: any."""
     max_lifetime: Annotated[Duration, within("1m")] = "24h"
@@ -285,7 +286,7 @@ class IssuerStatus(Shape):
 
 
 class TokenIssuer(Shape):
-    """An identity provider whose tokens are accepted, and what they permit. Not supported yet."""
+    """An identity provider whose tokens are accepted, and what they permit."""
 
     # Parsed from a raw object by nightlatch.api.validation.parse.parse_issuer.
     metadata: ObjectMeta

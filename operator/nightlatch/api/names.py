@@ -35,6 +35,7 @@ ANNOTATION_ADOPT = f"{GROUP}/adopt"
 
 ROLE_ROUTE_DOCUMENT = "route-document"
 ROLE_REVOCATIONS = "revocations"
+ROLE_ISSUER_DOCUMENT = "issuer-document"
 ROLE_SERVER_TLS = "server-tls"
 ROLE_UPSTREAM_TLS = "upstream-tls"
 ROLE_API_KEY = "api-key"
@@ -121,6 +122,11 @@ def operator_identity(trust_domain: str) -> str:
 def route_document(endpoint: NamespacedName) -> str:
     """A Secret in the gateway's namespace. Namespaces contain no dots, so two endpoints never share a name."""
     return f"route.{endpoint.namespace}.{endpoint.name}"
+
+
+def issuer_document(issuer: NamespacedName) -> str:
+    """A Secret in the gateway's namespace."""
+    return f"issuer.{issuer.namespace}.{issuer.name}"
 
 
 def upstream_tls(endpoint: NamespacedName) -> str:
