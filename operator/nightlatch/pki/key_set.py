@@ -11,21 +11,20 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from nightlatch.api.conditions import Reason
 from nightlatch.wire.issuer_document import PUBLIC_MEMBERS, IssuerKey
 
 MOST_KEYS = 64
-SHORTEST_RSA, LONGEST_RSA = 2048, 8192
+SHORTEST_RSA, LONGEST_RSA, LONGEST_EXPONENT = 2048, 8192, 32
 _LONGEST_KID = 256
 # Members of a private or a symmetric key.
 _SECRET = ("d", "p", "q", "dp", "dq", "qi", "oth", "k")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 _BY_CURVE = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+_CURVE_OF: Mapping[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
 _CURVES = {"EC": ("P-256", "P-384", "P-521"), "OKP": ("Ed25519",), "RSA": ("",)}
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
@@ -109,48 +108,68 @@ def _usable(raw: Mapping[str, Any], algorithms: Collection[str]) -> IssuerKey | 
     if not verifies or texts["use"] not in {"", "sig"} or not wanted:
         return None
     crv = "" if kty == "RSA" else crv
-    return IssuerKey(kty=kty, members=_public(raw, wanted[0]), kid=kid, alg=alg, crv=crv)  # type: ignore[arg-type]
+    return IssuerKey(kty=kty, members=_public(raw), kid=kid, alg=alg, crv=crv)  # type: ignore[arg-type]
 
 
 def _called(kid: str) -> str:
     return f"key {kid!r}" if kid else "a key without a kid"
 
 
-def _public(raw: Mapping[str, Any], algorithm: str) -> Mapping[str, str]:
+def _public(raw: Mapping[str, Any]) -> Mapping[str, str]:
     """The key's public numbers, written anew. Raises KeySetError."""
     called = _called(raw.get("kid", ""))
-    encoded = {name: raw.get(name) for name in PUBLIC_MEMBERS[raw["kty"]]}
     try:
-        if not all(isinstance(value, str) and _BASE64URL.fullmatch(value) for value in encoded.values()):
-            raise ValueError("not base64url")
-        bare = {"kty": raw["kty"], "crv": raw.get("crv", ""), **encoded}
-        key = jwt.PyJWK(bare, algorithm).key
-    except (jwt.PyJWTError, ValueError, TypeError):
+        numbers = {name: _decoded(raw.get(name)) for name in PUBLIC_MEMBERS[raw["kty"]]}
+        match raw["kty"]:
+            case "RSA":
+                return _rsa(numbers, called)
+            case "EC":
+                return _curve(raw["crv"], numbers)
+            case _:
+                key = ed25519.Ed25519PublicKey.from_public_bytes(numbers["x"])
+                return {"x": _encoded(key.public_bytes_raw())}
+    except KeySetError:
+        raise
+    except (ValueError, UnsupportedAlgorithm):
         raise KeySetError(Reason.KEY_INVALID, f"{called} is no public key of its type") from None
-    return _members(key, called)
 
 
-def _members(key: Any, called: str) -> Mapping[str, str]:
-    match key:
-        case RSAPublicKey():
-            if key.key_size < SHORTEST_RSA:
-                message = f"{called} is an RSA key of {key.key_size} bits; {SHORTEST_RSA} are the least"
-                raise KeySetError(Reason.KEY_TOO_WEAK, message)
-            if key.key_size > LONGEST_RSA:
-                message = f"{called} is an RSA key of {key.key_size} bits; {LONGEST_RSA} are the most"
-                raise KeySetError(Reason.KEY_INVALID, message)
-            numbers = key.public_numbers()
-            return {"n": _number(numbers.n), "e": _number(numbers.e)}
-        case EllipticCurvePublicKey():
-            point, size = key.public_numbers(), (key.key_size + 7) // 8
-            return {"x": _number(point.x, size), "y": _number(point.y, size)}
-        case Ed25519PublicKey():
-            return {"x": _encoded(key.public_bytes_raw())}
-    raise KeySetError(Reason.KEY_INVALID, f"{called} is no public key of its type")
+def _rsa(numbers: Mapping[str, bytes], called: str) -> Mapping[str, str]:
+    modulus, exponent = (int.from_bytes(numbers[name], "big") for name in ("n", "e"))
+    bits = modulus.bit_length()
+    if bits < SHORTEST_RSA:
+        message = f"{called} is an RSA key of {bits} bits; {SHORTEST_RSA} are the least"
+        raise KeySetError(Reason.KEY_TOO_WEAK, message)
+    if bits > LONGEST_RSA:
+        raise KeySetError(Reason.KEY_INVALID, f"{called} is an RSA key of {bits} bits; {LONGEST_RSA} are the most")
+    if exponent.bit_length() > LONGEST_EXPONENT:
+        raise KeySetError(Reason.KEY_INVALID, f"{called} has an RSA exponent of more than {LONGEST_EXPONENT} bits")
+    rsa.RSAPublicNumbers(exponent, modulus).public_key()
+    return {"n": _number(modulus), "e": _number(exponent)}
 
 
-def _number(value: int, size: int | None = None) -> str:
-    return _encoded(value.to_bytes(size or (value.bit_length() + 7) // 8, "big"))
+def _curve(crv: str, numbers: Mapping[str, bytes]) -> Mapping[str, str]:
+    curve = _CURVE_OF[crv]
+    size = (curve.key_size + 7) // 8
+    if any(len(each) != size for each in numbers.values()):
+        raise ValueError("a coordinate has another length than the curve")
+    x, y = (int.from_bytes(numbers[name], "big") for name in ("x", "y"))
+    ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
+    return {"x": _encoded(numbers["x"]), "y": _encoded(numbers["y"])}
+
+
+def _decoded(value: Any) -> bytes:
+    """base64url in its one spelling, without padding. Raises ValueError."""
+    if not isinstance(value, str) or not _BASE64URL.fullmatch(value):
+        raise ValueError("not base64url")
+    found = base64.urlsafe_b64decode(value + "=" * (-len(value) % 4))
+    if _encoded(found) != value:
+        raise ValueError("bits are left over")
+    return found
+
+
+def _number(value: int) -> str:
+    return _encoded(value.to_bytes((value.bit_length() + 7) // 8, "big"))
 
 
 def _encoded(value: bytes) -> str:
