@@ -59,7 +59,7 @@ struct Value<'a> {
     keys: Vec<&'a RawValue>,
     valid_until: Option<i64>,
     token_type: Option<Box<str>>,
-    max_lifetime_milliseconds: u32,
+    max_lifetime_milliseconds: u64,
     clock_skew_milliseconds: u32,
     #[serde(default)]
     required_claims: Vec<(Path, Box<str>)>,
@@ -120,7 +120,7 @@ impl Issuer {
             algorithms: value.algorithms,
             valid_until: value.valid_until,
             token_type: value.token_type,
-            longest_ms: value.max_lifetime_milliseconds.into(),
+            longest_ms: i64::try_from(value.max_lifetime_milliseconds).unwrap_or(i64::MAX),
             skew_ms: value.clock_skew_milliseconds.into(),
             required_claims: value.required_claims.into(),
             permissions_claim: value.permissions_from.claim,

@@ -30,7 +30,7 @@ class EndpointCondition(ConditionType):
     CREDENTIALS_READY = "CredentialsReady", "The gateways can be given the API keys of all clients that may call."
     ISSUERS_READY = (
         "IssuersReady",
-        "Every TokenIssuer in `access.jwt` exists, lets this namespace in, and has keys. Present only with `access.jwt`.",
+        "Every TokenIssuer in `access.jwt` exists, lets this namespace in and has keys. Only with `access.jwt`.",
     )
     CERTIFICATES_READY = "CertificatesReady", "The certificates for callers and for the model server are valid."
     PROGRAMMED = "Programmed", "Every connected gateway enforces the newest configuration of this endpoint."
@@ -71,7 +71,6 @@ class IssuerCondition(ConditionType):
 
     ACCEPTED = "Accepted", "The spec is valid and everything in it is supported."
     KEYS_READY = "KeysReady", "There are keys that verify tokens, and they are not older than `maxStale`."
-    PROGRAMMED = "Programmed", "Every connected gateway has the newest keys and rules of this issuer."
     READY = "Ready", "Tokens of this issuer are verified. Otherwise Ready has the reason of another condition."
 
 
@@ -222,7 +221,11 @@ class Reason(StrEnum):
         "The client's name is not one DNS label of at most 63 characters: create it again under another name.",
     )
 
-    KEYS_IN_USE = "KeysInUse", _TOKENS, "The issuer's keys are known, and its tokens are verified by them. Nothing to do."
+    KEYS_IN_USE = (
+        "KeysInUse",
+        _TOKENS,
+        "The issuer's keys are known, and its tokens are verified by them. Nothing to do.",
+    )
     KEYS_PENDING = "KeysPending", _TOKENS, "The issuer's keys are being fetched: wait a moment."
     KEYS_KEPT = (
         "KeysKept",
@@ -242,7 +245,7 @@ class Reason(StrEnum):
     ADDRESS_NOT_ALLOWED = (
         "AddressNotAllowed",
         _TOKENS,
-        "The provider's address is inside the cluster or otherwise private: ask the administrator to allow its network.",
+        "The provider's address is not a public one: ask the administrator to allow its network.",
     )
     ANSWER_REFUSED = (
         "AnswerRefused",
@@ -257,7 +260,7 @@ class Reason(StrEnum):
     KEY_NOT_PUBLIC = (
         "KeyNotPublic",
         _TOKENS,
-        "The key set has a private or symmetric key, which is no secret any more: remove it, and replace it everywhere.",
+        "The key set has a private or symmetric key, which is no secret any more: replace it at the provider.",
     )
     KEY_TOO_WEAK = "KeyTooWeak", _TOKENS, "An RSA key has fewer than 2048 bits: make a longer one at the provider."
     KEY_ID_REPEATED = (
@@ -274,7 +277,7 @@ class Reason(StrEnum):
     PROVIDER_CA_MISSING = (
         "ProviderCAMissing",
         _TOKENS,
-        "The Secret in `spec.caSecretRef` is missing, has no label `nightlatch.dev/use: trust`, or holds no CA in `ca.crt`.",
+        "The Secret in `spec.caSecretRef` is missing, not labelled, or holds no CA in `ca.crt`: see the message.",
     )
     ISSUER_NOT_FOUND = (
         "IssuerNotFound",
@@ -286,6 +289,7 @@ class Reason(StrEnum):
         _TOKENS,
         "The TokenIssuer does not let endpoints of this namespace name it: add it to the issuer's `allowedNamespaces`.",
     )
+    ISSUERS_READY = "IssuersReady", _TOKENS, "The tokens of every issuer of the endpoint are verified. Nothing to do."
     ISSUER_NOT_READY = (
         "IssuerNotReady",
         _TOKENS,

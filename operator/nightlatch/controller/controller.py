@@ -12,6 +12,9 @@ from nightlatch.controller.apply import Applier, Scaler
 from nightlatch.controller.autoscaling.runtime_status import RuntimeStatus
 from nightlatch.controller.context import Context
 from nightlatch.controller.index import Index, Requeue
+from nightlatch.controller.issuer_keys.addresses import AllowedAddresses
+from nightlatch.controller.issuer_keys.key_sets import Fetch, KeySets
+from nightlatch.controller.issuer_keys.provider import Provider
 from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.controller.queue import WorkQueue
 from nightlatch.controller.reconcilers.client import ClientReconciler
@@ -43,7 +46,8 @@ class Controller:
 
     scaler: the autoscaler, which is told how to scale each endpoint. runtime_status: what the autoscaler sees of the
     endpoints; each change requeues the endpoint. watch_ours: where events of our kinds come from, if not from the
-    store. namespaces: the namespaces with their labels, where there are any. clock: the time now, timezone-aware.
+    store. namespaces: the namespaces with their labels, where there are any. fetch: gets the key set of a token issuer,
+    if not from its provider. clock: the time now, timezone-aware.
     random(n): n bytes of cryptographic quality.
     """
 
@@ -57,6 +61,7 @@ class Controller:
         *,
         watch_ours: Watch | None = None,
         namespaces: Source | None = None,
+        fetch: Fetch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
@@ -80,10 +85,15 @@ class Controller:
         self._informers = informers(store, self.index, self._requeue, watch_ours, namespaces)
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
+        provider = Provider(AllowedAddresses(settings.provider_networks))
+        self._key_sets = KeySets(
+            fetch or provider.fetch, lambda key: self.enqueue(TOKEN_ISSUER.kind, key), lambda: clock().timestamp()
+        )
+        issuers = IssuerReconciler(context, applier, settings, self._key_sets)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
             INFERENCE_ENDPOINT.kind: self._endpoints.reconcile,
             INFERENCE_CLIENT.kind: clients.reconcile,
-            TOKEN_ISSUER.kind: IssuerReconciler(context, applier).reconcile,
+            TOKEN_ISSUER.kind: issuers.reconcile,
             INSTALLATION: self._reconcile_pki,
             REVOCATIONS: RevocationsReconciler(context, applier, self.index, settings, runtime_status).reconcile,
         }
@@ -103,6 +113,12 @@ class Controller:
     async def run(self) -> None:
         """Until cancelled. No worker starts before every list is read: a client not seen yet must not count as gone."""
         await self._first_pki()
+        try:
+            await self._run()
+        finally:
+            await self._key_sets.close()
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for informer in self._informers:
                 group.create_task(informer.run())

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from nightlatch.api import names
+from nightlatch.api.conditions import IssuerCondition, find
 from nightlatch.api.meta import (
     INFERENCE_CLIENT,
     INFERENCE_ENDPOINT,
     NAMESPACE,
+    TOKEN_ISSUER,
     NamespacedName,
-    ObjectMeta,
     ObjectRef,
     RawObject,
 )
@@ -30,10 +31,19 @@ from nightlatch.planning.client.key_secret import StoredKeys, live_keys, read_le
 from nightlatch.planning.endpoint.client_trust import trust_secrets
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
-from nightlatch.planning.inputs import ClientView, DocumentKey, DocumentView, HostClaim, LiveKey
+from nightlatch.planning.endpoint.issuers import named_issuers
+from nightlatch.planning.inputs import ClientView, DocumentKey, DocumentView, HostClaim, IssuerView, LiveKey
 from nightlatch.planning.installation.certificates import installation_ref
 from nightlatch.planning.installation.revocations import revocations_ref
-from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, read_client, read_endpoint
+from nightlatch.planning.issuer.key_source import ca_secret
+from nightlatch.planning.parsed import (
+    ParsedClient,
+    ParsedEndpoint,
+    ParsedIssuer,
+    read_client,
+    read_endpoint,
+    read_issuer,
+)
 from nightlatch.planning.secrets import SecretView, parse_owner, view_secret
 from nightlatch.planning.settings import Settings, hosts
 from nightlatch.wire.revocations import RevokedCertificate
@@ -41,6 +51,7 @@ from nightlatch.wire.route_document import RouteDocument
 
 ENDPOINT = INFERENCE_ENDPOINT.kind
 CLIENT = INFERENCE_CLIENT.kind
+ISSUER = TOKEN_ISSUER.kind
 SECRET = "Secret"  # noqa: S105 - a kind
 _INSTALLATION_ROLES = frozenset({names.ROLE_CA, names.ROLE_GATEWAY_TLS, names.ROLE_OPERATOR_TLS})
 
@@ -60,7 +71,9 @@ class Index:
         self._settings = settings
         self.endpoints: dict[NamespacedName, ParsedEndpoint] = {}
         self.clients: dict[NamespacedName, ParsedClient] = {}
-        self.issuers: dict[NamespacedName, ObjectMeta] = {}
+        self.issuers: dict[NamespacedName, ParsedIssuer] = {}
+        # By issuer: the endpoints that name it, whether they may or not.
+        self._taking: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         self._namespace_labels: dict[str, Mapping[str, str]] = {}
         self._clients_in: defaultdict[str, set[NamespacedName]] = defaultdict(set)
         self._named_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
@@ -75,8 +88,8 @@ class Index:
         self._documents: dict[NamespacedName, DocumentView] = {}
         # By client: the Secrets of the route documents that let it in.
         self._held_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
-        # By the Secret of CAs: the endpoints that trust them.
-        self._trusting: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
+        # By the Secret of CAs: the endpoints and issuers that trust them.
+        self._trusting: defaultdict[NamespacedName, set[ObjectRef]] = defaultdict(set)
 
     def put(self, raw: RawObject) -> tuple[Requeue, ...]:
         """Note an object as it is now."""
@@ -89,7 +102,7 @@ class Index:
             return tuple(self._set_namespace_labels(key.name, raw["metadata"].get("labels") or {}))
         if kind == SECRET:
             return tuple(self._put_secret(view_secret(raw)))
-        return tuple(self._put_issuer(raw))
+        return tuple(self._set_issuer(key, read_issuer(raw, self._settings)))
 
     def drop(self, ref: ObjectRef) -> tuple[Requeue, ...]:
         """Note that an object is gone."""
@@ -101,8 +114,7 @@ class Index:
             return tuple(self._drop_secret(ref.key))
         if ref.kind == NAMESPACE.kind:
             return tuple(self._set_namespace_labels(ref.key.name, {}))
-        self.issuers.pop(ref.key, None)
-        return ()
+        return tuple(self._set_issuer(ref.key, None))
 
     def read_client(self, raw: RawObject) -> ParsedClient:
         """The client with the labels that its namespace has now."""
@@ -131,6 +143,14 @@ class Index:
     def client_of_key(self, key_id: str) -> NamespacedName | None:
         """The client whose Secret has the key with this id."""
         return self._client_of.get(key_id)
+
+    def issuers_of(self, endpoint: ParsedEndpoint) -> Mapping[NamespacedName, IssuerView]:
+        """The issuers that the endpoint names, as far as they exist."""
+        return {
+            key: IssuerView(self.issuers[key], self._admits(self.issuers[key], endpoint.key.namespace))
+            for key in named_issuers(endpoint)
+            if key in self.issuers
+        }
 
     def host_claims_of(self, endpoint: NamespacedName) -> tuple[HostClaim, ...]:
         """Other endpoints that claim one of its hosts."""
@@ -189,7 +209,7 @@ class Index:
             revocations_ref(self._settings),
             *(ObjectRef(ENDPOINT, key) for key in self.endpoints),
             *(ObjectRef(CLIENT, key) for key in self.clients),
-            *(ObjectRef("TokenIssuer", key) for key in self.issuers),
+            *(ObjectRef(ISSUER, key) for key in self.issuers),
         )
 
     def _put_endpoint(self, key: NamespacedName, endpoint: ParsedEndpoint) -> Iterator[Requeue]:
@@ -213,14 +233,19 @@ class Index:
         yield from self._requeue_clients_of(key)
 
     def _set_trust(self, key: NamespacedName, before: ParsedEndpoint | None, now: ParsedEndpoint | None) -> None:
+        """Also: the issuers that the endpoint names."""
         for secret in trust_secrets(before) if before else ():
-            self._trusting[secret].discard(key)
+            self._trusting[secret].discard(ObjectRef(ENDPOINT, key))
         for secret in trust_secrets(now) if now else ():
-            self._trusting[secret].add(key)
+            self._trusting[secret].add(ObjectRef(ENDPOINT, key))
+        for issuer in named_issuers(before) if before else ():
+            self._taking[issuer].discard(key)
+        for issuer in named_issuers(now) if now else ():
+            self._taking[issuer].add(key)
 
     def _requeue_trusting(self, secret: NamespacedName) -> Iterator[Requeue]:
         """A CA may have left the Secret, which takes something away."""
-        yield from (Requeue(ObjectRef(ENDPOINT, key), urgent=True) for key in sorted(self._trusting.get(secret, ())))
+        yield from (Requeue(ref, urgent=True) for ref in sorted(self._trusting.get(secret, ())))
 
     def _requeue_clients_of(self, endpoint: NamespacedName) -> Iterator[Requeue]:
         yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(self._named_by.get(endpoint, ())))
@@ -241,6 +266,9 @@ class Index:
         if labels == self._namespace_labels.get(namespace, {}):
             return
         self._namespace_labels[namespace] = labels
+        for key, endpoint in self.endpoints.items():
+            if key.namespace == namespace and any(map(self._selects, named_issuers(endpoint))):
+                yield Requeue(endpoint.ref, urgent=True)
         for key in sorted(self._clients_in.get(namespace, ())):
             client = self.clients[key]
             touched = tuple(self._set_client(key, replace(client, namespace_labels=labels)))
@@ -357,15 +385,35 @@ class Index:
             yield Requeue(installation_ref(self._settings))
         elif role == names.ROLE_REVOCATIONS:
             yield Requeue(revocations_ref(self._settings))
-        elif owner.kind in {ENDPOINT, CLIENT}:
+        elif owner.kind in {ENDPOINT, CLIENT} or (owner.kind == ISSUER and role == names.ROLE_ISSUER_DOCUMENT):
             yield Requeue(owner)
 
-    def _put_issuer(self, raw: RawObject) -> Iterator[Requeue]:
-        metadata = ObjectMeta.model_validate(raw["metadata"])
-        before = self.issuers.get(metadata.key)
-        self.issuers[metadata.key] = metadata
-        if before is None or (before.uid, before.generation) != (metadata.uid, metadata.generation):
-            yield Requeue(ObjectRef.of(raw))
+    def _set_issuer(self, key: NamespacedName, issuer: ParsedIssuer | None) -> Iterator[Requeue]:
+        """Endpoints follow what they say of it: whether it is there, admits them, and can verify tokens."""
+        before = self.issuers.get(key)
+        for each, change in ((before, set.discard), (issuer, set.add)):
+            if each is not None and (secret := ca_secret(each)) is not None:
+                change(self._trusting[secret], ObjectRef(ISSUER, key))
+        if issuer is None:
+            self.issuers.pop(key, None)
+        else:
+            self.issuers[key] = issuer
+        if (_revision(before) if before else None) != (_revision(issuer) if issuer else None):
+            # It may deny a token.
+            yield Requeue(ObjectRef(ISSUER, key), urgent=True)
+        if (_as_named(before) if before else None) != (_as_named(issuer) if issuer else None):
+            yield from (Requeue(ObjectRef(ENDPOINT, each), urgent=True) for each in sorted(self._taking.get(key, ())))
+
+    def _admits(self, issuer: ParsedIssuer, namespace: str) -> bool:
+        """An issuer whose spec cannot be read goes on to admit whom it admitted."""
+        if issuer.spec is None:
+            return True
+        labels = self._namespace_labels.get(namespace, {})
+        return issuer.spec.allowed_namespaces.admit(namespace, own=issuer.key.namespace, labels=labels)
+
+    def _selects(self, issuer: NamespacedName) -> bool:
+        found = self.issuers.get(issuer)
+        return found is not None and found.spec is not None and found.spec.allowed_namespaces.from_ == "Selector"
 
 
 def _view_of(document: RouteDocument) -> DocumentView:
@@ -382,7 +430,19 @@ def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     return frozenset(named_endpoints(client)) if client else frozenset()
 
 
-def _revision(subject: ParsedEndpoint | ParsedClient) -> tuple[object, ...]:
+def _as_named(issuer: ParsedIssuer) -> tuple[object, ...]:
+    """What endpoints say of an issuer."""
+    spec = issuer.spec
+    ready = find(issuer.status.conditions, IssuerCondition.READY)
+    return (
+        issuer.metadata.uid,
+        (spec.issuer, spec.allowed_namespaces) if spec else None,
+        issuer.rejection is None,
+        (ready.status, ready.reason) if ready else None,
+    )
+
+
+def _revision(subject: ParsedEndpoint | ParsedClient | ParsedIssuer) -> tuple[object, ...]:
     """Equal for two readings that differ in status alone, because a status that we wrote needs no reconcile."""
     metadata = subject.metadata
     return (

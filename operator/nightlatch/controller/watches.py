@@ -17,6 +17,7 @@ SECRET_ROLES = (
     names.ROLE_CLIENT_TLS,
     names.ROLE_ROUTE_DOCUMENT,
     names.ROLE_REVOCATIONS,
+    names.ROLE_ISSUER_DOCUMENT,
     names.ROLE_SERVER_TLS,
     names.ROLE_UPSTREAM_TLS,
     names.ROLE_CA,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.controller.issuer_keys.addresses import LOOPBACK
 from nightlatch.embedded import lock, ports, stop, supervise
 from nightlatch.embedded.console.lines import Line
 from nightlatch.embedded.console.printer import Say, StatusPrinter
@@ -89,7 +90,7 @@ def _report(applied: Applied, say: Say) -> None:
 async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], options: Options, say: Say) -> None:
     stopped = asyncio.Event()
     supervisor = supervise.Supervisor(layout.processes, lambda text: say(Line(text, "bad")))
-    settings = Settings(platform="Embedded", port=chosen[0])
+    settings = Settings(platform="Embedded", port=chosen[0], provider_networks=LOOPBACK)
     gateways = tuple(Gateway(index, port, layout) for index, port in enumerate(chosen))
     control = Control(layout, store, settings, gateways)
     stop.on_signals(stopped, supervisor.kill)

@@ -1,7 +1,8 @@
-"""The gateway's Secrets: route documents, the revocations document and the gateway's own certificates.
+"""The gateway's Secrets: route documents, issuers, the revocations document and the gateway's own certificates.
 
 The last good ones stay while the store is down; `age` says for how long nothing was heard from it. An endpoint whose
-document becomes unreadable is denied; the others are not affected. A document that is only too new for this gateway
+document becomes unreadable is denied; the others are not affected. The tokens of an issuer whose document becomes
+unreadable cannot be verified. A document that is only too new for this gateway
 denies if it took something away since the last good one, which otherwise stays.
 """
 
@@ -18,6 +19,7 @@ from nightlatch.pki.material import PkiError, TlsMaterial, is_bundle
 from nightlatch.store.protocol import Store
 from nightlatch.store.source import StoreSource
 from nightlatch.wire import caller_errors
+from nightlatch.wire.issuer_document import IssuerDocument, IssuerDocumentError, decode_issuer
 from nightlatch.wire.revocations import Revocations, RevocationsError, decode_revocations
 from nightlatch.wire.route_document import (
     FORMAT,
@@ -41,11 +43,12 @@ FIRST_RELIST, LONGEST_RELIST = 1.0, 30.0
 
 @dataclass(frozen=True, slots=True)
 class DocumentChanges:
-    """Endpoints whose document appeared, changed or went, and whether certificates or revocations changed."""
+    """Endpoints whose document appeared, changed or went, and whether certificates, revocations or issuers changed."""
 
     endpoints: frozenset[NamespacedName] = frozenset()
     tls: bool = False
     revocations: bool = False
+    issuers: bool = False
 
 
 class Documents:
@@ -68,6 +71,7 @@ class Documents:
         self.reads = reads
         self.routes: dict[NamespacedName, RouteDocument] = {}
         self.revocations = Revocations()
+        self.issuers: dict[NamespacedName, IssuerDocument] = {}
         self.client_tls: TlsMaterial | None = None
         self.server_tls: TlsMaterial | None = None
         self.unreadable: dict[str, str] = {}
@@ -85,7 +89,10 @@ class Documents:
         self._touched: set[NamespacedName] = set()
         self._tls_touched = False
         self._revocations_touched = False
+        self._issuers_touched = False
         self._names: dict[str, NamespacedName] = {}
+        # By Secret, as `_names` of endpoints.
+        self._issuer_names: dict[str, NamespacedName] = {}
         self._last_good: dict[NamespacedName, RouteDocument] = {}
         # By Secret: the sequences that were read, and those that the leader knows of.
         self._sequences: dict[str, int] = {}
@@ -140,14 +147,18 @@ class Documents:
         self._touched |= change.endpoints
         self._tls_touched |= change.tls
         self._revocations_touched |= change.revocations
+        self._issuers_touched |= change.issuers
 
     def _tell(self) -> None:
         """Once for a whole list, since every call computes Envoy's configuration again."""
-        changes = DocumentChanges(frozenset(self._touched), self._tls_touched, self._revocations_touched)
+        changes = DocumentChanges(
+            frozenset(self._touched), self._tls_touched, self._revocations_touched, self._issuers_touched
+        )
         if changes != DocumentChanges():
             self._on_change(changes)
         # Not before: what could not be told is told after the next list.
-        self._touched, self._tls_touched, self._revocations_touched = set(), False, False
+        self._touched, self._tls_touched = set(), False
+        self._revocations_touched = self._issuers_touched = False
 
     def _remove(self, name: str) -> DocumentChanges:
         key = self._names.pop(name, None)
@@ -157,6 +168,8 @@ class Documents:
         if name == names.REVOCATIONS_SECRET:
             # The operator never deletes it. Until it is back, what was revoked stays revoked.
             return DocumentChanges()
+        if (issuer := self._issuer_names.pop(name, None)) is not None:
+            return DocumentChanges(issuers=self.issuers.pop(issuer, None) is not None)
         if key is not None:
             self._last_good.pop(key, None)
             self.never_read.discard(key)
@@ -173,6 +186,8 @@ class Documents:
                 changed = self._read_route(name, secret_data(secret))
             elif role == names.ROLE_REVOCATIONS and name == names.REVOCATIONS_SECRET:
                 return self._read_revocations(secret_data(secret))
+            elif role == names.ROLE_ISSUER_DOCUMENT:
+                return self._read_issuer(name, secret_data(secret))
             elif role == names.ROLE_GATEWAY_TLS:
                 changed = self._take_tls(name, _material(secret_data(secret)))
             else:
@@ -242,6 +257,22 @@ class Documents:
         before, self.revocations = self.revocations, revocations
         return DocumentChanges(revocations=before != revocations)
 
+    def _read_issuer(self, name: str, data: Mapping[str, bytes]) -> DocumentChanges:
+        """What cannot be read verifies nothing. It may deny tokens, so the one before does not stay."""
+        try:
+            document = _issuer(name, data)
+        except IssuerDocumentError as error:
+            self.unreadable[name] = str(error)
+            self._sequences.pop(name, None)
+            _log.error("cannot read an issuer", extra={"secret": name, "error": str(error)})
+            known = self._issuer_names.get(name)
+            return DocumentChanges(issuers=known is not None and self.issuers.pop(known, None) is not None)
+        self.unreadable.pop(name, None)
+        self._issuer_names[name] = document.issuer
+        self._sequences[name] = document.sequence
+        before, self.issuers[document.issuer] = self.issuers.get(document.issuer), document
+        return DocumentChanges(issuers=before != document)
+
     def _deny(self, name: str, error: str) -> DocumentChanges:
         """A document that cannot be read may be a revocation, so the endpoint is denied until it can be read again."""
         self.unreadable[name] = error
@@ -287,6 +318,13 @@ def secret_data(secret: RawObject) -> dict[str, bytes]:
         return {k: base64.b64decode(v, validate=True) for k, v in (secret.get("data") or {}).items()}
     except (binascii.Error, ValueError, TypeError):
         raise DocumentError("the Secret's data is not base64") from None
+
+
+def _issuer(name: str, data: Mapping[str, bytes]) -> IssuerDocument:
+    document = decode_issuer(data)
+    if name != names.issuer_document(document.issuer):
+        raise IssuerDocumentError(f"the document is of {document.issuer}, which another Secret must hold")
+    return document
 
 
 def _material(data: Mapping[str, bytes]) -> TlsMaterial:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
-from nightlatch.gatekeeper.gate_state import GateState, next_gate_state
+from nightlatch.gatekeeper.gate_state import GateState, narrowed_issuers, next_gate_state
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
@@ -27,6 +27,7 @@ from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.routing.ir import GateIR, Serving, resource_name
+from nightlatch.routing.mechanisms import jwt
 from nightlatch.store.protocol import Store
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
@@ -75,6 +76,7 @@ class Gatekeeper:
         self._program = program
         self._max_staleness = max_staleness
         self._revoked: Callable[[HeldCall], bool] = lambda _: False
+        self._narrowed: frozenset[str] = frozenset()
         self._directives: dict[NamespacedName, Directive] = {}
         self._wakes: deque[tuple[float, WakeReport]] = deque(maxlen=WAKES_KEPT)
         self._replicas: dict[NamespacedName, tuple[Replica, ...]] = {}
@@ -164,7 +166,9 @@ class Gatekeeper:
         """Why the whole gateway refuses this call now; None if it does not."""
         if self.stale:
             return caller_errors.POLICY_STALE
-        return caller_errors.UNAUTHENTICATED if self._revoked(call) else None
+        if self._revoked(call):
+            return caller_errors.UNAUTHENTICATED
+        return caller_errors.VERIFICATION_UNAVAILABLE if call.issuers & self._narrowed else None
 
     def changed(self) -> None:
         """Send a report soon."""
@@ -228,6 +232,13 @@ class Gatekeeper:
         for endpoint in self.endpoints.values():
             endpoint.refuse_revoked()
 
+    def _refuse_unverifiable(self, issuers: frozenset[str]) -> None:
+        """Refuse the calls that are held now by a token of these issuers: only a new call can show the token again."""
+        self._narrowed = issuers
+        for endpoint in self.endpoints.values():
+            endpoint.refuse_revoked()
+        self._narrowed = frozenset()
+
     def _documents_changed(self, changed: DocumentChanges) -> None:
         if not self._current:
             return
@@ -240,10 +251,13 @@ class Gatekeeper:
 
     def _update_gate(self) -> None:
         """Hand the gate the revocations, and the time until which it may go on. A change is one push."""
-        state = next_gate_state(self.gate_state, self.documents.revocations, self.last_heard, self._max_staleness)
+        documents = self.documents
+        issuers = tuple(documents.issuers[key] for key in sorted(documents.issuers))
+        state = next_gate_state(self.gate_state, documents.revocations, self.last_heard, self._max_staleness, issuers)
         if state is self.gate_state:
             return
         revoked = state.revocations != self.gate_state.revocations
+        narrowed = narrowed_issuers(self.gate_state, state)
         self.gate_state = state
         clients, keys = (frozenset(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
         identities = state.revocations.identities
@@ -253,10 +267,14 @@ class Gatekeeper:
             revoked_keys=tuple(sorted(keys)),
             revoked_certificates=tuple(sorted(certificates)),
             revoked_identities=tuple(sorted(identities)),
+            issuers=tuple(map(jwt.issuer_from_document, state.issuers)),
+            denied_tokens=tuple(map(jwt.denied_from_document, state.issuers)),
             valid_until=state.valid_until,
         )
         self._program.put_gate(gate)
         self._push()
+        if narrowed:
+            self._refuse_unverifiable(narrowed)
         if revoked:
             # The gate asks before a call is held; those that are held already are refused here.
             # An identity of another CA is its own client.

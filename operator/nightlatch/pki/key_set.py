@@ -97,7 +97,7 @@ def _usable(raw: Mapping[str, Any], algorithms: Collection[str]) -> IssuerKey | 
     if secret := next((name for name in _SECRET if name in raw), "k" if kty == "oct" else ""):
         raise KeySetError(
             Reason.KEY_NOT_PUBLIC,
-            f"{_called(kid)} is private or symmetric (it has the member {secret}): whoever read it can sign; replace it",
+            f"{_called(kid)} is private or symmetric (it has {secret}): whoever read it can sign; replace it",
         )
     operations = raw.get("key_ops")
     verifies = operations is None or (isinstance(operations, list) and "verify" in operations)
@@ -108,7 +108,7 @@ def _usable(raw: Mapping[str, Any], algorithms: Collection[str]) -> IssuerKey | 
     if not verifies or texts["use"] not in {"", "sig"} or not wanted:
         return None
     crv = "" if kty == "RSA" else crv
-    return IssuerKey(kty=kty, members=_public(raw), kid=kid, alg=alg, crv=crv)  # type: ignore[arg-type]
+    return IssuerKey(kty=kty, members=_public(raw), kid=kid, alg=alg, crv=crv)
 
 
 def _called(kid: str) -> str:

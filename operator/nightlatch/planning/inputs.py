@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint
+from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, ParsedIssuer
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import Settings
 from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
@@ -91,11 +91,19 @@ class CAView:
 
 
 @dataclass(frozen=True, slots=True)
+class IssuerView:
+    """A TokenIssuer that an endpoint names. `admits`: whether it lets the endpoint's namespace name it."""
+
+    issuer: ParsedIssuer
+    admits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything that an endpoint's plan depends on, besides its own spec and the time.
 
     issuing_ca: None until the operator has created it. trust: the Secrets that `access.mtls.trust` names, as far as
-    they exist. workload_error: why the platform refused the last `ensure`.
+    they exist. issuers: likewise those of `access.jwt`. workload_error: why the platform refused the last `ensure`.
     """
 
     settings: Settings
@@ -105,6 +113,7 @@ class Observed:
     upstream_tls: SecretView | None = None
     trust: Mapping[NamespacedName, SecretView] = field(default_factory=dict)
     clients: tuple[ClientView, ...] = ()
+    issuers: Mapping[NamespacedName, IssuerView] = field(default_factory=dict)
     host_claims: tuple[HostClaim, ...] = ()
     runtime: EndpointRuntime = UNKNOWN_RUNTIME
     workload_error: str = ""

@@ -90,13 +90,13 @@ def _read_client(raw: RawObject) -> ParsedClient:
     return ParsedClient(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
 
 
-def read_issuer(raw: RawObject) -> ParsedIssuer:
+def read_issuer(raw: RawObject, settings: Settings) -> ParsedIssuer:
     """Never raises for a bad spec; `rejection` says what is wrong with it."""
     try:
         parsed = parse_issuer(raw)
     except ParseError as error:
         return ParsedIssuer(raw["kind"], _metadata(raw), None, _status(IssuerStatus, raw), _invalid(error))
-    rejection = _unsupported(unsupported.unsupported_in_issuer(parsed))
+    rejection = _unsupported(unsupported.unsupported_in_issuer(parsed, settings.platform))
     return ParsedIssuer(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from nightlatch.api import names
@@ -15,7 +16,8 @@ class Settings:
     """`port`: where callers reach the gateway; part of every endpoint's URL unless it is 443.
 
     document_format: the newest format in which route documents are written, if every gateway reads it.
-    allowed: what the owners of endpoints may ask for.
+    allowed: what the owners of endpoints may ask for. provider_networks: the addresses that are not public and that
+    identity providers may have all the same.
     """
 
     platform: Literal["Embedded", "Cluster"]
@@ -30,6 +32,7 @@ class Settings:
     resync: timedelta = timedelta(minutes=5)
     document_format: int = route_document.FORMAT
     allowed: Allowed = field(default_factory=Allowed)
+    provider_networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
 
 def hosts(settings: Settings, endpoint: NamespacedName) -> tuple[str, ...]:

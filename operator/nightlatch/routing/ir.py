@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from nightlatch.api.claims import ClaimPath
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation
 from nightlatch.api.scalars import Permission
@@ -37,10 +38,6 @@ class AuditLog:
 
 
 TO_STDOUT = AuditLog()
-
-
-# The names that lead to a claim: of a member, of a member in it, and so on.
-ClaimPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

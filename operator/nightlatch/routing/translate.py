@@ -18,10 +18,11 @@ from nightlatch.routing.ir import (
     MechanismIR,
     OperationsIR,
     PolicyIR,
+    RuleIR,
     Serving,
     UpstreamIR,
 )
-from nightlatch.routing.mechanisms import api_key, mtls
+from nightlatch.routing.mechanisms import api_key, jwt, mtls
 from nightlatch.wire import caller_errors
 from nightlatch.wire.route_document import RouteDocument, accepts_certificates
 
@@ -33,6 +34,7 @@ IDLE_MARGIN = 15.0
 _DENIALS = (caller_errors.POLICY_INVALID.code, caller_errors.POLICY_STALE.code)
 _MECHANISMS: Mapping[str, Callable[[RouteDocument], MechanismIR]] = {
     api_key.NAME: api_key.from_document,
+    jwt.NAME: jwt.from_document,
     mtls.NAME: mtls.from_document,
 }
 # One segment. Envoy has merged slashes, resolved dots and refused encoded slashes before it matches.
@@ -160,6 +162,7 @@ def _policy(document: RouteDocument) -> PolicyIR:
         operations=document.operations,
         mechanisms=tuple(read(document) for name, read in _MECHANISMS.items() if name in used),
         accept=accept,
+        rules=tuple(RuleIR(each.name, each.permissions, each.claims) for each in document.token_rules),
         limits=tuple(
             LimitIR(name, tier.requests, tier.per_seconds, tier.burst)
             for name, tier in sorted(document.rate_tiers.items())

@@ -1,8 +1,9 @@
 """The issuer document: all that the gateways know of one token issuer.
 
-It is one Secret for each issuer in the gateway's namespace, so new keys are one small write for any number of endpoints.
-It exists once the issuer has had good keys. There is no secret in it: the keys are public. The JSON is an envelope that
-every later format shares, around a body that may change: `{format, issuer, sequence, critical, body}` (ADR 10).
+It is one Secret for each issuer in the gateway's namespace, so new keys and denied tokens are one small write for any
+number of endpoints. It exists once the issuer has had good keys. There is no secret in it: the keys are public. The
+JSON is an envelope that every later format shares, around a body that may change: `{format, issuer, sequence,
+critical, body}` (ADR 10).
 
 A document that a gateway cannot read makes the tokens of this issuer unverifiable, and nothing else.
 """

@@ -73,6 +73,12 @@ def _keeps_accept(before: RouteDocument, after: RouteDocument) -> bool:
     return all(any(set(now) <= set(group) for now in _accept(after)) for group in _accept(before))
 
 
+def _keeps_rules(before: RouteDocument, after: RouteDocument) -> bool:
+    """Whatever they are called."""
+    left = {rule.claims: set(rule.permissions) for rule in after.token_rules}
+    return all(set(rule.permissions) <= left.get(rule.claims, set()) for rule in before.token_rules)
+
+
 def _accept(document: RouteDocument) -> tuple[tuple[str, ...], ...]:
     return document.accept or (("apiKey",),)
 
@@ -109,6 +115,11 @@ _ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
     "keys": _keeps_keys,
     "certificates": _keeps_certificates,
     "accept": _keeps_accept,
+    "issuers": lambda before, after: set(before.issuers) <= set(after.issuers),
+    "token_rules": _keeps_rules,
+    "token_tier": lambda before, after: _keeps_tier(
+        before.rate_tiers.get(before.token_tier), after.rate_tiers.get(after.token_tier)
+    ),
     "upstream_ca": lambda before, after: _keeps_trust(before.upstream_ca, after.upstream_ca),
     # A document without any had nobody to lose.
     "client_ca": lambda before, after: not before.client_ca or _keeps_trust(before.client_ca, after.client_ca),

@@ -16,6 +16,7 @@ from typing import Any, cast, get_args
 
 import orjson
 
+from nightlatch.api.claims import ClaimPath
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import Operation, Protocol
 from nightlatch.api.scalars import ALL_PERMISSIONS, Permission
@@ -39,7 +40,9 @@ __all__ = [
     "Operation",
     "RateTier",
     "RouteDocument",
+    "TokenRule",
     "TooNewError",
+    "TrustedIssuer",
     "accepts_certificates",
     "content_hash",
     "decode",
@@ -49,7 +52,7 @@ __all__ = [
 ]
 
 # The newest format, and the oldest that is still read and written.
-FORMAT = 3
+FORMAT = 4
 OLDEST_FORMAT = 1
 DOCUMENT_JSON = "document.json"
 TLS_CRT = "tls.crt"
@@ -125,6 +128,25 @@ class CertificateGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedIssuer:
+    """A token issuer whose tokens are accepted, by its TokenIssuer and by the exact `iss` of its tokens. The issuer's
+    own document has the rest."""
+
+    issuer: NamespacedName
+    iss: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRule:
+    """Permissions for tokens whose claims, each a path (`api/claims.py`), all have one of their values. Without claims:
+    for tokens that carry no permission."""
+
+    name: str
+    permissions: tuple[Permission, ...]
+    claims: tuple[tuple[ClaimPath, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RateTier:
     """The token bucket of each client: at most `burst` tokens; `requests` are added every `per_seconds`."""
 
@@ -139,7 +161,9 @@ class RouteDocument:
 
     `max_in_flight`: how many calls each gateway sends to the model servers at the same time; more get a 429.
 
-    `accept`: which mechanisms (`apiKey`, `mtls`) together suffice, any one of several lists; empty for API keys alone.
+    `accept`: which mechanisms (`apiKey`, `jwt`, `mtls`) together suffice, any one of several lists; empty for API keys
+    alone. `issuers`, `token_rules`: whose tokens count, and what they permit beside their own claim. `token_tier`: the
+    limit of each subject, as in KeyGrant.
     `client_ca`: the CAs, PEM, from which a client certificate must come; empty where none is accepted.
 
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
@@ -164,6 +188,9 @@ class RouteDocument:
     max_in_flight: int = field(default=DEFAULT_IN_FLIGHT, metadata={"format": 2, "optional": True})
     certificates: tuple[CertificateGrant, ...] = field(default=(), metadata={"format": 3})
     accept: tuple[tuple[str, ...], ...] = field(default=(), metadata={"format": 3})
+    issuers: tuple[TrustedIssuer, ...] = field(default=(), metadata={"format": 4})
+    token_rules: tuple[TokenRule, ...] = field(default=(), metadata={"format": 4})
+    token_tier: str = field(default="", metadata={"format": 4})
     denied: str | None = None
     created: int = 0
     takes_away_since: int = 0
@@ -177,7 +204,9 @@ class RouteDocument:
 _PEM_FIELDS = {"server_certificate": TLS_CRT, "server_private_key": TLS_KEY, "upstream_ca": UPSTREAM_CA}
 # Those that a document may lack.
 _OPTIONAL_PEM_FIELDS = {"client_ca": CLIENT_CA}
-_MECHANISMS = ("apiKey", "mtls")
+_MECHANISMS = ("apiKey", "jwt", "mtls")
+# The format in which a document can name a mechanism that came later than `accept` itself.
+_FORMAT_OF_MECHANISM = {"jwt": 4}
 
 _BEGIN = "-----BEGIN "
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -194,6 +223,9 @@ _PROTOCOL = re.compile("|".join(get_args(Protocol)))
 _MECHANISM = re.compile("|".join(_MECHANISMS))
 # The URI of a certificate, or a DNS name. Neither has a comma, because several names are told apart by one.
 _IDENTITY = re.compile(r"(?=.{1,512}\Z)([a-z][-+.a-z0-9]*:[!-+\--~]+|[*a-z0-9]([-.a-z0-9]*[a-z0-9])?)")
+_ISS = re.compile(r"[!-~]{1,2048}")
+_RULE_NAME = re.compile(r"rules\[[0-9]{1,3}\]")
+_CLAIM_TEXT = re.compile(r".{0,256}", re.DOTALL)
 _TIMESTAMP_LIMIT = 2**53
 
 
@@ -262,7 +294,8 @@ def needed_format(document: RouteDocument) -> int:
         for each in fields(document)
         if getattr(document, each.name) != each.default and not each.metadata.get("optional")
     )
-    return max((each.metadata.get("format", OLDEST_FORMAT) for each in used), default=OLDEST_FORMAT)
+    named = (_FORMAT_OF_MECHANISM.get(name, OLDEST_FORMAT) for group in document.accept for name in group)
+    return max((*(each.metadata.get("format", OLDEST_FORMAT) for each in used), *named), default=OLDEST_FORMAT)
 
 
 def content_hash(document: RouteDocument, format_: int = FORMAT) -> str:
@@ -275,7 +308,11 @@ def content_hash(document: RouteDocument, format_: int = FORMAT) -> str:
 def _members(document: RouteDocument, format_: int) -> dict[str, Any]:
     """Those that the format has."""
     later = {each.name for each in fields(document) if each.metadata.get("format", OLDEST_FORMAT) > format_}
-    return {name: value for name, value in asdict(document).items() if name not in later}
+    members = {name: value for name, value in asdict(document).items() if name not in later}
+    if "token_rules" in members:
+        for rule in members["token_rules"]:
+            rule["claims"] = [{"claim": claim, "values": values} for claim, values in rule["claims"]]
+    return members
 
 
 def _json(data: Mapping[str, bytes]) -> dict[str, Any]:
@@ -323,6 +360,8 @@ def _known_members() -> frozenset[str]:
         "certificates": CertificateGrant,
         "rate_tiers": RateTier,
         "operations": Operation,
+        "issuers": TrustedIssuer,
+        "token_rules": TokenRule,
     }
     nested = {f"{member}.{each.name}" for member, kind in inside.items() for each in fields(kind)}
     return frozenset(each.name for each in fields(RouteDocument)) | nested
@@ -347,6 +386,9 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
     fields_.default("max_in_flight", DEFAULT_IN_FLIGHT)
     fields_.default("certificates", [])
     fields_.default("accept", [])
+    fields_.default("issuers", [])
+    fields_.default("token_rules", [])
+    fields_.default("token_tier", "")
     document = fields_.close(
         RouteDocument(
             endpoint=envelope.endpoint,
@@ -363,6 +405,9 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
             max_in_flight=fields_.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
             certificates=fields_.each("certificates", _certificate),
             accept=fields_.lists("accept", _MECHANISM, "a mechanism"),
+            issuers=fields_.each("issuers", _trusted_issuer),
+            token_rules=fields_.each("token_rules", _token_rule),
+            token_tier=fields_.text("token_tier", _TIER, "a plain word"),
             denied=fields_.optional("denied", lambda name: fields_.text(name, _TOKEN, "the code of an error")),
             created=envelope.created,
             takes_away_since=envelope.takes_away_since,
@@ -377,13 +422,20 @@ def _check_whole(document: RouteDocument) -> None:
     """Check the rules that concern more than one member."""
     if not all(_TOKEN.fullmatch(tier) for tier in document.rate_tiers):
         raise DocumentError("document.rate_tiers has a name that is not a plain word")
-    for member, grants in (("keys", document.keys), ("certificates", document.certificates)):
-        if any(grant.tier and grant.tier not in document.rate_tiers for grant in grants):
+    for member, tiers in (
+        ("keys", {grant.tier for grant in document.keys}),
+        ("certificates", {grant.tier for grant in document.certificates}),
+        ("token_tier", {document.token_tier}),
+    ):
+        if tiers - document.rate_tiers.keys() - {""}:
             raise DocumentError(f"document.{member} names a rate tier that document.rate_tiers lacks")
-    if len({grant.sha256 for grant in document.keys}) != len(document.keys):
-        raise DocumentError("document.keys holds one digest twice")
-    if len({grant.identity for grant in document.certificates}) != len(document.certificates):
-        raise DocumentError("document.certificates holds one identity twice")
+    for once, listed in (
+        ("keys holds one digest", [grant.sha256 for grant in document.keys]),
+        ("certificates holds one identity", [grant.identity for grant in document.certificates]),
+        ("issuers holds one issuer", [str(each.issuer) for each in document.issuers]),
+    ):
+        if len(set(listed)) != len(listed):
+            raise DocumentError(f"document.{once} twice")
     if any(not group or len(set(group)) != len(group) for group in document.accept):
         raise DocumentError("document.accept has a list that is empty or names a mechanism twice")
     if document.denied is None and accepts_certificates(document) and not document.client_ca.startswith(_BEGIN):
@@ -447,6 +499,25 @@ def _certificate(fields: Fields) -> CertificateGrant:
             tier=fields.text("tier", _TIER, "a plain word"),
         )
     )
+
+
+def _trusted_issuer(fields: Fields) -> TrustedIssuer:
+    return fields.close(
+        TrustedIssuer(fields.nested("issuer", _namespaced_name), fields.text("iss", _ISS, "a text of visible ASCII"))
+    )
+
+
+def _token_rule(fields: Fields) -> TokenRule:
+    permissions = fields.texts("permissions", _PERMISSION, "a permission")
+    name = fields.text("name", _RULE_NAME, "the place of a rule")
+    return fields.close(TokenRule(name, tuple(map(_permission, permissions)), fields.each("claims", _claim)))
+
+
+def _claim(fields: Fields) -> tuple[ClaimPath, tuple[str, ...]]:
+    path, values = (fields.texts(each, _CLAIM_TEXT, "a text") for each in ("claim", "values"))
+    if not path or not values:
+        raise DocumentError("document.token_rules has a claim without a name or without a value")
+    return fields.close((path, values))
 
 
 def _timestamp(fields: Fields) -> Any:

@@ -11,7 +11,7 @@ from nightlatch.api.client import InferenceClient
 from nightlatch.api.conditions import Reason
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.endpoint import InferenceEndpoint, Runtime, Scaling
-from nightlatch.api.issuer import TokenIssuer
+from nightlatch.api.issuer import IssuerSpec, TokenIssuer
 
 Platform = Literal["Embedded", "Cluster"]
 
@@ -43,9 +43,8 @@ def unsupported_in_client(client: InferenceClient) -> tuple[Unsupported, ...]:
     return tuple(_certificate(client))
 
 
-def unsupported_in_issuer(issuer: TokenIssuer) -> tuple[Unsupported, ...]:  # noqa: ARG001 - one shape for all kinds
-    """No TokenIssuer has an effect yet."""
-    return (_later("spec", "tokens are not supported yet: use access.apiKey and an InferenceClient"),)
+def unsupported_in_issuer(issuer: TokenIssuer, platform: Platform) -> tuple[Unsupported, ...]:
+    return tuple(_issuer(issuer.spec, platform))
 
 
 def message(found: tuple[Unsupported, ...]) -> str:
@@ -146,16 +145,17 @@ def _scaling(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
 
 def _access(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsupported]:
     access = endpoint.spec.access
-    for name, value in (("jwt", access.jwt), ("oauth2", access.oauth2)):
-        if value is not None:
-            yield _later(f"spec.access.{name}", "is not supported yet: remove it and write apiKey: {} or mtls: {}")
+    if access.oauth2 is not None:
+        yield _later("spec.access.oauth2", "is not supported yet: remove it and write apiKey: {}, jwt or mtls: {}")
     for index, rule in enumerate(access.rules):
         named = rule.when is not None and rule.when.certificates
         where = f"spec.access.rules[{index}]"
         if rule.when is not None and rule.when.clients:
             yield _later(f"{where}.when.clients", "is not supported yet: write permissions in the InferenceClient")
-        elif not named and not (access.mtls is not None and access.mtls.trust):
-            yield _later(where, "is about tokens, which are not supported yet: write them in the InferenceClient")
+        elif named and rule.when is not None and rule.when.claims:
+            yield _later(f"{where}.when", "a rule about both claims and certificates is not supported yet: write two")
+        elif not named and access.jwt is None and not (access.mtls is not None and access.mtls.trust):
+            yield _later(where, "is about tokens of an `oauth2` issuer, which are not supported yet: remove it")
     if platform == "Embedded" and access.allowed_namespaces.from_ == "Selector":
         yield _elsewhere(
             "spec.access.allowedNamespaces.from", "namespaces of `nightlatch up` have no labels: write Names or All"
@@ -179,6 +179,24 @@ def _certificate(client: InferenceClient) -> Iterator[Unsupported]:
         yield _later(
             "spec.certificate.issuerRef",
             "other issuers are not supported yet: remove it, and Nightlatch's own CA issues the certificate",
+        )
+
+
+def _issuer(spec: IssuerSpec, platform: Platform) -> Iterator[Unsupported]:
+    if spec.introspection is not None:
+        yield _later("spec.introspection", "opaque tokens are not supported yet: remove it")
+    if spec.token_endpoint is not None:
+        yield _later("spec.tokenEndpoint", "a token endpoint of Nightlatch's own is not supported yet: write keys")
+    if spec.keys is not None and spec.keys.kubernetes is not None:
+        if platform == "Embedded":
+            yield _elsewhere(
+                "spec.keys.kubernetes", "`nightlatch up` has no ServiceAccounts: write another kind of keys"
+            )
+        else:
+            yield _later("spec.keys.kubernetes", "tokens of ServiceAccounts are not supported yet: write jwksUri")
+    if platform == "Embedded" and spec.allowed_namespaces.from_ == "Selector":
+        yield _elsewhere(
+            "spec.allowedNamespaces.from", "namespaces of `nightlatch up` have no labels: write Names or All"
         )
 
 

@@ -82,6 +82,7 @@ class EndpointReconciler:
             upstream_tls=await self.context.find_secret(self._upstream_tls(key)),
             trust={secret: found for secret, found in trust.items() if found},
             clients=self.index.clients_of(key),
+            issuers=self.index.issuers_of(endpoint),
             host_claims=self.index.host_claims_of(key),
             runtime=self.runtime_status.get(key),
             workload_error=self.workload_errors.get(key, ""),

@@ -156,6 +156,7 @@ class GatewayEndpoint:
 
         Envoy may have let the call in by a policy that is replaced already, so the newest one is asked first.
         """
+        call = replace(call, judged_by=self._newest_access().tokens)
         if refused := self._refusal(call):
             return refused
         if self.hold.open:
@@ -167,10 +168,13 @@ class GatewayEndpoint:
         self._room.refuse_revoked()
 
     def _refusal(self, call: HeldCall) -> Refused | None:
+        error = self._gateway.refuses(call) or self._newest_access().refusal(call, self._gateway.wall())
+        return Refused(error, error.say()) if error else None
+
+    def _newest_access(self) -> Access:
         if self._access is None:
             self._access = Access(self.document)
-        error = self._gateway.refuses(call) or self._access.refusal(call, self._gateway.wall())
-        return Refused(error, error.say()) if error else None
+        return self._access
 
     def feed(self, event: Event) -> None:
         """Take an event, and carry out what follows from it."""

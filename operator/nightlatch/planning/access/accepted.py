@@ -4,6 +4,7 @@ from nightlatch.api.client import ClientSpec
 from nightlatch.api.endpoint import Access
 
 API_KEY = "apiKey"
+JWT = "jwt"
 MTLS = "mtls"
 _OF_CLIENTS = frozenset({API_KEY, MTLS})
 
@@ -12,7 +13,7 @@ def accepted(access: Access) -> tuple[tuple[str, ...], ...]:
     """Lists of mechanisms: a call is let in when all of one list succeed. The first one says who the caller is."""
     if access.accept is not None:
         return access.accept
-    enabled = {API_KEY: access.api_key, "jwt": access.jwt, "oauth2": access.oauth2, MTLS: access.mtls}
+    enabled = {API_KEY: access.api_key, JWT: access.jwt, "oauth2": access.oauth2, MTLS: access.mtls}
     return tuple((name,) for name, value in enabled.items() if value is not None)
 
 

@@ -43,6 +43,10 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
             no_clients,  # nothing is wrong, but nobody can call
             clients_hold_credentials,
         ),
+        EndpointCondition.ISSUERS_READY: (
+            issuer_problem,  # one of them does not exist, does not let the namespace in, or cannot verify tokens
+            issuers_ready,
+        ),
         EndpointCondition.CERTIFICATES_READY: (
             leaf_secret_taken,  # only a person can resolve a conflict, so it is named first
             no_issuing_ca,  # without a CA no certificate can be issued
@@ -76,7 +80,11 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
 
 def endpoint_verdicts(inputs: ConditionInput) -> tuple[tuple[EndpointCondition, Verdict], ...]:
     """Every condition in the order of the status, with Ready last. ReplicasCapped is not about whether calls work."""
-    verdicts = tuple((kind, evaluate(inputs, chain)) for kind, chain in chains().items())
+    verdicts = tuple(
+        (kind, evaluate(inputs, chain))
+        for kind, chain in chains().items()
+        if kind is not EndpointCondition.ISSUERS_READY or inputs.document.tokens is not None
+    )
     ready = summarize(verdicts, true(Reason.READY, "authorized calls are answered"))
     capped = replicas_capped(inputs)
     told = ((EndpointCondition.REPLICAS_CAPPED, capped),) if capped else ()
@@ -148,6 +156,20 @@ def clients_hold_credentials(inputs: ConditionInput) -> Verdict:
     told = [f"{named} {'client holds' if named == 1 else 'clients hold'} a key"] if keys or not certificates else []
     told += [f"{shown} {'client holds' if shown == 1 else 'clients hold'} a certificate"] if certificates else []
     return true(Reason.ISSUED, "; ".join(told))
+
+
+# IssuersReady
+
+
+def issuer_problem(inputs: ConditionInput) -> Verdict | None:
+    problems = inputs.document.tokens.problems if inputs.document.tokens else ()
+    if not problems:
+        return None
+    return false(problems[0].reason, "; ".join(each.message for each in problems))
+
+
+def issuers_ready(_inputs: ConditionInput) -> Verdict:
+    return true(Reason.ISSUERS_READY, "the tokens of every issuer in spec.access.jwt are verified")
 
 
 # CertificatesReady

@@ -17,10 +17,18 @@ from nightlatch.api.endpoint import Scaling
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.planning.access.accepted import API_KEY, accepted
-from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
+from nightlatch.planning.access.api_keys import (
+    MAX_KEYS,
+    effective_tier,
+    key_grants,
+    rate_tiers,
+    tier_name,
+    unix_seconds,
+)
 from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants
 from nightlatch.planning.endpoint.client_trust import ClientTrust, client_trust
 from nightlatch.planning.endpoint.format import format_to_write
+from nightlatch.planning.endpoint.issuers import Tokens, token_rules, tokens
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import ParsedEndpoint
 from nightlatch.planning.plan import OwnedSecret, Owner, PutSecret
@@ -28,7 +36,14 @@ from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import hosts
 from nightlatch.wire import route_document as routing
 from nightlatch.wire.narrowing import takes_away
-from nightlatch.wire.route_document import CertificateGrant, DocumentError, Envelope, KeyGrant, RouteDocument
+from nightlatch.wire.route_document import (
+    CertificateGrant,
+    DocumentError,
+    Envelope,
+    KeyGrant,
+    RouteDocument,
+    TrustedIssuer,
+)
 
 GrantT = TypeVar("GrantT", KeyGrant, CertificateGrant)
 
@@ -40,7 +55,8 @@ _IN_FLIGHT_FACTOR = 16
 class DocumentDecision:
     """`current`: the document that gateways have after `put` (None: none can be made yet).
 
-    keys, certificates: as granted. trust: the CAs of callers' certificates, None where none is accepted.
+    keys, certificates: as granted. trust: the CAs of callers' certificates, None where none is accepted. tokens: whose
+    tokens are accepted, None likewise.
 
     problem: why gateways would refuse the document that follows from the spec; the last good one then stays, narrowed.
     needs: the format that the spec needs while some gateway is too old for it, 0 otherwise; the last good one then
@@ -54,6 +70,7 @@ class DocumentDecision:
     needs: int = 0
     certificates: tuple[CertificateGrant, ...] = ()
     trust: ClientTrust | None = None
+    tokens: Tokens | None = None
 
 
 def decide_document(
@@ -65,6 +82,19 @@ def decide_document(
     needed_format: Callable[[RouteDocument], int] = routing.needed_format,
 ) -> DocumentDecision:
     """`server_tls`: the certificate for callers if it is usable; without it the document keeps the one that it has."""
+    taken = tokens(endpoint, observed, read_document(observed.document))
+    return replace(_decide(endpoint, observed, owner, server_tls, now, needed_format, taken), tokens=taken)
+
+
+def _decide(
+    endpoint: ParsedEndpoint,
+    observed: Observed,
+    owner: Owner,
+    server_tls: SecretView | None,
+    now: datetime,
+    needed_format: Callable[[RouteDocument], int],
+    taken: Tokens | None,
+) -> DocumentDecision:
     before, envelope = read_document(observed.document), _envelope(observed.document)
     keys = key_grants(endpoint, observed.clients)
     certificates = certificate_grants(endpoint, observed.clients, observed.settings.trust_domain)
@@ -72,10 +102,10 @@ def decide_document(
     if endpoint.spec is None:
         # Whom the endpoint lets in cannot be read, so the certificates are those that are in use, and so are the keys.
         certificates = before.certificates if before else ()
-    last_good = _narrowed(before, keys, certificates) if before else None
+    last_good = _narrowed(before, keys, certificates, _issuers(endpoint, taken)) if before else None
     if endpoint.spec is None:
         keys = last_good.keys if last_good else ()
-    wanted = _from_spec(endpoint, observed, keys, certificates, _client_ca(trust, before, observed)) or last_good
+    wanted = _from_spec(endpoint, observed, keys, certificates, _client_ca(trust, before, observed), taken) or last_good
     wanted = _with_material(wanted, before, server_tls, observed) if wanted else None
     problem = _refusal_by_gateways(wanted) if wanted else ""
     format_ = format_to_write(
@@ -142,8 +172,12 @@ def _refusal_by_gateways(document: RouteDocument) -> str:
 
 
 def _narrowed(
-    before: RouteDocument, keys: tuple[KeyGrant, ...], certificates: tuple[CertificateGrant, ...]
+    before: RouteDocument,
+    keys: tuple[KeyGrant, ...],
+    certificates: tuple[CertificateGrant, ...],
+    issuers: tuple[TrustedIssuer, ...] | None,
 ) -> RouteDocument:
+    """issuers: None leaves those of before."""
     granted = {key.sha256: key for key in keys}
     named = {each.identity: each for each in certificates}
     return replace(
@@ -154,7 +188,15 @@ def _narrowed(
             for each in before.certificates
             if each.identity in named and named[each.identity].client == each.client
         ),
+        issuers=before.issuers if issuers is None else tuple(each for each in before.issuers if each in issuers),
     )
+
+
+def _issuers(endpoint: ParsedEndpoint, taken: Tokens | None) -> tuple[TrustedIssuer, ...] | None:
+    """Those that may stay; None: all that are there, because the spec does not say."""
+    if taken is not None:
+        return taken.issuers
+    return None if endpoint.rejection is not None else ()
 
 
 def _at_most(before: GrantT, granted: GrantT) -> GrantT:
@@ -180,12 +222,15 @@ def _from_spec(
     keys: tuple[KeyGrant, ...],
     certificates: tuple[CertificateGrant, ...],
     client_ca: str | None,
+    taken: Tokens | None,
 ) -> RouteDocument | None:
     spec = endpoint.spec
     if spec is None or endpoint.rejection is not None or client_ca is None:
         return None
     carried, identities = keys[:MAX_KEYS], certificates[:MAX_IDENTITIES] if client_ca else ()
-    used = {grant.tier for grant in carried} | {grant.tier for grant in identities}
+    limit = effective_tier(spec.rate_limit, None) if taken else None
+    token_tier = tier_name(limit) if limit else ""
+    used = {token_tier, *(grant.tier for grant in carried), *(grant.tier for grant in identities)}
     accept = accepted(spec.access)
     return RouteDocument(
         endpoint=endpoint.key,
@@ -203,6 +248,9 @@ def _from_spec(
         certificates=identities,
         # What documents say nothing of, so that gateways of the release before read them.
         accept=() if accept == ((API_KEY,),) else accept,
+        issuers=taken.issuers if taken else (),
+        token_rules=token_rules(spec.access) if taken else (),
+        token_tier=token_tier,
         client_ca=client_ca,
         created=unix_seconds(endpoint.metadata.creation_timestamp),
     )

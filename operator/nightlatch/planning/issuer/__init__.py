@@ -1,5 +1,5 @@
-"""Decides the status of one TokenIssuer, which has no other effect yet.
+"""Decides about one TokenIssuer: where its keys come from, which of them count, and what gateways are told of it.
 
-A pure function of the parsed issuer and of the time.
+Pure functions of the parsed issuer, of what was fetched and of the time.
 Start with `plan.py`.
 """

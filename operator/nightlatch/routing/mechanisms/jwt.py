@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nightlatch.routing.ir import ClientIR, DeniedTokensIR, IssuerIR
+from nightlatch.wire.issuer_document import IssuerDocument
+from nightlatch.wire.route_document import RouteDocument
 
 NAME = "jwt"
 
@@ -25,6 +27,38 @@ class Tokens:
     def value(self, places: Mapping[str, int]) -> dict[str, Any]:  # noqa: ARG002
         """No subject is a client of the policy, so no place matters."""
         return {"issuers": self.issuers} | ({"limit": self.limit} if self.limit else {})
+
+
+def from_document(document: RouteDocument) -> Tokens:
+    """What the document says of tokens. Without any issuer, the gate refuses every token."""
+    issuers = tuple(sorted((str(each.issuer), each.iss) for each in document.issuers))
+    return Tokens(issuers, document.token_tier or None)
+
+
+def issuer_from_document(document: IssuerDocument) -> IssuerIR:
+    """An issuer by its own document."""
+    return IssuerIR(
+        name=str(document.issuer),
+        iss=document.iss,
+        audiences=document.audiences,
+        algorithms=document.algorithms,
+        keys=tuple(key.jwk() for key in document.keys),
+        permissions=dict(document.permissions),
+        permissions_claim=document.permissions_claim,
+        identity_claim=document.identity_claim,
+        required_claims=document.required_claims,
+        token_type=document.token_type,
+        max_lifetime=document.max_lifetime,
+        clock_skew=document.clock_skew,
+        sender_constrained=document.sender_constrained,
+        valid_until=document.valid_until,
+    )
+
+
+def denied_from_document(document: IssuerDocument) -> DeniedTokensIR:
+    """The tokens of an issuer that are denied."""
+    denied = document.denied
+    return DeniedTokensIR(str(document.issuer), denied.jti, denied.sub, denied.sid, dict(denied.issued_before))
 
 
 def issuer_value(issuer: IssuerIR) -> dict[str, Any]:
