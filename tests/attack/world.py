@@ -10,7 +10,9 @@ from typing import Any
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api_keys import mint
 from nightlatch.api_keys.api_key import checksum
-from nightlatch.routing.ir import AuditLog, GateIR, Serving
+from nightlatch.routing.ir import AuditLog, DeniedTokensIR, GateIR, IssuerIR, Serving
+from nightlatch.wire.route_document import TrustedIssuer
+from tests.attack.tokens import Signer, defects
 from tests.attack.wire import Wire
 from tests.embedded.envoy_fixture import Caller, Gateway
 
@@ -19,6 +21,10 @@ ASLEEP = NamespacedName("search", "sleepy")
 OTHER = NamespacedName("search", "other")
 # Younger than the others, and claims their hosts beside its own.
 THIEF = NamespacedName("search", "thief")
+# Two issuers, whose RSA keys have the same kid.
+CORP = NamespacedName("ids", "corp")
+PARTNER = NamespacedName("ids", "partner")
+ISS = {CORP: "https://id.example/realms/ml", PARTNER: "https://partner.example"}
 _HOUR = 3600
 _PATIENCE = 5.0
 
@@ -57,6 +63,18 @@ def _typo(key: str, index: int) -> str:
     return "".join(letters)
 
 
+def issuer(name: NamespacedName, *signers: Signer) -> IssuerIR:
+    """An issuer of tokens for `minilm`."""
+    return IssuerIR(
+        str(name),
+        ISS[name],
+        ("minilm",),
+        ("RS256", "ES256"),
+        tuple(each.jwk for each in signers),
+        {"ml:infer": ("infer",), "ml:read": ("metadata",)},
+    )
+
+
 class GatewayWorld:
     """A real Envoy with the gate. Three endpoints: one is awake, one is asleep, and one is somebody else's.
 
@@ -80,6 +98,10 @@ class GatewayWorld:
         self.thief = Caller("thief", secrets.token_bytes, "infer", "metadata")
         self.keys = {name: each.key for name, each in {**self.callers, "stranger": self.stranger}.items()}
         self.keys["thief"] = self.thief.key
+        corp, partner = Signer("RS256"), Signer("RS256")
+        self.tokens = defects(corp, partner, ISS[CORP], ISS[PARTNER], "minilm")
+        self.keys["token"] = self.tokens["token"]
+        self._issuers = (issuer(CORP, corp, Signer("ES256")), issuer(PARTNER, partner))
         self._taken = 0
         self._audit = folder / "audit.log"
         audit = AuditLog(str(self._audit), 100_000, 100)
@@ -95,8 +117,12 @@ class GatewayWorld:
         gateway = self._gateway
         ours = tuple(each.grant for each in self.callers.values())
         claimed = (host_of(THIEF), host_of(WARM), host_of(ASLEEP))
+        taken = {
+            "accept": (("apiKey",), ("jwt",)),
+            "issuers": tuple(TrustedIssuer(name, iss) for name, iss in ISS.items()),
+        }
         documents = [
-            *(gateway.document(key, keys=ours, created=1) for key in (WARM, ASLEEP)),
+            *(gateway.document(key, keys=ours, created=1, **taken) for key in (WARM, ASLEEP)),
             gateway.document(OTHER, keys=(self.stranger.grant,), created=1),
             gateway.document(THIEF, keys=(self.thief.grant,), created=2, hosts=claimed),
         ]
@@ -104,7 +130,16 @@ class GatewayWorld:
         gateway.put(documents, serving)
         revoked = self.callers["revoked"].grant.key_id
         gateway.put_gate(
-            GateIR(revoked_clients=(str(self.callers["suspended"].grant.client),), revoked_keys=(revoked,))
+            GateIR(
+                revoked_clients=(str(self.callers["suspended"].grant.client),),
+                revoked_keys=(revoked,),
+                issuers=self._issuers,
+                denied_tokens=(
+                    DeniedTokensIR(
+                        str(CORP), ("leaked",), ("mallory",), ("stolen",), {"trudy": int(time.time()) + _HOUR}
+                    ),
+                ),
+            )
         )
 
     def stop(self) -> None:
@@ -114,6 +149,7 @@ class GatewayWorld:
         """How this endpoint is called, and the words of its rows."""
         bot = self.callers["bot"]
         words = {
+            **self.tokens,
             **self.keys,
             **keys_from(bot.key),
             **{f"{name}_client": str(self.callers[name].grant.client) for name in ("bot", "reader", "writer")},

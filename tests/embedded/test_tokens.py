@@ -3,21 +3,17 @@
 No document names issuers yet, so the test adds them to the policy that the document becomes.
 """
 
-import base64
-import hmac
 import json
 import secrets
 import time
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import DeniedTokensIR, GateIR, IssuerIR, RuleIR, Serving
 from nightlatch.routing.mechanisms.jwt import Tokens
+from tests.attack.tokens import Signer, encoded, hs256
 from tests.embedded import envoy_fixture
 from tests.embedded.envoy_fixture import Caller, Gateway
 
@@ -26,57 +22,6 @@ HOST = "minilm.search.localhost"
 INFER = "/v2/models/minilm/infer"
 ISS = "https://id.example"
 BOT = Caller("bot", secrets.token_bytes, "infer")
-
-
-def encoded(content):
-    content = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
-
-
-def number(value):
-    return encoded(value.to_bytes((value.bit_length() + 7) // 8))
-
-
-class Signer:
-    """An issuer's key of one algorithm."""
-
-    def __init__(self, algorithm):
-        self.algorithm = algorithm
-        if algorithm == "EdDSA":
-            self.key = ed25519.Ed25519PrivateKey.generate()
-        elif algorithm == "ES256":
-            self.key = ec.generate_private_key(ec.SECP256R1())
-        else:
-            self.key = rsa.generate_private_key(65537, 2048)
-
-    @property
-    def jwk(self):
-        public = self.key.public_key()
-        named = {"kid": self.algorithm, "alg": self.algorithm}
-        if self.algorithm == "EdDSA":
-            return {"kty": "OKP", "crv": "Ed25519", "x": encoded(public.public_bytes_raw()), **named}
-        numbers = public.public_numbers()
-        if self.algorithm == "ES256":
-            x, y = (encoded(each.to_bytes(32)) for each in (numbers.x, numbers.y))
-            return {"kty": "EC", "crv": "P-256", "x": x, "y": y, **named}
-        return {"kty": "RSA", "n": number(numbers.n), "e": number(numbers.e), **named}
-
-    def sign(self, claims, **header):
-        payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
-        signed = f"{encoded({'alg': self.algorithm, 'kid': self.algorithm, **header})}.{encoded(payload)}"
-        return f"{signed}.{encoded(self._signature(signed.encode()))}"
-
-    def _signature(self, signed):
-        match self.algorithm:
-            case "EdDSA":
-                return self.key.sign(signed)
-            case "ES256":
-                r, s = decode_dss_signature(self.key.sign(signed, ec.ECDSA(hashes.SHA256())))
-                return r.to_bytes(32) + s.to_bytes(32)
-            case "PS256":
-                return self.key.sign(signed, padding.PSS(padding.MGF1(hashes.SHA256()), 32), hashes.SHA256())
-            case _:
-                return self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
 
 
 SIGNERS = {algorithm: Signer(algorithm) for algorithm in ("RS256", "PS256", "ES256", "EdDSA")}
@@ -164,13 +109,10 @@ def test_a_token_with_one_thing_wrong_gets_the_answer_of_no_token_and_reaches_no
     signer, other = SIGNERS["RS256"], Signer("RS256")
     good = signer.sign(claims())
     head, payload, signature = good.split(".")
-    pem = signer.key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
     now = int(time.time())
     bad = {
         "unsigned": f"{encoded({'alg': 'none'})}.{payload}.",
-        "signed with the public key": _hs256(pem, payload),
+        "signed with the public key": hs256(signer.pem, claims(), kid="RS256"),
         "by another key": other.sign(claims()),
         "an algorithm of another key": signer.sign(claims(), alg="PS256"),
         "a key of its own": signer.sign(claims(), jwk=signer.jwk),
@@ -198,11 +140,6 @@ def test_a_token_with_one_thing_wrong_gets_the_answer_of_no_token_and_reaches_no
         assert status(client, good) == 200
         assert status(client, signer.sign(claims(more="x" * 10_000))) == 200
         assert status(client, signer.sign(claims(more="x" * 13_000))) == 400
-
-
-def _hs256(key, payload):
-    signed = f"{encoded({'alg': 'HS256', 'kid': 'RS256'})}.{payload}"
-    return f"{signed}.{encoded(hmac.digest(key, signed.encode(), 'sha256'))}"
 
 
 def test_a_denied_token_stops_with_the_next_call_on_an_open_connection_and_others_go_on(gateway):

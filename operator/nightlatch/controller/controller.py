@@ -70,6 +70,7 @@ class Controller:
         self.runtime_status = runtime_status
         self.runtime_status.subscribe(lambda key: self.enqueue(INFERENCE_ENDPOINT.kind, key))
         self.runtime_status.subscribe_to_uses(self._keys_used)
+        self.runtime_status.subscribe_to_unknown_keys(self._keys_unknown)
         self.index = Index(settings)
         self.queue = WorkQueue(monotonic, random)
         # When a reconcile last ended, on the monotonic clock: for the liveness probe.
@@ -105,6 +106,12 @@ class Controller:
     def _keys_used(self, key_ids: Iterable[str]) -> None:
         for client in {client for key_id in key_ids if (client := self.index.client_of_key(key_id))}:
             self.queue.add_after(ObjectRef(INFERENCE_CLIENT.kind, client), USES_WRITTEN_AFTER_S)
+
+    def _keys_unknown(self, issuers: Iterable[str]) -> None:
+        """A gateway may say anything, and what is no issuer of ours is ignored."""
+        for name in issuers:
+            namespace, _, issuer = name.partition("/")
+            self._key_sets.look_again(NamespacedName(namespace, issuer))
 
     async def prepare(self) -> None:
         """Make or read the installation's PKI, so that gateways can be started. Raises StoreError, PkiError."""

@@ -85,6 +85,7 @@ class Gatekeeper:
         self._led = False
         self._batches = 0
         self._key_uses: Mapping[str, int] = {}
+        self._unknown_keys: Mapping[str, int] = {}
 
     @property
     def last_heard(self) -> float:
@@ -196,6 +197,7 @@ class Gatekeeper:
             checks=self.hold_service.checks,
             reads=self.documents.reads,
             used=self._key_uses,
+            unknown_keys=self._unknown_keys,
         )
 
     def stats(self) -> GatewayStats:
@@ -221,6 +223,12 @@ class Gatekeeper:
     def keys_used(self, uses: Mapping[str, int]) -> None:
         """Report from now on when each key was last used."""
         self._key_uses = uses
+
+    def keys_unknown(self, numbers: Mapping[str, int]) -> None:
+        """Report how many tokens came with a key that is not known."""
+        if numbers != self._unknown_keys:
+            self._unknown_keys = numbers
+            self.changed()
 
     def refuse_revoked(self, revoked: Callable[[HeldCall], bool]) -> None:
         """Refuse the calls of which `revoked` is true: those that are held now, and those to come.

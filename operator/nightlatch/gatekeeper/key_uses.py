@@ -22,7 +22,7 @@ async def follow(socket: Path, note: Callable[[Mapping[str, int]], None]) -> Non
     while True:
         await asyncio.sleep(POLL_S)
         try:
-            note(coarse(await _ask(socket)))
+            note(coarse(await ask(socket)))
         except (OSError, ValueError, LookupError) as error:
             _log.debug("the gate does not say which keys are used", extra={"error": type(error).__name__})
 
@@ -33,7 +33,8 @@ def coarse(report: bytes) -> dict[str, int]:
     return {key: time - time % LAST_USE_STEP for key, time in uses.items()}
 
 
-async def _ask(socket: Path) -> bytes:
+async def ask(socket: Path) -> bytes:
+    """The gate's report, as JSON. Raises OSError."""
     async with asyncio.timeout(_TIMEOUT_S):
         reader, writer = await asyncio.open_unix_connection(str(socket))
         try:

@@ -88,6 +88,7 @@ class GatewayReport:
     gone: endpoints about which the gateway says nothing any more, or something that cannot be understood.
     reads: the newest format of route documents that the gateway reads.
     used: by the id of each API key when a call with it was last let through, in Unix seconds to LAST_USE_STEP.
+    unknown_keys: by token issuer (NAMESPACE/NAME) how many tokens came with a key that the gateway does not know.
     """
 
     gateway: str
@@ -99,6 +100,7 @@ class GatewayReport:
     gone: tuple[NamespacedName, ...] = ()
     reads: int = route_document.FORMAT
     used: Mapping[str, int] = field(default_factory=dict)
+    unknown_keys: Mapping[str, int] = field(default_factory=dict)
 
     def since(self, before: "GatewayReport") -> "GatewayReport":
         """What is new in this complete report after an earlier complete one."""
@@ -106,7 +108,16 @@ class GatewayReport:
         changed = tuple(entry for entry in self.endpoints if known.pop(entry.endpoint, None) != entry)
         wakes = tuple(wake for wake in self.wakes if wake not in before.wakes)
         used = {key: time for key, time in self.used.items() if before.used.get(key) != time}
-        return replace(self, endpoints=changed, wakes=wakes, complete=False, gone=tuple(known), used=used)
+        unknown = {name: count for name, count in self.unknown_keys.items() if before.unknown_keys.get(name) != count}
+        return replace(
+            self,
+            endpoints=changed,
+            wakes=wakes,
+            complete=False,
+            gone=tuple(known),
+            used=used,
+            unknown_keys=unknown,
+        )
 
 
 @dataclass(frozen=True, slots=True)

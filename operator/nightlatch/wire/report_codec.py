@@ -78,6 +78,7 @@ def _report(fields: Fields) -> GatewayReport:
     fields.default("gone", [])
     fields.default("reads", 1)
     fields.default("used", {})
+    fields.default("unknown_keys", {})
     entries = fields.each("endpoints", _endpoint)
     unknown = tuple(entry.endpoint for entry in entries if entry.phase not in get_args(HoldPhase))
     return fields.close(
@@ -91,6 +92,7 @@ def _report(fields: Fields) -> GatewayReport:
             gone=fields.each("gone", _namespaced_name) + unknown,
             reads=fields.count("reads"),
             used=fields.counts("used"),
+            unknown_keys=fields.counts("unknown_keys"),
         )
     )
 

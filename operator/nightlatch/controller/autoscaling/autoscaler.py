@@ -133,6 +133,7 @@ class Autoscaler:
         if gateway not in self._fleet.members:
             return
         self._runtime_status.note_uses(report.used if report else {})
+        self._runtime_status.note_unknown_keys(report.unknown_keys if report else {})
         before = self._fleet.members[gateway]
         after = LastReport.of(report, before) if report else None
         self._fleet = self._fleet.with_report(gateway, after)

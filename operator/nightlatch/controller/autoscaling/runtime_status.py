@@ -6,7 +6,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.scaling.runtime import UNKNOWN_RUNTIME, EndpointRuntime
 
 Listener = Callable[[NamespacedName], None]
-# Called with the ids of API keys of which a later use became known.
+# Called with the ids of API keys of which a later use became known, or with the names of issuers.
 UseListener = Callable[[Iterable[str]], None]
 # How long the last use of a key is remembered after it, in seconds.
 REMEMBERED_S = 86_400
@@ -19,6 +19,7 @@ class RuntimeStatus:
         self._listeners: list[Listener] = []
         self._entries: dict[NamespacedName, EndpointRuntime] = {}
         self._use_listeners: list[UseListener] = []
+        self._unknown_key_listeners: list[UseListener] = []
         self._last_uses: dict[str, int] = {}
 
     def subscribe(self, listener: Listener) -> None:
@@ -53,6 +54,15 @@ class RuntimeStatus:
         self._last_uses = {key: time for key, time in (self._last_uses | later).items() if time > oldest}
         for listener in self._use_listeners if later else ():
             listener(later)
+
+    def subscribe_to_unknown_keys(self, listener: UseListener) -> None:
+        """Call `listener` with the token issuers (NAMESPACE/NAME) of which a gateway lacks a key. It must not block."""
+        self._unknown_key_listeners.append(listener)
+
+    def note_unknown_keys(self, unknown: Mapping[str, int]) -> None:
+        """Note what one gateway says is new."""
+        for listener in self._unknown_key_listeners if unknown else ():
+            listener(unknown)
 
     def forget(self, endpoint: NamespacedName) -> None:
         """The endpoint is gone. No listener is called."""

@@ -17,7 +17,7 @@ from envoy.service.load_stats.v3.lrs_pb2_grpc import add_LoadReportingServiceSer
 
 from nightlatch.api import names
 from nightlatch.files import replace_file
-from nightlatch.gatekeeper import key_uses
+from nightlatch.gatekeeper import key_uses, unknown_keys
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.hold.gateway_places import places_within
 from nightlatch.gatekeeper.process import envoy_counters, last_heard, metrics
@@ -114,7 +114,11 @@ async def _serve_current(gatekeeper: Gatekeeper, config: Config, metrics_port: i
         heard = last_heard.path_beside(config.socket)
         tasks.create_task(last_heard.keep(heard, lambda: gatekeeper.last_heard, config.max_staleness))
         tasks.create_task(_report(gatekeeper, config, metrics_port))
-        tasks.create_task(key_uses.follow(report_socket(config.socket), gatekeeper.keys_used))
+        report = report_socket(config.socket)
+        tasks.create_task(key_uses.follow(report, gatekeeper.keys_used))
+        tasks.create_task(
+            unknown_keys.follow(report, lambda: bool(gatekeeper.documents.issuers), gatekeeper.keys_unknown)
+        )
 
 
 @contextlib.asynccontextmanager
