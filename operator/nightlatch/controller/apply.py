@@ -19,6 +19,7 @@ from nightlatch.pki import (
     new_root,
     read_ca,
 )
+from nightlatch.planning.inputs import CAView
 from nightlatch.planning.plan import (
     Action,
     DeleteSecret,
@@ -86,8 +87,9 @@ class Applier:
     async def act(self, action: Action | DeleteSecret) -> None:
         """One action. Raises StoreError, PkiError, WorkloadError."""
         match action:
-            case UseCA(secret):
-                self.issuing_ca.put(await self._read_ca(secret))
+            case UseCA(secret, bundle, since, reissue_over):
+                ca = await self._read_ca(secret)
+                self.issuing_ca.put(ca, CAView(ca.key_id, bundle or ca.trust_pem, since, reissue_over))
             case EnsureWorkload(workload):
                 await self.context.workloads.ensure(workload)
             case PublishTrust(namespace, bundle):

@@ -52,6 +52,7 @@ class ClusterConfig(BaseModel):
             model_server_image=self.model_server_image,
             gateway_namespace=self.gateway_namespace,
             gateway_service=self.gateway_service,
+            operator_namespace=self.operator_namespace,
             cluster_domain=self.cluster_domain,
             image_pull_policy=self.image_pull_policy,
         )
