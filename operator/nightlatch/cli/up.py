@@ -9,6 +9,7 @@ import click
 
 from nightlatch.cli import options
 from nightlatch.cli.screen import Screen
+from nightlatch.cli.wait import DurationType
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests.claims import parse_claims
 from nightlatch.embedded.manifests.trust import parse_trust
@@ -42,9 +43,16 @@ DEFAULT_PORT = 8443
     help="A file of CA certificates (PEM) that stands in for a Secret in `access.mtls.trust`. Can be repeated.",
 )
 @click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
+@click.option("--callers-take", type=DurationType(), default="24h", hidden=True)
 @options.state_dir
 def command(
-    files: tuple[Path, ...], port: int, claims: tuple[str, ...], trust: tuple[str, ...], gateways: int, state_dir: Path
+    files: tuple[Path, ...],
+    port: int,
+    claims: tuple[str, ...],
+    trust: tuple[str, ...],
+    gateways: int,
+    callers_take: float,
+    state_dir: Path,
 ) -> None:
     """Run the endpoints in the manifests FILE... as local processes, until Ctrl-C.
 
@@ -55,7 +63,12 @@ def command(
     os.umask(0o077)
     screen = Screen()
     log_to(Layout.at(state_dir))
-    asyncio.run(up(Options(files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust)), screen.say))
+    asyncio.run(
+        up(
+            Options(files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust), callers_take),
+            screen.say,
+        )
+    )
 
 
 def log_to(layout: Layout) -> None:

@@ -7,6 +7,7 @@ Starting: first come the checks that may fail (manifests, directory, lock, ports
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from nightlatch.api.meta import NamespacedName
@@ -32,7 +33,7 @@ class Options:
     """What the command line asks for. `port` 0 means any free port; more gateways take the ports after it.
 
     claims: directories that stand in for PersistentVolumeClaims, by the claim's name. trust: files that stand in for
-    Secrets of CAs.
+    Secrets of CAs. callers_take: seconds that callers have to take a new CA.
     """
 
     files: tuple[Path, ...]
@@ -41,6 +42,7 @@ class Options:
     gateways: int = 1
     claims: Mapping[str, Path] = field(default_factory=dict)
     trust: Mapping[NamespacedName, Path] = field(default_factory=dict)
+    callers_take: float = 86400.0
 
 
 async def up(options: Options, say: Say) -> None:
@@ -89,7 +91,13 @@ def _report(applied: Applied, say: Say) -> None:
 async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], options: Options, say: Say) -> None:
     stopped = asyncio.Event()
     supervisor = supervise.Supervisor(layout.processes, lambda text: say(Line(text, "bad")))
-    settings = Settings(platform="Embedded", port=chosen[0])
+    settings = Settings(
+        platform="Embedded",
+        port=chosen[0],
+        callers_take=timedelta(seconds=options.callers_take),
+        # There are few leaves on a laptop.
+        reissue_over=timedelta(seconds=2),
+    )
     gateways = tuple(Gateway(index, port, layout) for index, port in enumerate(chosen))
     control = Control(layout, store, settings, gateways)
     stop.on_signals(stopped, supervisor.kill)

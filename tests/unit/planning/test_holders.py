@@ -1,4 +1,4 @@
-"""Who holds a step of the trust ledger back: Secrets and documents by what is in them, gateways by what they confirm."""
+"""Who holds a step of the trust ledger back: Secrets and documents by what is in them, gateways by what they say."""
 
 from dataclasses import replace
 

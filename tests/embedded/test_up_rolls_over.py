@@ -1,0 +1,144 @@
+"""A new CA takes the place of the one before under load, and no call fails: `nightlatch up` with two gateways."""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import threading
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from nightlatch.pki.material import read_certificates
+from nightlatch.planning.installation.places import generation_shown
+from tests.embedded.command import nightlatch
+
+CALLERS_TAKE = 4
+
+
+def manifest(model: Path) -> str:
+    shared = {"apiVersion": "nightlatch.dev/v1alpha1"}
+    endpoint = {
+        "kind": "InferenceEndpoint",
+        "metadata": {"name": "one"},
+        "spec": {
+            "model": {"source": {"path": str(model)}},
+            "scaling": {"minReplicas": 1},
+            "access": {"mtls": {}, "apiKey": {}},
+        },
+    }
+    client = {
+        "kind": "InferenceClient",
+        "metadata": {"name": "bot"},
+        "spec": {"endpoints": [{"name": "one"}], "certificate": {}, "apiKey": {}},
+    }
+    return "---\n".join(json.dumps({**shared, **each}) + "\n" for each in (endpoint, client))
+
+
+class Load:
+    """Calls to each gateway, with a certificate on new connections and with one on a connection that stays.
+
+    failures: what was not answered with 200. A caller reads its files for each new connection.
+    """
+
+    def __init__(self, up) -> None:
+        self._up = up
+        self._stop = threading.Event()
+        self.calls = 0
+        self.failures: list[str] = []
+        self._threads = [
+            threading.Thread(target=self._call, args=(port, keep)) for port in up.ports for keep in (False, True)
+        ]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _call(self, port: int, keep: bool) -> None:
+        while not self._stop.is_set():
+            try:
+                with connected(self._up, port) as tls:
+                    for _ in range(50 if keep else 1):
+                        self._ask(tls)
+                        if self._stop.wait(0.02):
+                            return
+            except OSError as error:
+                self.failures.append(repr(error))
+
+    def _ask(self, tls: ssl.SSLSocket) -> None:
+        self.calls += 1
+        host = self._up.host("one")
+        tls.sendall(f"GET /v2/models/one HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+        response = HTTPResponse(tls)
+        response.begin()
+        response.read()
+        if response.status != 200:
+            self.failures.append(str(response.status))
+
+
+@contextlib.contextmanager
+def connected(up, port: int):
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        context(up.files("bot")).wrap_socket(plain, server_hostname=up.host("one")) as tls,
+    ):
+        yield tls
+
+
+def context(files: Path) -> ssl.SSLContext:
+    """The files are replaced one after another, so the pair is read until it fits."""
+    while True:
+        found = ssl.create_default_context(cafile=str(files / "ca.crt"))
+        with contextlib.suppress(ssl.SSLError):
+            found.load_cert_chain(files / "tls.crt", files / "tls.key")
+            return found
+
+
+@pytest.fixture(scope="module")
+def up(lasting, tiny):
+    return lasting(manifest(tiny), gateways=2, arguments=["--callers-take", f"{CALLERS_TAKE}s"])
+
+
+async def verb(up, *arguments):
+    return await asyncio.to_thread(nightlatch, *arguments, "--state-dir", up.state)
+
+
+def shown(up) -> str:
+    return generation_shown((up.files("bot") / "tls.crt").read_bytes())
+
+
+def trusted(up) -> int:
+    return len(read_certificates((up.files("bot") / "ca.crt").read_bytes()))
+
+
+async def test_a_new_ca_takes_over_under_load_and_no_call_fails(up, times):
+    await up.started()
+    await up.until("one to be Ready", lambda: up.is_ready("one"))
+    await up.until("the certificate", (up.files("bot") / "tls.key").exists)
+
+    async def awake():
+        return (await up.view("one")).state == "Awake"
+
+    await up.until("a replica", awake)
+    with Load(up) as load:
+        for _ in range(times(1, soak=3)):
+            before = shown(up)
+            answer = await verb(up, "rollover", "ca")
+            assert answer.returncode == 0, answer.stderr
+            await up.until("both CAs to be trusted", lambda: trusted(up) == 2)
+            assert shown(up) == before, "a certificate of a CA that not everybody trusts"
+            await up.until("a certificate of the new CA", lambda before=before: shown(up) != before, 120)
+            await up.until("the old CA to be gone", lambda: trusted(up) == 1, 120)
+        told = await verb(up, "rollover", "ca", "--show")
+    print(f"{load.calls} calls, {len(load.failures)} failed")
+    assert load.failures == []
+    assert load.calls > 100
+    assert "no roll-over is under way" in told.stdout
