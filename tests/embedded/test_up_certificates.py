@@ -30,6 +30,8 @@ ENDPOINTS = {
     "foreign": FOREIGN,
 }
 HEALTH = "/v2/health/ready"
+# A call may wait for a wake.
+PATIENCE = 60
 
 
 class Certified:
@@ -82,7 +84,7 @@ class Certified:
                 path.write_text(text)
             context.load_cert_chain(*files)
         with (
-            socket.create_connection(("127.0.0.1", self.up.ports[0]), 10) as plain,
+            socket.create_connection(("127.0.0.1", self.up.ports[0]), PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=self.up.host(endpoint)) as tls,
         ):
             yield tls
