@@ -21,11 +21,14 @@ from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests import documents
 from nightlatch.embedded.manifests.apply import Applied, apply
 from nightlatch.embedded.manifests.claims import bound
-from nightlatch.embedded.manifests.trust import keep_trust
+from nightlatch.embedded.manifests.trust import CA_FILES, keep_ca, keep_trust
 from nightlatch.embedded.manifests.watch import edits
 from nightlatch.gatekeeper.process import gate_module
 from nightlatch.planning.settings import Settings
 from nightlatch.store.files.store import FilesStore
+
+# The Secret of the CA that is brought.
+BROUGHT_CA = "brought-ca"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Options:
     """What the command line asks for. `port` 0 means any free port; more gateways take the ports after it.
 
     claims: directories that stand in for PersistentVolumeClaims, by the claim's name. trust: files that stand in for
-    Secrets of CAs. callers_take: seconds that callers have to take a new CA.
+    Secrets of CAs. ca: the directory of a CA that is brought. callers_take: seconds that callers have to take a new CA.
     """
 
     files: tuple[Path, ...]
@@ -43,6 +46,7 @@ class Options:
     claims: Mapping[str, Path] = field(default_factory=dict)
     trust: Mapping[NamespacedName, Path] = field(default_factory=dict)
     callers_take: float = 86400.0
+    ca: Path | None = None
 
 
 async def up(options: Options, say: Say) -> None:
@@ -58,11 +62,16 @@ async def up(options: Options, say: Say) -> None:
             say(Line(f"ended {orphan}, which an earlier `nightlatch up` left behind"))
         chosen = ports.choose(options.port, options.gateways)
         store = FilesStore(layout.root)
-        await keep_trust(store, options.trust)
+        await _keep_files(store, options)
         applied = await apply(store, declared, watched)
         _refuse(applied.problems)
         _report(applied, say)
         await _run(layout, store, chosen, options, say)
+
+
+async def _keep_files(store: FilesStore, options: Options) -> None:
+    await keep_trust(store, options.trust)
+    await keep_ca(store, options.ca, NamespacedName(Settings("Embedded").operator_namespace, BROUGHT_CA))
 
 
 def _refuse_unusable_gate() -> None:
@@ -97,6 +106,7 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], optio
         callers_take=timedelta(seconds=options.callers_take),
         # There are few leaves on a laptop.
         reissue_over=timedelta(seconds=2),
+        brought_ca=BROUGHT_CA if options.ca else "",
     )
     gateways = tuple(Gateway(index, port, layout) for index, port in enumerate(chosen))
     control = Control(layout, store, settings, gateways)
@@ -139,9 +149,10 @@ async def _start(gateway: Gateway, settings: Settings, supervisor: supervise.Sup
 
 async def _follow_edits(store: FilesStore, options: Options, stopped: asyncio.Event, say: Say) -> None:
     watched = tuple(path.absolute() for path in options.files)
-    async for _ in edits((*watched, *options.trust.values()), stopped):
+    certificates = [options.ca / name for name in CA_FILES] if options.ca else []
+    async for _ in edits((*watched, *options.trust.values(), *certificates), stopped):
         try:
-            await keep_trust(store, options.trust)
+            await _keep_files(store, options)
             files = documents.expand(path for path in watched if path.exists())
         except UserError as error:
             say(Line(f"error: {error.message}", "bad"))

@@ -66,6 +66,16 @@ class MintCA:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyCA:
+    """Take over the CA with this key id from a user's Secret, so that it can sign until the next one is trusted."""
+
+    target: OwnedSecret
+    source: NamespacedName
+    key_id: str
+    replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UseCA:
     """Issue leaves from the CA in this Secret from now on.
 
@@ -131,7 +141,7 @@ class DocumentSequence:
     sequence: int
 
 
-SecretAction = PutSecret | MintCA | IssueLeaf | MergeSecret
+SecretAction = PutSecret | MintCA | CopyCA | IssueLeaf | MergeSecret
 Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 

@@ -30,7 +30,9 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 class Installation:
     """`later` passes time; `turn` reconciles the PKI, and a client's leaf as its own reconcile would."""
 
-    def __init__(self, path):
+    def __init__(self, path, settings=SETTINGS):
+        self.settings = settings
+        self.brought_key = NamespacedName(settings.operator_namespace, "corp-ca")
         self.now = datetime(2026, 3, 1, 12, tzinfo=UTC)
         self.store, self.workloads, self.ca = FilesStore(path), RememberedWorkloads(), IssuingCA()
         context = Context(self.store, self.workloads, lambda: self.now, lambda size: b"r" * size)
@@ -43,7 +45,7 @@ class Installation:
         self.ca = IssuingCA()
         self.applier = Applier(self.context, self.ca, None)
         runtime = lambda _key: EndpointRuntime()  # noqa: E731
-        self.pki = PkiReconciler(self.context, self.applier, self.ca, SETTINGS, runtime)
+        self.pki = PkiReconciler(self.context, self.applier, self.ca, self.settings, runtime)
 
     async def turn(self, *, client=True):
         for _ in range(4):

@@ -91,11 +91,18 @@ class PkiReconciler:
             more={found.key: found for found in more if found},
             trust=await self.context.find_secret(ledger_secret(settings)),
             request=self.request,
+            brought=await self._brought(),
         )
         if any(each.empty for each in observed.places):
             # There is one CA, so no step is under way.
             return observed
         return replace(observed, holders=await self._holders(observed))
+
+    async def _brought(self) -> SecretView | None:
+        settings = self.settings
+        if not settings.brought_ca:
+            return None
+        return await self.context.find_secret(NamespacedName(settings.operator_namespace, settings.brought_ca))
 
     async def _holders(self, observed: ObservedInstallation) -> tuple[Holder, ...]:
         live = [generation_of(ca) for each in observed.places if (ca := usable_ca(each, self.settings))]

@@ -10,10 +10,13 @@ from datetime import datetime
 from itertools import takewhile
 
 from nightlatch.api import names
+from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef
 from nightlatch.pki import CertificateAuthority, PkiError, read_ca
+from nightlatch.pki.brought import read_brought_ca
+from nightlatch.pki.bundle import Finding
 from nightlatch.pki.ca import BACKDATE
-from nightlatch.pki.material import to_pem
+from nightlatch.pki.material import CA_CRT, TLS_CRT, TLS_KEY, to_pem
 from nightlatch.planning.inputs import CAView
 from nightlatch.planning.installation.certificates import (
     installation_leaves,
@@ -25,7 +28,7 @@ from nightlatch.planning.installation.ledger import Holder, Ledger, Step, step
 from nightlatch.planning.installation.ledger_secret import LedgerError, ledger_secret, put_ledger, read_ledger, told
 from nightlatch.planning.installation.places import Place, generation_of, places, usable_ca
 from nightlatch.planning.leaves import TLS_SECRET, LeafDecision, decide_leaf
-from nightlatch.planning.plan import DeleteSecret, MintCA, OwnedSecret, Plan, PutSecret, UseCA
+from nightlatch.planning.plan import CopyCA, DeleteSecret, MintCA, OwnedSecret, Plan, PutSecret, UseCA
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import Settings
 
@@ -40,7 +43,7 @@ class ObservedInstallation:
     """The Secrets under the names that the installation uses, whoever owns them; None or absent: there is none.
 
     root, issuing: of the first place. more: those of the second. trust: the ledger. holders: what a step waits for, if
-    one is under way. request: the newest wish for a roll-over.
+    one is under way. request: the newest wish for a roll-over. brought: the Secret of a CA that somebody brings.
     """
 
     settings: Settings
@@ -51,6 +54,7 @@ class ObservedInstallation:
     trust: SecretView | None = None
     holders: tuple[Holder, ...] = ()
     request: str = ""
+    brought: SecretView | None = None
 
     @property
     def places(self) -> tuple[Place, Place]:
@@ -69,6 +73,20 @@ class CADecision:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to decide about.
+
+    present: the CA at the place that signs, or the root of one that is being made there (minted); None: not even that.
+    brought: the CA that somebody brings, or what is wrong with it; None: nobody brings one.
+    """
+
+    signing: Place
+    present: CertificateAuthority | None
+    brought: CertificateAuthority | Finding | None
+    minted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Authority:
     """Which CA signs, and what is made or deleted so that another can take its place.
 
@@ -77,7 +95,7 @@ class Authority:
 
     signer: Place
     view: CAView | None = None
-    actions: tuple[MintCA | PutSecret, ...] = ()
+    actions: tuple[MintCA | CopyCA | PutSecret, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
     step: Step | None = None
 
@@ -90,6 +108,9 @@ def plan_installation(observed: ObservedInstallation, now: datetime) -> Plan:
     except LedgerError as error:
         ref = ObjectRef(SECRET.kind, ledger_secret(settings))
         return Plan(refusal=f"{ref} cannot be used ({error}): restore it, or delete it while no roll-over is under way")
+    brought = _brought(observed, now)
+    if all(each.empty for each in observed.places) and brought is not None:
+        return _first_brought(observed, brought, now)
     place = _signing(observed, ledger)
     survivor = _survivor(place, settings)
     root = CADecision() if survivor else decide_root(place, settings)
@@ -100,7 +121,8 @@ def plan_installation(observed: ObservedInstallation, now: datetime) -> Plan:
     if issuing.refusal:
         return Plan(apply=minted, refusal=issuing.refusal)
     # A CA that is still to be made is trusted through its root.
-    authority = _authority(observed, ledger, place, issuing.ca or root.ca, now, minted=issuing.mint is not None)
+    found = Found(place, issuing.ca or root.ca, brought, minted=issuing.mint is not None)
+    authority = _authority(observed, ledger, found, now)
     use, signer = UseCA(authority.signer.issuing_key), _NOT_MINTED_YET
     if view := authority.view:
         use = UseCA(use.secret, view.trust_pem, view.since, view.reissue_over)
@@ -115,9 +137,9 @@ def plan_installation(observed: ObservedInstallation, now: datetime) -> Plan:
         apply=(*minted, *authority.actions, use, *written),
         delete=(*(leaf.delete for leaf in ours if leaf.delete), *authority.delete),
         requeue_after=_requeue_after(ours, done, now),
-        told=told(done) if done else {},
+        told={**told(done), **_told_of_brought(observed, brought)} if done else {},
         refusal=_not_ours(leaves[len(ours)].wanted.key) if len(ours) < len(leaves) else "",
-        warning=_root_is_lost(place) if survivor else "",
+        warning=_warning(place, brought) if survivor else "",
     )
 
 
@@ -142,20 +164,56 @@ def _signing(observed: ObservedInstallation, ledger: Ledger) -> Place:
     return next((each for each in observed.places if not each.empty), observed.places[0])
 
 
-def _authority(
-    observed: ObservedInstallation,
-    ledger: Ledger,
-    signing: Place,
-    present: CertificateAuthority | None,
-    now: datetime,
-    *,
-    minted: bool,
-) -> Authority:
-    """One step of the ledger.
+def _brought(observed: ObservedInstallation, now: datetime) -> CertificateAuthority | Finding | None:
+    name = observed.settings.brought_ca
+    if not name:
+        return None
+    if observed.brought is None:
+        return Finding(
+            Reason.CA_MISSING,
+            f"there is no Secret {_brought_key(observed.settings)}: create it, with {TLS_CRT}, {TLS_KEY} and {CA_CRT}",
+        )
+    return read_brought_ca(name, observed.brought.data, now)
 
-    present: the CA at the place that signs, or the root of one that is being made there (minted); None: not even that.
-    """
-    settings = observed.settings
+
+def _first_brought(observed: ObservedInstallation, brought: CertificateAuthority | Finding, now: datetime) -> Plan:
+    """A new installation signs with the CA that is brought, and with no other."""
+    if isinstance(brought, Finding):
+        return Plan(refusal=f"{brought.reason}: {brought.message}")
+    settings, place = observed.settings, observed.places[0]
+    leaves = [
+        decide_leaf(wanted, observed.leaves.get(wanted.key), _NOT_MINTED_YET, now)
+        for wanted in installation_leaves(settings)
+    ]
+    copy = CopyCA(_target(place.issuing_key, settings), _brought_key(settings), brought.key_id)
+    return Plan(apply=(copy, UseCA(place.issuing_key), *(leaf.issue for leaf in leaves if leaf.issue)))
+
+
+def _brought_key(settings: Settings) -> NamespacedName:
+    return NamespacedName(settings.operator_namespace, settings.brought_ca)
+
+
+def _told_of_brought(
+    observed: ObservedInstallation, brought: CertificateAuthority | Finding | None
+) -> Mapping[str, str]:
+    if brought is None:
+        return {}
+    if isinstance(brought, Finding):
+        return {"broughtCA": f"{brought.reason}: {brought.message}; the CA before stays in use"}
+    asked = "; to replace it, put another CA into the Secret" if observed.request else ""
+    return {"broughtCA": f"CA {generation_of(brought).key_id} in Secret {observed.settings.brought_ca}{asked}"}
+
+
+def _warning(place: Place, brought: CertificateAuthority | Finding | None) -> str:
+    """The root of a CA that is brought stays outside."""
+    if isinstance(brought, Finding):
+        return brought.message
+    return _root_is_lost(place) if brought is None else ""
+
+
+def _authority(observed: ObservedInstallation, ledger: Ledger, found: Found, now: datetime) -> Authority:
+    """One step of the ledger."""
+    settings, signing, present, minted = observed.settings, found.signing, found.present, found.minted
     if present is None:
         return Authority(signing)
     (other,) = (each for each in observed.places if each.issuing_key != signing.issuing_key)
@@ -192,7 +250,7 @@ def _authority(
         ),
         (
             *((put_ledger(done.ledger, observed.trust, settings),) if done.ledger != stored else ()),
-            *(() if minted else _next_ca(observed, done.ledger, signer, other, now)),
+            *_others(observed, done.ledger, found, signer, ca, now),
         ),
         _deleted(other, settings) if state == "Retired" and done.ledger == stored else (),
         done,
@@ -210,6 +268,51 @@ def _bundle(ledger: Ledger, cas: Mapping[str, tuple[Place, CertificateAuthority]
 def _since(ca: CertificateAuthority, active_since: float) -> float:
     """When the CA began to sign: a CA under the same root may be younger than its generation."""
     return max(active_since, (ca.certificate.not_valid_before_utc + BACKDATE).timestamp())
+
+
+def _others(
+    observed: ObservedInstallation,
+    ledger: Ledger,
+    found: Found,
+    signer: Place,
+    ca: CertificateAuthority,
+    now: datetime,
+) -> tuple[MintCA | CopyCA, ...]:
+    """What is made or copied beside what signs now."""
+    (other,) = (each for each in observed.places if each.issuing_key != signer.issuing_key)
+    if isinstance(found.brought, CertificateAuthority):
+        return _take_over(observed, ledger, found.brought, signer, ca, other)
+    if found.minted or found.brought is not None:
+        return ()
+    return _next_ca(observed, ledger, signer, other, now)
+
+
+def _take_over(
+    observed: ObservedInstallation,
+    ledger: Ledger,
+    brought: CertificateAuthority,
+    signer: Place,
+    ca: CertificateAuthority,
+    other: Place,
+) -> tuple[CopyCA, ...]:
+    """Copy the CA that is brought: over the one that signs if their root is the same, because then everybody trusts it
+    already; otherwise to the other place, as soon as that is free."""
+    settings = observed.settings
+    wanted = generation_of(brought).key_id
+    standby = usable_ca(other, settings)
+    prepared = ledger.find("Prepared")
+    place: Place
+    known: CertificateAuthority | None
+    if wanted == generation_of(ca).key_id:
+        place, known = signer, ca
+    elif other.empty or (standby and prepared and generation_of(standby).key_id == prepared.key_id):
+        place, known = other, standby
+    else:
+        return ()
+    if known is not None and known.key_id == brought.key_id:
+        return ()
+    replaces = place.issuing.revision if place.issuing else None
+    return (CopyCA(_target(place.issuing_key, settings), _brought_key(settings), brought.key_id, replaces),)
 
 
 def _next_ca(
