@@ -46,7 +46,7 @@ DEFAULT_PORT = 8443
     "--ca",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="A directory with a CA of yours that issues all certificates: tls.crt, tls.key and ca.crt. Default: one is made.",
+    help="A directory with a CA of yours that issues all certificates: tls.crt, tls.key, ca.crt. Default: one is made.",
 )
 @click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
 @click.option("--callers-take", type=DurationType(), default="24h", hidden=True)
@@ -70,14 +70,10 @@ def command(
     os.umask(0o077)
     screen = Screen()
     log_to(Layout.at(state_dir))
-    asyncio.run(
-        up(
-            Options(
-                files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust), callers_take, parse_ca(ca)
-            ),
-            screen.say,
-        )
+    wanted = Options(
+        files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust), callers_take, parse_ca(ca)
     )
+    asyncio.run(up(wanted, screen.say))
 
 
 def log_to(layout: Layout) -> None:
