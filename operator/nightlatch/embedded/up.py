@@ -24,6 +24,7 @@ from nightlatch.embedded.manifests.claims import bound
 from nightlatch.embedded.manifests.trust import CA_FILES, keep_ca, keep_trust
 from nightlatch.embedded.manifests.watch import edits
 from nightlatch.gatekeeper.process import gate_module
+from nightlatch.pki import PkiError
 from nightlatch.planning.settings import Settings
 from nightlatch.store.files.store import FilesStore
 
@@ -111,7 +112,13 @@ async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], optio
     gateways = tuple(Gateway(index, port, layout) for index, port in enumerate(chosen))
     control = Control(layout, store, settings, gateways)
     stop.on_signals(stopped, supervisor.kill)
-    if ended := await control.prepare():
+    try:
+        ended = await control.prepare()
+    except PkiError as error:
+        raise UserError(
+            str(error), "correct the files of the CA, or start without --ca" if options.ca else ""
+        ) from error
+    if ended:
         say(Line(f"ended {ended} model servers, which an earlier `nightlatch up` left behind"))
     lock.announce(layout, chosen)
     try:

@@ -41,6 +41,7 @@ class PkiReconciler:
     """Observes the installation's Secrets, plans, and applies the plan.
 
     runtime: what gateways have applied of an endpoint's document. request: the newest wish for a roll-over.
+    warned: what the log said last that an administrator should do.
     """
 
     context: Context
@@ -49,6 +50,7 @@ class PkiReconciler:
     settings: Settings
     runtime: Callable[[NamespacedName], EndpointRuntime]
     request: str = ""
+    warned: str = ""
 
     async def reconcile(self) -> tuple[bool, float | None]:
         """Returns whether the issuing CA is another one than before, and the seconds to the next renewal.
@@ -60,8 +62,9 @@ class PkiReconciler:
         wanted = plan_installation(await self._observe(), self.context.clock())
         for action in (*wanted.apply, *wanted.delete):
             await self.applier.act(action)
-        if wanted.warning:
+        if wanted.warning and wanted.warning != self.warned:
             _log.warning("the PKI of the installation needs care", extra={"advice": wanted.warning})
+        self.warned = wanted.warning
         if wanted.refusal:
             raise PkiError(wanted.refusal)
         waits = [ASKED_PAUSE[self.settings.platform], wanted.requeue_after, await self._tell(wanted.told)]

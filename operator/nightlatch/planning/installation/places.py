@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cryptography import x509
-
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.pki import CertificateAuthority, PkiError, read_ca
 from nightlatch.pki.bundle import fingerprint
-from nightlatch.pki.material import authority_key_id, read_certificates, subject_key_id
+from nightlatch.pki.material import read_certificates, root_key_id
 from nightlatch.planning.installation.certificates import installation_owner
 from nightlatch.planning.installation.ledger import CAFound
 from nightlatch.planning.secrets import SecretView
@@ -55,16 +53,9 @@ def usable_ca(place: Place, settings: Settings) -> CertificateAuthority | None:
 def generation_of(ca: CertificateAuthority) -> CAFound:
     """A generation is a root: a new CA under the same root changes nobody's trust."""
     anchors = frozenset(fingerprint(each) for each in ca.trust)
-    return CAFound(_root_of((ca.certificate, *ca.chain)[-1]), anchors)
+    return CAFound(root_key_id((ca.certificate, *ca.chain)[-1]), anchors)
 
 
 def generation_shown(chain: bytes) -> str:
     """The key id of the root of a chain (PEM), which comes without its root."""
-    return _root_of(read_certificates(chain)[-1])
-
-
-def _root_of(top: x509.Certificate) -> str:
-    """The key id of the root above the uppermost certificate of a chain; or its own, if it is one."""
-    if top.subject == top.issuer:
-        return subject_key_id(top)
-    return authority_key_id(top) or f"of {top.issuer.rfc4514_string()}"
+    return root_key_id(read_certificates(chain)[-1])
