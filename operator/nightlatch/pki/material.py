@@ -179,7 +179,7 @@ def authority_key_id(certificate: x509.Certificate) -> str:
 
 
 def root_key_id(top: x509.Certificate) -> str:
-    """The key id of the root above the uppermost certificate of a chain that comes without it; its own, if it is one."""
+    """The key id of the root above the uppermost certificate of a chain; its own, if it is one."""
     if top.subject == top.issuer:
         return subject_key_id(top)
     return authority_key_id(top) or f"of {top.issuer.rfc4514_string()}"
