@@ -9,11 +9,10 @@ import threading
 from http.client import HTTPResponse
 from pathlib import Path
 
-import pytest
-
-from nightlatch.pki.material import read_certificates
+from nightlatch.pki.material import read_certificates, root_key_id
 from nightlatch.planning.installation.places import generation_shown
 from tests.embedded.command import nightlatch
+from tests.unit.pki.test_brought_ca import DAY, authority, brought
 
 CALLERS_TAKE = 4
 
@@ -102,11 +101,6 @@ def context(files: Path) -> ssl.SSLContext:
             return found
 
 
-@pytest.fixture(scope="module")
-def up(lasting, tiny):
-    return lasting(manifest(tiny), gateways=2, arguments=["--callers-take", f"{CALLERS_TAKE}s"])
-
-
 async def verb(up, *arguments):
     return await asyncio.to_thread(nightlatch, *arguments, "--state-dir", up.state)
 
@@ -119,26 +113,57 @@ def trusted(up) -> int:
     return len(read_certificates((up.files("bot") / "ca.crt").read_bytes()))
 
 
-async def test_a_new_ca_takes_over_under_load_and_no_call_fails(up, times):
+async def awake(up) -> None:
+    async def is_awake():
+        return (await up.view("one")).state == "Awake"
+
     await up.started()
     await up.until("one to be Ready", lambda: up.is_ready("one"))
     await up.until("the certificate", (up.files("bot") / "tls.key").exists)
+    await up.until("a replica", is_awake)
 
-    async def awake():
-        return (await up.view("one")).state == "Awake"
 
-    await up.until("a replica", awake)
+async def rolled_over(up, before: str) -> None:
+    """Wait for every step, each after the one before."""
+    await up.until("both CAs to be trusted", lambda: trusted(up) == 2)
+    assert shown(up) == before, "a certificate of a CA that not everybody trusts"
+    await up.until("a certificate of the new CA", lambda: shown(up) != before, 120)
+    await up.until("the old CA to be gone", lambda: trusted(up) == 1, 120)
+
+
+async def test_a_new_ca_takes_over_under_load_and_no_call_fails(start, tiny, times):
+    up = start(manifest(tiny), gateways=2, arguments=["--callers-take", f"{CALLERS_TAKE}s"])
+    await awake(up)
     with Load(up) as load:
         for _ in range(times(1, soak=3)):
             before = shown(up)
             answer = await verb(up, "rollover", "ca")
             assert answer.returncode == 0, answer.stderr
-            await up.until("both CAs to be trusted", lambda: trusted(up) == 2)
-            assert shown(up) == before, "a certificate of a CA that not everybody trusts"
-            await up.until("a certificate of the new CA", lambda before=before: shown(up) != before, 120)
-            await up.until("the old CA to be gone", lambda: trusted(up) == 1, 120)
+            await rolled_over(up, before)
         told = await verb(up, "rollover", "ca", "--show")
     print(f"{load.calls} calls, {len(load.failures)} failed")
     assert load.failures == []
     assert load.calls > 100
     assert "no roll-over is under way" in told.stdout
+
+
+async def test_a_ca_that_is_brought_is_replaced_by_another_under_load_and_no_call_fails(start, tiny, tmp_path):
+    first, second = (authority(name, ends=3650 * DAY) for name in ("root", "other root"))
+    bring(tmp_path, first)
+    up = start(manifest(tiny), gateways=2, arguments=["--callers-take", f"{CALLERS_TAKE}s", "--ca", str(tmp_path)])
+    await awake(up)
+    before = shown(up)
+    assert before == root_key_id(first[0])
+    with Load(up) as load:
+        bring(tmp_path, second)
+        await rolled_over(up, before)
+        assert shown(up) == root_key_id(second[0])
+    print(f"{load.calls} calls, {len(load.failures)} failed")
+    assert load.failures == []
+    assert load.calls > 100
+
+
+def bring(directory: Path, root) -> None:
+    """An intermediate under this root, as somebody would copy it there: one file after another."""
+    for name, content in brought(authority("issuing", root, ends=900 * DAY), root).items():
+        (directory / name).write_bytes(content)
