@@ -8,6 +8,9 @@ import pytest
 from nightlatch.api.validation.allowed import Allowed
 from tests.chart.conftest import CHART, NAMESPACE, tool
 
+# The first run on a machine compiles Helm, perhaps behind another build that holds the lock.
+pytestmark = pytest.mark.timeout(1800)
+
 WRITES = {"create", "update", "patch", "delete", "deletecollection", "*"}
 GATEWAY = "nightlatch-gateway"
 

@@ -26,9 +26,10 @@ CLI = ("--server-side", "--field-manager=nightlatch-cli")
 
 
 @pytest.fixture(scope="module")
-def kubectl(control_plane: str) -> Kubectl:
-    """Run kubectl; returns what it printed."""
-    command = [node("tool", "kubectl"), "--kubeconfig", control_plane]
+def kubectl(control_plane: str, tmp_path_factory: pytest.TempPathFactory) -> Kubectl:
+    """Run kubectl; returns what it printed. It remembers nothing of an API server that had the same address before."""
+    cache = f"--cache-dir={tmp_path_factory.mktemp('kubectl')}"
+    command = [node("tool", "kubectl"), "--kubeconfig", control_plane, cache]
 
     def run(*arguments: str, stdin: RawObject | None = None) -> str:
         text = json.dumps(stdin) if stdin else None
@@ -39,10 +40,16 @@ def kubectl(control_plane: str) -> Kubectl:
     def published() -> bool:
         groups = json.loads(run("get", "--raw", "/openapi/v3"))["paths"]
         known = run("get", "--raw", f"/{OPENAPI}") if OPENAPI.removeprefix("openapi/v3/") in groups else ""
-        return all(f'"{kind.kind}"' in known for kind in OUR_KINDS)
+        return all(f'"{kind.kind}"' in known for kind in OUR_KINDS) and {"ie", "ic", "ti"} <= _short_names(run)
 
     until(published, "OpenAPI of our kinds")
     return run
+
+
+def _short_names(run: Kubectl) -> set[str]:
+    """The short names of our kinds that discovery has."""
+    listed = json.loads(run("get", "--raw", f"/apis/{API_VERSION}"))["resources"]
+    return {short for each in listed for short in each.get("shortNames", ())}
 
 
 # --- kubectl explain

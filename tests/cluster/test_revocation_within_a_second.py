@@ -1,7 +1,7 @@
 """What is revoked is refused within a second: a key, a suspended client, a removed grant, a deleted client.
 
 From the beginning of the write to the API server until every gateway refuses, on connections that are open: HTTP/1.1
-and HTTP/2 to each gateway, and a call that each gateway holds for an endpoint that does not wake.
+and HTTP/2 to each gateway, and a call that each gateway holds for an endpoint that wakes.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class World:
-    """The client and its endpoints, of which `held` does not wake. All others are asleep and are asked for metadata.
+    """The client and its endpoints. `held` takes seconds to wake; all others stay asleep and are asked for metadata.
 
     The client may infer only: 403 while its key is good, and nothing wakes. gateways: the address of each by name.
     """
@@ -70,8 +70,8 @@ async def world(installation: Installation, times: Callable[..., int]) -> AsyncI
     namespace = installation.namespace(NAMESPACE)
     # A client may name 128 endpoints at most.
     names = [f"e{number}" for number in range(times(4, soak=127))]
-    stuck = endpoint("held", namespace, runtime={"nodeSelector": {"nightlatch.test/nowhere": "true"}})
-    installation.apply(*(endpoint(name, namespace) for name in names), stuck)
+    held = endpoint("held", namespace, idle_after="1s")
+    installation.apply(*(endpoint(name, namespace) for name in names), held)
     gateways = {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in installation.gateway_pods()}
     assert len(gateways) == 2
     async with await connect(installation.kubeconfig) as api:
@@ -134,20 +134,23 @@ class Round:
 
 
 async def measure(world: World, write: Write) -> Round:
-    """Hold a call on each gateway, ask on open connections, write, and note when each was refused."""
+    """Ask on open connections, hold a call on each gateway, write, and note when each was refused."""
     found, started = Round(), asyncio.get_running_loop().create_future()
     caller, holding = await world.caller(world.names[0]), await world.caller(world.held)
     asking = [asyncio.Event() for _ in range(2 * len(world.gateways))]
     ready = iter(asking)
+    await eventually(lambda: world.installation.asleep(world.held, NAMESPACE), "the endpoint of the held calls sleeps")
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as group:
         for gateway, address in world.gateways.items():
             calling = replace(caller, address=address, port=PORT)
-            waiting = replace(holding, address=address, port=PORT)
             group.create_task(_http1_refused(world, calling, gateway, found, started, next(ready)))
             group.create_task(_http2_refused(calling, gateway, found, started, next(ready)))
-            group.create_task(_held_refused(waiting, gateway, found, started))
         for each in asking:
             await each.wait()
+        for gateway, address in world.gateways.items():
+            waiting = replace(holding, address=address, port=PORT)
+            group.create_task(_held_refused(waiting, gateway, found, started))
+        # A wake takes seconds: torch is imported.
         await eventually(lambda: _held(world) == len(world.gateways), "each gateway holds a call")
         started.set_result(time.perf_counter())
         await write(world, caller.key)
@@ -197,7 +200,7 @@ async def _http2_refused(caller: Caller, gateway: str, found: Round, started: An
 
 
 async def _held_refused(caller: Caller, gateway: str, found: Round, started: Any) -> None:
-    """A call that waits for an endpoint that does not wake."""
+    """A call that waits for an endpoint that wakes."""
     async with caller.client(http2=True) as http:
         body = {"model": caller.model, "input": ["A cat sleeps."]}
         headers = {"x-nightlatch-hold-timeout": str(HOLD_S)}

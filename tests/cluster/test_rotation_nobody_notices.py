@@ -18,7 +18,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cluster.installation import GATEWAYS, SYSTEM, Caller, Installation, client, endpoint, eventually
+from tests.cluster.installation import GATEWAYS, SYSTEM, Caller, Installation, client, endpoint, eventually, until
 from tests.embedded.raw_http import Connection, request
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -83,9 +83,10 @@ class Load:
         while not self._stop:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + pause, time.monotonic())
+            key = self.mounted.key()
             try:
                 connection = connection or await self.caller.connect()
-                reply = await connection.send(raw(self.mounted.key()))
+                reply = await connection.send(raw(key))
             except (OSError, asyncio.IncompleteReadError) as error:
                 self.failed[f"{what}: {type(error).__name__}"] += 1
                 connection = None
@@ -120,11 +121,18 @@ def stage(installation: Installation) -> Iterator[tuple[Installation, Load]]:
     bot["spec"]["apiKey"] = {"overlap": f"{OVERLAP_S}s"}
     installation.apply(endpoint("one", namespace, scaling={"minReplicas": 1}), bot)
     installation.ready("one", namespace)
+    until(lambda: _is_awake(installation, namespace), "the endpoint is awake")
     caller = installation.caller("bot", "one", namespace)
     mounted = Mounted(_mounted_file(installation, namespace))
     yield installation, Load(caller, mounted)
     for kind, name in (("pod", "reader"), ("ic", "bot"), ("ie", "one")):
         installation.delete(kind, name, namespace)
+
+
+def _is_awake(installation: Installation, namespace: str) -> bool:
+    """Its one pod is ready."""
+    conditions = [each["status"]["conditions"] for each in installation.pods("one", namespace)]
+    return [("Ready", "True") in [(c["type"], c["status"]) for c in each] for each in conditions] == [True]
 
 
 def _mounted_file(installation: Installation, namespace: str) -> Path:
@@ -134,7 +142,7 @@ def _mounted_file(installation: Installation, namespace: str) -> Path:
         "image": installation.images[0],
         "imagePullPolicy": "Never",
         "command": ["python", "-c", "import signal; signal.pause()"],
-        "volumeMounts": [{"name": "key", "mountPath": "/var/run/nightlatch"}],
+        "volumeMounts": [{"name": "key", "mountPath": "/etc/nightlatch"}],
     }
     volumes = [{"name": "key", "secret": {"secretName": "bot-key"}}]
     metadata = {"name": "reader", "namespace": namespace}
@@ -143,7 +151,7 @@ def _mounted_file(installation: Installation, namespace: str) -> Path:
     installation.kubectl("wait", "--for=condition=Ready", "pod/reader", "-n", namespace, "--timeout=120s")
     found = installation.processes("reader", namespace)
     (process,) = [each for each in found if "signal.pause()" in " ".join(each.cmdline())]
-    return Path(f"/proc/{process.pid}/root/var/run/nightlatch/api-key")
+    return Path(f"/proc/{process.pid}/root/etc/nightlatch/api-key")
 
 
 def keys(installation: Installation) -> dict[str, str]:
@@ -165,7 +173,6 @@ def served(installation: Installation) -> int:
     metrics = httpx.get(f"http://{pod['status']['podIP']}:{_admin_port(pod)}/metrics").text
     samples = [each for family in text_string_to_metric_families(metrics) for each in family.samples]
     counted = [each for each in samples if each.name.endswith("requests_total") and each.labels.get("code") == "200"]
-    assert counted, metrics
     return int(sum(each.value for each in counted if each.labels["operation"] in {"embeddings", "model_metadata"}))
 
 

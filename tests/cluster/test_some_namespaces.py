@@ -32,7 +32,8 @@ async def test_an_endpoint_is_served_where_the_chart_says_and_nowhere_else(narro
         narrowed.apply(endpoint("one", namespace), client("bot", namespace, "one"))
     narrowed.ready("one", WATCHED)
     assert (await narrowed.caller("bot", "one", WATCHED).embed("hello")).status_code == 200
-    assert narrowed.status("one", OTHER) == {}
+    untouched = narrowed.status("one", OTHER)
+    assert (untouched["observedGeneration"], untouched["conditions"]) == (0, [])
     assert narrowed.get("secret", "bot-key", OTHER) is None
 
     for account, of in (("nightlatch-operator", SYSTEM), ("nightlatch-gateway", GATEWAYS)):

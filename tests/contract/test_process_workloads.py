@@ -16,6 +16,7 @@ import pytest
 from nightlatch.api.endpoint import EnvVar, ModelSource, Runtime
 from nightlatch.api.meta import NamespacedName
 from nightlatch.planning.workload import Workload
+from nightlatch.workloads.processes import installation
 from nightlatch.workloads.processes.model_process import MODEL_SERVER
 from nightlatch.workloads.processes.reader import ProcessWorkloadReader
 from nightlatch.workloads.processes.workloads import ProcessWorkloads
@@ -182,6 +183,15 @@ async def test_a_secret_without_a_key_is_refused_by_name(workloads, runnable, se
 async def test_a_source_of_the_cluster_is_refused(workloads, runnable):
     with pytest.raises(WorkloadError, match=r"spec\.model\.source\.path"):
         await workloads.ensure(replace(runnable, source=ModelSource(uri="https://models.example/x")))
+
+
+async def test_what_is_told_of_the_installation_is_kept_beside_what_people_ask_for(workloads, root):
+    assert await workloads.tell_installation({"rollover": "none"}) == {}
+    installation.annotate(root, "nightlatch.dev/rollover", "now")
+    assert installation.read_told(root) == {"rollover": "none"}
+    asked = {"nightlatch.dev/rollover": "now"}
+    assert await workloads.tell_installation({"rollover": "under way"}) == asked
+    assert (installation.read_told(root), await workloads.listed()) == ({"rollover": "under way"}, ())
 
 
 async def test_the_model_server_inherits_no_secret(workloads, runnable, tmp_path, monkeypatch):

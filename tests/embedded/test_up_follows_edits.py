@@ -1,10 +1,12 @@
 """The manifests are watched: edits take effect, removals delete, a broken edit changes nothing but the screen."""
 
+import json
 import time
 
 import pytest
 import yaml
 
+from nightlatch.api.meta import NamespacedName
 from tests.embedded.command import nightlatch
 from tests.embedded.running import manifest
 
@@ -116,3 +118,41 @@ async def test_delete_takes_effect_in_a_running_up(edited):
     assert deleted.returncode == 0, deleted.stderr
     assert "unless you remove it from" in deleted.stderr
     await edited.until("the deletion", lambda: "default/two deleted" in edited.printed[before:])
+
+
+async def test_a_client_of_two_endpoints_reads_the_address_of_each_in_its_secret(edited):
+    """One address would be that of the wrong endpoint half of the time, so there is none."""
+    text = edited.manifest.read_text()
+    both = text.replace('{"endpoints": [{"name": "one"}]', '{"endpoints": [{"name": "one"}, {"name": "two"}]')
+    assert both != text
+    edited.manifest.write_text(both)
+    files = edited.files("one-bot")
+
+    def has_both():
+        return (files / "endpoints.json").is_file() and len(json.loads((files / "endpoints.json").read_text())) == 2
+
+    await edited.until("both addresses", has_both)
+    addresses = json.loads((files / "endpoints.json").read_text())
+    key = edited.key("one-bot")
+    for name in ("one", "two"):
+        assert addresses[f"default/{name}"] == {"url": f"https://{edited.host(name)}:{edited.ports[0]}"}
+
+        async def answers(name=name):
+            return await status(edited, name, key) == 200
+
+        await edited.until("an answer", answers)
+    assert not (files / "url").exists()
+
+
+async def test_more_replicas_than_one_are_capped_in_sight_and_calls_are_answered(edited):
+    text = edited.manifest.read_text()
+    more = text.replace('"scaling": {"idleAfter"', '"scaling": {"maxReplicas": 3, "idleAfter"', 1)
+    assert more != text
+    edited.manifest.write_text(more)
+
+    async def is_capped():
+        seen = (await edited.probe.endpoint(NamespacedName("default", "one")))["status"]["conditions"]
+        return ("ReplicasCapped", "True", "MaxReplicasCapped") in [(c["type"], c["status"], c["reason"]) for c in seen]
+
+    await edited.until("the condition", is_capped)
+    assert await status(edited, "one", edited.key("one-bot")) == 200

@@ -12,6 +12,9 @@ from nightlatch.api.meta import OUR_KINDS, Kind
 from tests.contract.largest import largest
 from tools.cel_budget import CRDS, Budget, Definition, counted, main
 
+# The first run on a machine compiles a program in Go, perhaps behind another build that holds the lock.
+pytestmark = pytest.mark.timeout(1800)
+
 # What is added later must still fit: a rule's cost grows with every list around it.
 SHARE = 0.8
 

@@ -16,6 +16,9 @@ from tools.node.artifacts.go_build import built
 from tools.node.artifacts.programs import KUBECONFORM
 from tools.node.progress import Progress
 
+# The first run on a machine compiles a program in Go, perhaps behind another build that holds the lock.
+pytestmark = pytest.mark.timeout(1800)
+
 CASES: dict[str, list[dict[str, Any]]] = yaml.safe_load((ROOT / "tests" / "contract" / "cel_cases.yaml").read_text())
 Conform = Callable[[list[RawObject]], dict[str, str]]
 

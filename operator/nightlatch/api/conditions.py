@@ -347,6 +347,11 @@ class Reason(StrEnum):
         "The certificate ends soon: it is replaced while it still works (not shown in a status).",
     )
 
+    CA_MISSING = (
+        "CAMissing",
+        _CERTIFICATES,
+        "The Secret of the CA that you bring does not exist: create it in the operator's namespace.",
+    )
     CA_WITHOUT_KEY = (
         "CAWithoutKey",
         _CERTIFICATES,

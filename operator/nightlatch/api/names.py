@@ -46,6 +46,10 @@ ROLE_OPERATOR_TLS = "operator-tls"
 
 ROOT_CA_SECRET = "nightlatch-root-ca"  # noqa: S105 - the name of a Secret
 ISSUING_CA_SECRET = "nightlatch-issuing-ca"  # noqa: S105
+# During a roll-over there are two CAs. Which of the two places is in use, the ledger in TRUST_SECRET says.
+SECOND_ROOT_CA_SECRET = "nightlatch-root-ca-b"  # noqa: S105
+SECOND_ISSUING_CA_SECRET = "nightlatch-issuing-ca-b"  # noqa: S105
+TRUST_SECRET = "nightlatch-trust"  # noqa: S105
 OPERATOR_TLS_SECRET = "nightlatch-operator-tls"  # noqa: S105
 REVOCATIONS_SECRET = "nightlatch-revocations"  # noqa: S105
 GATEWAY_CLIENT_TLS_SECRET = "nightlatch-gateway-client-tls"  # noqa: S105
@@ -88,8 +92,7 @@ REQUESTS = (
     Request(
         ANNOTATION_ROLLOVER,
         f"ConfigMap `{INSTALLATION_CONFIG_MAP}` in the operator's namespace",
-        "Replaces the issuing CA, step by step; no step begins before every gateway has taken the one before. "
-        "Not supported yet: that ConfigMap does not exist, and kubectl says so.",
+        "Replaces the CA, step by step; no step begins before every gateway has taken the one before.",
     ),
     Request(
         ANNOTATION_ADOPT,

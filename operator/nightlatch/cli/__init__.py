@@ -1,7 +1,7 @@
 """The `nightlatch` command: one file for each verb.
 
 Decides what a verb prints and the exit status; the work is done in `embedded`. It reads the state directory and the
-terminal; for `rotate`, `renew`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
+terminal; for `rotate`, `renew`, `rollover`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
 Start here: `main` runs a verb and imports only that verb's file, so that `nightlatch get` does not pay for `up`.
 """
 
@@ -22,6 +22,7 @@ VERBS = {
     "delete": "Delete an object",
     "rotate": "Give a client a new API key",
     "renew": "Issue the certificates of a client or an endpoint again",
+    "rollover": "Replace the installation's CA, step by step",
     "revoke": "Refuse API keys of a client for good",
     "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
     "package": "Make a model package of your own safetensors",

@@ -1,7 +1,7 @@
-"""Where the objects of `rotate`, `revoke` and `inspect` are: a cluster, or the state directory of `nightlatch up`."""
+"""Where the objects of `rotate`, `revoke`, `inspect` and so on are: a cluster, or the state directory of an `up`."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,12 @@ class Place(Protocol):
 
     async def annotate(self, obj: RawObject, annotation: str, value: str) -> RawObject:
         """Set one annotation. Raises ConflictError if the object is no longer as it was read."""
+
+    async def installation(self, namespace: str) -> Mapping[str, str]:
+        """What the operator in this namespace tells of the installation; nothing if it told nothing yet."""
+
+    async def request(self, namespace: str, annotation: str, value: str) -> None:
+        """Ask the operator in this namespace for something. Raises NotFoundError if it told nothing yet."""
 
     async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
         """Add ids to `spec.apiKey.revokedKeyIds`, and take away none. Raises ConflictError likewise."""

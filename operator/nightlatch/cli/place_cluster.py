@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nightlatch.api.meta import INFERENCE_CLIENT, Kind, NamespacedName, RawObject
+from nightlatch.api import names
+from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, Kind, NamespacedName, RawObject
 from nightlatch.kube.client import APPLY, ApiServer
 from nightlatch.kube.errors import ApiServerError
 from nightlatch.kube.kubeconfig import KubeContext
@@ -14,6 +15,7 @@ from nightlatch.store.protocol import ConflictError, NotFoundError, StoreError
 
 # Whoever else writes the object, such as a GitOps tool, has another name, so that neither undoes the other.
 FIELD_MANAGER = "nightlatch-cli"
+_CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -35,6 +37,20 @@ class Cluster:
     async def annotate(self, obj: RawObject, annotation: str, value: str) -> RawObject:
         body = {"metadata": {"uid": obj["metadata"]["uid"], "annotations": {annotation: value}}}
         return await self._patch(obj, body, _MERGE_PATCH, {})
+
+    async def installation(self, namespace: str) -> Mapping[str, str]:
+        try:
+            found = await self._api.request("GET", item(_CONFIG_MAP, namespace, names.INSTALLATION_CONFIG_MAP))
+        except ApiServerError as error:
+            if error.code == 404:
+                return {}
+            raise StoreError(str(error)) from error
+        data: Mapping[str, str] = found.get("data") or {}
+        return data
+
+    async def request(self, namespace: str, annotation: str, value: str) -> None:
+        obj = {"kind": _CONFIG_MAP.kind, "metadata": {"namespace": namespace, "name": names.INSTALLATION_CONFIG_MAP}}
+        await self._patch(obj, {"metadata": {"annotations": {annotation: value}}}, _MERGE_PATCH, {})
 
     async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
         return await self._patch(client, revocation(client, key_ids), APPLY, {"force": "true"})
@@ -84,6 +100,4 @@ def added_before(client: RawObject) -> tuple[str, ...]:
 
 
 def _kind(obj: RawObject) -> Kind:
-    if obj["kind"] != INFERENCE_CLIENT.kind:
-        raise ValueError(f"{obj['kind']} has no keys")
-    return INFERENCE_CLIENT
+    return next(kind for kind in (INFERENCE_CLIENT, INFERENCE_ENDPOINT, _CONFIG_MAP) if kind.kind == obj["kind"])

@@ -1,6 +1,6 @@
 """The objects of `nightlatch up`, in its state directory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nightlatch.api.meta import RawObject
 from nightlatch.embedded import lock
@@ -8,6 +8,7 @@ from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests.additions import with_addition
 from nightlatch.embedded.manifests.documents import DEFAULT_NAMESPACE
 from nightlatch.store.files.store import FilesStore
+from nightlatch.workloads.processes import installation
 
 
 class StateDirectory:
@@ -30,6 +31,12 @@ class StateDirectory:
         metadata = obj["metadata"]
         annotations = {**(metadata.get("annotations") or {}), annotation: value}
         return await self.store.replace({**obj, "metadata": {**metadata, "annotations": annotations}})
+
+    async def installation(self, namespace: str) -> Mapping[str, str]:  # noqa: ARG002 - there is one
+        return installation.read_told(self._layout.workloads)
+
+    async def request(self, namespace: str, annotation: str, value: str) -> None:  # noqa: ARG002
+        installation.annotate(self._layout.workloads, annotation, value)
 
     async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
         return await self.store.replace(with_addition(client, {"apiKey": {"revokedKeyIds": list(key_ids)}}))

@@ -9,9 +9,10 @@ import click
 
 from nightlatch.cli import options
 from nightlatch.cli.screen import Screen
+from nightlatch.cli.wait import DurationType
 from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests.claims import parse_claims
-from nightlatch.embedded.manifests.trust import parse_trust
+from nightlatch.embedded.manifests.trust import parse_ca, parse_trust
 from nightlatch.embedded.up import Options, up
 
 DEFAULT_PORT = 8443
@@ -41,10 +42,24 @@ DEFAULT_PORT = 8443
     metavar="[NAMESPACE/]NAME=FILE",
     help="A file of CA certificates (PEM) that stands in for a Secret in `access.mtls.trust`. Can be repeated.",
 )
+@click.option(
+    "--ca",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="A directory with a CA of yours that issues all certificates: tls.crt, tls.key, ca.crt. Default: one is made.",
+)
 @click.option("--gateways", type=click.IntRange(1, 8), default=1, hidden=True)
+@click.option("--callers-take", type=DurationType(), default="24h", hidden=True)
 @options.state_dir
 def command(
-    files: tuple[Path, ...], port: int, claims: tuple[str, ...], trust: tuple[str, ...], gateways: int, state_dir: Path
+    files: tuple[Path, ...],
+    port: int,
+    claims: tuple[str, ...],
+    trust: tuple[str, ...],
+    ca: Path | None,
+    gateways: int,
+    callers_take: float,
+    state_dir: Path,
 ) -> None:
     """Run the endpoints in the manifests FILE... as local processes, until Ctrl-C.
 
@@ -55,7 +70,10 @@ def command(
     os.umask(0o077)
     screen = Screen()
     log_to(Layout.at(state_dir))
-    asyncio.run(up(Options(files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust)), screen.say))
+    wanted = Options(
+        files, state_dir, port, gateways, parse_claims(claims), parse_trust(trust), callers_take, parse_ca(ca)
+    )
+    asyncio.run(up(wanted, screen.say))
 
 
 def log_to(layout: Layout) -> None:

@@ -19,8 +19,11 @@ from nightlatch.pki import (
     new_root,
     read_ca,
 )
+from nightlatch.pki.brought import read_brought_ca
+from nightlatch.planning.inputs import CAView
 from nightlatch.planning.plan import (
     Action,
+    CopyCA,
     DeleteSecret,
     DocumentSequence,
     EnsureWorkload,
@@ -86,8 +89,9 @@ class Applier:
     async def act(self, action: Action | DeleteSecret) -> None:
         """One action. Raises StoreError, PkiError, WorkloadError."""
         match action:
-            case UseCA(secret):
-                self.issuing_ca.put(await self._read_ca(secret))
+            case UseCA(secret, bundle, since, reissue_over):
+                ca = await self._read_ca(secret)
+                self.issuing_ca.put(ca, CAView(ca.key_id, bundle or ca.trust_pem, since, reissue_over))
             case EnsureWorkload(workload):
                 await self.context.workloads.ensure(workload)
             case PublishTrust(namespace, bundle):
@@ -109,6 +113,8 @@ class Applier:
             case MintCA(target, duration, NamespacedName() as signed_by, replaces):
                 minted = new_issuing(await self._read_ca(signed_by), now=now, duration=duration, random=random)
                 await self._put(target, ca_material(minted).secret_data(), replaces)
+            case CopyCA(target, source, key_id, replaces):
+                await self._put(target, ca_material(await self._brought(source, key_id)).secret_data(), replaces)
             case IssueLeaf(target, request, replaces, beside):
                 material = issue_leaf(self._signer(), request, now=now, random=random)
                 await self._put(target, {**material.secret_data(), **beside}, replaces)
@@ -125,6 +131,13 @@ class Applier:
 
     async def _read_ca(self, secret: NamespacedName) -> CertificateAuthority:
         return read_ca(view_secret(await self.context.store.get(SECRET, secret.namespace, secret.name)).data)
+
+    async def _brought(self, secret: NamespacedName, key_id: str) -> CertificateAuthority:
+        found = view_secret(await self.context.store.get(SECRET, secret.namespace, secret.name))
+        ca = read_brought_ca(secret.name, found.data, self.context.clock())
+        if not isinstance(ca, CertificateAuthority) or ca.key_id != key_id:
+            raise ConflictError(f"{ObjectRef(SECRET.kind, secret)} changed since it was read")
+        return ca
 
     def _signer(self) -> CertificateAuthority:
         signer = self.issuing_ca.get()

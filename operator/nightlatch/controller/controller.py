@@ -82,7 +82,7 @@ class Controller:
         issuing_ca = IssuingCA()
         context = Context(store, workloads, clock, random)
         applier = Applier(context, issuing_ca, scaler)
-        self._pki = PkiReconciler(context, applier, issuing_ca, settings)
+        self._pki = PkiReconciler(context, applier, issuing_ca, settings, runtime_status.get)
         self._informers = informers(store, self.index, self._requeue, watch_ours, namespaces)
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)

@@ -194,6 +194,10 @@ class Index:
         """The certificates that clients revoke by their digest."""
         return revoked_certificates(self.clients.values())
 
+    def unreadable_clients(self) -> frozenset[NamespacedName]:
+        """The clients whose spec cannot be read."""
+        return frozenset(key for key, client in self.clients.items() if client.spec is None)
+
     def owners_of_secrets(self) -> frozenset[ObjectRef]:
         """The owners of all Secrets of ours, whether they still exist or not: for the orphan sweep."""
         return frozenset(self._owners.values())

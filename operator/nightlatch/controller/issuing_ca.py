@@ -9,15 +9,16 @@ class IssuingCA:
 
     def __init__(self) -> None:
         self._ca: CertificateAuthority | None = None
+        self._view: CAView | None = None
 
     def get(self) -> CertificateAuthority | None:
         """The CA that signs leaves now."""
         return self._ca
 
-    def put(self, ca: CertificateAuthority) -> None:
+    def put(self, ca: CertificateAuthority, view: CAView) -> None:
         """Sign leaves by this CA from now on."""
-        self._ca = ca
+        self._ca, self._view = ca, view
 
     def view(self) -> CAView | None:
         """What planning may know of the CA, which excludes the private key."""
-        return CAView(self._ca.key_id, self._ca.trust_pem) if self._ca else None
+        return self._view

@@ -7,6 +7,7 @@ Starting: first come the checks that may fail (manifests, directory, lock, ports
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from nightlatch.api.meta import NamespacedName
@@ -21,11 +22,15 @@ from nightlatch.embedded.layout import Layout
 from nightlatch.embedded.manifests import documents
 from nightlatch.embedded.manifests.apply import Applied, apply
 from nightlatch.embedded.manifests.claims import bound
-from nightlatch.embedded.manifests.trust import keep_trust
+from nightlatch.embedded.manifests.trust import CA_FILES, keep_ca, keep_trust
 from nightlatch.embedded.manifests.watch import edits
 from nightlatch.gatekeeper.process import gate_module
+from nightlatch.pki import PkiError
 from nightlatch.planning.settings import Settings
 from nightlatch.store.files.store import FilesStore
+
+# The Secret of the CA that is brought.
+BROUGHT_CA = "brought-ca"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Options:
     """What the command line asks for. `port` 0 means any free port; more gateways take the ports after it.
 
     claims: directories that stand in for PersistentVolumeClaims, by the claim's name. trust: files that stand in for
-    Secrets of CAs.
+    Secrets of CAs. ca: the directory of a CA that is brought. callers_take: seconds that callers have to take a new CA.
     """
 
     files: tuple[Path, ...]
@@ -42,6 +47,8 @@ class Options:
     gateways: int = 1
     claims: Mapping[str, Path] = field(default_factory=dict)
     trust: Mapping[NamespacedName, Path] = field(default_factory=dict)
+    callers_take: float = 86400.0
+    ca: Path | None = None
 
 
 async def up(options: Options, say: Say) -> None:
@@ -57,11 +64,16 @@ async def up(options: Options, say: Say) -> None:
             say(Line(f"ended {orphan}, which an earlier `nightlatch up` left behind"))
         chosen = ports.choose(options.port, options.gateways)
         store = FilesStore(layout.root)
-        await keep_trust(store, options.trust)
+        await _keep_files(store, options)
         applied = await apply(store, declared, watched)
         _refuse(applied.problems)
         _report(applied, say)
         await _run(layout, store, chosen, options, say)
+
+
+async def _keep_files(store: FilesStore, options: Options) -> None:
+    await keep_trust(store, options.trust)
+    await keep_ca(store, options.ca, NamespacedName(Settings("Embedded").operator_namespace, BROUGHT_CA))
 
 
 def _refuse_unusable_gate() -> None:
@@ -90,11 +102,25 @@ def _report(applied: Applied, say: Say) -> None:
 async def _run(layout: Layout, store: FilesStore, chosen: tuple[int, ...], options: Options, say: Say) -> None:
     stopped = asyncio.Event()
     supervisor = supervise.Supervisor(layout.processes, lambda text: say(Line(text, "bad")))
-    settings = Settings(platform="Embedded", port=chosen[0], provider_networks=LOOPBACK)
+    settings = Settings(
+        platform="Embedded",
+        port=chosen[0],
+        callers_take=timedelta(seconds=options.callers_take),
+        # There are few leaves on a laptop.
+        reissue_over=timedelta(seconds=2),
+        brought_ca=BROUGHT_CA if options.ca else "",
+        provider_networks=LOOPBACK,
+    )
     gateways = tuple(Gateway(index, port, layout) for index, port in enumerate(chosen))
     control = Control(layout, store, settings, gateways)
     stop.on_signals(stopped, supervisor.kill)
-    if ended := await control.prepare():
+    try:
+        ended = await control.prepare()
+    except PkiError as error:
+        raise UserError(
+            str(error), "correct the files of the CA, or start without --ca" if options.ca else ""
+        ) from error
+    if ended:
         say(Line(f"ended {ended} model servers, which an earlier `nightlatch up` left behind"))
     lock.announce(layout, chosen)
     try:
@@ -132,9 +158,10 @@ async def _start(gateway: Gateway, settings: Settings, supervisor: supervise.Sup
 
 async def _follow_edits(store: FilesStore, options: Options, stopped: asyncio.Event, say: Say) -> None:
     watched = tuple(path.absolute() for path in options.files)
-    async for _ in edits((*watched, *options.trust.values()), stopped):
+    certificates = [options.ca / name for name in CA_FILES] if options.ca else []
+    async for _ in edits((*watched, *options.trust.values(), *certificates), stopped):
         try:
-            await keep_trust(store, options.trust)
+            await _keep_files(store, options)
             files = documents.expand(path for path in watched if path.exists())
         except UserError as error:
             say(Line(f"error: {error.message}", "bad"))

@@ -23,7 +23,7 @@ from nightlatch.pki.material import (
     read_leaf,
 )
 from nightlatch.pki.policy import PolicyInput, Violation, first_violation
-from nightlatch.pki.renewal import renew_at
+from nightlatch.pki.renewal import reissue_at, renew_at
 from nightlatch.pki.verification import verify_issued
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "read_ca",
     "read_leaf",
     "read_trust",
+    "reissue_at",
     "renew_at",
     "verify_issued",
 ]

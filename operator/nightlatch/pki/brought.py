@@ -5,6 +5,7 @@ roots that verifiers trust. RSA and elliptic curves, and a chain of up to LONGES
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
@@ -45,7 +46,11 @@ def read_brought_ca(secret: str, data: Mapping[str, bytes], now: datetime) -> Ce
         ca = read_ca(data)
     except PkiError as error:
         return Finding(Reason.CA_UNREADABLE, f"Secret {secret}: {error}")
-    return _not_valid(secret, chain, anchors, now) or _too_short(secret, chain, anchors) or ca
+    if not ca.key_id:
+        return Finding(Reason.CA_UNREADABLE, f"the CA in Secret {secret} has no subject key id: issue it with one")
+    broken = _not_valid(secret, chain, anchors, now) or _too_short(secret, chain, anchors)
+    # Without what has expired, or is there twice: verifiers refuse a whole bundle for it.
+    return broken or replace(ca, trust=anchors, chain=tuple(each for each in chain[1:] if each not in anchors))
 
 
 def _not_valid(

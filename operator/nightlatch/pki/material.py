@@ -178,6 +178,13 @@ def authority_key_id(certificate: x509.Certificate) -> str:
     return found.key_identifier.hex() if found and found.key_identifier else ""
 
 
+def root_key_id(top: x509.Certificate) -> str:
+    """The key id of the root above the uppermost certificate of a chain; its own, if it is one."""
+    if top.subject == top.issuer:
+        return subject_key_id(top)
+    return authority_key_id(top) or f"of {top.issuer.rfc4514_string()}"
+
+
 def read_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Every certificate in the PEM text. Raises PkiError."""
     try:

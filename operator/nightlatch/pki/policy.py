@@ -27,6 +27,7 @@ class PolicyInput:
     """A certificate as found. `leaf` is None if there is none or it cannot be read (`unreadable` says why).
 
     asked: a person asked for a new one since it was issued. revoked: SHA-256 of certificates that gateways refuse.
+    reissue_from: when a certificate of the CA before is to be replaced; None: at once.
     """
 
     request: LeafRequest
@@ -37,6 +38,7 @@ class PolicyInput:
     renew_before: timedelta | None = None
     asked: bool = False
     revoked: frozenset[str] = frozenset()
+    reissue_from: datetime | None = None
 
 
 def unreadable(inputs: PolicyInput) -> Violation | None:
@@ -89,6 +91,8 @@ def wrong_names(inputs: PolicyInput) -> Violation | None:
 def wrong_issuer(inputs: PolicyInput) -> Violation | None:
     """Another CA than the current issuing CA signed the certificate."""
     if inputs.leaf is None or inputs.leaf.issuer_key_id == inputs.issuer_key_id:
+        return None
+    if inputs.reissue_from is not None and inputs.now < inputs.reissue_from:
         return None
     return Violation(
         Reason.CERTIFICATE_WRONG_ISSUER, "the certificate was not signed by the current issuing CA", usable=True

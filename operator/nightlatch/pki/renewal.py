@@ -22,6 +22,11 @@ def renew_at(leaf: Leaf, renew_before: timedelta | None = None) -> datetime:
     return leaf.not_before + age * (1 - JITTER * _fraction(leaf.serial))
 
 
+def reissue_at(leaf: Leaf, since: datetime, over: timedelta) -> datetime:
+    """When a leaf of the CA before is replaced by one of the CA that signs since then: spread evenly by its serial."""
+    return since + over * _fraction(leaf.serial)
+
+
 def _fraction(serial: str) -> float:
     """A number in [0, 1), evenly distributed over serials."""
     return int.from_bytes(hashlib.sha256(serial.encode()).digest()[:4]) / 2**32

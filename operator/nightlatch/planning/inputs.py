@@ -84,10 +84,16 @@ class HostClaim:
 
 @dataclass(frozen=True, slots=True)
 class CAView:
-    """The current issuing CA: its key id and the trust bundle (PEM)."""
+    """The current issuing CA: its key id, and the bundle (PEM) of all CAs that verifiers must trust now.
+
+    since: when it began to sign, in Unix seconds. reissue_over: the seconds from then on over which the leaves of the
+    CA before are replaced, spread out so that a thousand are not made at once.
+    """
 
     key_id: str
     trust_pem: bytes
+    since: float = 0.0
+    reissue_over: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 from nightlatch import pki
@@ -99,7 +99,10 @@ def decide_leaf(
     issuer = issuing_ca.key_id if issuing_ca else leaf.issuer_key_id if leaf else ""
     # Taking the annotation away again asks for nothing.
     asked = bool(wanted.asked) and found is not None and found.renewed != wanted.asked
-    inputs = PolicyInput(wanted.request, leaf, issuer, now, unreadable, wanted.renew_before, asked, wanted.revoked)
+    reissue = _reissue_at(leaf, issuing_ca)
+    inputs = PolicyInput(
+        wanted.request, leaf, issuer, now, unreadable, wanted.renew_before, asked, wanted.revoked, reissue
+    )
     violation = pki.first_violation(inputs)
     # A CA that is about to be minted has no bundle yet; its leaves then have the one that they are issued with.
     trust = {pki.CA_CRT: issuing_ca.trust_pem} if issuing_ca and issuing_ca.trust_pem else {}
@@ -107,7 +110,17 @@ def decide_leaf(
     issue = _issue(wanted, found, entries) if violation and issuing_ca else None
     refresh = _refresh(wanted, found, entries) if found and issuing_ca and not issue else None
     due = pki.renew_at(leaf, wanted.renew_before) if leaf else None
+    if due and reissue and leaf and leaf.issuer_key_id != issuer:
+        due = min(due, reissue)
     return LeafDecision(wanted, leaf, violation, issue, refresh, renew_at=due)
+
+
+def _reissue_at(leaf: Leaf | None, issuing_ca: CAView | None) -> datetime | None:
+    """When a leaf of an earlier CA is replaced; None: at once."""
+    if leaf is None or issuing_ca is None or not issuing_ca.reissue_over:
+        return None
+    since = datetime.fromtimestamp(issuing_ca.since, UTC)
+    return pki.reissue_at(leaf, since, timedelta(seconds=issuing_ca.reissue_over))
 
 
 def _read(found: SecretView | None) -> tuple[Leaf | None, str]:

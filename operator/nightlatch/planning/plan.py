@@ -66,10 +66,26 @@ class MintCA:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyCA:
+    """Take over the CA with this key id from a user's Secret, so that it can sign until the next one is trusted."""
+
+    target: OwnedSecret
+    source: NamespacedName
+    key_id: str
+    replaces: Revision | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UseCA:
-    """Issue leaves from the CA in this Secret from now on."""
+    """Issue leaves from the CA in this Secret from now on.
+
+    bundle: PEM of all CAs that verifiers must trust now; empty: that CA's own. since, reissue_over: as in CAView.
+    """
 
     secret: NamespacedName
+    bundle: bytes = b""
+    since: float = 0.0
+    reissue_over: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +141,7 @@ class DocumentSequence:
     sequence: int
 
 
-SecretAction = PutSecret | MintCA | IssueLeaf | MergeSecret
+SecretAction = PutSecret | MintCA | CopyCA | IssueLeaf | MergeSecret
 Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 
@@ -137,6 +153,7 @@ class Plan:
     document: what gateways should have once the plan is applied; None if there is no document.
     scaling: how the autoscaler must scale the endpoint from now on; None: as before.
     requeue_after: seconds until the passing of time alone requires a new plan; None if only an event can.
+    told: what people may know of it. It is public.
     refusal: why the plan ends before everything is done, fit for a user; applying it ends with this as an error.
     warning: what an administrator should do although everything works.
     """
@@ -147,5 +164,6 @@ class Plan:
     scaling: DesiredScaling | None = None
     status: Status | None = None
     requeue_after: float | None = None
+    told: Mapping[str, str] = field(default_factory=dict)
     refusal: str = ""
     warning: str = ""

@@ -29,6 +29,12 @@ class Settings:
     root_duration: timedelta = timedelta(days=3650)
     issuing_duration: timedelta = timedelta(days=365)
     leaf_duration: timedelta = timedelta(hours=24)
+    # A Secret in the operator's namespace with a CA that somebody brings; empty: the installation makes its own.
+    brought_ca: str = ""
+    # How long callers, of whom nothing is known, have to take a new CA or a new certificate of theirs.
+    callers_take: timedelta = timedelta(hours=24)
+    # In how long the leaves of the CA before are replaced.
+    reissue_over: timedelta = timedelta(minutes=10)
     resync: timedelta = timedelta(minutes=5)
     document_format: int = route_document.FORMAT
     allowed: Allowed = field(default_factory=Allowed)

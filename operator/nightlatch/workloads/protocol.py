@@ -5,7 +5,7 @@ In a cluster these are Deployments, Services and what belongs to them; on a lapt
 Every implementation passes tests/contract/workloads_contract.py.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -79,6 +79,10 @@ class Workloads(WorkloadReader, Protocol):
 
     async def publish_trust(self, namespace: str, bundle: str) -> None:
         """Publish the CA (PEM) to the callers in a namespace. Raises WorkloadError if a foreign object has its name."""
+
+    async def tell_installation(self, told: Mapping[str, str]) -> Mapping[str, str]:
+        """Publish what people may know of the installation. Returns the annotations that people put beside it.
+        Raises WorkloadError if a foreign object has its name."""
 
     async def listed(self) -> tuple[NamespacedName, ...]:
         """The endpoints that have a workload, for the orphan sweep."""

@@ -1,6 +1,7 @@
 """The reverse index: whom a change touches, and what of it is urgent."""
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from nightlatch.planning.client.key_secret import ledger_data
 from nightlatch.planning.client.ledger import Ledger, LedgerKey
 from nightlatch.planning.plan import OwnedSecret, Owner
 from nightlatch.planning.settings import Settings
-from nightlatch.wire.route_document import KeyGrant, RouteDocument, encode
+from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RouteDocument, encode
 from tests.unit.controller.world import CLIENT, ENDPOINT, SETTINGS, client_object, endpoint_object
 
 OTHER = NamespacedName("search", "other")
@@ -264,3 +265,83 @@ def test_the_client_of_a_key_is_known_by_its_id_also_when_its_secret_moves(index
     assert index.client_of_key(KEY.key_id) == CLIENT
     index.drop(ObjectRef("Secret", NamespacedName("search", "renamed")))
     assert index.client_of_key(KEY.key_id) is None
+
+
+CORP = NamespacedName("search", "corp")
+REVOCATIONS = ObjectRef("Revocations", NamespacedName(SETTINGS.gateway_namespace, names.REVOCATIONS_SECRET))
+
+
+def cas(*, label=True):
+    """A user's Secret of CAs to trust."""
+    labels = {names.LABEL_USE: names.USE_TRUST} if label else {}
+    return {"kind": "Secret", "metadata": {"namespace": "search", "name": "corp", "labels": labels}, "data": {}}
+
+
+def trusting(*names_of_secrets, generation=1):
+    trust = [{"secretName": name} for name in names_of_secrets]
+    return stored(endpoint_object(ENDPOINT, access={"mtls": {"trust": trust}}), generation, uid="uid-e")
+
+
+def test_a_change_of_cas_goes_first_to_the_endpoints_that_trust_them():
+    index = Index(SETTINGS)
+    assert index.put(cas()) == ()
+    index.put(trusting("corp", "other"))
+    assert index.put(cas()) == (Requeue(MINILM, urgent=True),)
+    assert index.put(cas(label=False)) == ()
+    assert index.drop(ObjectRef("Secret", CORP)) == (Requeue(MINILM, urgent=True),)
+    index.put(trusting("other", generation=2))
+    assert index.put(cas()) == ()
+    index.drop(MINILM)
+    assert index.put({**cas(), "metadata": {**cas()["metadata"], "name": "other"}}) == ()
+
+
+def certified(generation=1, **spec):
+    client = client_object(CLIENT, ENDPOINT, certificate={"revokedDigests": spec.pop("digests", [])}, **spec)
+    del client["spec"]["apiKey"]
+    return stored(client, generation)
+
+
+def test_a_certificate_that_is_revoked_or_loses_its_grant_goes_first():
+    index = Index(SETTINGS)
+    index.put(stored(endpoint_object(ENDPOINT, access={"mtls": {}}), uid="uid-e"))
+    assert Requeue(MINILM) in index.put(certified())
+    revoked = index.put(certified(2, digests=["ab" * 32]))
+    assert Requeue(REVOCATIONS, urgent=True) in revoked
+    assert index.revoked_certificates() == {(CLIENT, "ab" * 32)}
+    assert Requeue(REVOCATIONS) in index.put(certified(3))
+    suspended = index.put(certified(4, suspend=True))
+    assert {Requeue(REVOCATIONS, urgent=True), Requeue(MINILM, urgent=True)} <= set(suspended)
+    index.put(certified(5))
+    assert {Requeue(REVOCATIONS, urgent=True), Requeue(MINILM, urgent=True)} <= set(index.drop(BOT))
+
+
+def test_a_client_whose_certificate_a_document_names_is_known_until_the_document_is_written_again():
+    index = Index(SETTINGS)
+    grant = CertificateGrant("spiffe://nightlatch.local/ns/search/ic/bot", CLIENT, ("infer",))
+    pem = "-----BEGIN CERTIFICATE-----\n"
+    found = RouteDocument(
+        endpoint=ENDPOINT,
+        uid="uid-1",
+        sequence=7,
+        hosts=("minilm.search.localhost",),
+        operations=(),
+        upstream_identity="spiffe://nightlatch.local/ns/search/ie/minilm",
+        keys=(),
+        certificates=(grant,),
+        accept=(("mtls",),),
+        client_ca=pem,
+        server_certificate=pem,
+        server_private_key=pem,
+        upstream_ca=pem,
+    )
+    owner = Owner(MINILM, "uid-1", "nightlatch.dev/v1alpha1")
+    key = NamespacedName(SETTINGS.gateway_namespace, names.route_document(ENDPOINT))
+    target = OwnedSecret(key, names.ROLE_ROUTE_DOCUMENT, owner)
+    index.put(stored(secret_object(target, encode(found)), uid="uid-d"))
+    assert index.documents_naming(CLIENT)
+    assert index.document_keys_of(CLIENT) == ()
+    (said,) = index.document_keys(lambda *_: True)
+    assert said.certified == {CLIENT}
+    without = encode(replace(found, certificates=(), sequence=8))
+    index.put(stored(secret_object(target, without), uid="uid-d"))
+    assert not index.documents_naming(CLIENT)

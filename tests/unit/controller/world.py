@@ -36,6 +36,8 @@ class RememberedWorkloads:
     def __init__(self):
         self.workloads = {}
         self.refusal = ""
+        self.annotations = {}
+        self.told = {}
 
     async def ensure(self, workload):
         if self.refusal:
@@ -47,6 +49,10 @@ class RememberedWorkloads:
 
     async def remove(self, endpoint):
         self.workloads.pop(endpoint, None)
+
+    async def tell_installation(self, told):
+        self.told = dict(told)
+        return self.annotations
 
     async def listed(self):
         return tuple(self.workloads)

@@ -73,6 +73,7 @@ def test_a_revoked_certificate_is_replaced_and_not_ready_until_then():
     planned = plan(caller({"revokedDigests": [digest]}), observed(tls=first))
     assert [type(action).__name__ for action in planned.apply] == ["IssueLeaf"]
     assert condition(planned, "CredentialsReady").reason == "CertificateRevoked"
+    assert condition(planned, "Revoked").status == "True"
     assert plan(caller(), observed(tls=first)).status.certificate.sha256 == digest
 
 

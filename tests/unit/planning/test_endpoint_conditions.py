@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from nightlatch.api import names
 from nightlatch.api.conditions import EndpointCondition, Reason
 from nightlatch.pki import Violation
 from nightlatch.planning.access.api_keys import MAX_KEYS
@@ -189,15 +188,6 @@ def test_a_cap_on_replicas_has_a_condition_of_its_own_and_does_not_touch_ready()
 )
 def test_no_cap_is_told_where_none_applies(subject):
     assert EndpointCondition.REPLICAS_CAPPED not in dict(endpoint_verdicts(good(endpoint=subject)))
-
-
-def test_a_request_for_a_renewal_is_answered_and_not_ignored() -> None:
-    """Nothing acts on it yet; the spec is accepted all the same."""
-    asked = SUBJECT.metadata.model_copy(update={"annotations": {names.ANNOTATION_RENEW: "2026-12-01"}})
-    verdict = evaluate(good(endpoint=replace(SUBJECT, metadata=asked)), chains()[EndpointCondition.ACCEPTED])
-    assert (verdict.status, verdict.reason) == ("True", Reason.ACCEPTED)
-    assert "NotYetSupported: the annotation nightlatch.dev/renew does nothing yet" in verdict.message
-    assert "NotYetSupported" not in evaluate(GOOD, chains()[EndpointCondition.ACCEPTED]).message
 
 
 def test_a_configuration_that_gateways_would_refuse_leaves_the_one_before_in_use() -> None:

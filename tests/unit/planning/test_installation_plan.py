@@ -7,14 +7,17 @@ import pytest
 
 from nightlatch import pki
 from nightlatch.api import names
+from nightlatch.pki.bundle import fingerprint
 from nightlatch.planning.installation.certificates import (
     installation_leaves,
     installation_owner,
     issuing_secret,
     root_secret,
 )
+from nightlatch.planning.installation.ledger import Generation, Ledger
+from nightlatch.planning.installation.ledger_secret import put_ledger
 from nightlatch.planning.installation.plan import ObservedInstallation, plan_installation
-from nightlatch.planning.plan import IssueLeaf, MergeSecret, MintCA, OwnedSecret, Owner, Revision, UseCA
+from nightlatch.planning.plan import IssueLeaf, MergeSecret, MintCA, OwnedSecret, Owner, PutSecret, Revision, UseCA
 from tests.unit.planning.scene import NOW, SETTINGS, foreign, found
 
 ROOT = pki.new_root(now=NOW)
@@ -23,6 +26,7 @@ LEAVES = installation_leaves(SETTINGS)
 OPERATOR, GATEWAY_CLIENT, GATEWAY_SERVER = (leaf.key for leaf in LEAVES)
 OWNER = installation_owner(SETTINGS)
 MINT_ROOT, MINT_ISSUING, USE = ("mint", root_secret(SETTINGS)), ("mint", issuing_secret(SETTINGS)), ("use",)
+PUT_LEDGER = ("put", names.TRUST_SECRET)
 ISSUE_ALL = tuple(("issue", leaf.key) for leaf in LEAVES)
 EMPTY = ObservedInstallation(SETTINGS)
 
@@ -37,12 +41,23 @@ def leaf_secret(wanted, *, issuing=ISSUING, now=NOW, owner=OWNER):
     return found(target, pki.issue_leaf(issuing, wanted.request, now=now).secret_data())
 
 
+def ledger_of(*generations, request=""):
+    """The Secret of a ledger. generations: pairs of a root and its state."""
+    entries = (
+        Generation(each.key_id, frozenset({fingerprint(each.certificate)}), state, int(NOW.timestamp()))
+        for each, state in generations
+    )
+    put = put_ledger(Ledger(tuple(entries), request), None, SETTINGS)
+    return found(put.target, put.data)
+
+
 def complete(*, root=ROOT, issuing=ISSUING, now=NOW):
     return ObservedInstallation(
         SETTINGS,
         ca_secret(root_secret(SETTINGS), root),
         ca_secret(issuing_secret(SETTINGS), issuing),
         {leaf.key: leaf_secret(leaf, issuing=issuing, now=now) for leaf in LEAVES},
+        trust=ledger_of((ROOT, "Active")),
     )
 
 
@@ -67,6 +82,8 @@ def step(action):
             return USE
         case IssueLeaf(target):
             return ("issue", target.key)
+        case PutSecret(target):
+            return ("put", target.key.name)
 
 
 READY = complete()
@@ -80,7 +97,7 @@ OTHER_ROOT = complete(root=pki.new_root(now=NOW))
         pytest.param(READY, (USE,), id="all is well: everything is kept"),
         pytest.param(replace(READY, issuing=None), (MINT_ISSUING, USE, *ISSUE_ALL), id="no issuing CA"),
         pytest.param(replace(READY, root=None), (USE,), id="the root is lost: nothing is replaced"),
-        pytest.param(OTHER_ROOT, (MINT_ISSUING, USE, *ISSUE_ALL), id="the issuing CA belongs to another root"),
+        pytest.param(OTHER_ROOT, (MINT_ISSUING, PUT_LEDGER, USE, *ISSUE_ALL), id="it belongs to another root"),
         pytest.param(without_leaf(READY, OPERATOR), (USE, ("issue", OPERATOR)), id="one leaf is missing"),
     ],
 )
@@ -192,10 +209,14 @@ def test_a_leaf_that_is_due_is_issued_again_over_exactly_the_one_there():
     assert {action.replaces for action in planned.apply[1:]} == {Revision("uid-s", "1")}
 
 
-def test_a_leaf_of_another_issuing_ca_is_issued_again():
+def test_a_leaf_of_another_issuing_ca_is_issued_again_within_the_stated_time():
     other = pki.new_issuing(ROOT, now=NOW)
-    planned = plan_installation(with_leaf(READY, OPERATOR, leaf_secret(LEAVES[0], issuing=other)), NOW)
-    assert steps(planned) == (USE, ("issue", OPERATOR))
+    seen = with_leaf(READY, OPERATOR, leaf_secret(LEAVES[0], issuing=other))
+    first = plan_installation(seen, NOW)
+    assert steps(first) == (USE,)
+    assert 0 < first.requeue_after < SETTINGS.reissue_over.total_seconds()
+    again = plan_installation(seen, NOW + timedelta(seconds=first.requeue_after + 0.001))
+    assert steps(again) == (USE, ("issue", OPERATOR))
 
 
 def test_a_plan_is_a_value_without_private_material():

@@ -137,6 +137,12 @@ def test_a_certificate_stays_refused_for_as_long_as_its_client_lists_it():
     assert decode_revocations(cleared.data).certificates == frozenset()
 
 
+def test_a_spec_that_cannot_be_read_revokes_what_it_revoked_before():
+    before = Revocations(7, certificates=frozenset({RevokedCertificate(BOT, "ab" * 32)}))
+    assert decide_revocations(before, [], {}, frozenset(), frozenset({BOT})) == before
+    assert decide_revocations(before, [], {}, frozenset(), frozenset({EVE})).certificates == frozenset()
+
+
 def test_a_client_with_a_certificate_alone_is_refused_by_name_once_it_is_gone():
     named = DocumentKeys(frozenset(), applied=True, certified=frozenset({BOT, EVE}))
     assert decide_revocations(NOTHING, [named], {EVE: frozenset()}) == revoked(BOT)

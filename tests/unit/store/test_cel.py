@@ -30,4 +30,4 @@ def test_a_rule_is_checked_wherever_its_schema_stands() -> None:
     rule = {"x-kubernetes-validations": [{"rule": "self.size() > 1", "message": "too short"}], "type": "string"}
     schema = {"properties": {"list": {"items": rule}, "map": {"additionalProperties": rule}, "none": rule}}
     value = {"list": ["ab", "c"], "map": {"x": "d", "y": "ef"}}
-    assert list(violations(schema, value)) == [("list[1]", "too short"), ("map.x", "too short")]
+    assert list(violations(schema, value)) == [("list[1]", "too short"), ("map[x]", "too short")]

@@ -7,7 +7,7 @@ import pytest
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.wire.narrowing import takes_away
-from nightlatch.wire.route_document import KeyGrant, RateTier, RouteDocument
+from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RateTier, RouteDocument
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
 GRANT = KeyGrant(
@@ -105,12 +105,43 @@ def test_an_endpoint_that_is_let_in_again_gained_something() -> None:
     assert not takes_away(replace(BEFORE, denied="policy_invalid"), BEFORE)
 
 
+CERTIFICATE = CertificateGrant(
+    "spiffe://td/ns/search/ic/bot", NamespacedName("search", "bot"), ("infer", "health"), "t"
+)
+CERTIFIED = replace(
+    BEFORE, certificates=(CERTIFICATE,), accept=(("mtls",), ("apiKey", "mtls")), client_ca=CA + OTHER_CA
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "takes"),
+    [
+        ({"certificates": ()}, True),
+        ({"certificates": (replace(CERTIFICATE, permissions=("infer",)),)}, True),
+        ({"certificates": (replace(CERTIFICATE, client=None),)}, True),
+        ({"certificates": (replace(CERTIFICATE, identity="spiffe://td/x"),)}, True),
+        ({"certificates": (CERTIFICATE, replace(CERTIFICATE, identity="spiffe://td/x"))}, False),
+        ({"certificates": (replace(CERTIFICATE, tier=""),)}, False),
+        ({"rate_tiers": {"t": RateTier(9, 1.0, 20)}, "keys": ()}, True),
+        ({"accept": (("apiKey", "mtls"),)}, True),
+        ({"accept": ()}, True),
+        ({"accept": (("mtls",),)}, False),
+        ({"accept": (("apiKey",), ("mtls",), ("mtls", "apiKey"))}, False),
+        ({"client_ca": CA}, True),
+        ({"client_ca": ""}, True),
+        ({"client_ca": OTHER_CA + CA}, False),
+    ],
+)
+def test_what_takes_something_from_callers_with_certificates(change, takes) -> None:
+    assert takes_away(CERTIFIED, replace(CERTIFIED, **change)) == takes
+
+
 @dataclass(frozen=True, slots=True)
 class NextDocument(RouteDocument):
-    accept: str = "any"
+    quota: str = "any"
 
 
 def test_a_member_that_nobody_thought_of_takes_away_when_it_changes() -> None:
     document = NextDocument(**{each.name: getattr(BEFORE, each.name) for each in fields(BEFORE)})
     assert not takes_away(document, document)
-    assert takes_away(document, replace(document, accept="all"))
+    assert takes_away(document, replace(document, quota="all"))

@@ -11,6 +11,7 @@ from nightlatch.wire.route_document import (
     DOCUMENT_JSON,
     FORMAT,
     TLS_KEY,
+    CertificateGrant,
     DocumentError,
     Envelope,
     KeyGrant,
@@ -44,6 +45,43 @@ DOCUMENT = RouteDocument(
 
 def test_a_document_survives_its_secret():
     assert decode(encode(DOCUMENT)) == DOCUMENT
+
+
+BOT = CertificateGrant("spiffe://td/ns/search/ic/bot", NamespacedName("search", "bot"), ("infer",), "default")
+CERTIFIED = replace(
+    DOCUMENT,
+    certificates=(BOT, CertificateGrant("trainer.corp.example", None, ("metadata",))),
+    accept=(("mtls",), ("apiKey", "mtls")),
+    client_ca=PEM + "callers",
+)
+
+
+def test_certificates_survive_their_secret_and_need_a_format_of_their_own():
+    assert decode(encode(CERTIFIED)) == CERTIFIED
+    assert needed_format(CERTIFIED) == 3
+    assert content_hash(replace(CERTIFIED, client_ca=PEM)) != content_hash(CERTIFIED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"certificates": (replace(BOT, identity="spiffe://td/a,spiffe://td/b"),)},
+        {"certificates": (replace(BOT, identity="spiffe://td/a b"),)},
+        {"certificates": (replace(BOT, identity="Trainer.corp.example"),)},
+        {"certificates": (replace(BOT, identity=""),)},
+        {"certificates": (replace(BOT, tier="other"),)},
+        {"certificates": (BOT, BOT)},
+        {"certificates": (replace(BOT, permissions=("all",)),)},
+        {"accept": (("mtls", "mtls"),)},
+        {"accept": ((),)},
+        {"accept": (("jwt",),)},
+        {"client_ca": ""},
+        {"client_ca": "no PEM"},
+    ],
+)
+def test_certificates_that_could_reach_past_their_field_are_refused(change):
+    with pytest.raises(DocumentError):
+        decode(encode(replace(CERTIFIED, **change)))
 
 
 def test_no_private_key_in_the_json_or_the_repr():

@@ -31,6 +31,7 @@ class ClusterConfig(BaseModel):
     allowed_tolerations: tuple[str, ...]
     allowed_runtime_classes: tuple[str, ...]
     allowed_priority_classes: tuple[str, ...]
+    brought_ca: str = ""
     log_level: str = "info"
     metrics_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -43,6 +44,7 @@ class ClusterConfig(BaseModel):
             operator_namespace=self.operator_namespace,
             gateway_namespace=self.gateway_namespace,
             cluster_domain=self.cluster_domain,
+            brought_ca=self.brought_ca,
             allowed=Allowed(self.allowed_tolerations, self.allowed_runtime_classes, self.allowed_priority_classes),
         )
 
@@ -52,6 +54,7 @@ class ClusterConfig(BaseModel):
             model_server_image=self.model_server_image,
             gateway_namespace=self.gateway_namespace,
             gateway_service=self.gateway_service,
+            operator_namespace=self.operator_namespace,
             cluster_domain=self.cluster_domain,
             image_pull_policy=self.image_pull_policy,
         )

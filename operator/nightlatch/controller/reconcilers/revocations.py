@@ -28,6 +28,7 @@ class RevocationsReconciler:
             self.index.document_keys(self._is_applied),
             self.index.good_standing(),
             self.index.revoked_certificates(),
+            self.index.unreadable_clients(),
         )
         wanted = plan_revocations(observed, self.context.clock())
         if wanted.refusal:

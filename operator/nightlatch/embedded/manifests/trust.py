@@ -1,4 +1,4 @@
-"""Lets files stand in for the Secrets of CAs that endpoints trust, so that a cluster's manifest works unchanged."""
+"""Lets files stand in for Secrets of CAs: those that endpoints trust, and one that is brought to issue from."""
 
 import base64
 from collections.abc import Mapping
@@ -8,9 +8,11 @@ from nightlatch.api import names
 from nightlatch.api.meta import SECRET, NamespacedName, ObjectRef, RawObject
 from nightlatch.embedded.errors import UserError
 from nightlatch.pki import CA_CRT
-from nightlatch.store.protocol import AlreadyExistsError, Store
+from nightlatch.store.protocol import AlreadyExistsError, NotFoundError, Store
 
 DEFAULT_NAMESPACE = "default"
+# What a directory with a CA that is brought must have.
+CA_FILES = ("tls.crt", "tls.key", CA_CRT)
 _LABELS = {names.LABEL_USE: names.USE_TRUST}
 
 
@@ -34,7 +36,7 @@ async def keep_trust(store: Store, files: Mapping[NamespacedName, Path]) -> None
     """Make the Secrets of CAs be what the files are now. What is wrong with a file, its endpoint's status says."""
     present = {NamespacedName.of(raw): raw for raw in (await store.list(SECRET, labels=_LABELS)).items}
     for key, file in files.items():
-        wanted = _secret(key, file.read_bytes() if file.is_file() else b"")
+        wanted = _secret(key, {CA_CRT: file.read_bytes() if file.is_file() else b""}, _LABELS)
         before = present.pop(key, None)
         if before is None:
             await _create(store, key, wanted)
@@ -42,6 +44,33 @@ async def keep_trust(store: Store, files: Mapping[NamespacedName, Path]) -> None
             await store.replace(wanted)
     for key in present:
         await store.delete(ObjectRef(SECRET.kind, key))
+
+
+def parse_ca(directory: Path | None) -> Path | None:
+    """The `--ca DIR` option. Raises UserError."""
+    if directory is None:
+        return None
+    missing = [name for name in CA_FILES if not (directory / name).is_file()]
+    if missing:
+        advice = "put the CA there as tls.crt, its key as tls.key and the roots as ca.crt"
+        raise UserError(f"--ca {directory}: there is no {' and no '.join(missing)}", advice, code=2)
+    return directory.absolute()
+
+
+async def keep_ca(store: Store, directory: Path | None, key: NamespacedName) -> None:
+    """Make the Secret of the CA that is brought be what the files are now."""
+    if directory is None:
+        return
+    files = {name: directory / name for name in CA_FILES}
+    data = {name: path.read_bytes() if path.is_file() else b"" for name, path in files.items()}
+    wanted = _secret(key, data, {})
+    try:
+        before = await store.get(SECRET, key.namespace, key.name)
+    except NotFoundError:
+        await store.create(wanted)
+        return
+    if before.get("data") != wanted["data"]:
+        await store.replace(wanted)
 
 
 async def _create(store: Store, key: NamespacedName, wanted: RawObject) -> None:
@@ -52,11 +81,11 @@ async def _create(store: Store, key: NamespacedName, wanted: RawObject) -> None:
         raise UserError(f"--trust {key}: a Secret of this name is there already", advice, code=2) from None
 
 
-def _secret(key: NamespacedName, content: bytes) -> RawObject:
+def _secret(key: NamespacedName, data: Mapping[str, bytes], labels: Mapping[str, str]) -> RawObject:
     return {
         "apiVersion": "v1",
         "kind": SECRET.kind,
-        "metadata": {"namespace": key.namespace, "name": key.name, "labels": dict(_LABELS)},
+        "metadata": {"namespace": key.namespace, "name": key.name, "labels": dict(labels)},
         "type": "Opaque",
-        "data": {CA_CRT: base64.b64encode(content).decode()},
+        "data": {name: base64.b64encode(content).decode() for name, content in data.items()},
     }

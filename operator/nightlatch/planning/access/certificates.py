@@ -1,7 +1,8 @@
 """The identities of client certificates in a route document: those of InferenceClients, and those that rules name.
 
-An endpoint trusts either our own CA or others (docs/adr/0011): Envoy tells the gate which names a certificate has, and
-not which CA signed it. With both, another CA could sign a certificate in the name of one of our clients.
+An endpoint trusts either our own CA or others: Envoy tells the gate which names a certificate has, and not which CA
+signed it. With both, another CA could sign a certificate in the name of one of our clients. See
+docs/adr/0011-an-endpoint-trusts-our-ca-or-others.md.
 """
 
 from collections.abc import Iterable

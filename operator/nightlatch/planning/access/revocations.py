@@ -61,8 +61,12 @@ def decide_revocations(
     documents: Iterable[DocumentKeys],
     standing: GoodStanding,
     certificates: frozenset[RevokedCertificate] = frozenset(),
+    unreadable: frozenset[NamespacedName] = frozenset(),
 ) -> Revocations:
-    """The revocations from now on; `before` itself if nothing changes. The sequence stays that of `before`."""
+    """The revocations from now on; `before` itself if nothing changes. The sequence stays that of `before`.
+
+    unreadable: the clients whose spec cannot be read, so that what they revoked before stays revoked.
+    """
     found = tuple(documents)
     live = frozenset(key_id for keys in standing.values() for key_id in keys)
     named = {pair for document in found for pair in document.keys}
@@ -72,4 +76,5 @@ def decide_revocations(
     if not all(document.applied for document in found):
         clients |= before.clients - standing.keys()
         keys |= before.keys - live
-    return Revocations(before.sequence, frozenset(clients), frozenset(keys), certificates)
+    kept = frozenset(each for each in before.certificates if each.client in unreadable)
+    return Revocations(before.sequence, frozenset(clients), frozenset(keys), certificates | kept)

@@ -66,6 +66,7 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
             not_refused_yet,  # some gateway may still accept what was revoked
             client_refused,
             keys_refused,
+            certificates_refused,
             nothing_revoked,
         ),
     }
@@ -321,6 +322,14 @@ def client_refused(inputs: ClientConditionInput) -> Verdict | None:
 def keys_refused(inputs: ClientConditionInput) -> Verdict | None:
     revoked = sorted(inputs.key.rules.revoked)
     return true(Reason.REVOKED, f"every gateway refuses {', '.join(revoked)}") if revoked else None
+
+
+def certificates_refused(inputs: ClientConditionInput) -> Verdict | None:
+    wanted = inputs.client.spec.certificate if inputs.client.spec else None
+    count = len(wanted.revoked_digests) if wanted else 0
+    if not count:
+        return None
+    return true(Reason.REVOKED, f"certificates in revokedDigests are refused: {count}; gateways do not confirm each")
 
 
 def nothing_revoked(_inputs: ClientConditionInput) -> Verdict:

@@ -68,3 +68,9 @@ def is_issuing_due(issuing: CertificateAuthority, root: CertificateAuthority, no
     certificate = issuing.certificate
     lifetime = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     return issuing.trust != root.trust or now >= certificate.not_valid_before_utc + lifetime / 2
+
+
+def is_root_due(issuing: CertificateAuthority, now: datetime) -> bool:
+    """Whether the root above is at half its life, so that the next one is known long before this one ends."""
+    root = issuing.trust[0]
+    return now >= root.not_valid_before_utc + (root.not_valid_after_utc - root.not_valid_before_utc) / 2

@@ -33,6 +33,7 @@ class ObservedRevocations:
     documents: Iterable[DocumentKeys]
     standing: GoodStanding
     certificates: frozenset[RevokedCertificate] = frozenset()
+    unreadable: frozenset[NamespacedName] = frozenset()
 
 
 def revocations_ref(settings: Settings) -> ObjectRef:
@@ -51,7 +52,9 @@ def plan_revocations(observed: ObservedRevocations, now: datetime) -> Plan:
     if found is not None and not found.is_of(owner, names.ROLE_REVOCATIONS):
         return Plan(refusal=f"Secret {found.key} exists and is not ours: rename or delete it")
     before = read_revocations(found)
-    wanted = decide_revocations(before or Revocations(), observed.documents, observed.standing, observed.certificates)
+    wanted = decide_revocations(
+        before or Revocations(), observed.documents, observed.standing, observed.certificates, observed.unreadable
+    )
     look_again = None if wanted.empty else LOOK_AGAIN
     if wanted == before or (found is None and wanted.empty):
         return Plan(document=_sequence(wanted.sequence) if found else None, requeue_after=look_again)

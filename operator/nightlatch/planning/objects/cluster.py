@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from nightlatch.api import names
+
 SERVING_PORT = 8443
 ADMIN_PORT = 8081
 
@@ -16,6 +18,7 @@ class ClusterSettings:
     model_server_image: str
     gateway_namespace: str
     gateway_service: str
+    operator_namespace: str = names.DEFAULT_OPERATOR_NAMESPACE
     cluster_domain: str = "cluster.local"
     image_pull_policy: str = "IfNotPresent"
     gateway_labels: tuple[tuple[str, str], ...] = (("app.kubernetes.io/component", "gateway"),)

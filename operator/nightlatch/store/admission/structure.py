@@ -36,17 +36,21 @@ def _completed_object(schema: Schema, value: Mapping[str, Any]) -> dict[str, Any
     return known | missing
 
 
-def walk(schema: Schema, value: Any, path: Path = ()) -> Iterator[tuple[str, Schema, Any]]:
-    """Every part of `value` that the schema describes, with its path; the outermost first."""
-    yield path_text(path), schema, value
+def walk(schema: Schema, value: Any, path: str = "") -> Iterator[tuple[str, Schema, Any]]:
+    """Every part of `value` that the schema describes, with its path; the outermost first.
+
+    The key of a map is written as the API server writes it: `spec.runtime.podLabels[app]`.
+    """
+    yield path, schema, value
     if isinstance(value, Mapping):
         for key, item in value.items():
             child = _child(schema, key)
             if child:
-                yield from walk(child, item, (*path, key))
+                is_field = key in schema.get("properties", {})
+                yield from walk(child, item, f"{path}.{key}".removeprefix(".") if is_field else f"{path}[{key}]")
     elif isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
-            yield from walk(schema["items"], item, (*path, index))
+            yield from walk(schema["items"], item, f"{path}[{index}]")
 
 
 def unknown_fields(schema: Schema, value: Any, path: Path = ()) -> Iterator[Cause]:

@@ -1,6 +1,6 @@
 """The workloads seam over Kubernetes: a Deployment and the objects that belong to it, by server-side apply."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from nightlatch.api import names
@@ -8,6 +8,7 @@ from nightlatch.api.meta import Kind, NamespacedName
 from nightlatch.kube.client import ApiServer
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.objects.deployment import deployment
+from nightlatch.planning.objects.installation_state import installation_state
 from nightlatch.planning.objects.network_policy import network_policy
 from nightlatch.planning.objects.pod_disruption_budget import pod_disruption_budget
 from nightlatch.planning.objects.service_account import service_account
@@ -113,6 +114,16 @@ class KubernetesWorkloads:
             )
         if not found or found.get("data") != wanted["data"]:
             await objects.apply(self._api, CONFIG_MAP, wanted)
+
+    async def tell_installation(self, told: Mapping[str, str]) -> Mapping[str, str]:
+        """Write the ConfigMap `nightlatch-installation`, unless a foreign one has its name."""
+        wanted = installation_state(self._cluster.operator_namespace, told)
+        found = await objects.read(self._api, CONFIG_MAP, NamespacedName.of(wanted))
+        if found and not objects.has_our_label(found):
+            raise WorkloadError(f"ConfigMap {NamespacedName.of(wanted)} was not created by Nightlatch: rename it")
+        if not found or (found.get("data") or {}) != wanted["data"]:
+            await objects.apply(self._api, CONFIG_MAP, wanted)
+        return (found or {}).get("metadata", {}).get("annotations") or {}
 
     def _objects(self, workload: Workload) -> list[dict[str, Any]]:
         """In the order in which pods need them: the Deployment is last."""

@@ -15,6 +15,7 @@ from nightlatch.api.conditions import Reason
 from nightlatch.api.meta import NamespacedName
 from nightlatch.files import replace_file
 from nightlatch.planning.workload import Workload
+from nightlatch.workloads.processes import installation
 from nightlatch.workloads.processes.files import (
     EndpointFiles,
     ScaleRecord,
@@ -84,6 +85,10 @@ class ProcessWorkloads:
 
     async def publish_trust(self, namespace: str, bundle: str) -> None:
         """Do nothing: on a laptop, callers find the CA beside their key."""
+
+    async def tell_installation(self, told: Mapping[str, str]) -> Mapping[str, str]:
+        """In a file, in which the command line writes the annotations."""
+        return await asyncio.to_thread(installation.tell, self._root, told)
 
     async def listed(self) -> tuple[NamespacedName, ...]:
         return await asyncio.to_thread(endpoints, self._root)
