@@ -521,7 +521,9 @@ class RuleWhen(Shape):
         ],
         Field(max_length=16),
     ] = Field(default_factory=dict)
-    """Claims of a token. Every claim named here must have one of the listed values."""
+    """Claims of a token. Every claim named here must have one of the listed values, whole and in this case; a list has
+    each of its entries, and `scope` each of its words. Dots lead to claims inside others, such as
+    realm_access.roles."""
     clients: Annotated[
         tuple[
             Annotated[
@@ -562,12 +564,13 @@ class RuleWhen(Shape):
 
 
 class Rule(Shape):
-    """Permissions for credentials that carry none themselves."""
+    """Permissions for credentials, beside those that they carry themselves."""
 
     permissions: Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]
     """What the rule permits."""
     when: RuleWhen | None = None
-    """Which credentials the rule is about. Left out: all of them."""
+    """Which credentials the rule is about. Left out: all tokens and certificates that carry no permission
+    themselves."""
 
 
 Mechanism = Literal["apiKey", "jwt", "oauth2", "mtls"]
@@ -628,7 +631,7 @@ class Access(Shape):
     api_key: ApiKeyAccess | None = None
     """Accept the API keys of InferenceClients that name this endpoint. It has no fields; write apiKey: {}."""
     jwt: JwtAccess | None = None
-    """Accept JWTs of these issuers. Not supported yet."""
+    """Accept JSON Web Tokens of these issuers. They are signed, not encrypted: whoever has one can read it."""
     oauth2: OAuth2Access | None = None
     """Accept opaque OAuth 2.0 tokens of one issuer, which checks them by introspection. Not supported yet."""
     mtls: MtlsAccess | None = None
@@ -645,8 +648,8 @@ class Access(Shape):
     who the caller is. Default: each mechanism that is written here is enough alone. `apiKey`, `jwt`, `oauth2` and
     `mtls`: the mechanism of that name, which must be enabled."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
-    """Permissions for credentials that carry none themselves: certificates of other CAs. `when.claims` and
-    `when.clients` are not supported yet."""
+    """Permissions beside those that a credential carries itself: for tokens by their claims, and for certificates of
+    other CAs. `when.clients` is not supported yet."""
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
     """The namespaces whose InferenceClients may name this endpoint. Those of its own namespace always may."""
 

@@ -32,8 +32,8 @@ _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 class KeySetError(ValueError):
     """The set is refused. The message names the key and says what to do, and repeats no key material."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
-        self.reason = reason
+    def __init__(self, why: Reason, message: str) -> None:
+        self.reason = why
         super().__init__(message)
 
 

@@ -137,7 +137,6 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ),
     ("Embedded", {"scaling": {"idle": "Standby"}}, "spec.scaling.idle", LATER),
     ("Embedded", {"scaling": {"mode": "External"}}, "spec.scaling.mode", LATER),
-    ("Embedded", {"access": {"jwt": {"issuers": [{"name": "a"}]}}}, "spec.access.jwt", LATER),
     ("Embedded", {"access": {"oauth2": {"issuers": [{"name": "a"}]}}}, "spec.access.oauth2", LATER),
     ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules[0]", LATER),
     (
@@ -189,8 +188,39 @@ def test_everything_about_api_keys_is_there() -> None:
     assert unsupported_in_client(parsed) == ()
 
 
-def test_a_token_issuer_has_no_effect_yet_and_says_so() -> None:
-    assert [each.reason for each in unsupported_in_issuer(parse_issuer(issuer()))] == [LATER]
+INTROSPECTION = {
+    "endpoint": "https://id.example/introspect",
+    "clientAuth": {"method": "client_secret_basic", "secretRef": {"name": "a"}},
+}
+UNSUPPORTED_IN_ISSUER: list[tuple[Platform, dict[str, Any], str, Reason]] = [
+    ("Cluster", {"introspection": INTROSPECTION}, "spec.introspection", LATER),
+    ("Cluster", {"keys": {"kubernetes": {}}}, "spec.keys.kubernetes", LATER),
+    ("Embedded", {"keys": {"kubernetes": {}}}, "spec.keys.kubernetes", CLUSTER_ONLY),
+    (
+        "Embedded",
+        {"allowedNamespaces": {"from": "Selector", "selector": {}}},
+        "spec.allowedNamespaces.from",
+        CLUSTER_ONLY,
+    ),
+]
+
+
+@pytest.mark.parametrize(("platform", "spec", "field", "reason"), UNSUPPORTED_IN_ISSUER)
+def test_what_an_issuer_asks_for_too_early_is_named(
+    platform: Platform, spec: dict[str, Any], field: str, reason: Reason
+) -> None:
+    found = unsupported_in_issuer(parse_issuer(issuer(**spec)), platform)
+    assert [(each.field, each.reason) for each in found] == [(field, reason)]
+
+
+def test_everything_else_about_an_issuer_and_tokens_is_there() -> None:
+    for platform in ("Embedded", "Cluster"):
+        assert unsupported_in_issuer(parse_issuer(issuer()), platform) == ()
+    access = {
+        "jwt": {"issuers": [{"name": "a"}]},
+        "rules": [{"permissions": ["infer"], "when": {"claims": {"a": ["b"]}}}],
+    }
+    assert unsupported_in_endpoint(parse_endpoint(endpoint(access=access)), "Embedded") == ()
 
 
 def test_more_than_one_replica_is_capped_and_said() -> None:

@@ -12,6 +12,9 @@ from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, INFERENCE_ENDPOINT, SECRET, TOKEN_ISSUER, NamespacedName
 from nightlatch.logs import JsonLines
 from nightlatch.scaling.runtime import EndpointRuntime
+from nightlatch.wire.issuer_document import decode_issuer
+from nightlatch.wire.route_document import TrustedIssuer
+from tests.attack.tokens import Signer
 from tests.unit.controller.world import (
     CLIENT,
     ENDPOINT,
@@ -261,17 +264,38 @@ async def test_a_client_of_another_namespace_needs_to_be_let_in(world):
         await until(world.digests)
 
 
-async def test_a_token_issuer_says_that_it_has_no_effect_yet(world):
+async def test_an_endpoint_follows_its_token_issuer_from_its_creation_to_its_end(world):
+    inline = {"keys": [Signer("ES256").jwk]}
     issuer = {
         "apiVersion": "nightlatch.dev/v1alpha1",
         "kind": "TokenIssuer",
         "metadata": {"name": "corp", "namespace": "search"},
-        "spec": {"issuer": "https://id.example", "audiences": ["minilm"], "keys": {"discovery": True}},
+        "spec": {"issuer": "https://id.example", "audiences": ["minilm"], "keys": {"inline": inline}},
     }
-    await world.store.create(issuer)
+    subject = endpoint_object()
+    subject["spec"]["access"]["jwt"] = {"issuers": [{"name": "corp"}]}
+    await world.store.create(subject)
+    key = NamespacedName("search", "corp")
+    secret = NamespacedName(SETTINGS.gateway_namespace, names.issuer_document(key))
     async with world.running():
-        key = NamespacedName("search", "corp")
-        await until(lambda: _is(world, TOKEN_ISSUER, key, "Accepted", "False", "NotYetSupported"))
+        await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "IssuersReady", "False", "IssuerNotFound"))
+        await world.store.create(issuer)
+        await until(lambda: _is(world, TOKEN_ISSUER, key, "Ready", "True"))
+        await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "IssuersReady", "True"))
+        assert (await world.document()).issuers == (TrustedIssuer(key, "https://id.example"),)
+        await world.update(TOKEN_ISSUER, key, lambda spec: spec.update(denied={"jti": ["leaked"]}))
+        await until(lambda: _denies(world, secret, "leaked"))
+        await world.delete(TOKEN_ISSUER, key)
+        await until(lambda: _has_no_issuer(world, secret))
+        await until(lambda: _is(world, INFERENCE_ENDPOINT, ENDPOINT, "IssuersReady", "False", "IssuerNotFound"))
+
+
+async def _denies(world, secret, jti):
+    return jti in decode_issuer(await world.secret(secret)).denied.jti
+
+
+async def _has_no_issuer(world, secret):
+    return await world.secret(secret) is None and (await world.document()).issuers == ()
 
 
 async def test_a_damaged_ca_stops_issuing_and_is_never_replaced(world, caplog):

@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 
 from nightlatch.api.conditions import EndpointCondition, Reason
-from nightlatch.pki import Violation
+from nightlatch.pki import Finding, Violation
 from nightlatch.planning.access.api_keys import MAX_KEYS
 from nightlatch.planning.conditions import evaluate
 from nightlatch.planning.endpoint.certificates import server_leaf
 from nightlatch.planning.endpoint.conditions import ConditionInput, chains, endpoint_verdicts
 from nightlatch.planning.endpoint.document import DocumentDecision
+from nightlatch.planning.endpoint.issuers import Tokens
 from nightlatch.planning.endpoint.plan import owner_of, plan_endpoint
 from nightlatch.planning.leaves import LeafDecision
 from nightlatch.planning.parsed import Rejection
@@ -67,6 +68,14 @@ TABLES = {
         "no client": (documented(keys=()), "True", "NoClients"),
         "as many keys as a gateway takes": (documented(keys=(GRANT,) * MAX_KEYS), "True", "Issued"),
         "one key more": (documented(keys=(GRANT,) * (MAX_KEYS + 1)), "False", "TooManyKeys"),
+    },
+    EndpointCondition.ISSUERS_READY: {
+        "all is well": (documented(tokens=Tokens()), "True", "IssuersReady"),
+        "an issuer is missing": (
+            documented(tokens=Tokens(problems=(Finding(Reason.ISSUER_NOT_FOUND, "create it"),))),
+            "False",
+            "IssuerNotFound",
+        ),
     },
     EndpointCondition.CERTIFICATES_READY: {
         "all is well": (GOOD, "True", "Issued"),

@@ -74,7 +74,7 @@ def test_certificates_survive_their_secret_and_need_a_format_of_their_own():
         {"certificates": (replace(BOT, permissions=("all",)),)},
         {"accept": (("mtls", "mtls"),)},
         {"accept": ((),)},
-        {"accept": (("jwt",),)},
+        {"accept": (("oauth2",),)},
         {"client_ca": ""},
         {"client_ca": "no PEM"},
     ],
@@ -184,9 +184,9 @@ def test_a_reader_of_the_next_format_reads_this_one_and_the_one_before():
 def test_unknown_members_are_ignored_unless_they_are_critical():
     data = encode(DOCUMENT)
     body = orjson.loads(data[DOCUMENT_JSON])["body"]
-    body["issuers"] = body["keys"][0]["cnf"] = "x"
+    body["mirrors"] = body["keys"][0]["cnf"] = "x"
     assert decode(changed(data, body=body)) == DOCUMENT
-    for unknown in ("issuers", "keys.cnf"):
+    for unknown in ("mirrors", "keys.cnf"):
         with pytest.raises(TooNewError, match=unknown):
             decode(changed(data, body=body, critical=["keys", "keys.tier", unknown]))
     assert decode(changed(data, body=body, critical=["keys.tier", "hold_timeout"])) == DOCUMENT
@@ -196,16 +196,16 @@ def test_unknown_members_are_ignored_unless_they_are_critical():
 class NextDocument(RouteDocument):
     """As the next release may have it."""
 
-    issuers: str = field(default="", metadata={"format": 3})
+    mirrors: str = field(default="", metadata={"format": 5})
 
 
 def test_a_member_of_a_later_format_needs_that_format_only_where_it_is_used():
     members = {each.name: getattr(DOCUMENT, each.name) for each in fields(DOCUMENT)}
     assert needed_format(NextDocument(**members)) == 1
-    assert needed_format(NextDocument(**members, issuers="search/idp")) == 3
-    old = encode(NextDocument(**members, issuers="search/idp"), 2)
+    assert needed_format(NextDocument(**members, mirrors="search/idp")) == 5
+    old = encode(NextDocument(**members, mirrors="search/idp"), 2)
     assert b"idp" not in old[DOCUMENT_JSON]
-    assert b"idp" in encode(NextDocument(**members, issuers="search/idp"), 3)[DOCUMENT_JSON]
+    assert b"idp" in encode(NextDocument(**members, mirrors="search/idp"), 5)[DOCUMENT_JSON]
     assert decode(old) == DOCUMENT
 
 

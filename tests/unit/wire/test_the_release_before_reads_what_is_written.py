@@ -6,7 +6,14 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.wire import route_document as now
-from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RateTier, RouteDocument
+from nightlatch.wire.route_document import (
+    CertificateGrant,
+    KeyGrant,
+    RateTier,
+    RouteDocument,
+    TokenRule,
+    TrustedIssuer,
+)
 from tests.unit.wire import reader_of_format_1 as before
 from tests.unit.wire.test_route_document import DOCUMENT
 
@@ -29,6 +36,11 @@ CERTIFICATES = {
     "accept": (("mtls",),),
     "client_ca": DOCUMENT.upstream_ca,
 }
+TOKENS = {
+    "issuers": (TrustedIssuer(NamespacedName("ids", "corp"), "https://id.example"),),
+    "token_rules": (TokenRule("rules[0]", ("infer",), ((("groups",), ("ml",)),)),),
+    "token_tier": "slow",
+}
 DENIED = replace(
     FULL, denied="policy_invalid", keys=(), rate_tiers={}, server_certificate="", server_private_key="", upstream_ca=""
 )
@@ -50,12 +62,12 @@ def test_a_gateway_is_safe_without_the_members_that_came_since() -> None:
     known = {each.name for each in fields(before.RouteDocument)}
     for member in (each for each in fields(RouteDocument) if each.name not in known):
         assert member.metadata.get("format", 1) > 1 or member.name == "takes_away_since"
-        said = {**CERTIFICATES, "max_in_flight": 1, "takes_away_since": 1}[member.name]
+        said = {**CERTIFICATES, **TOKENS, "max_in_flight": 1, "takes_away_since": 1}[member.name]
         needed = now.needed_format(replace(DOCUMENT, **{member.name: said}))
         assert needed > 1 or member.metadata.get("optional") or member.name == "takes_away_since"
 
 
 def test_a_later_format_is_refused_by_that_reader_and_never_misread() -> None:
-    for format_ in (2, 3):
+    for format_ in (2, 3, 4):
         with pytest.raises(before.DocumentError):
             before.decode(now.encode(FULL, format_))

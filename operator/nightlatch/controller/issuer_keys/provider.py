@@ -26,8 +26,8 @@ _HEADERS: Mapping[str, str] = {"Accept": "application/json", "Accept-Encoding": 
 class ProviderError(Exception):
     """No key set came. `finding` is fit for a condition: it repeats nothing that the provider said."""
 
-    def __init__(self, reason: Reason, message: str) -> None:
-        self.finding = Finding(reason, message)
+    def __init__(self, why: Reason, message: str) -> None:
+        self.finding = Finding(why, message)
         super().__init__(message)
 
 

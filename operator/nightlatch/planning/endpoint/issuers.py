@@ -106,8 +106,9 @@ def _not_ready(named: _Named) -> Finding | None:
     ready = find(named.view.issuer.status.conditions, IssuerCondition.READY)
     if ready is not None and ready.status == "True":
         return None
-    why = f"{ready.reason}: {ready.message}" if ready else "it has no status yet"
-    return Finding(Reason.ISSUER_NOT_READY, f"TokenIssuer {named.name} is not ready: {why}")
+    if ready is None or ready.status == "Unknown":
+        return Finding(Reason.KEYS_PENDING, f"the keys of TokenIssuer {named.name} are being fetched")
+    return Finding(Reason.ISSUER_NOT_READY, f"TokenIssuer {named.name} is not ready: {ready.reason}: {ready.message}")
 
 
 _CHAIN: tuple[Callable[[_Named], Finding | None], ...] = (_not_found, _not_allowed, _not_ready)
