@@ -274,6 +274,11 @@ class Reason(StrEnum):
         _TOKENS,
         "No key of the set is for signatures of `spec.algorithms`: add its algorithm there, or correct the provider.",
     )
+    DENIED_TOO_LONG = (
+        "DeniedTooLong",
+        _TOKENS,
+        "`spec.denied` is too long for one Secret, so no token is accepted: remove entries that have expired.",
+    )
     PROVIDER_CA_MISSING = (
         "ProviderCAMissing",
         _TOKENS,

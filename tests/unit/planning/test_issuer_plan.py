@@ -198,6 +198,17 @@ def test_an_invalid_edit_takes_nothing_away_but_the_tokens_that_it_denies():
     assert scene.condition("Accepted") == ("False", "Invalid")
 
 
+def test_denials_that_do_not_fit_take_the_document_away_and_the_condition_says_so():
+    scene = Scene().fetched(ONE)
+    scene.plan()
+    ids = {kind: [f"{kind}{number:04}".ljust(256, "x") for number in range(1024)] for kind in ("jti", "sub", "sid")}
+    many = {**ids, "issuedBefore": [{"sub": sub, "time": "2026-12-01T00:00:00Z"} for sub in ids["sub"]]}
+    scene.edit(denied=many).plan()
+    assert (scene.document, scene.condition()) == (None, ("False", "DeniedTooLong"))
+    scene.edit(denied=ids).plan()
+    assert (len(scene.document.denied.sid), scene.condition()) == (1024, ("True", "KeysInUse"))
+
+
 def test_discovery_asks_at_the_issuer_and_the_answer_must_be_of_it():
     issuer = read_issuer(raw(issuer="https://id.example/realms/ml/", keys={"discovery": True}), SETTINGS)
     expected = KeySource("https://id.example/realms/ml" + DISCOVERY_PATH, "https://id.example/realms/ml/")

@@ -1,5 +1,6 @@
 """The operator's configuration file in a cluster, as the chart writes it."""
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +15,8 @@ class ConfigError(ValueError):
 
 
 class ClusterConfig(BaseModel):
-    """watch_namespaces: the namespaces to watch; empty for all of them. allowed_…: see `Allowed`."""
+    """watch_namespaces: the namespaces to watch; empty for all of them. allowed_…: see `Allowed`.
+    provider_networks: see `Settings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +33,7 @@ class ClusterConfig(BaseModel):
     allowed_tolerations: tuple[str, ...]
     allowed_runtime_classes: tuple[str, ...]
     allowed_priority_classes: tuple[str, ...]
+    provider_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     brought_ca: str = ""
     log_level: str = "info"
     metrics_port: int = Field(default=8080, ge=0, le=65535)
@@ -45,6 +48,7 @@ class ClusterConfig(BaseModel):
             gateway_namespace=self.gateway_namespace,
             cluster_domain=self.cluster_domain,
             brought_ca=self.brought_ca,
+            provider_networks=self.provider_networks,
             allowed=Allowed(self.allowed_tolerations, self.allowed_runtime_classes, self.allowed_priority_classes),
         )
 

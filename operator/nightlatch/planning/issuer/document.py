@@ -11,6 +11,7 @@ import orjson
 
 from nightlatch.api import names
 from nightlatch.api.claims import claim_path
+from nightlatch.api.conditions import Reason
 from nightlatch.api.duration import parse_duration
 from nightlatch.api.issuer import Denied, IssuerSpec
 from nightlatch.api.meta import NamespacedName
@@ -32,6 +33,8 @@ from nightlatch.wire.issuer_document import (
 
 # `valid_until` is moved on once this part of `maxStale` has passed, so that a refresh without news costs few writes.
 RENEWED_AFTER = 0.25
+# Bytes of a document. A Secret takes 1 MiB.
+LARGEST = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ def decide_document(issuer: ParsedIssuer, observed: ObservedIssuer, owner: Owner
     keys = newest if isinstance(newest, _Keys) else kept
     if keys is None:
         return IssuerDecision(None, remove=observed.document is not None, problem=problem)
-    return replace(_written(_document(issuer, spec, keys), before, observed, owner, now, spec), problem=problem)
+    written = _written(_document(issuer, spec, keys), before, observed, owner, now, spec)
+    return replace(written, problem=written.problem or problem)
 
 
 def read_document(found: SecretView | None) -> IssuerDocument | None:
@@ -170,8 +174,15 @@ def _written(
     wanted = replace(wanted, sequence=sequence)
     key = NamespacedName(observed.settings.gateway_namespace, names.issuer_document(wanted.issuer))
     target = OwnedSecret(key, names.ROLE_ISSUER_DOCUMENT, owner)
+    data = encode_issuer(wanted)
+    if sum(map(len, data.values())) > LARGEST:
+        # What denies a token may not be missing, so there is no document rather than an older one.
+        message = "spec.denied is too long for one Secret: remove tokens that have expired, or write issuedBefore"
+        return IssuerDecision(
+            None, remove=observed.document is not None, problem=Finding(Reason.DENIED_TOO_LONG, message)
+        )
     replaces = observed.document.revision if observed.document else None
-    return IssuerDecision(wanted, PutSecret(target, encode_issuer(wanted), replaces))
+    return IssuerDecision(wanted, PutSecret(target, data, replaces))
 
 
 def _moves(before: IssuerDocument, wanted: IssuerDocument, spec: IssuerSpec) -> bool:
