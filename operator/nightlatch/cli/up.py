@@ -40,7 +40,7 @@ DEFAULT_PORT = 8443
     "trust",
     multiple=True,
     metavar="[NAMESPACE/]NAME=FILE",
-    help="A file of CA certificates (PEM) that stands in for a Secret in `access.mtls.trust` or `caSecretRef`. Repeatable.",
+    help="A file of CA certificates (PEM) in place of a Secret in `mtls.trust` or `caSecretRef`. Can be repeated.",
 )
 @click.option(
     "--ca",

@@ -19,8 +19,10 @@ from nightlatch.pki.ca import new_root
 from nightlatch.store.files import store as files_store
 from nightlatch.store.files.store import FilesStore
 from nightlatch.wire import caller_errors
+from nightlatch.wire.issuer_document import IssuerDocument, encode_issuer
 from nightlatch.wire.revocations import Revocations, encode_revocations
 from nightlatch.wire.route_document import DOCUMENT_JSON, FORMAT, RouteDocument, encode
+from tests.unit.wire.test_issuer_document import issuer_document
 
 NAMESPACE = "nightlatch-gateway"
 CA = new_root(now=datetime.now(UTC)).trust_pem.decode()
@@ -330,3 +332,49 @@ async def test_a_sequence_that_never_comes_costs_fewer_and_fewer_lists(tmp_path)
     now[0] += 100
     documents.catch_up()
     assert len(lists) == 7
+
+
+ISSUER = issuer_document(NamespacedName("ids", "corp"))
+
+
+def issuer_secret(document: IssuerDocument, name: str = "issuer.ids.corp") -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": {names.LABEL_ROLE: names.ROLE_ISSUER_DOCUMENT},
+        },
+        "data": {key: base64.b64encode(value).decode() for key, value in encode_issuer(document).items()},
+    }
+
+
+async def test_an_issuer_that_cannot_be_read_verifies_nothing_and_harms_no_endpoint(store, tmp_path) -> None:
+    news: list[DocumentChanges] = []
+    documents = Documents(store, NAMESPACE, news.append, time.monotonic)
+    await store.create(secret(DOCUMENT))
+    await store.create(issuer_secret(ISSUER))
+    await documents.load()
+    assert news == [DocumentChanges(frozenset({KEY}), issuers=True)]
+    assert documents.issuers == {ISSUER.issuer: ISSUER}
+    broken = issuer_secret(ISSUER)
+    broken["data"] = {"issuer.json": base64.b64encode(b"{}").decode()}
+    await store.replace(broken)
+    await documents.load()
+    assert (documents.issuers, list(documents.unreadable)) == ({}, ["issuer.ids.corp"])
+    assert news[1:] == [DocumentChanges(issuers=True)]
+    await store.replace(issuer_secret(ISSUER))
+    await documents.load()
+    assert (documents.issuers, documents.unreadable) == ({ISSUER.issuer: ISSUER}, {})
+    await store.delete(ObjectRef("Secret", NamespacedName(NAMESPACE, "issuer.ids.corp")))
+    await documents.load()
+    assert (documents.issuers, len(news)) == ({}, 4)
+    assert documents.routes == {KEY: DOCUMENT}
+
+
+async def test_an_issuer_in_another_issuers_secret_is_not_taken(store, tmp_path) -> None:
+    documents = Documents(store, NAMESPACE, lambda _: None, time.monotonic)
+    await store.create(issuer_secret(ISSUER, "issuer.other.corp"))
+    await documents.load()
+    assert documents.issuers == {}

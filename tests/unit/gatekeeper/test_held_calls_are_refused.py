@@ -7,6 +7,7 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
+from nightlatch.gatekeeper.documents import DocumentChanges
 from nightlatch.gatekeeper.gatekeeper import Gatekeeper
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint
 from nightlatch.gatekeeper.hold.still_allowed import HeldCall, Proof
@@ -15,9 +16,11 @@ from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.pki.material import TlsMaterial
 from nightlatch.store.files.store import FilesStore
-from nightlatch.wire.route_document import KeyGrant
+from nightlatch.wire.issuer_document import DeniedTokens, IssuerDocument
+from nightlatch.wire.route_document import KeyGrant, TrustedIssuer
 from nightlatch.workloads.processes.reader import ProcessWorkloadReader
 from tests.unit.gatekeeper.test_documents import DOCUMENT, KEY
+from tests.unit.wire.test_issuer_document import KEY_2, issuer_document
 
 GRANTS = tuple(
     KeyGrant(digit * 64, NamespacedName("search", f"bot-{digit}"), f"k{digit}", ("infer",)) for digit in "12"
@@ -106,3 +109,33 @@ async def test_calls_of_all_endpoints_share_the_places_of_the_gateway(gatekeeper
     gatekeeper.close()
     assert {code(each) for each in await asyncio.gather(*tasks, one)} == {"endpoint_removed"}
     assert gatekeeper.places.held == 0
+
+
+CORP = NamespacedName("ids", "corp")
+BY_TOKEN = HeldCall((Proof("jwt", "ids/corp:alice", "0"),), "POST", "/v2/models/minilm/infer")
+
+
+async def test_a_denied_token_refuses_the_held_calls_of_its_issuer_and_new_keys_refuse_nobody(gatekeeper) -> None:
+    taken = replace(
+        WITH_KEYS, sequence=2, accept=(("apiKey",), ("jwt",)), issuers=(TrustedIssuer(CORP, "https://id.example"),)
+    )
+    gatekeeper.endpoints[KEY].replace_document(taken)
+    gatekeeper._current = True
+
+    def has(issuer: IssuerDocument | None) -> None:
+        gatekeeper.documents.issuers = {CORP: issuer} if issuer else {}
+        gatekeeper._documents_changed(DocumentChanges(issuers=True))
+
+    issuer = issuer_document(CORP)
+    has(issuer)
+    by_key, by_token = await held(gatekeeper, FIRST, BY_TOKEN)
+    has(replace(issuer, keys=(*issuer.keys, KEY_2), valid_until=2_000_000_000, sequence=2))
+    assert not by_token.done()
+    has(replace(issuer, denied=DeniedTokens(jti=("leaked",)), sequence=3))
+    assert code(await by_token) == "verification_unavailable"
+    assert not by_key.done()
+    (again,) = [asyncio.create_task(gatekeeper.endpoints[KEY].admit(BY_TOKEN, None))]
+    await asyncio.sleep(0)
+    assert gatekeeper.endpoints[KEY].held == 2, "the gate has let it in by the newest list"
+    has(None)
+    assert code(await again) == "verification_unavailable"

@@ -8,7 +8,7 @@ import pytest
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.gatekeeper.hold.still_allowed import UNKNOWN, Access, HeldCall, Proof
-from nightlatch.wire.route_document import CertificateGrant, KeyGrant
+from nightlatch.wire.route_document import CertificateGrant, KeyGrant, TokenRule, TrustedIssuer
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
 NOW = 1000.5
@@ -108,3 +108,46 @@ def test_an_operation_that_the_endpoint_no_longer_has_is_refused() -> None:
     )
     assert error is not None
     assert error.code == "insufficient_scope"
+
+
+CORP = TrustedIssuer(NamespacedName("ids", "corp"), "https://id.example")
+RULE = TokenRule("rules[0]", ("infer",), ((("groups",), ("ml",)),))
+TAKES = {"accept": (("jwt",), ("apiKey",)), "issuers": (CORP,), "token_rules": (RULE,)}
+TOKEN = Proof("jwt", "ids/corp:alice", "0123456789abcdef")
+BY_TOKEN = HeldCall((TOKEN,), "POST", "/v2/models/minilm/infer", ((CORP,), (RULE,)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        pytest.param({}, None, id="as it was"),
+        pytest.param({"keys": (GRANT,)}, None, id="a key more"),
+        pytest.param({"issuers": ()}, "unauthenticated", id="the issuer is named no more"),
+        pytest.param({"accept": (("apiKey",),)}, "unauthenticated", id="tokens are taken no more"),
+        pytest.param({"token_rules": ()}, "verification_unavailable", id="another rule may have let it in"),
+        pytest.param(
+            {"issuers": (replace(CORP, iss="https://other.example"),)},
+            "verification_unavailable",
+            id="the issuer is called something else",
+        ),
+        pytest.param({"denied": "policy_stale"}, "policy_stale", id="denied"),
+    ],
+)
+def test_a_call_by_a_token_goes_on_only_while_the_same_is_said_of_tokens(changes, code) -> None:
+    assert answer(BY_TOKEN, **{**TAKES, **changes}) == code
+
+
+def test_a_token_of_an_issuer_whose_name_begins_alike_is_not_of_it() -> None:
+    other = replace(BY_TOKEN, proofs=(Proof("jwt", "ids/corp2:alice", "0"),))
+    assert answer(other, **TAKES) == "unauthenticated"
+
+
+def test_a_token_and_a_key_are_both_needed_and_the_first_says_what_is_permitted() -> None:
+    takes = {**TAKES, "accept": (("apiKey", "jwt"),)}
+    both = replace(BY_TOKEN, proofs=(Proof("apiKey", "search/bot", "k1"), TOKEN))
+    for keys, code in (
+        ((GRANT,), None),
+        ((), "unauthenticated"),
+        ((replace(GRANT, permissions=()),), "insufficient_scope"),
+    ):
+        assert answer(both, keys=keys, **takes) == code
