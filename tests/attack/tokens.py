@@ -86,7 +86,7 @@ class Signer:
                 return bytes(self.key.sign(signed, padding.PKCS1v15(), hashes.SHA256()))
 
 
-def claims(iss: str, aud: str, **changes: Any) -> dict[str, Any]:
+def claims(iss: str, aud: str, /, **changes: Any) -> dict[str, Any]:
     """Those of a good token that is valid for ten minutes; None leaves a claim out."""
     now = int(time.time())
     claimed = {"iss": iss, "aud": aud, "sub": "alice", "scope": "ml:infer ml:read", "iat": now, "exp": now + 600}
