@@ -39,12 +39,13 @@ class Provider:
 
     async def fetch(self, source: KeySource) -> bytes:
         """The key set. Raises ProviderError."""
-        url = source.url
-        if source.issuer is not None:
-            url = _jwks_uri(await self._get(url, source.ca), source)
-        return await self._get(url, source.ca)
+        content = await self._get(source.url, source.ca, source.url)
+        if source.issuer is None:
+            return content
+        return await self._get(_jwks_uri(content, source), source.ca, f"the jwks_uri at {source.url}")
 
-    async def _get(self, url: str, ca: str) -> bytes:
+    async def _get(self, url: str, ca: str, called: str) -> bytes:
+        """called: how messages name the URL, of which the provider may have chosen the text."""
         refused: list[str] = []
 
         def opened(address: Any) -> socket.socket:
@@ -56,23 +57,23 @@ class Provider:
 
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                return await _answer(url, ca, opened)
+                return await _answer(url, ca, called, opened)
         except TimeoutError:
             raise ProviderError(
-                Reason.PROVIDER_UNREACHABLE, f"{url} did not answer within {TIMEOUT_S:g} seconds: check the provider"
+                Reason.PROVIDER_UNREACHABLE, f"{called} did not answer within {TIMEOUT_S:g} seconds: check the provider"
             ) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if refused:
                 raise ProviderError(
                     Reason.ADDRESS_NOT_ALLOWED,
-                    f"{url} leads to {refused[0]}, which is not a public address: ask the administrator to allow it",
+                    f"{called} leads to {refused[0]}, which is not a public address: ask the administrator to allow it",
                 ) from None
             raise ProviderError(
-                Reason.PROVIDER_UNREACHABLE, f"{url} cannot be reached ({_kind(error)}): check the URL and the CA"
+                Reason.PROVIDER_UNREACHABLE, f"{called} cannot be reached ({_kind(error)}): check the URL and the CA"
             ) from None
 
 
-async def _answer(url: str, ca: str, opened: Any) -> bytes:
+async def _answer(url: str, ca: str, called: str, opened: Any) -> bytes:
     trust = ssl.create_default_context(cadata=ca or None)
     trust.minimum_version = ssl.TLSVersion.TLSv1_2
     connector = aiohttp.TCPConnector(ssl=trust, socket_factory=opened, use_dns_cache=False, force_close=True)
@@ -84,16 +85,16 @@ async def _answer(url: str, ca: str, opened: Any) -> bytes:
         session.get(url, headers=_HEADERS, allow_redirects=False) as answer,
     ):
         if 300 <= answer.status < 400:
-            message = f"{url} answered with a redirect, which is not followed: write the URL that it leads to"
+            message = f"{called} answered with a redirect, which is not followed: write the URL that it leads to"
             raise ProviderError(Reason.ANSWER_REFUSED, message)
         if answer.status != 200:
-            message = f"{url} answered {answer.status}: check the URL"
+            message = f"{called} answered {answer.status}: check the URL"
             raise ProviderError(Reason.PROVIDER_UNREACHABLE, message)
         content = bytearray()
         async for part in answer.content.iter_any():
             content += part
             if len(content) > LARGEST:
-                message = f"the answer of {url} is larger than {LARGEST // 1024} KiB: check the URL"
+                message = f"the answer of {called} is larger than {LARGEST // 1024} KiB: check the URL"
                 raise ProviderError(Reason.ANSWER_REFUSED, message)
         return bytes(content)
 
