@@ -144,7 +144,8 @@ class PolicyIR:
     """Who may do what at an endpoint. It stays the same object while the document does, and so does what is made of it.
 
     `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `rules` will say what
-    the claims of a token grant. `denied` is the code of the error that every call gets.
+    the claims of a token grant. `revoked_certificates` has digests. `denied` is the code of the error that every call
+    gets.
     """
 
     endpoint: str
@@ -154,6 +155,7 @@ class PolicyIR:
     accept: tuple[tuple[str, ...], ...] = ()
     rules: tuple[()] = ()
     limits: tuple[LimitIR, ...] = ()
+    revoked_certificates: tuple[str, ...] = ()
     denied: str | None = None
 
     @property

@@ -160,6 +160,7 @@ def _policy(document: RouteDocument) -> PolicyIR:
         operations=document.operations,
         mechanisms=tuple(read(document) for name, read in _MECHANISMS.items() if name in used),
         accept=accept,
+        revoked_certificates=document.revoked_certificates,
         limits=tuple(
             LimitIR(name, tier.requests, tier.per_seconds, tier.burst)
             for name, tier in sorted(document.rate_tiers.items())

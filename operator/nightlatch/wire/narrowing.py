@@ -109,6 +109,7 @@ _ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
     "keys": _keeps_keys,
     "certificates": _keeps_certificates,
     "accept": _keeps_accept,
+    "revoked_certificates": lambda before, after: set(after.revoked_certificates) <= set(before.revoked_certificates),
     "upstream_ca": lambda before, after: _keeps_trust(before.upstream_ca, after.upstream_ca),
     # A document without any had nobody to lose.
     "client_ca": lambda before, after: not before.client_ca or _keeps_trust(before.client_ca, after.client_ca),

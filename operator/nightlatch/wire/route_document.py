@@ -140,6 +140,7 @@ class RouteDocument:
     `max_in_flight`: how many calls each gateway sends to the model servers at the same time; more get a 429.
 
     `accept`: which mechanisms (`apiKey`, `mtls`) together suffice, any one of several lists; empty for API keys alone.
+    `revoked_certificates`: SHA-256 of client certificates that are refused there, lower-case hex.
     `client_ca`: the CAs, PEM, from which a client certificate must come; empty where none is accepted.
 
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
@@ -164,6 +165,7 @@ class RouteDocument:
     max_in_flight: int = field(default=DEFAULT_IN_FLIGHT, metadata={"format": 2, "optional": True})
     certificates: tuple[CertificateGrant, ...] = field(default=(), metadata={"format": 3})
     accept: tuple[tuple[str, ...], ...] = field(default=(), metadata={"format": 3})
+    revoked_certificates: tuple[str, ...] = field(default=(), metadata={"format": 3})
     denied: str | None = None
     created: int = 0
     takes_away_since: int = 0
@@ -347,6 +349,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
     fields_.default("max_in_flight", DEFAULT_IN_FLIGHT)
     fields_.default("certificates", [])
     fields_.default("accept", [])
+    fields_.default("revoked_certificates", [])
     document = fields_.close(
         RouteDocument(
             endpoint=envelope.endpoint,
@@ -363,6 +366,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
             max_in_flight=fields_.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
             certificates=fields_.each("certificates", _certificate),
             accept=fields_.lists("accept", _MECHANISM, "a mechanism"),
+            revoked_certificates=fields_.texts("revoked_certificates", _SHA256, "64 lower-case hex digits"),
             denied=fields_.optional("denied", lambda name: fields_.text(name, _TOKEN, "the code of an error")),
             created=envelope.created,
             takes_away_since=envelope.takes_away_since,

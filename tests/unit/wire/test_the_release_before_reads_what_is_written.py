@@ -28,6 +28,7 @@ CERTIFICATES = {
     "certificates": (CertificateGrant("spiffe://td/ns/ml/ic/batch", NamespacedName("ml", "batch"), ("infer",)),),
     "accept": (("mtls",),),
     "client_ca": DOCUMENT.upstream_ca,
+    "revoked_certificates": ("ab" * 32,),
 }
 DENIED = replace(
     FULL, denied="policy_invalid", keys=(), rate_tiers={}, server_certificate="", server_private_key="", upstream_ca=""

@@ -18,7 +18,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.planning.access.accepted import API_KEY, accepted
 from nightlatch.planning.access.api_keys import MAX_KEYS, key_grants, rate_tiers, unix_seconds
-from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants
+from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants, revoked_digests
 from nightlatch.planning.endpoint.client_trust import ClientTrust, client_trust
 from nightlatch.planning.endpoint.format import format_to_write
 from nightlatch.planning.inputs import Observed
@@ -72,7 +72,7 @@ def decide_document(
     if endpoint.spec is None:
         # Whom the endpoint lets in cannot be read, so the certificates are those that are in use, and so are the keys.
         certificates = before.certificates if before else ()
-    last_good = _narrowed(before, keys, certificates) if before else None
+    last_good = _narrowed(before, keys, certificates, revoked_digests(endpoint)) if before else None
     if endpoint.spec is None:
         keys = last_good.keys if last_good else ()
     wanted = _from_spec(endpoint, observed, keys, certificates, _client_ca(trust, before, observed)) or last_good
@@ -142,7 +142,10 @@ def _refusal_by_gateways(document: RouteDocument) -> str:
 
 
 def _narrowed(
-    before: RouteDocument, keys: tuple[KeyGrant, ...], certificates: tuple[CertificateGrant, ...]
+    before: RouteDocument,
+    keys: tuple[KeyGrant, ...],
+    certificates: tuple[CertificateGrant, ...],
+    revoked: tuple[str, ...],
 ) -> RouteDocument:
     granted = {key.sha256: key for key in keys}
     named = {each.identity: each for each in certificates}
@@ -154,6 +157,8 @@ def _narrowed(
             for each in before.certificates
             if each.identity in named and named[each.identity].client == each.client
         ),
+        # A document that takes no certificates stays readable for gateways of the release before.
+        revoked_certificates=tuple(sorted({*before.revoked_certificates, *revoked})) if before.client_ca else (),
     )
 
 
@@ -201,6 +206,7 @@ def _from_spec(
         hold_max_requests=spec.scaling.hold.max_requests,
         max_in_flight=_max_in_flight(spec.scaling),
         certificates=identities,
+        revoked_certificates=revoked_digests(endpoint) if client_ca else (),
         # What documents say nothing of, so that gateways of the release before read them.
         accept=() if accept == ((API_KEY,),) else accept,
         client_ca=client_ca,
