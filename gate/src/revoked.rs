@@ -16,7 +16,8 @@ pub struct Revoked {
     /// Ids of keys, the twelve digits after `nl_`.
     #[serde(default)]
     keys: HashSet<Box<str>>,
-    /// By the SHA-256 of a certificate: the clients for which it is revoked. Nobody can revoke another's.
+    /// By the SHA-256 of a certificate: the clients for which it is revoked, so that nobody can revoke another's. An
+    /// empty name stands for every client; an endpoint's own list uses it.
     #[serde(default, deserialize_with = "certificates")]
     certificates: ClientsByDigest,
     /// URIs and DNS names of certificates.
@@ -68,7 +69,10 @@ impl Revoked {
 
     pub fn certificate(&self, client: &str, digest: &[u8; 32]) -> bool {
         !self.certificates.is_empty()
-            && self.certificates.get(digest).is_some_and(|clients| clients.iter().any(|each| **each == *client))
+            && self
+                .certificates
+                .get(digest)
+                .is_some_and(|clients| clients.iter().any(|each| each.is_empty() || **each == *client))
     }
 
     pub fn identity(&self, name: &str) -> bool {
@@ -86,5 +90,31 @@ impl Revoked {
             || is_in(&tokens.sid, sid)
             || too_old("")
             || sub.is_some_and(too_old)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_revoked_for_the_client_that_is_named_or_for_all() {
+        let (one, two, three) = ("11".repeat(32), "22".repeat(32), "33".repeat(32));
+        let list: Revoked = serde_json::from_str(&format!(
+            r#"{{"certificates": [["search/bot", "{one}"], ["search/eve", "{one}"], ["", "{two}"]]}}"#
+        ))
+        .unwrap();
+        for (client, digest, expected) in [
+            ("search/bot", 0x11, true),
+            ("search/eve", 0x11, true),
+            ("search/other", 0x11, false),
+            ("search/other", 0x22, true),
+            ("search/bot", 0x33, false),
+        ] {
+            assert_eq!(list.certificate(client, &[digest; 32]), expected, "{client} {digest:x}");
+        }
+        for bad in [format!(r#"[["a", "{}"]]"#, &three[1..]), format!(r#"["{three}"]"#), format!(r#"[["{three}"]]"#)] {
+            assert!(serde_json::from_str::<Revoked>(&format!(r#"{{"certificates": {bad}}}"#)).is_err(), "{bad}");
+        }
     }
 }

@@ -50,14 +50,22 @@ class World:
         )
         own = {"certificates": certificates, "client_ca": self.pki.trust}
         keys = {"keys": (self.caller.grant,)}
+        self._documents: dict[NamespacedName, dict[str, Any]] = {
+            MUST: {"accept": (("mtls",),), **own},
+            EITHER: {"accept": (("mtls",), ("apiKey",)), **own, **keys},
+            BOTH: {"accept": (("apiKey", "mtls"),), **own, **keys},
+            PLAIN: keys,
+        }
+        self._serving = {key: Serving(hold=False, addresses=(model.address,)) for key, model in models.items()}
+        self.put(PLAIN)
+
+    def put(self, endpoint: NamespacedName, **changes: Any) -> None:
+        """Set all documents, this one with changes."""
         documents = [
-            self.gateway.document(MUST, accept=(("mtls",),), **own),
-            self.gateway.document(EITHER, accept=(("mtls",), ("apiKey",)), **own, **keys),
-            self.gateway.document(BOTH, accept=(("apiKey", "mtls"),), **own, **keys),
-            self.gateway.document(PLAIN, **keys),
+            self.gateway.document(key, **members, **(changes if key == endpoint else {}))
+            for key, members in self._documents.items()
         ]
-        serving = {key: Serving(hold=False, addresses=(model.address,)) for key, model in models.items()}
-        self.gateway.put(documents, serving)
+        self.gateway.put(documents, self._serving)
 
     @contextlib.contextmanager
     def connection(self, endpoint: NamespacedName, shown: Presented | None) -> Iterator[ssl.SSLSocket]:
@@ -191,6 +199,21 @@ def test_a_revocation_ends_access_on_an_open_connection(world: World, by: str):
         finally:
             world.gateway.put_gate(GateIR())
         assert ask(tls, MUST) == 200
+
+
+def test_an_endpoint_s_own_revocation_ends_access_there_and_nowhere_else(world: World):
+    shown = GOOD(world.pki)
+    digest = x509.load_pem_x509_certificate(shown.chain.encode()).fingerprint(hashes.SHA256()).hex()
+    with world.connection(MUST, shown) as tls:
+        assert ask(tls, MUST) == 200
+        world.put(MUST, revoked_certificates=(digest,))
+        try:
+            until(lambda: ask(tls, MUST) == 401, "the refusal")
+            assert world.call(MUST, GOOD(world.pki)) == 200
+            assert world.call(EITHER, shown) == 200
+        finally:
+            world.put(MUST)
+        until(lambda: ask(tls, MUST) == 200, "the end of the revocation")
 
 
 def test_a_certificate_that_ends_is_refused_on_an_open_connection(world: World):

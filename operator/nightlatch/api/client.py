@@ -12,6 +12,7 @@ from nightlatch.api.meta import Conditions, Generation, NamespacedName, ObjectMe
 from nightlatch.api.references import CertManagerIssuer
 from nightlatch.api.rules import AS_SET, RENEWAL, as_map, matching, rules, shorter
 from nightlatch.api.scalars import (
+    CertificateDigest,
     Duration,
     Name,
     OwnNamespaceIfEmpty,
@@ -110,19 +111,7 @@ class ClientCertificate(Shape):
     """The Secret in which Nightlatch puts the certificate and its key (`tls.crt`, `tls.key`) together with `ca.crt` and
     the addresses of the endpoints. Default: the client's name with `-certificate` after it."""
     revoked_digests: Annotated[
-        tuple[
-            Annotated[
-                str,
-                Field(
-                    max_length=64,
-                    json_schema_extra=matching(
-                        "^[0-9a-f]{64}$",
-                        "not the digest of a certificate: write the 64 lower-case hex digits of its SHA-256",
-                    ),
-                ),
-            ],
-            ...,
-        ],
+        tuple[CertificateDigest, ...],
         Field(max_length=64, json_schema_extra=AS_SET),
     ] = ()
     """SHA-256 digests of certificates of this client that are refused from now on, also on open connections. The

@@ -12,6 +12,7 @@ from nightlatch.api.references import AllowedNamespaces, CertManagerIssuer, Issu
 from nightlatch.api.rules import AS_SET, RENEWAL, as_map, exactly_one, matching, rules, worded
 from nightlatch.api.scalars import (
     LABEL_KEYS,
+    CertificateDigest,
     Digest,
     Duration,
     HostName,
@@ -506,6 +507,12 @@ class MtlsAccess(Shape):
     """The CAs whose client certificates are accepted, instead of Nightlatch's own. Callers are then those that a rule
     names in `when.certificates`, and InferenceClients whose `certificate.issuerRef` is set. Left out: Nightlatch's own
     CA, and callers are the InferenceClients with a certificate that name this endpoint."""
+    revoked_digests: Annotated[
+        tuple[CertificateDigest, ...],
+        Field(max_length=64, json_schema_extra=AS_SET),
+    ] = ()
+    """SHA-256 digests of certificates that this endpoint refuses from now on, also on open connections, such as those
+    of other CAs. A client's own are revoked everywhere with `certificate.revokedDigests`."""
 
 
 class RuleWhen(Shape):

@@ -108,6 +108,16 @@ SecretKeyName = Annotated[
     ),
 ]
 
+# SHA-256 of a certificate.
+CertificateDigest = Annotated[
+    str,
+    worded(
+        "^[0-9a-f]{64}$",
+        "not the digest of a certificate: write the 64 lower-case hex digits of its SHA-256",
+        64,
+    ),
+]
+
 _HOST_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 HostName = Annotated[
     str,

@@ -57,6 +57,8 @@ def lines(told: Mapping[str, str]) -> list[str]:
     if not told:
         return ["the operator has told nothing of its CAs yet"]
     found = told.get("generations", "").splitlines()
+    if brought := told.get("broughtCA"):
+        found.append(f"brought: {brought}")
     if told.get("rollover") != "under way":
         return [*found, "no roll-over is under way"]
     waits = told.get("waitingFor", "").splitlines()

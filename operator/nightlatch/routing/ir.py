@@ -188,8 +188,8 @@ class RuleIR:
 class PolicyIR:
     """Who may do what at an endpoint. It stays the same object while the document does, and so does what is made of it.
 
-    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `denied` is the code of
-    the error that every call gets.
+    `accept` lists which mechanisms together suffice; the first list that is satisfied decides. `revoked_certificates`
+    has digests. `denied` is the code of the error that every call gets.
     """
 
     endpoint: str
@@ -199,6 +199,7 @@ class PolicyIR:
     accept: tuple[tuple[str, ...], ...] = ()
     rules: tuple[RuleIR, ...] = ()
     limits: tuple[LimitIR, ...] = ()
+    revoked_certificates: tuple[str, ...] = ()
     denied: str | None = None
 
     @property

@@ -35,6 +35,9 @@ def policy_value(policy: PolicyIR, gateways: int) -> bytes:
         "limits": {each.name: _limit(each) for each in policy.limits},
         "gateways": gateways,
     }
+    if policy.revoked_certificates:
+        # For whatever client shows them.
+        value["revoked"] = {"certificates": [["", digest] for digest in policy.revoked_certificates]}
     if policy.denied is not None:
         value["denied"] = {"code": policy.denied}
     return orjson.dumps(value)

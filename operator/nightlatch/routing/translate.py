@@ -163,6 +163,7 @@ def _policy(document: RouteDocument) -> PolicyIR:
         mechanisms=tuple(read(document) for name, read in _MECHANISMS.items() if name in used),
         accept=accept,
         rules=tuple(RuleIR(each.name, each.permissions, each.claims) for each in document.token_rules),
+        revoked_certificates=document.revoked_certificates,
         limits=tuple(
             LimitIR(name, tier.requests, tier.per_seconds, tier.burst)
             for name, tier in sorted(document.rate_tiers.items())

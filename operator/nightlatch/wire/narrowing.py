@@ -115,6 +115,7 @@ _ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
     "keys": _keeps_keys,
     "certificates": _keeps_certificates,
     "accept": _keeps_accept,
+    "revoked_certificates": lambda before, after: set(after.revoked_certificates) <= set(before.revoked_certificates),
     "issuers": lambda before, after: set(before.issuers) <= set(after.issuers),
     "token_rules": _keeps_rules,
     "token_tier": lambda before, after: _keeps_tier(

@@ -162,8 +162,9 @@ class RouteDocument:
     `max_in_flight`: how many calls each gateway sends to the model servers at the same time; more get a 429.
 
     `accept`: which mechanisms (`apiKey`, `jwt`, `mtls`) together suffice, any one of several lists; empty for API keys
-    alone. `issuers`, `token_rules`: whose tokens count, and what they permit beside their own claim. `token_tier`: the
-    limit of each subject, as in KeyGrant.
+    alone. `revoked_certificates`: SHA-256 of client certificates that are refused there, lower-case hex. `issuers`,
+    `token_rules`: whose tokens count, and what they permit beside their own claim. `token_tier`: the limit of each
+    subject, as in KeyGrant.
     `client_ca`: the CAs, PEM, from which a client certificate must come; empty where none is accepted.
 
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
@@ -188,6 +189,7 @@ class RouteDocument:
     max_in_flight: int = field(default=DEFAULT_IN_FLIGHT, metadata={"format": 2, "optional": True})
     certificates: tuple[CertificateGrant, ...] = field(default=(), metadata={"format": 3})
     accept: tuple[tuple[str, ...], ...] = field(default=(), metadata={"format": 3})
+    revoked_certificates: tuple[str, ...] = field(default=(), metadata={"format": 3})
     issuers: tuple[TrustedIssuer, ...] = field(default=(), metadata={"format": 4})
     token_rules: tuple[TokenRule, ...] = field(default=(), metadata={"format": 4})
     token_tier: str = field(default="", metadata={"format": 4})
@@ -386,6 +388,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
     fields_.default("max_in_flight", DEFAULT_IN_FLIGHT)
     fields_.default("certificates", [])
     fields_.default("accept", [])
+    fields_.default("revoked_certificates", [])
     fields_.default("issuers", [])
     fields_.default("token_rules", [])
     fields_.default("token_tier", "")
@@ -405,6 +408,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
             max_in_flight=fields_.integer("max_in_flight", 1, _MOST_IN_FLIGHT),
             certificates=fields_.each("certificates", _certificate),
             accept=fields_.lists("accept", _MECHANISM, "a mechanism"),
+            revoked_certificates=fields_.texts("revoked_certificates", _SHA256, "64 lower-case hex digits"),
             issuers=fields_.each("issuers", _trusted_issuer),
             token_rules=fields_.each("token_rules", _token_rule),
             token_tier=fields_.text("token_tier", _TIER, "a plain word"),

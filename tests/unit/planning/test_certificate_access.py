@@ -205,6 +205,18 @@ def test_a_suspended_client_s_certificate_leaves_the_document_at_once():
     assert document.certificates == ()
 
 
+def test_an_endpoint_refuses_certificates_by_their_digest_also_while_its_spec_is_not_accepted():
+    digest = "ab" * 32
+    revoking = {"mtls": {"revokedDigests": [digest]}}
+    before = stored(OWN, observed(OWN, certified()))
+    for access in (revoking, {**revoking, "jwt": {"issuers": [{"name": "later"}]}}):
+        subject = endpoint(access=access)
+        _, document = planned(subject, before)
+        assert document.revoked_certificates == (digest,)
+        assert [each.identity for each in document.certificates] == [BOT]
+        assert document.takes_away_since == document.sequence
+
+
 def test_an_endpoint_without_certificates_needs_no_newer_format():
     subject = endpoint()
     _, document = planned(subject, observed(subject, held()))

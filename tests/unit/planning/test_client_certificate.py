@@ -9,6 +9,7 @@ from nightlatch import pki
 from nightlatch.api.meta import API_VERSION, NamespacedName
 from nightlatch.planning.client.certificate import client_leaf
 from nightlatch.planning.client.plan import plan_client
+from nightlatch.planning.inputs import KeyCoverage
 from nightlatch.planning.plan import IssueLeaf, MergeSecret, Owner
 from tests.unit.planning.scene import (
     ISSUING,
@@ -210,3 +211,31 @@ def test_an_expired_certificate_makes_the_client_not_ready_until_the_new_one_is_
     planned = plan(subject, observed(tls=secret_of(subject)), NOW + 25 * HOUR)
     assert condition(planned, "CredentialsReady").reason == "CertificateExpired"
     assert isinstance(planned.apply[0], IssueLeaf)
+
+
+MINILM = NamespacedName("search", "minilm")
+
+
+@pytest.mark.parametrize(
+    ("coverage", "status", "reason"),
+    [
+        (KeyCoverage(), "True", "Programmed"),
+        (KeyCoverage(missing=(MINILM,), in_force=False), "False", "CertificateNotProgrammed"),
+        (KeyCoverage(behind=(MINILM,), in_force=False), "False", "CertificateNotProgrammed"),
+    ],
+)
+def test_a_client_is_programmed_when_every_gateway_knows_its_identity(coverage, status, reason):
+    subject = caller()
+    planned = plan(subject, observed(tls=secret_of(subject), certificate_coverage=coverage))
+    said = condition(planned, "Programmed")
+    assert (said.status, said.reason) == (status, reason)
+    assert (planned.requeue_after < 20) == (status == "False")
+
+
+def test_a_renewal_does_not_make_a_client_wait_for_gateways_again():
+    subject = caller()
+    before = plan(subject, observed(tls=secret_of(subject))).status
+    known = replace(subject, status=before)
+    behind = KeyCoverage(behind=(MINILM,), in_force=False)
+    planned = plan(known, observed(tls=secret_of(subject), certificate_coverage=behind), NOW + 60 * HOUR / 60)
+    assert condition(planned if planned.status else replace(planned, status=before), "Programmed").status == "True"

@@ -109,7 +109,11 @@ CERTIFICATE = CertificateGrant(
     "spiffe://td/ns/search/ic/bot", NamespacedName("search", "bot"), ("infer", "health"), "t"
 )
 CERTIFIED = replace(
-    BEFORE, certificates=(CERTIFICATE,), accept=(("mtls",), ("apiKey", "mtls")), client_ca=CA + OTHER_CA
+    BEFORE,
+    certificates=(CERTIFICATE,),
+    accept=(("mtls",), ("apiKey", "mtls")),
+    client_ca=CA + OTHER_CA,
+    revoked_certificates=("ab" * 32,),
 )
 
 
@@ -127,6 +131,8 @@ CERTIFIED = replace(
         ({"accept": ()}, True),
         ({"accept": (("mtls",),)}, False),
         ({"accept": (("apiKey",), ("mtls",), ("mtls", "apiKey"))}, False),
+        ({"revoked_certificates": ("ab" * 32, "cd" * 32)}, True),
+        ({"revoked_certificates": ()}, False),
         ({"client_ca": CA}, True),
         ({"client_ca": ""}, True),
         ({"client_ca": OTHER_CA + CA}, False),

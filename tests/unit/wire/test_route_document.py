@@ -53,6 +53,7 @@ CERTIFIED = replace(
     certificates=(BOT, CertificateGrant("trainer.corp.example", None, ("metadata",))),
     accept=(("mtls",), ("apiKey", "mtls")),
     client_ca=PEM + "callers",
+    revoked_certificates=("ab" * 32,),
 )
 
 
@@ -77,6 +78,7 @@ def test_certificates_survive_their_secret_and_need_a_format_of_their_own():
         {"accept": (("oauth2",),)},
         {"client_ca": ""},
         {"client_ca": "no PEM"},
+        {"revoked_certificates": ("AB" * 32,)},
     ],
 )
 def test_certificates_that_could_reach_past_their_field_are_refused(change):

@@ -35,6 +35,7 @@ CERTIFICATES = {
     "certificates": (CertificateGrant("spiffe://td/ns/ml/ic/batch", NamespacedName("ml", "batch"), ("infer",)),),
     "accept": (("mtls",),),
     "client_ca": DOCUMENT.upstream_ca,
+    "revoked_certificates": ("ab" * 32,),
 }
 TOKENS = {
     "issuers": (TrustedIssuer(NamespacedName("ids", "corp"), "https://id.example"),),

@@ -36,6 +36,12 @@ def certificate_grants(
     return tuple(found[identity] for identity in sorted(found))
 
 
+def revoked_digests(endpoint: ParsedEndpoint) -> tuple[str, ...]:
+    """The certificates that the endpoint refuses, whoever shows them. Sorted."""
+    mtls = endpoint.spec.access.mtls if endpoint.spec else None
+    return tuple(sorted(mtls.revoked_digests)) if mtls else ()
+
+
 def _client_grant(endpoint: ParsedEndpoint, view: ClientView, trust_domain: str) -> CertificateGrant | None:
     client, spec = view.client, view.client.spec
     permissions = requested_grants(client).get(endpoint.key)

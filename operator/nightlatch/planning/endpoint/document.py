@@ -25,7 +25,7 @@ from nightlatch.planning.access.api_keys import (
     tier_name,
     unix_seconds,
 )
-from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants
+from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants, revoked_digests
 from nightlatch.planning.endpoint.client_trust import ClientTrust, client_trust
 from nightlatch.planning.endpoint.format import format_to_write
 from nightlatch.planning.endpoint.issuers import Tokens, token_rules, tokens
@@ -102,7 +102,7 @@ def _decide(
     if endpoint.spec is None:
         # Whom the endpoint lets in cannot be read, so the certificates are those that are in use, and so are the keys.
         certificates = before.certificates if before else ()
-    last_good = _narrowed(before, keys, certificates, _issuers(endpoint, taken)) if before else None
+    last_good = _last_good(endpoint, before, keys, certificates, taken)
     if endpoint.spec is None:
         keys = last_good.keys if last_good else ()
     wanted = _from_spec(endpoint, observed, keys, certificates, _client_ca(trust, before, observed), taken) or last_good
@@ -171,10 +171,23 @@ def _refusal_by_gateways(document: RouteDocument) -> str:
     return ""
 
 
+def _last_good(
+    endpoint: ParsedEndpoint,
+    before: RouteDocument | None,
+    keys: tuple[KeyGrant, ...],
+    certificates: tuple[CertificateGrant, ...],
+    taken: Tokens | None,
+) -> RouteDocument | None:
+    if before is None:
+        return None
+    return _narrowed(before, keys, certificates, revoked_digests(endpoint), _issuers(endpoint, taken))
+
+
 def _narrowed(
     before: RouteDocument,
     keys: tuple[KeyGrant, ...],
     certificates: tuple[CertificateGrant, ...],
+    revoked: tuple[str, ...],
     issuers: tuple[TrustedIssuer, ...] | None,
 ) -> RouteDocument:
     """issuers: None leaves those of before."""
@@ -188,6 +201,8 @@ def _narrowed(
             for each in before.certificates
             if each.identity in named and named[each.identity].client == each.client
         ),
+        # A document that takes no certificates stays readable for gateways of the release before.
+        revoked_certificates=tuple(sorted({*before.revoked_certificates, *revoked})) if before.client_ca else (),
         issuers=before.issuers if issuers is None else tuple(each for each in before.issuers if each in issuers),
     )
 
@@ -246,6 +261,7 @@ def _from_spec(
         hold_max_requests=spec.scaling.hold.max_requests,
         max_in_flight=_max_in_flight(spec.scaling),
         certificates=identities,
+        revoked_certificates=revoked_digests(endpoint) if client_ca else (),
         # What documents say nothing of, so that gateways of the release before read them.
         accept=() if accept == ((API_KEY,),) else accept,
         issuers=taken.issuers if taken else (),
