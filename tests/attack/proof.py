@@ -1,7 +1,7 @@
 """What each refusal has to prove."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nightlatch.wire.error_body import CallerError, error_body, plain
@@ -32,6 +32,7 @@ def refused(world: GatewayWorld, wire: Wire, row: Row, protocol: Protocol) -> No
     for line in denied:
         audited_as_told(line, row, protocol, wire)
     nothing_secret(json.dumps(lines), world.keys.values())
+    no_token(json.dumps(lines), world.tokens.values())
 
 
 def answers_as_told(answer: Answer, row: Row, protocol: Protocol, wire: Wire) -> None:
@@ -83,6 +84,12 @@ def arrives(world: GatewayWorld, wire: Wire, row: Arrival, protocol: Protocol) -
     lines = world.take(2)
     assert [line["decision"] for line in lines] == ["allow", "allow"]
     nothing_secret(json.dumps(lines), world.keys.values())
+
+
+def no_token(text: str, tokens: Iterable[str]) -> None:
+    """Neither a token nor what it says or is signed with."""
+    segments = {segment for token in tokens for segment in token.split(".")[1:]}
+    assert not [segment for segment in segments if len(segment) > 16 and segment in text]
 
 
 def nothing_secret(text: str, keys: Sequence[str]) -> None:

@@ -100,7 +100,6 @@ class GatewayWorld:
         self.keys["thief"] = self.thief.key
         corp, partner = Signer("RS256"), Signer("RS256")
         self.tokens = defects(corp, partner, ISS[CORP], ISS[PARTNER], "minilm")
-        self.keys["token"] = self.tokens["token"]
         self._issuers = (issuer(CORP, corp, Signer("ES256")), issuer(PARTNER, partner))
         self._taken = 0
         self._audit = folder / "audit.log"
