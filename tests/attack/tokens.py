@@ -5,14 +5,15 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-Sign = Callable[..., str]
+# Seconds by which the clocks of the attacked issuers may be off: tokens are made before the rows that try them.
+SKEW = 3600
 
 
 def encoded(content: Any) -> str:
@@ -106,8 +107,8 @@ def defects(signer: Signer, other: Signer, iss: str, other_iss: str, aud: str) -
     signer: the issuer's RSA key. other: a key of the issuer `other_iss`, with the same kid.
     """
     now = int(time.time())
-    # Not new: the key of a new one might be on its way.
-    aged = claims(iss, aud, iat=now - 60)
+    # Not new, because the key of a new one might be on its way; and good for as long as the rows are tried.
+    aged = claims(iss, aud, iat=now - 60, exp=now + SKEW)
     good = signer.sign(aged)
     head, payload, signature = good.split(".")
 
@@ -124,7 +125,7 @@ def defects(signer: Signer, other: Signer, iss: str, other_iss: str, aud: str) -
     return {
         "token": good,
         "token_aud_list": made(aud=["other", aud]),
-        "token_within_skew": made(exp=now - 15),
+        "token_within_skew": made(exp=now - 60, iat=now - 120),
         "token_of_reader": made(scope="ml:read"),
         "token_scope_list": made(scope=["ml:infer", "ml:read"]),
         "token_long": made(more="x" * 10_000),
@@ -154,13 +155,13 @@ def defects(signer: Signer, other: Signer, iss: str, other_iss: str, aud: str) -
         "crit_empty": headed(crit=[]),
         "b64": headed(b64=False, crit=["b64"]),
         "exp_missing": made(exp=None),
-        "exp_text": made(exp=str(now + 600)),
+        "exp_text": made(exp=str(now + SKEW)),
         "exp_nan": said(plain.replace(str(aged["exp"]), "NaN")),
         "exp_1e400": said(plain.replace(str(aged["exp"]), "1e400")),
-        "exp_over": made(exp=now - 60, iat=now - 120),
+        "exp_over": made(exp=now - SKEW - 60, iat=now - SKEW - 120),
         "iat_missing": made(iat=None),
-        "iat_future": made(iat=now + 60),
-        "nbf_future": made(nbf=now + 60),
+        "iat_future": made(iat=now + 2 * SKEW, exp=now + 3 * SKEW),
+        "nbf_future": made(nbf=now + 2 * SKEW, exp=now + 3 * SKEW),
         "nbf_text": made(nbf="0"),
         "lifetime_too_long": made(exp=now + 48 * 3600),
         "aud_missing": made(aud=None),

@@ -12,7 +12,7 @@ from nightlatch.api_keys import mint
 from nightlatch.api_keys.api_key import checksum
 from nightlatch.routing.ir import AuditLog, DeniedTokensIR, GateIR, IssuerIR, Serving
 from nightlatch.wire.route_document import TrustedIssuer
-from tests.attack.tokens import Signer, defects
+from tests.attack.tokens import SKEW, Signer, defects
 from tests.attack.wire import Wire
 from tests.embedded.envoy_fixture import Caller, Gateway
 
@@ -72,6 +72,7 @@ def issuer(name: NamespacedName, *signers: Signer) -> IssuerIR:
         ("RS256", "ES256"),
         tuple(each.jwk for each in signers),
         {"ml:infer": ("infer",), "ml:read": ("metadata",)},
+        clock_skew=SKEW,
     )
 
 
