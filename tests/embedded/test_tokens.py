@@ -1,20 +1,17 @@
-"""JSON Web Tokens through a real Envoy: which are let in, what becomes of them, and how they stop.
-
-No document names issuers yet, so the test adds them to the policy that the document becomes.
-"""
+"""JSON Web Tokens through a real Envoy: which are let in, what becomes of them, and how they stop."""
 
 import json
 import secrets
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from nightlatch.api.meta import NamespacedName
-from nightlatch.routing.ir import DeniedTokensIR, GateIR, IssuerIR, RuleIR, Serving
-from nightlatch.routing.mechanisms.jwt import Tokens
+from nightlatch.routing.ir import DeniedTokensIR, GateIR, IssuerIR, Serving
+from nightlatch.wire.route_document import TokenRule, TrustedIssuer
 from tests.attack.tokens import Signer, encoded, hs256
-from tests.embedded import envoy_fixture
 from tests.embedded.envoy_fixture import Caller, Gateway
 
 KEY = NamespacedName("search", "minilm")
@@ -50,25 +47,24 @@ def claims(**changes):
     return {name: value for name, value in {**claimed, **changes}.items() if value is not None}
 
 
+class TokenGateway(Gateway):
+    """With a model server that is awake."""
+
+    model: Any
+
+
 @pytest.fixture
-def gateway(tmp_path, monkeypatch):
-    translate = envoy_fixture.translate
-
-    def with_tokens(*args):
-        ir = translate(*args)
-        return replace(ir, endpoints=tuple(replace(each, policy=accepting(each.policy)) for each in ir.endpoints))
-
-    def accepting(policy):
-        keys = tuple(each for each in policy.mechanisms if each.name == "apiKey")
-        rule = RuleIR("rules[0]", ("metadata",), ((("realm_access", "roles"), ("ml-reader",)),))
-        tokens = Tokens(((ISSUER.name, ISS),))
-        return replace(policy, mechanisms=(*keys, tokens), accept=(("apiKey",), ("jwt",)), rules=(rule,))
-
-    monkeypatch.setattr(envoy_fixture, "translate", with_tokens)
-    gateway = Gateway(tmp_path)
+def gateway(tmp_path):
+    gateway = TokenGateway(tmp_path)
     try:
         gateway.model = gateway.model_server(KEY)
-        document = gateway.document(KEY, keys=(BOT.grant,))
+        document = gateway.document(
+            KEY,
+            keys=(BOT.grant,),
+            accept=(("apiKey",), ("jwt",)),
+            issuers=(TrustedIssuer(NamespacedName.parse(ISSUER.name), ISS),),
+            token_rules=(TokenRule("rules[0]", ("metadata",), ((("realm_access", "roles"), ("ml-reader",)),)),),
+        )
         gateway.put([document], {KEY: Serving(hold=False, addresses=(gateway.model.address,))})
         gateway.put_gate(GateIR(issuers=(ISSUER,)))
         yield gateway

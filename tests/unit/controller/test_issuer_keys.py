@@ -137,7 +137,12 @@ async def test_a_discovery_document_must_be_the_issuers_own(provider, document, 
 
 async def test_a_provider_that_does_not_answer_in_time_is_left(provider, monkeypatch):
     monkeypatch.setattr(provider_module, "TIMEOUT_S", 0.2)
-    provider.answers[fake.JWKS] = lambda: time.sleep(1) or fake.Answer()
+
+    def late() -> fake.Answer:
+        time.sleep(1)
+        return fake.Answer()
+
+    provider.answers[fake.JWKS] = late
     assert (await refusal(provider)).reason == Reason.PROVIDER_UNREACHABLE
 
 

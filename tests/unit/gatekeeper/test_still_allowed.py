@@ -110,11 +110,11 @@ def test_an_operation_that_the_endpoint_no_longer_has_is_refused() -> None:
     assert error.code == "insufficient_scope"
 
 
-CORP = TrustedIssuer(NamespacedName("ids", "corp"), "https://id.example")
+ISSUER = TrustedIssuer(NamespacedName("ids", "corp"), "https://id.example")
 RULE = TokenRule("rules[0]", ("infer",), ((("groups",), ("ml",)),))
-TAKES = {"accept": (("jwt",), ("apiKey",)), "issuers": (CORP,), "token_rules": (RULE,)}
+TAKES = {"accept": (("jwt",), ("apiKey",)), "issuers": (ISSUER,), "token_rules": (RULE,)}
 TOKEN = Proof("jwt", "ids/corp:alice", "0123456789abcdef")
-BY_TOKEN = HeldCall((TOKEN,), "POST", "/v2/models/minilm/infer", ((CORP,), (RULE,)))
+BY_TOKEN = HeldCall((TOKEN,), "POST", "/v2/models/minilm/infer", ((ISSUER,), (RULE,)))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ BY_TOKEN = HeldCall((TOKEN,), "POST", "/v2/models/minilm/infer", ((CORP,), (RULE
         pytest.param({"accept": (("apiKey",),)}, "unauthenticated", id="tokens are taken no more"),
         pytest.param({"token_rules": ()}, "verification_unavailable", id="another rule may have let it in"),
         pytest.param(
-            {"issuers": (replace(CORP, iss="https://other.example"),)},
+            {"issuers": (replace(ISSUER, iss="https://other.example"),)},
             "verification_unavailable",
             id="the issuer is called something else",
         ),
