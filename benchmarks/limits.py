@@ -34,6 +34,8 @@ from tests.embedded.running import Up, manifest
 from tests.unit.model_server import tiny_model
 
 NAMESPACE, ENDPOINT = "default", "one"
+# The client whose embeddings wake the endpoint.
+WAKER = "one-bot"
 GATEWAYS = 2
 # Calls that each client may make in a minute, over both gateways. The burst is the same number.
 LIMIT = 60
@@ -154,8 +156,10 @@ async def _call(up: Up, bot: str, gateway: int, got: Got, events: Events) -> Non
         key = up.key(bot)
         got.keys.add(key)
         raw = request("GET", f"/v2/models/{ENDPOINT}", host, headers=[("Authorization", f"Bearer {key}")])
-        if time.monotonic() - embedded > EMBED_EVERY_S and bot.endswith("-0"):
-            raw, embedded = up.embedding(ENDPOINT, key), time.monotonic()
+        # Until it is let through: most calls are above the limit.
+        wakes = bot == WAKER and time.monotonic() - embedded > EMBED_EVERY_S
+        if wakes:
+            raw = up.embedding(ENDPOINT, key)
         try:
             if connection is None:
                 connection = await Connection.open(up.ports[gateway], host, context)
@@ -166,6 +170,8 @@ async def _call(up: Up, bot: str, gateway: int, got: Got, events: Events) -> Non
         try:
             reply = await connection.send(raw)
             got.answers[reply.status] += 1
+            if wakes and reply.status == 200:
+                embedded = time.monotonic()
             if reply.headers.get("connection") == "close":
                 connection = None
         except (OSError, asyncio.IncompleteReadError):
