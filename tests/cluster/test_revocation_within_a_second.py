@@ -1,7 +1,7 @@
 """What is revoked is refused within a second: a key, a suspended client, a removed grant, a deleted client.
 
 From the beginning of the write to the API server until every gateway refuses, on connections that are open: HTTP/1.1
-and HTTP/2 to each gateway, and a call that each gateway holds for an endpoint that wakes.
+and HTTP/2 to each gateway, and a call that each gateway holds for an endpoint whose pod does not start.
 """
 
 import asyncio
@@ -9,11 +9,13 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from nightlatch.kube.client import ApiServer, connect
@@ -38,7 +40,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class World:
-    """The client and its endpoints. `held` takes seconds to wake; all others stay asleep.
+    """The client and its endpoints. `held` does not wake, because the kubelet starts no pod; all others stay asleep.
 
     The client may infer only: 403 while its key is good, and nothing wakes. gateways: the address of each by name.
     asked: those of the endpoints that are asked for metadata.
@@ -149,14 +151,31 @@ async def measure(world: World, write: Write) -> Round:
             group.create_task(_http2_refused(calling, gateway, found, started, next(ready)))
         for each in asking:
             await each.wait()
-        for gateway, address in world.gateways.items():
-            waiting = replace(holding, address=address, port=PORT)
-            group.create_task(_held_refused(waiting, gateway, found, started))
-        # A wake takes seconds: torch is imported.
-        await eventually(lambda: _held(world) == len(world.gateways), "each gateway holds a call")
-        started.set_result(time.perf_counter())
-        await write(world, caller.key)
+        with stopped_kubelet(world.installation):
+            held = [
+                group.create_task(_held_refused(replace(holding, address=address, port=PORT), gateway, found, started))
+                for gateway, address in world.gateways.items()
+            ]
+            await eventually(lambda: _held(world) == len(world.gateways), "each gateway holds a call")
+            started.set_result(time.perf_counter())
+            await write(world, caller.key)
+            await asyncio.wait(held)
     return found
+
+
+@contextlib.contextmanager
+def stopped_kubelet(installation: Installation) -> Iterator[None]:
+    """No pod starts. The node stays ready for 40 s without it."""
+    (kubelet,) = [each for each in installation.node_processes() if _is_kubelet(each)]
+    kubelet.suspend()
+    try:
+        yield
+    finally:
+        kubelet.resume()
+
+
+def _is_kubelet(process: psutil.Process) -> bool:
+    return Path(process.cmdline()[0]).name == "kubelet"
 
 
 def _held(world: World) -> int:
@@ -202,7 +221,7 @@ async def _http2_refused(caller: Caller, gateway: str, found: Round, started: An
 
 
 async def _held_refused(caller: Caller, gateway: str, found: Round, started: Any) -> None:
-    """A call that waits for an endpoint that wakes."""
+    """A call that waits for an endpoint whose pod does not start."""
     async with caller.client(http2=True) as http:
         body = {"model": caller.model, "input": ["A cat sleeps."]}
         headers = {"x-nightlatch-hold-timeout": str(HOLD_S)}
