@@ -1,8 +1,8 @@
 """What clients get of a rate limit on two gateways while keys rotate, the endpoint sleeps and a gateway restarts.
 
 Everything is real: `nightlatch up` with its store, its controller, gatekeepers and Envoys. Each client asks both
-gateways for more than it may have, all the time: for metadata, which keeps nobody awake, and now and then for an
-embedding, which wakes the endpoint. Every call counts against the limit, and no call is repeated.
+gateways for more than it may have: for metadata, but once a minute all of them rest until the endpoint sleeps, and the
+next call of one of them is an embedding, which wakes it. Every call counts against the limit, and no call is repeated.
 """
 
 import argparse
@@ -34,14 +34,16 @@ from tests.embedded.running import Up, manifest
 from tests.unit.model_server import tiny_model
 
 NAMESPACE, ENDPOINT = "default", "one"
+# The client whose embeddings wake the endpoint.
+WAKER = "bot-0"
 GATEWAYS = 2
 # Calls that each client may make in a minute, over both gateways. The burst is the same number.
 LIMIT = 60
 # Seconds between two calls of one client to one gateway: more than three times what it may.
 PAUSE_S = 0.6
 OVERLAP_S, ROTATE_EVERY_S = 10, 60.0
-# The endpoint sleeps this long after an embedding, and the next embedding comes later.
-IDLE_S, EMBED_EVERY_S = 3, 20.0
+# The endpoint sleeps so long after the last call. All clients rest so often until it does.
+IDLE_S, REST_EVERY_S = 3, 60.0
 PATIENCE_S = 120.0
 # Seconds without a good key or a listener at the start.
 _RETRY_S = 0.1
@@ -61,6 +63,7 @@ class Events:
     """What happened beside the calls. refused: connections that a gateway did not take while it restarted."""
 
     rotations: int = 0
+    sleeps: int = 0
     wakes: int = 0
     restarts: int = 0
     refused: int = 0
@@ -84,16 +87,17 @@ async def run(clients: int, duration: float) -> int:
     bots = [f"bot-{number}" for number in range(clients)]
     with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder:
         async with _running(Path(folder), bots) as (up, store):
-            events, got = Events(), {bot: Got() for bot in bots}
+            events, got, calling = Events(), {bot: Got() for bot in bots}, asyncio.Event()
             started = time.monotonic()
             tasks = [
-                asyncio.create_task(_call(up, bot, gateway, got[bot], events))
+                asyncio.create_task(_call(up, bot, gateway, got[bot], events, calling))
                 for bot in bots
                 for gateway in range(GATEWAYS)
             ]
             tasks.append(asyncio.create_task(_rotate(store, bots, events)))
             tasks.append(asyncio.create_task(_restart(up, duration / 2, events)))
             tasks.append(asyncio.create_task(_count_wakes(up, events)))
+            tasks.append(asyncio.create_task(_rest(up, calling, events)))
             done, _ = await asyncio.wait(tasks, timeout=duration, return_when=asyncio.FIRST_EXCEPTION)
             took = time.monotonic() - started
             for task in tasks:
@@ -144,18 +148,21 @@ async def _is_ready(store: FilesStore, bot: str) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
-async def _call(up: Up, bot: str, gateway: int, got: Got, events: Events) -> None:
-    """One client at one gateway, until cancelled. It reads its key before each call."""
+async def _call(up: Up, bot: str, gateway: int, got: Got, events: Events, calling: asyncio.Event) -> None:
+    """One client at one gateway, until cancelled and while `calling`. It reads its key before each call."""
     host, context = up.host(ENDPOINT), trust(up.files(bot) / "ca.crt")
     connection: Connection | None = None
-    embedded = time.monotonic()
+    embedded = 0
     while True:
+        await calling.wait()
         next_call = time.monotonic() + PAUSE_S
         key = up.key(bot)
         got.keys.add(key)
         raw = request("GET", f"/v2/models/{ENDPOINT}", host, headers=[("Authorization", f"Bearer {key}")])
-        if time.monotonic() - embedded > EMBED_EVERY_S and bot.endswith("-0"):
-            raw, embedded = up.embedding(ENDPOINT, key), time.monotonic()
+        # Until it is let through: most calls are above the limit.
+        wakes = bot == WAKER and embedded < events.sleeps
+        if wakes:
+            raw = up.embedding(ENDPOINT, key)
         try:
             if connection is None:
                 connection = await Connection.open(up.ports[gateway], host, context)
@@ -166,6 +173,8 @@ async def _call(up: Up, bot: str, gateway: int, got: Got, events: Events) -> Non
         try:
             reply = await connection.send(raw)
             got.answers[reply.status] += 1
+            if wakes and reply.status == 200:
+                embedded = events.sleeps
             if reply.headers.get("connection") == "close":
                 connection = None
         except (OSError, asyncio.IncompleteReadError):
@@ -200,6 +209,16 @@ async def _restart(up: Up, after: float, events: Events) -> None:
     events.restarts += 1
 
 
+async def _rest(up: Up, calling: asyncio.Event, events: Events) -> None:
+    """All clients call, and rest again and again until the endpoint sleeps."""
+    while True:
+        calling.set()
+        await asyncio.sleep(REST_EVERY_S)
+        calling.clear()
+        await up.asleep(ENDPOINT)
+        events.sleeps += 1
+
+
 async def _count_wakes(up: Up, events: Events) -> None:
     was = ""
     while True:
@@ -226,7 +245,7 @@ def _print(got: dict[str, Got], events: Events, took: float) -> int:
     print(
         f"{len(got)} clients, {took:.0f} s, {GATEWAYS} gateways, load average {os.getloadavg()[0]:.1f}; "
         f"{events.rotations} rotations of each key (at most {max(len(each.keys) for each in got.values())} keys used), "
-        f"{events.wakes} wakes, {events.restarts} restart of a gateway"
+        f"{events.sleeps} sleeps, {events.wakes} wakes, {events.restarts} restart of a gateway"
     )
     print(
         f"answers: {dict(sorted(answers.items()))}; calls that the restart cut off: "

@@ -93,7 +93,7 @@ class Client(RuleBasedStateMachine):
                 self.write_document(endpoint)
                 for gateway in set(GATEWAYS) - self.silent:
                     self.apply(gateway, endpoint)
-        if self.working() and all(keys == self.wanted() for _, keys in self.applied.values()):
+        if not self.suspended and self.working() and all(keys == self.wanted() for _, keys in self.applied.values()):
             self.established = True
 
     @rule(gateway=st.sampled_from(GATEWAYS))
