@@ -40,7 +40,8 @@ def kubectl(control_plane: str, tmp_path_factory: pytest.TempPathFactory) -> Kub
     def published() -> bool:
         groups = json.loads(run("get", "--raw", "/openapi/v3"))["paths"]
         known = run("get", "--raw", f"/{OPENAPI}") if OPENAPI.removeprefix("openapi/v3/") in groups else ""
-        return all(f'"{kind.kind}"' in known for kind in OUR_KINDS) and {"ie", "ic", "ti"} <= _short_names(run)
+        discovered = _short_names(run)
+        return all(f'"{each.kind.kind}"' in known and each.short_name in discovered for each in RESOURCES)
 
     until(published, "OpenAPI of our kinds")
     return run

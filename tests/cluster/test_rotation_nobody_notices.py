@@ -134,7 +134,7 @@ def stage(installation: Installation) -> Iterator[tuple[Installation, Load]]:
     namespace = installation.namespace(NAMESPACE)
     installation.apply(endpoint("one", namespace, scaling={"minReplicas": 1}), *map(_bot, CLIENTS))
     installation.ready("one", namespace)
-    until(lambda: _is_awake(installation, namespace), "the endpoint is awake")
+    until(lambda: installation.state("one", namespace) == "Awake", "the endpoint is awake")
     callers = {name: installation.caller(name, "one", namespace) for name in CLIENTS}
     directory = _mounted(installation, namespace)
     yield installation, Load(callers, {name: Mounted(directory / name / "api-key") for name in CLIENTS})
@@ -146,12 +146,6 @@ def _bot(name: str) -> dict[str, Any]:
     bot = client(name, NAMESPACE, "one", permissions=("infer", "metadata"))
     bot["spec"]["apiKey"] = {"overlap": f"{OVERLAP_S}s"}
     return bot
-
-
-def _is_awake(installation: Installation, namespace: str) -> bool:
-    """Its one pod is ready."""
-    conditions = [each["status"]["conditions"] for each in installation.pods("one", namespace)]
-    return [("Ready", "True") in [(c["type"], c["status"]) for c in each] for each in conditions] == [True]
 
 
 def _mounted(installation: Installation, namespace: str) -> Path:
@@ -170,7 +164,7 @@ def _mounted(installation: Installation, namespace: str) -> Path:
     installation.kubectl("wait", "--for=condition=Ready", "pod/reader", "-n", namespace, "--timeout=120s")
     found = installation.processes("reader", namespace)
     (process,) = [each for each in found if "signal.pause()" in " ".join(each.cmdline())]
-    return Path(f"/proc/{process.pid}/root/etc/nightlatch")
+    return Path("/proc", str(process.pid), "root", "etc", "nightlatch")
 
 
 def keys(installation: Installation, name: str) -> dict[str, str]:
