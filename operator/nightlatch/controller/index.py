@@ -71,6 +71,8 @@ class Index:
         self._owners: dict[NamespacedName, ObjectRef] = {}
         self._roles: dict[NamespacedName, str] = {}
         self._documents: dict[NamespacedName, DocumentView] = {}
+        # By the Secret of a route document: what earlier ones allowed, until all gateways have the newest.
+        self._replaced: dict[NamespacedName, frozenset[tuple[NamespacedName, str]]] = {}
         # By client: the Secrets of the route documents that hold a key of it.
         self._held_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
 
@@ -149,14 +151,17 @@ class Index:
         return tuple(self._documents[secret] for secret in secrets if secret in self._documents)
 
     def document_keys(self, applied: Callable[[NamespacedName, int], bool]) -> tuple[DocumentKeys, ...]:
-        """What the route documents allow. `applied`: whether all gateways have this document of an endpoint."""
-        return tuple(
-            DocumentKeys(
-                frozenset((client, key.key_id) for client, keys in each.keys.items() for key in keys),
-                applied(each.endpoint, each.sequence),
-            )
-            for each in self._documents.values()
-        )
+        """What some gateway may allow: by the route documents, and by those before one that is not applied everywhere.
+
+        `applied`: whether all gateways have this document of an endpoint.
+        """
+        found = []
+        for secret, each in self._documents.items():
+            is_applied = applied(each.endpoint, each.sequence)
+            if is_applied:
+                self._replaced.pop(secret, None)
+            found.append(DocumentKeys(each.key_ids | self._replaced.get(secret, frozenset()), is_applied))
+        return tuple(found)
 
     def good_standing(self) -> GoodStanding:
         """The clients that may call anything, with their live keys."""
@@ -307,8 +312,12 @@ class Index:
         removed = self._documents.pop(secret, None)
         before = set(removed.keys) if removed else set()
         document = read_document(view)
-        if document is not None:
+        if document is None:
+            self._replaced.pop(secret, None)
+        else:
             self._documents[secret] = _view_of(document)
+            if removed is not None:
+                self._replaced[secret] = self._replaced.get(secret, frozenset()) | removed.key_ids
         now = set(self._documents[secret].keys) if document else set()
         for client in before - now:
             self._held_by[client].discard(secret)

@@ -36,6 +36,11 @@ class DocumentView:
     sequence: int
     keys: Mapping[NamespacedName, tuple[DocumentKey, ...]]
 
+    @property
+    def key_ids(self) -> frozenset[tuple[NamespacedName, str]]:
+        """Each key with its client."""
+        return frozenset((client, key.key_id) for client, keys in self.keys.items() for key in keys)
+
     def holds(self, client: NamespacedName, key_ids: Container[str] | None = None) -> bool:
         """Whether it lets the client in with one of these keys; None: with any."""
         return any(key_ids is None or key.key_id in key_ids for key in self.keys.get(client, ()))
