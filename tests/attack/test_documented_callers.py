@@ -26,10 +26,13 @@ PROGRAMS = {
 
 
 @pytest.fixture(scope="module")
-async def up(lasting: Callable[..., Up], tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Up:
-    logs = tmp_path_factory.mktemp("logs")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("logs")
+
+
+@pytest.fixture(scope="module")
+async def up(lasting: Callable[..., Up], tiny: Path, logs: Path) -> Up:
     up = lasting(manifest("one", model=tiny, idle_after="10m", clients=2, access_logs=logs))
-    up.directory = logs
     await up.started()
     await up.ready("one")
     await up.until("the other client's key", (up.files("one-bot-1") / "api-key").exists)
@@ -87,14 +90,14 @@ def program(language: str, mark: str) -> str:
     return found
 
 
-def callers(up: Up) -> list[str]:
+def callers(logs: Path) -> list[str]:
     """Who called the model server, call by call."""
-    log = up.directory / "one.log"
+    log = logs / "one.log"
     return re.findall(r"default/one-bot(?:-1)?", log.read_text()) if log.exists() else []
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-async def test_a_documented_program_uses_the_key_that_is_mounted_now(up: Up, tmp_path: Path, name: str):
+async def test_a_documented_program_uses_the_key_that_is_mounted_now(up: Up, logs: Path, tmp_path: Path, name: str):
     language, mark, file, command = PROGRAMS[name]
     if not shutil.which(command[0]):
         pytest.skip(f"there is no {command[0]}")
@@ -104,7 +107,7 @@ async def test_a_documented_program_uses_the_key_that_is_mounted_now(up: Up, tmp
     mounted.show(up.files("one-bot"))
     text = program(language, mark).replace("/credentials", str(credentials)).replace("minilm", "one")
     (tmp_path / file).write_text(text)
-    before = len(callers(up))
+    before = len(callers(logs))
     async with proxy() as address:
         environment = {**os.environ, **ENVIRONMENT, "HTTPS_PROXY": address, "https_proxy": address}
         process = await asyncio.create_subprocess_exec(
@@ -120,5 +123,5 @@ async def test_a_documented_program_uses_the_key_that_is_mounted_now(up: Up, tmp
             assert await asyncio.wait_for(process.stdout.readline(), 120)
         process.stdin.close()
         assert await process.wait() == 0
-    await up.until("both lines", lambda: len(callers(up)) >= before + 2)
-    assert callers(up)[before:] == ["default/one-bot", "default/one-bot-1"]
+    await up.until("both lines", lambda: len(callers(logs)) >= before + 2)
+    assert callers(logs)[before:] == ["default/one-bot", "default/one-bot-1"]

@@ -177,7 +177,7 @@ def test_a_call_to_a_host_that_no_endpoint_has_has_its_line(gateway):
         assert client.get("/x", headers=key(BOT)).status_code == 404
     with gateway.client(HOST, sni="127.0.0.1", verify=False) as client:
         assert client.get("/x", headers=key(BOT)).status_code == 404
-    named, nameless = logged(gateway, 2)
+    nameless, named = sorted(logged(gateway, 2), key=lambda line: "host" in line)
     assert (named["decision"], named["status"], named["code"]) == ("deny", 404, "not_found")
     assert (named["host"], nameless["code"], "host" in nameless) == ("nobody.search.localhost", "not_found", False)
     assert "endpoint" not in named
@@ -198,14 +198,16 @@ def test_a_connection_that_is_closed_before_its_handshake_has_its_line(gateway):
             assert plain.recv(1) == b""
     # As a probe does; this is no refusal.
     socket.create_connection(("127.0.0.1", gateway.port), 10).close()
-    spelling, not_tls, too_long = found = logged(gateway, 3)
+    # Envoy's workers write their lines in any order.
+    found = sorted(logged(gateway, 3), key=lambda line: line["details"])
     assert [each.pop("details") for each in found] == [
-        "nightlatch_hello_spelling",
         "nightlatch_hello_not_tls",
+        "nightlatch_hello_spelling",
         "nightlatch_hello_too_long",
     ]
-    assert spelling.keys() == not_tls.keys() == too_long.keys() == {"time", "decision", "peer", "dropped"}
-    assert (spelling["decision"], spelling["peer"]) == ("deny", "127.0.0.1")
+    for line in found:
+        assert line.keys() == {"time", "decision", "peer", "dropped"}
+        assert (line["decision"], line["peer"]) == ("deny", "127.0.0.1")
 
 
 def test_a_call_that_is_refused_after_the_gate_let_it_through_has_a_line_that_names_its_client(gateway):
@@ -227,7 +229,7 @@ def test_a_call_that_is_refused_after_the_gate_let_it_through_has_a_line_that_na
         for line in logged(gateway, 2)
     ]
     bot = ("search/bot", BOT.grant.key_id, str(KEY), "17")
-    assert told == [("deny", 400, "invalid_request", *bot), ("deny", 429, "too_many_held", *bot)]
+    assert sorted(told) == [("deny", 400, "invalid_request", *bot), ("deny", 429, "too_many_held", *bot)]
 
 
 def test_a_call_of_an_endpoint_that_the_gatekeeper_does_not_have_has_its_line(gateway, monkeypatch):

@@ -99,7 +99,7 @@ async def test_a_gateway_that_starts_with_documents_of_the_next_release_is_ready
     leader = Leader(lab)
     try:
         await leader.until("gateway-0", lambda said: said.nacked, "it cannot be read")
-        await eventually(lambda: "nightlatch_gateway_serving 1" in lab.gateways[0].metrics(), "Envoy listens")
+        await eventually(lambda: "\nnightlatch_gateway_serving 1.0\n" in lab.gateways[0].metrics(), "Envoy listens")
         async with lab.client() as client:
             assert (await infer(client)).status_code == 503
             assert lab.gateways[0].readiness() == 503

@@ -86,6 +86,8 @@ class Index:
         self._owners: dict[NamespacedName, ObjectRef] = {}
         self._roles: dict[NamespacedName, str] = {}
         self._documents: dict[NamespacedName, DocumentView] = {}
+        # By the Secret of a route document: what earlier ones allowed, until all gateways have the newest.
+        self._replaced: dict[NamespacedName, DocumentKeys] = {}
         # By client: the Secrets of the route documents that let it in.
         self._held_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         # By the Secret of CAs: the endpoints and issuers that trust them.
@@ -175,15 +177,21 @@ class Index:
         return tuple(self._documents[secret] for secret in secrets if secret in self._documents)
 
     def document_keys(self, applied: Callable[[NamespacedName, int], bool]) -> tuple[DocumentKeys, ...]:
-        """What the route documents allow. `applied`: whether all gateways have this document of an endpoint."""
-        return tuple(
-            DocumentKeys(
-                frozenset((client, key.key_id) for client, keys in each.keys.items() for key in keys),
-                applied(each.endpoint, each.sequence),
-                each.certified,
-            )
-            for each in self._documents.values()
-        )
+        """What some gateway may allow: by the route documents, and by those before one that is not applied everywhere.
+
+        `applied`: whether all gateways have this document of an endpoint.
+        """
+        found = []
+        for secret, each in self._documents.items():
+            is_applied = applied(each.endpoint, each.sequence)
+            if is_applied:
+                self._replaced.pop(secret, None)
+            found.append(self._allowed(secret, each, applied=is_applied))
+        return tuple(found)
+
+    def _allowed(self, secret: NamespacedName, newest: DocumentView, *, applied: bool) -> DocumentKeys:
+        earlier = self._replaced.get(secret, DocumentKeys(frozenset(), applied))
+        return DocumentKeys(newest.key_ids | earlier.keys, applied, newest.certified | earlier.certified)
 
     def good_standing(self) -> GoodStanding:
         """The clients that may call anything, with their live keys."""
@@ -367,8 +375,12 @@ class Index:
         removed = self._documents.pop(secret, None)
         before = set(removed.clients) if removed else set()
         document = read_document(view)
-        if document is not None:
+        if document is None:
+            self._replaced.pop(secret, None)
+        else:
             self._documents[secret] = _view_of(document)
+            if removed is not None:
+                self._replaced[secret] = self._allowed(secret, removed, applied=False)
         now = set(self._documents[secret].clients) if document else set()
         for client in before - now:
             self._held_by[client].discard(secret)

@@ -43,6 +43,11 @@ class DocumentView:
         """Whom it lets in."""
         return self.certified.union(self.keys)
 
+    @property
+    def key_ids(self) -> frozenset[tuple[NamespacedName, str]]:
+        """Each key with its client."""
+        return frozenset((client, key.key_id) for client, keys in self.keys.items() for key in keys)
+
     def holds(self, client: NamespacedName, key_ids: Container[str] | None = None) -> bool:
         """Whether it lets the client in with one of these keys; None: with any, or with a certificate."""
         if key_ids is None and client in self.certified:

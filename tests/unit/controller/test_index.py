@@ -41,17 +41,20 @@ def key_secret(*, name="bot-key", namespace="search", uid="uid-c", text=KEY.text
     return stored(secret_object(target, data), uid="uid-s")
 
 
-def document(*, namespace=SETTINGS.gateway_namespace):
+GRANT = KeyGrant(api_keys.digest(KEY.text), CLIENT, KEY.key_id, ("infer",))
+
+
+def document(*, namespace=SETTINGS.gateway_namespace, sequence=7, keys=(GRANT,)):
     """A route document that lets the client in with its key."""
     pem = "-----BEGIN CERTIFICATE-----\n"
     found = RouteDocument(
         endpoint=ENDPOINT,
         uid="uid-1",
-        sequence=7,
+        sequence=sequence,
         hosts=("minilm.search.localhost",),
         operations=(),
         upstream_identity="spiffe://nightlatch.local/ns/search/ie/minilm",
-        keys=(KeyGrant(api_keys.digest(KEY.text), CLIENT, KEY.key_id, ("infer",)),),
+        keys=keys,
         server_certificate=pem,
         server_private_key=pem,
         upstream_ca=pem,
@@ -132,6 +135,19 @@ def test_a_client_that_was_created_again_has_nothing_of_the_one_before(index):
     index.drop(KEY_SECRET)
     index.put(stored(client_object(CLIENT, ENDPOINT), uid="uid-new"))
     assert digests(index) == []
+
+
+def test_what_an_earlier_document_allows_counts_until_all_gateways_have_the_newest(index):
+    for sequence, keys in ((7, (GRANT,)), (8, ()), (9, ())):
+        index.put(document(sequence=sequence, keys=keys))
+    for applied, allowed in ((8, {(CLIENT, KEY.key_id)}), (9, set()), (8, set())):
+        (found,) = index.document_keys(lambda _, sequence, applied=applied: applied >= sequence)
+        assert (found.keys, found.applied) == (allowed, applied == 9)
+    index.put(document(sequence=10))
+    index.put(document(sequence=11, keys=()))
+    index.drop(ObjectRef("Secret", NamespacedName.of(document())))
+    index.put(document(sequence=12, keys=()))
+    assert [found.keys for found in index.document_keys(lambda _, __: False)] == [frozenset()]
 
 
 def test_a_document_outside_the_gateways_namespace_says_nothing(index):

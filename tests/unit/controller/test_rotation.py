@@ -63,8 +63,14 @@ async def with_a_key(world, **options):
     """The same, with an endpoint and a client whose key is Current."""
     await world.store.create(endpoint_object())
     await world.store.create(client_object(CLIENT, ENDPOINT))
+
+    async def is_granted():
+        document = await world.document()
+        return document is not None and document.keys
+
     async with running(world, **options) as gateways:
         await until(lambda: has_states(world, "Current"))
+        await until(is_granted)
         yield gateways
 
 
