@@ -135,7 +135,7 @@ def _frame(host: str, port: int, audit: AuditLog, new_connections: int) -> liste
             "access_log": connection_log(audit),
             "listener_filters_timeout": "5s",
             "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
-            "filter_chains": [_chain(_KNOWN, _certificate_of_the_host(), _endpoints_manager(audit))],
+            "filter_chains": [_chain(_KNOWN, _certificate_of_the_host(), _endpoints_manager(audit, _AGE))],
             "default_filter_chain": _chain(_UNKNOWN, _fallback_certificate(), _unknown_manager(audit)),
         },
         listener_pb2.Listener(),
@@ -190,7 +190,7 @@ def _fallback_certificate() -> dict[str, Any]:
     return {"tls_certificate_sds_secret_configs": [{"name": FALLBACK_SECRET, "sds_config": ADS}]}
 
 
-def _endpoints_manager(audit: AuditLog, age: str = _AGE) -> dict[str, Any]:
+def _endpoints_manager(audit: AuditLog, age: str) -> dict[str, Any]:
     host = {"header_value_extractor": {"name": ":authority", "index": 0}}
     scopes = {
         "name": NAME,
@@ -216,6 +216,7 @@ def _unknown_manager(audit: AuditLog) -> dict[str, Any]:
     routes = {"name": _UNKNOWN, "virtual_hosts": [{"name": _UNKNOWN, "domains": ["*"], "routes": [nowhere]}]}
     return _manager(
         _UNKNOWN,
+        age=_AGE,
         route_config=routes,
         http_filters=[watch(audit), router()],
         access_log=access_log(audit),
@@ -223,7 +224,7 @@ def _unknown_manager(audit: AuditLog) -> dict[str, Any]:
     )
 
 
-def _manager(name: str, age: str = _AGE, **rest: Any) -> dict[str, Any]:
+def _manager(name: str, *, age: str, **rest: Any) -> dict[str, Any]:
     """An HTTP connection manager that trusts no header about the caller and normalizes or rejects odd paths."""
     return {
         "@type": EXTENSIONS + "filters.network.http_connection_manager.v3.HttpConnectionManager",
