@@ -1,10 +1,12 @@
 """What new policies and configurations do to the native gate while it serves."""
 
 import asyncio
+import base64
 import concurrent.futures
 import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.embedded.envoy_fixture import until
 from tests.embedded.gate_lab import ECDS, EVERYTHING, HOSTS, INFER, RDS, GateLab, Key, policy
@@ -38,6 +40,25 @@ def lab(running, key):
     for name in ("one", "two"):
         running.outcome(RDS, lambda name=name: running.route(name, policy(key, name=f"search/{name}")))
     return running
+
+
+def issuer(name):
+    """As the operator writes it, with one key."""
+    point = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
+    x, y = (base64.urlsafe_b64encode(number.to_bytes(32)).rstrip(b"=").decode() for number in (point.x, point.y))
+    return {
+        "name": name,
+        "issuer": "https://id.example",
+        "audiences": ["minilm"],
+        "algorithms": ["ES256"],
+        "clockSkewMilliseconds": 0,
+        "maxLifetimeMilliseconds": 600_000,
+        "identityFrom": ["sub"],
+        "permissionsFrom": {"claim": ["scope"], "map": {}},
+        "requiredClaims": [],
+        "senderConstrained": "IfBound",
+        "keys": [{"kty": "EC", "crv": "P-256", "kid": "k1", "x": x, "y": y}],
+    }
 
 
 def put(lab, name, value):
@@ -107,8 +128,8 @@ def test_a_gate_without_news_denies_by_itself(lab, key):
 
 
 def test_a_bad_issuer_is_refused_alone_and_reported(lab, key):
-    good = {"name": "ids/good", "issuer": "https://id.example", "keys": ["k1"]}
-    bad = {"name": "ids/bad", "issuer": "https://id.example", "keys": []}
+    good = issuer("ids/good")
+    bad = {**issuer("ids/bad"), "keys": []}
     assert lab.outcome(ECDS, lambda: lab.configure(issuers=[bad, good]))[0] == "ACK"
     assert lab.call(key).status == 200
 
@@ -117,7 +138,7 @@ def test_a_bad_issuer_is_refused_alone_and_reported(lab, key):
         return {name.rpartition("issuer.")[2]: value for name, value in stats.items()}
 
     assert states() == {"ids/good": 0, "ids/bad": 1}
-    assert lab.outcome(ECDS, lambda: lab.configure(issuers=[{**bad, "keys": ["k"]}, good]))[0] == "ACK"
+    assert lab.outcome(ECDS, lambda: lab.configure(issuers=[issuer("ids/bad"), good]))[0] == "ACK"
     assert states() == {"ids/good": 0, "ids/bad": 0}
 
 
