@@ -39,6 +39,8 @@ class Up:
     def start(self):
         arguments = ["up", str(self.manifest), "--state-dir", str(self.state), *self._arguments]
         out = self.directory / "out"
+        # It can be read from now on; the process opens it once its imports are done.
+        out.touch()
         self.process = Forked(main, arguments, out, environment=ENVIRONMENT, directory=self.directory)
         return self
 
