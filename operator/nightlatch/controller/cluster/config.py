@@ -12,7 +12,6 @@ from nightlatch.api.validation.allowed import Allowed
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.settings import Settings
 
-
 # The model servers' pods are callers' equals here: a kubelet shows them a changed Secret up to two minutes late.
 LEAST_CALLERS_TAKE_S = 120.0
 
