@@ -31,7 +31,7 @@ async def test_documents_of_the_next_release_refuse_nobody_until_they_take_somet
         await put_next(lab, lab.document(sequence=5, takes_away_since=1))
         said = await leader.until("gateway-0", lambda said: said.nacked, "it is reported")
         assert said.applied == 1
-        assert "format 3 is newer than 2" in said.nacked
+        assert f"format {FORMAT + 1} is newer than {FORMAT}" in said.nacked
         assert "the last good one stays" in said.nacked
         assert said.too_new
         await traffic.more()
@@ -56,15 +56,15 @@ async def test_documents_of_the_next_release_refuse_nobody_until_they_take_somet
 async def test_an_unknown_member_of_this_format_is_ignored_unless_it_is_critical(lab) -> None:
     leader = Leader(lab)
     await leader.until("gateway-0", lambda said: said.applied == 1, "the good one is in force")
-    for sequence, critical in ((2, []), (3, ["issuers"])):
+    for sequence, critical in ((2, []), (3, ["quotas"])):
         data = encode(lab.document(sequence=sequence, takes_away_since=3 if critical else 1))
         json = orjson.loads(data[DOCUMENT_JSON])
-        json["body"]["issuers"], json["critical"] = ["search/idp"], critical
+        json["body"]["quotas"], json["critical"] = ["search/idp"], critical
         data[DOCUMENT_JSON] = orjson.dumps(json)
         await lab.put_secret(names.route_document(KEY), names.ROLE_ROUTE_DOCUMENT, data)
         if critical:
             said = await leader.until("gateway-0", lambda said: said.nacked, "it is reported")
-            assert "issuers" in said.nacked
+            assert "quotas" in said.nacked
         else:
             await leader.until("gateway-0", lambda said: said.applied == 2 and not said.nacked, "it is applied")
         async with lab.client() as client:
