@@ -2,10 +2,13 @@
 
 import json
 import subprocess
+from datetime import timedelta
 
 import pytest
 
 from nightlatch.api.validation.allowed import Allowed
+from nightlatch.controller.cluster.config import ClusterConfig
+from nightlatch.planning.settings import Settings
 from tests.chart.conftest import CHART, NAMESPACE, tool
 
 # The first run on a machine compiles Helm, perhaps behind another build that holds the lock.
@@ -87,12 +90,20 @@ def test_the_operator_reads_the_labels_of_the_namespaces_it_serves(render, setti
     assert set(rule["verbs"]) == verbs
 
 
+def configuration(objects: list[dict]) -> dict:
+    (found,) = [obj for obj in objects if obj["kind"] == "ConfigMap" and "operator.json" in obj["data"]]
+    return json.loads(found["data"]["operator.json"])
+
+
+def test_how_long_a_roll_over_takes_is_the_same_in_the_chart_and_in_the_code(render):
+    default = ClusterConfig(**configuration(render())).settings()
+    assert (default.callers_take, default.reissue_over) == (Settings("Cluster").callers_take, timedelta(minutes=10))
+    given = ClusterConfig(**configuration(render("pki.callersTake=1h", "pki.reissueOver=30s"))).settings()
+    assert (given.callers_take, given.reissue_over) == (timedelta(hours=1), timedelta(seconds=30))
+
+
 def test_what_endpoints_may_ask_for_is_the_same_in_the_chart_and_in_the_code(render):
-    (operator,) = [
-        json.loads(obj["data"]["operator.json"])
-        for obj in render()
-        if obj["kind"] == "ConfigMap" and "operator.json" in obj["data"]
-    ]
+    operator = configuration(render())
     chart = (operator[f"allowed_{each}"] for each in ("tolerations", "runtime_classes", "priority_classes"))
     assert Allowed(*map(tuple, chart)) == Allowed()
 
@@ -139,6 +150,7 @@ def test_a_gateway_that_drains_tells_every_connection_at_once(render):
         ("gateway.maxStalenessSeconds=soon", "maxStalenessSeconds"),
         ("gateway.maxHeldRequests=0", "maxHeldRequests"),
         ("gateway.maxHeldBytes=1", "maxHeldBytes"),
+        ("pki.callersTake=1d", "callersTake"),
         ("modelServer.allowedTolerations=all", "allowedTolerations"),
         ("networkPolicies.metricsFrom[0].podSelektor.matchLabels.app=prometheus", "podSelektor"),
     ],

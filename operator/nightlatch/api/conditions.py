@@ -138,6 +138,12 @@ class Reason(StrEnum):
         "An older endpoint has the same host name: give this endpoint another name, or delete the other one.",
     )
 
+    TOO_MANY_ENDPOINTS_WITH_CERTIFICATES = (
+        "TooManyEndpointsWithCertificates",
+        _SPEC,
+        "As many endpoints ask their callers for certificates as may: take `access.mtls` away from one of them.",
+    )
+
     ISSUED = "Issued", _CREDENTIALS, "The keys, or the certificates, exist and are valid. Nothing to do."
     NO_CLIENTS = (
         "NoClients",

@@ -28,6 +28,7 @@ from nightlatch.planning.access.revocation import (
 from nightlatch.planning.access.revocations import DocumentKeys, GoodStanding, good_standing, revoked_certificates
 from nightlatch.planning.client.api_key import key_secret_name
 from nightlatch.planning.client.key_secret import StoredKeys, live_keys, read_ledger, stored_keys
+from nightlatch.planning.endpoint.chains import asks_for_certificates, is_older
 from nightlatch.planning.endpoint.client_trust import trust_secrets
 from nightlatch.planning.endpoint.document import read_document
 from nightlatch.planning.endpoint.hosts import host_claim
@@ -47,7 +48,7 @@ from nightlatch.planning.parsed import (
 from nightlatch.planning.secrets import SecretView, parse_owner, view_secret
 from nightlatch.planning.settings import Settings, hosts
 from nightlatch.wire.revocations import RevokedCertificate
-from nightlatch.wire.route_document import RouteDocument
+from nightlatch.wire.route_document import RouteDocument, accepts_certificates
 
 ENDPOINT = INFERENCE_ENDPOINT.kind
 CLIENT = INFERENCE_CLIENT.kind
@@ -160,6 +161,25 @@ class Index:
         keys = sorted({key for host in own for key in self._claims.get(host, ()) if key != endpoint})
         return tuple(host_claim(self.endpoints[key], self._settings) for key in keys if key in self.endpoints)
 
+    def chains_before(self, endpoint: NamespacedName) -> int:
+        """How many other endpoints have a filter chain, or are older and want one; 0 if this one has its chain."""
+        subject = self.endpoints.get(endpoint)
+        if subject is None or not asks_for_certificates(subject) or self._has_chain(endpoint):
+            return 0
+        having = {each.endpoint for each in self._documents.values() if each.has_chain}
+        older = {key for key, each in self.endpoints.items() if asks_for_certificates(each) and is_older(each, subject)}
+        return len(having | older)
+
+    def _has_chain(self, endpoint: NamespacedName) -> bool:
+        document = self._documents.get(self._document_secret(endpoint))
+        return document is not None and document.has_chain
+
+    def _requeue_waiting_for_chains(self) -> Iterator[Requeue]:
+        """Those for which there may be room now."""
+        for key, each in self.endpoints.items():
+            if asks_for_certificates(each) and not self._has_chain(key):
+                yield Requeue(each.ref)
+
     def documents_naming(self, client: NamespacedName) -> bool:
         """Whether any route document still contains a key of the client, or the identity in its certificate."""
         return bool(self._held_by.get(client))
@@ -234,15 +254,20 @@ class Index:
             return
         yield Requeue(endpoint.ref, urgent=access_changed(before, endpoint))
         yield from self._requeue_clients_of(key)
+        if before is not None and asks_for_certificates(before) and not asks_for_certificates(endpoint):
+            yield from self._requeue_waiting_for_chains()
 
     def _drop_endpoint(self, key: NamespacedName) -> Iterator[Requeue]:
-        self._set_trust(key, self.endpoints.pop(key, None), None)
+        before = self.endpoints.pop(key, None)
+        self._set_trust(key, before, None)
         host_claims = self.host_claims_of(key)
         for host in hosts(self._settings, key):
             self._claims[host].discard(key)
         yield Requeue(ObjectRef(ENDPOINT, key), urgent=True)
         yield from (Requeue(ObjectRef(ENDPOINT, claim.endpoint)) for claim in host_claims)
         yield from self._requeue_clients_of(key)
+        if before is not None and asks_for_certificates(before):
+            yield from self._requeue_waiting_for_chains()
 
     def _set_trust(self, key: NamespacedName, before: ParsedEndpoint | None, now: ParsedEndpoint | None) -> None:
         """Also: the issuers that the endpoint names."""
@@ -381,6 +406,8 @@ class Index:
             self._documents[secret] = _view_of(document)
             if removed is not None:
                 self._replaced[secret] = self._allowed(secret, removed, applied=False)
+        if removed is not None and removed.has_chain and not (document and accepts_certificates(document)):
+            yield from self._requeue_waiting_for_chains()
         now = set(self._documents[secret].clients) if document else set()
         for client in before - now:
             self._held_by[client].discard(secret)
@@ -438,7 +465,7 @@ def _view_of(document: RouteDocument) -> DocumentView:
         keys[grant.client].append(DocumentKey(grant.key_id, grant.sha256, grant.not_after))
     by_client = {client: tuple(each) for client, each in keys.items()}
     certified = frozenset(grant.client for grant in document.certificates if grant.client)
-    return DocumentView(document.endpoint, document.sequence, by_client, certified)
+    return DocumentView(document.endpoint, document.sequence, by_client, certified, accepts_certificates(document))
 
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:

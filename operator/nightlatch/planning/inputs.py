@@ -31,12 +31,13 @@ class DocumentKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class DocumentView:
     """The route document of an endpoint, as far as it concerns credentials: keys, which are by client, and the clients
-    whose certificates count."""
+    whose certificates count. has_chain: whether it asks callers for certificates, and so has a filter chain."""
 
     endpoint: NamespacedName
     sequence: int
     keys: Mapping[NamespacedName, tuple[DocumentKey, ...]]
     certified: frozenset[NamespacedName] = frozenset()
+    has_chain: bool = False
 
     @property
     def clients(self) -> frozenset[NamespacedName]:
@@ -115,6 +116,7 @@ class Observed:
 
     issuing_ca: None until the operator has created it. trust: the Secrets that `access.mtls.trust` names, as far as
     they exist. issuers: likewise those of `access.jwt`. workload_error: why the platform refused the last `ensure`.
+    chains_before: how many other endpoints have a filter chain, or get one before this endpoint; 0 if it has one.
     """
 
     settings: Settings
@@ -126,6 +128,7 @@ class Observed:
     clients: tuple[ClientView, ...] = ()
     issuers: Mapping[NamespacedName, IssuerView] = field(default_factory=dict)
     host_claims: tuple[HostClaim, ...] = ()
+    chains_before: int = 0
     runtime: EndpointRuntime = UNKNOWN_RUNTIME
     workload_error: str = ""
 

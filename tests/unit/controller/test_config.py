@@ -1,6 +1,7 @@
 """The operator's file is read strictly: what is wrong in it is named."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -48,6 +49,17 @@ def test_without_namespaces_all_are_watched(read):
     assert read({**GOOD, "watch_namespaces": ["search"]}).watch_namespaces == ("search",)
 
 
+def test_a_roll_over_gives_callers_a_day_unless_the_administrator_says_otherwise(read):
+    default, quick = read(GOOD).settings(), read({**GOOD, "callers_take": "2m", "reissue_over": "0s"}).settings()
+    assert (default.callers_take, default.reissue_over) == (timedelta(hours=24), timedelta(minutes=10))
+    assert (quick.callers_take, quick.reissue_over) == (timedelta(minutes=2), timedelta(0))
+
+
+def test_a_roll_over_that_pods_cannot_follow_is_refused(read):
+    with pytest.raises(ConfigError, match=r"callers_take: .*119s is too short: write 2m or more"):
+        read({**GOOD, "callers_take": "119s"})
+
+
 @pytest.mark.parametrize("missing", GOOD)
 def test_an_entry_that_is_missing_is_named(read, missing):
     with pytest.raises(ConfigError, match=rf"operator\.json: {missing}: Field required"):
@@ -56,7 +68,15 @@ def test_an_entry_that_is_missing_is_named(read, missing):
 
 @pytest.mark.parametrize(
     ("entry", "value"),
-    [("gateway_port", 0), ("gateway_port", 65536), ("metrics_port", -1), ("watch_namespaces", "search"), ("prot", 1)],
+    [
+        ("gateway_port", 0),
+        ("gateway_port", 65536),
+        ("metrics_port", -1),
+        ("watch_namespaces", "search"),
+        ("prot", 1),
+        ("callers_take", "1d"),
+        ("reissue_over", "soon"),
+    ],
 )
 def test_a_wrong_value_or_an_unknown_entry_is_named(read, entry, value):
     with pytest.raises(ConfigError, match=rf"operator\.json: {entry}: "):

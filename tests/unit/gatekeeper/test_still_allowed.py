@@ -85,6 +85,13 @@ ALL = {"accept": (("apiKey", "mtls"),), "client_ca": "-----BEGIN CERTIFICATE----
         ((Proof("mtls", CORP.identity, "ab" * 32),), {"certificates": (CORP,), "accept": (("mtls",),)}, None),
         ((SHOWN,), {"certificates": (CORP,), "accept": (("mtls",),)}, "unauthenticated"),
         ((SHOWN,), {"certificates": (replace(BOT, permissions=()),), "accept": (("mtls",),)}, "insufficient_scope"),
+        # The endpoint refuses this certificate, or another one of the same identity.
+        (
+            (SHOWN,),
+            {"certificates": (BOT,), "accept": (("mtls",),), "revoked_certificates": ("ab" * 32,)},
+            "unauthenticated",
+        ),
+        ((SHOWN,), {"certificates": (BOT,), "accept": (("mtls",),), "revoked_certificates": ("cd" * 32,)}, None),
         # The endpoint takes no certificates any more.
         ((SHOWN,), {"certificates": (BOT,), "keys": (GRANT,)}, "unauthenticated"),
         # Both are needed, and each must still be granted.

@@ -1,22 +1,39 @@
 """The operator's configuration file in a cluster, as the chart writes it."""
 
+from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from nightlatch.api.duration import parse_duration
 from nightlatch.api.validation.allowed import Allowed
 from nightlatch.planning.objects.cluster import ClusterSettings
 from nightlatch.planning.settings import Settings
+
+# The model servers' pods are callers' equals here: a kubelet shows them a changed Secret up to two minutes late.
+LEAST_CALLERS_TAKE_S = 120.0
 
 
 class ConfigError(ValueError):
     """The file cannot be used. The message names the entry and what is expected."""
 
 
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+def _callers_take(text: str) -> str:
+    if parse_duration(text) < LEAST_CALLERS_TAKE_S:
+        raise ValueError(f"{text} is too short: write 2m or more, because pods see a changed Secret so late")
+    return text
+
+
 class ClusterConfig(BaseModel):
     """watch_namespaces: the namespaces to watch; empty for all of them. allowed_…: see `Allowed`.
-    provider_networks: see `Settings`."""
+    provider_networks, callers_take, reissue_over: see `Settings`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +52,8 @@ class ClusterConfig(BaseModel):
     allowed_priority_classes: tuple[str, ...]
     provider_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     brought_ca: str = ""
+    callers_take: Annotated[str, AfterValidator(_callers_take)] = "24h"
+    reissue_over: Annotated[str, AfterValidator(_duration)] = "10m"
     log_level: str = "info"
     metrics_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -48,6 +67,8 @@ class ClusterConfig(BaseModel):
             gateway_namespace=self.gateway_namespace,
             cluster_domain=self.cluster_domain,
             brought_ca=self.brought_ca,
+            callers_take=timedelta(seconds=parse_duration(self.callers_take)),
+            reissue_over=timedelta(seconds=parse_duration(self.reissue_over)),
             provider_networks=self.provider_networks,
             allowed=Allowed(self.allowed_tolerations, self.allowed_runtime_classes, self.allowed_priority_classes),
         )

@@ -66,7 +66,9 @@ class EndpointReconciler:
         For the start of a leader: a call that is held already does not wait until the queue reaches its endpoint.
         """
         for key, endpoint in self.index.endpoints.items():
-            accepted = decide_acceptance(endpoint, self.settings, self.index.host_claims_of(key))
+            accepted = decide_acceptance(
+                endpoint, self.settings, self.index.host_claims_of(key), self.index.chains_before(key)
+            )
             desired = desired_scaling(accepted)
             if desired is not None:
                 self.scaler.declare(desired)
@@ -84,6 +86,7 @@ class EndpointReconciler:
             clients=self.index.clients_of(key),
             issuers=self.index.issuers_of(endpoint),
             host_claims=self.index.host_claims_of(key),
+            chains_before=self.index.chains_before(key),
             runtime=self.runtime_status.get(key),
             workload_error=self.workload_errors.get(key, ""),
         )

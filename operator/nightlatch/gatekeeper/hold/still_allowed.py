@@ -78,6 +78,7 @@ class Access:
         self._issuers = frozenset(str(each.issuer) for each in self.tokens[0])
         self._keys = {(str(grant.client), grant.key_id): grant for grant in keys}
         self._certificates = {str(grant.client or grant.identity): grant for grant in certificates}
+        self._revoked_certificates = frozenset(document.revoked_certificates)
 
     def refusal(self, call: HeldCall, now: float) -> CallerError | None:
         """Why the call must not go on; None if it may. `now`: Unix seconds.
@@ -105,7 +106,8 @@ class Access:
 
     def _grant(self, proof: Proof) -> KeyGrant | CertificateGrant | None:
         if proof.method == MTLS:
-            return self._certificates.get(proof.client)
+            revoked = proof.credential in self._revoked_certificates
+            return None if revoked else self._certificates.get(proof.client)
         return self._keys.get((proof.client, proof.credential)) if proof.method == API_KEY else None
 
     def _needs(self, call: HeldCall) -> Permission | None:

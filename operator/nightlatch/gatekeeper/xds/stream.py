@@ -13,7 +13,7 @@ from envoy.service.discovery.v3.discovery_pb2 import DiscoveryResponse
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 from nightlatch.gatekeeper.xds.resources import ON_DEMAND, WHOLE_SET, ResourceId, Resources
-from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, PUSH_ORDER
+from nightlatch.wire.xds_types import ADDRESSES, CLUSTER, LISTENER, PUSH_ORDER
 
 # How many names without a resource get a stand-in: callers choose the server names, so the number must be limited.
 MAX_UNKNOWN = 512
@@ -79,10 +79,15 @@ class Stream:
         return self._acked.get(resource, 0) >= version
 
     def flush(self) -> list[Any]:
-        """The responses due now. A resource comes before the resources that refer to it."""
+        """The responses due now. A resource comes before the resources that refer to it.
+
+        A listener waits for Envoy's answer to the one before: what came meanwhile goes in one, because each costs
+        Envoy's main thread a millisecond for each chain in it, in which nothing else of what is sent arrives.
+        """
         responses = []
-        while self._dirty:
-            type_url = min(self._dirty, key=self._rank)
+        held = {LISTENER} & self._dirty.keys() if self._is_unanswered(LISTENER) else set()
+        while due := self._dirty.keys() - held:
+            type_url = min(due, key=self._rank)
             dirty = self._dirty.pop(type_url)
             # What is sent with others now is new, so it is no suspect any more.
             self._suspects = {each: None for each in self._suspects if each[0] != type_url or each[1] not in dirty}
@@ -91,6 +96,11 @@ class Stream:
         alone = [self._response(type_url, {name}) for type_url, name in self._suspects]
         self._suspects.clear()
         return [*responses, *(response for response in alone if response)]
+
+    def _is_unanswered(self, type_url: str) -> bool:
+        """Whether Envoy has not said yet what it makes of the newest response of a type."""
+        known = self._subscriptions.get(type_url)
+        return known is not None and known.nonce in self._sent
 
     def _outcome(self, request: Any) -> Outcome | None:
         versions = self._sent.pop(request.response_nonce, None)

@@ -34,7 +34,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
     """For each condition its predicates in order: the first that returns a verdict decides, the last always does."""
     return {
         EndpointCondition.ACCEPTED: (
-            rejected,  # the spec is invalid, not supported, or claims a host of an older endpoint
+            rejected,  # the spec is invalid or not supported, claims a host of an older endpoint, or has no room
             accepted,
         ),
         EndpointCondition.CREDENTIALS_READY: (

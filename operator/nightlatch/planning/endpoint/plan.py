@@ -22,7 +22,7 @@ from nightlatch.planning.trust import publish_trust
 
 def plan_endpoint(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -> Plan:
     """The route document goes first, since it is what revokes; then certificates; then the workload."""
-    endpoint = decide_acceptance(endpoint, observed.settings, observed.host_claims)
+    endpoint = decide_acceptance(endpoint, observed.settings, observed.host_claims, observed.chains_before)
     owner = owner_of(endpoint)
     server, upstream = _leaves(endpoint, observed, owner, now)
     orphan = _orphaned_document(observed.document, owner)
