@@ -16,7 +16,7 @@ class ConfigError(ValueError):
 
 class ClusterConfig(BaseModel):
     """watch_namespaces: the namespaces to watch; empty for all of them. allowed_…: see `Allowed`.
-    provider_networks: see `Settings`."""
+    provider_networks: see `Settings`. cert_manager: whether to have cert-manager make certificates."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +35,7 @@ class ClusterConfig(BaseModel):
     allowed_priority_classes: tuple[str, ...]
     provider_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     brought_ca: str = ""
+    cert_manager: bool = False
     log_level: str = "info"
     metrics_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -49,7 +50,12 @@ class ClusterConfig(BaseModel):
             cluster_domain=self.cluster_domain,
             brought_ca=self.brought_ca,
             provider_networks=self.provider_networks,
-            allowed=Allowed(self.allowed_tolerations, self.allowed_runtime_classes, self.allowed_priority_classes),
+            allowed=Allowed(
+                self.allowed_tolerations,
+                self.allowed_runtime_classes,
+                self.allowed_priority_classes,
+                self.cert_manager,
+            ),
         )
 
     def cluster(self) -> ClusterSettings:
