@@ -108,6 +108,25 @@ def test_what_endpoints_may_ask_for_is_the_same_in_the_chart_and_in_the_code(ren
     assert Allowed(*map(tuple, chart)) == Allowed()
 
 
+def test_the_operator_may_use_cert_manager_only_where_it_is_enabled(render):
+    def rights(*settings):
+        rules = rules_of(render(*settings), "nightlatch-operator", "search" if len(settings) > 1 else None)
+        return {
+            resource: set(rule["verbs"])
+            for rule in rules
+            if "cert-manager.io" in rule["apiGroups"]
+            for resource in rule["resources"]
+        }
+
+    enabled = {
+        "certificates": {"get", "list", "watch", "create", "patch", "delete"},
+        "certificates/status": {"patch"},
+    }
+    assert rights() == {}
+    assert rights("certManager.enabled=true") == enabled
+    assert rights("certManager.enabled=true", "watchNamespaces={search}") == enabled
+
+
 def test_no_rule_has_a_wildcard(render):
     rules = [rule for obj in render() if obj["kind"] in {"Role", "ClusterRole"} for rule in obj["rules"]]
     assert not [rule for rule in rules if "*" in rule["verbs"] + rule["resources"] + rule["apiGroups"]]

@@ -98,6 +98,15 @@ priorityClassName: {{ . }}
 - apiGroups: ["", events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+{{- if .Values.certManager.enabled }}
+# The Certificates that cert-manager fills, and its way to be asked for a renewal, which is a condition of their status.
+- apiGroups: [cert-manager.io]
+  resources: [certificates]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [cert-manager.io]
+  resources: [certificates/status]
+  verbs: [patch]
+{{- end }}
 {{- end -}}
 
 {{/* What a gateway may read of the namespaces it serves. Never a write verb, never a Secret. */}}

@@ -117,8 +117,8 @@ class ClientCertificate(Shape):
     """SHA-256 digests of certificates of this client that are refused from now on, also on open connections. The
     certificate that the client has now is in `status.certificate.sha256`; ask for another with `nightlatch renew`."""
     issuer_ref: CertManagerIssuer | None = None
-    """A cert-manager issuer to get the certificate from. Not supported yet. Default: Nightlatch's own
-    CA."""
+    """A cert-manager issuer to get the certificate from. Endpoints then take it where their `access.mtls.trust` has the
+    issuer's CA. Cluster only, and only if the administrator enabled it. Default: Nightlatch's own CA."""
 
 
 class ClientSpec(Shape):

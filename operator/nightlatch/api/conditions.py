@@ -358,6 +358,31 @@ class Reason(StrEnum):
         "The certificate ends soon: it is replaced while it still works (not shown in a status).",
     )
 
+    CERT_MANAGER_MISSING = (
+        "CertManagerMissing",
+        _CERTIFICATES,
+        "The spec has an `issuerRef`, and the cluster has no cert-manager: install it, or remove the `issuerRef`.",
+    )
+    CERTIFICATE_REFUSED = (
+        "CertificateRefused",
+        _CERTIFICATES,
+        "The Certificate for cert-manager could not be created or changed: do what the message says.",
+    )
+    CERTIFICATE_NOT_ISSUED = (
+        "CertificateNotIssued",
+        _CERTIFICATES,
+        "No certificate came from cert-manager's issuer yet: wait; if it lasts, see the Certificate and the issuer.",
+    )
+    CERTIFICATE_NOT_RENEWED = (
+        "CertificateNotRenewed",
+        _CERTIFICATES,
+        "The issuer has not renewed the certificate, which works until its end: see the Certificate and its issuer.",
+    )
+    CERTIFICATE_UNVERIFIED = (
+        "CertificateUnverified",
+        _CERTIFICATES,
+        "The certificate of another issuer does not lead to a CA in its `ca.crt`, or is no leaf: correct the issuer.",
+    )
     CA_MISSING = (
         "CAMissing",
         _CERTIFICATES,

@@ -669,7 +669,9 @@ class Tls(Shape):
     dns_names: Annotated[tuple[HostName, ...], Field(max_length=16, json_schema_extra=AS_SET)] = ()
     """More host names under which callers reach the endpoint. Not supported yet."""
     issuer_ref: CertManagerIssuer | None = None
-    """A cert-manager issuer to get the certificate from. Default: Nightlatch's own CA. Not supported yet."""
+    """A cert-manager issuer to get the certificate from. Cluster only, and only if the administrator enabled it. The
+    certificate and its key then lie in the endpoint's namespace, in the Secret of the endpoint's name with
+    `-serving-cert` after it. Default: Nightlatch's own CA."""
     duration: Annotated[Duration, within("10m")] = "24h"
     """How long a certificate is valid."""
     renew_before: Annotated[Duration, within("1m")] | None = None

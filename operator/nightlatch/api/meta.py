@@ -40,6 +40,8 @@ INFERENCE_CLIENT = Kind(API_VERSION, "InferenceClient", "inferenceclients")
 TOKEN_ISSUER = Kind(API_VERSION, "TokenIssuer", "tokenissuers")
 SECRET = Kind("v1", "Secret", "secrets")
 NAMESPACE = Kind("v1", "Namespace", "namespaces")
+# Of cert-manager, where a cluster has it.
+CERTIFICATE = Kind("cert-manager.io/v1", "Certificate", "certificates")
 OUR_KINDS = (INFERENCE_ENDPOINT, INFERENCE_CLIENT, TOKEN_ISSUER)
 STORED_KINDS = (*OUR_KINDS, SECRET)
 

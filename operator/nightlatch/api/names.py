@@ -30,6 +30,11 @@ ANNOTATION_ROTATE = f"{GROUP}/rotate"
 ANNOTATION_RENEW = f"{GROUP}/renew"
 # On the Secret of a certificate: the value of the annotation above for which it was issued.
 ANNOTATION_RENEWED = f"{GROUP}/renewed"
+# Of cert-manager, on a Secret that it filled: the name of the Certificate, and the kind and name of the issuer.
+ANNOTATION_CERTIFICATE = "cert-manager.io/certificate-name"
+ANNOTATIONS_ISSUER = ("cert-manager.io/issuer-kind", "cert-manager.io/issuer-name")
+# On a Certificate of cert-manager: the SHA-256 of the revoked certificate that it was last asked to replace.
+ANNOTATION_REPLACED = f"{GROUP}/replaced"
 ANNOTATION_ROLLOVER = f"{GROUP}/rollover"
 ANNOTATION_ADOPT = f"{GROUP}/adopt"
 
@@ -140,6 +145,13 @@ def upstream_tls(endpoint: NamespacedName) -> str:
 def server_tls(endpoint: NamespacedName) -> str:
     """A Secret in the operator's namespace: the certificate that callers see. The route document has a copy."""
     return f"server-tls.{endpoint.namespace}.{endpoint.name}"
+
+
+def serving_cert(endpoint: NamespacedName) -> str:
+    """A Secret in the endpoint's namespace, and the Certificate of cert-manager that fills it: what callers see instead
+    of the above. It does not end in `-server-tls`, which would be the gateway's own in its namespace.
+    """
+    return f"{endpoint.name}-serving-cert"
 
 
 def api_key(client: NamespacedName) -> str:

@@ -24,8 +24,10 @@ from nightlatch.planning.inputs import CAView
 from nightlatch.planning.plan import (
     Action,
     CopyCA,
+    DeleteCertificate,
     DeleteSecret,
     DocumentSequence,
+    EnsureCertificate,
     EnsureWorkload,
     IssueLeaf,
     MergeSecret,
@@ -96,6 +98,12 @@ class Applier:
                 await self.context.workloads.ensure(workload)
             case PublishTrust(namespace, bundle):
                 await self.context.workloads.publish_trust(namespace, bundle.decode("ascii"))
+            case EnsureCertificate() if self.context.certificates is not None:
+                await self.context.certificates.ensure(action)
+            case DeleteCertificate() if self.context.certificates is not None:
+                await self.context.certificates.delete(action)
+            case EnsureCertificate() | DeleteCertificate():
+                raise WorkloadError("there is nobody to get certificates of other issuers from")
             case DeleteSecret(key, revision):
                 await delete_secret(self.context.store, ObjectRef(SECRET.kind, key), revision)
             case _:

@@ -1,6 +1,7 @@
 """The controller: informers feed the queue, workers reconcile, and a resync repairs what no event told of."""
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -22,17 +23,18 @@ from nightlatch.controller.reconcilers.endpoint import EndpointReconciler
 from nightlatch.controller.reconcilers.installation import PkiReconciler
 from nightlatch.controller.reconcilers.issuer import IssuerReconciler
 from nightlatch.controller.reconcilers.revocations import RevocationsReconciler
-from nightlatch.controller.watches import Watch, informers
+from nightlatch.controller.watches import Watch, certificate_informers, informers
 from nightlatch.informer import Source
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.installation.revocations import REVOCATIONS
 from nightlatch.planning.settings import Settings
 from nightlatch.store.protocol import ConflictError, Store, StoreError
-from nightlatch.workloads.protocol import WorkloadError, Workloads
+from nightlatch.workloads.protocol import Certificates, WorkloadError, Workloads
 
 _log = logging.getLogger(__name__)
 _WORKERS = 4
+_CERTIFICATES_AWAITED_S = 5.0
 # Uses of keys that become known within this time are one write of the client's status.
 USES_WRITTEN_AFTER_S = 60.0
 
@@ -46,7 +48,8 @@ class Controller:
 
     scaler: the autoscaler, which is told how to scale each endpoint. runtime_status: what the autoscaler sees of the
     endpoints; each change requeues the endpoint. watch_ours: where events of our kinds come from, if not from the
-    store. namespaces: the namespaces with their labels, where there are any. fetch: gets the key set of a token issuer,
+    store. namespaces: the namespaces with their labels, where there are any. certificates: who makes some besides our
+    own CA, where there is somebody. fetch: gets the key set of a token issuer,
     if not from its provider. clock: the time now, timezone-aware.
     random(n): n bytes of cryptographic quality.
     """
@@ -61,6 +64,7 @@ class Controller:
         *,
         watch_ours: Watch | None = None,
         namespaces: Source | None = None,
+        certificates: Certificates | None = None,
         fetch: Fetch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
@@ -80,10 +84,13 @@ class Controller:
         self._monotonic = monotonic
         self._workloads = workloads
         issuing_ca = IssuingCA()
-        context = Context(store, workloads, clock, random)
+        context = Context(store, workloads, clock, random, certificates)
         applier = Applier(context, issuing_ca, scaler)
         self._pki = PkiReconciler(context, applier, issuing_ca, settings, runtime_status.get)
         self._informers = informers(store, self.index, self._requeue, watch_ours, namespaces)
+        self._certificate_informers = certificate_informers(
+            certificates.sources if certificates else (), self.index, self._requeue
+        )
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
         provider = Provider(AllowedAddresses(settings.provider_networks))
@@ -127,10 +134,11 @@ class Controller:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for informer in self._informers:
+            for informer in (*self._informers, *self._certificate_informers):
                 group.create_task(informer.run())
             for informer in self._informers:
                 await informer.synced.wait()
+            await self._first_certificates()
             self._endpoints.declare_scaling()
             group.create_task(self._resync())
             # One worker takes revocations only, so that slow work on other keys never delays them.
@@ -147,6 +155,13 @@ class Controller:
             await self.prepare()
         except (StoreError, PkiError) as error:
             _log.warning("cannot make the certificates of the installation", extra={"error": str(error)})
+
+    async def _first_certificates(self) -> None:
+        """Wait a moment for cert-manager's, so that no status says that there is none."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CERTIFICATES_AWAITED_S):
+                for informer in self._certificate_informers:
+                    await informer.synced.wait()
 
     async def _work(self, *, urgent_only: bool = False) -> None:
         while True:

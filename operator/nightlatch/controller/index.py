@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from nightlatch.api import names
 from nightlatch.api.conditions import IssuerCondition, find
 from nightlatch.api.meta import (
+    CERTIFICATE,
     INFERENCE_CLIENT,
     INFERENCE_ENDPOINT,
     NAMESPACE,
@@ -18,6 +19,7 @@ from nightlatch.api.meta import (
     ObjectRef,
     RawObject,
 )
+from nightlatch.pki.material import CA_CRT, is_bundle
 from nightlatch.planning.access.grants import named_endpoints
 from nightlatch.planning.access.revocation import (
     GrantedPermissions,
@@ -26,6 +28,7 @@ from nightlatch.planning.access.revocation import (
     losing_endpoints,
 )
 from nightlatch.planning.access.revocations import DocumentKeys, GoodStanding, good_standing, revoked_certificates
+from nightlatch.planning.certificates import CertificateView, view_certificate
 from nightlatch.planning.client.api_key import key_secret_name
 from nightlatch.planning.client.key_secret import StoredKeys, live_keys, read_ledger, stored_keys
 from nightlatch.planning.endpoint.chains import asks_for_certificates, is_older
@@ -45,7 +48,7 @@ from nightlatch.planning.parsed import (
     read_endpoint,
     read_issuer,
 )
-from nightlatch.planning.secrets import SecretView, parse_owner, view_secret
+from nightlatch.planning.secrets import SecretView, owner_text, parse_owner, view_secret
 from nightlatch.planning.settings import Settings, hosts
 from nightlatch.wire.revocations import RevokedCertificate
 from nightlatch.wire.route_document import RouteDocument, accepts_certificates
@@ -93,6 +96,9 @@ class Index:
         self._held_by: defaultdict[NamespacedName, set[NamespacedName]] = defaultdict(set)
         # By the Secret of CAs: the endpoints and issuers that trust them.
         self._trusting: defaultdict[NamespacedName, set[ObjectRef]] = defaultdict(set)
+        # Those of cert-manager, and by the endpoint: the uid that its Secret says, and the CAs in it.
+        self._certificates: dict[NamespacedName, CertificateView] = {}
+        self._server_cas: dict[NamespacedName, tuple[str, bytes]] = {}
 
     def put(self, raw: RawObject) -> tuple[Requeue, ...]:
         """Note an object as it is now."""
@@ -105,6 +111,8 @@ class Index:
             return tuple(self._set_namespace_labels(key.name, raw["metadata"].get("labels") or {}))
         if kind == SECRET:
             return tuple(self._put_secret(view_secret(raw)))
+        if kind == CERTIFICATE.kind:
+            return tuple(self._set_certificate(key, view_certificate(raw)))
         return tuple(self._set_issuer(key, read_issuer(raw, self._settings)))
 
     def drop(self, ref: ObjectRef) -> tuple[Requeue, ...]:
@@ -117,11 +125,13 @@ class Index:
             return tuple(self._drop_secret(ref.key))
         if ref.kind == NAMESPACE.kind:
             return tuple(self._set_namespace_labels(ref.key.name, {}))
+        if ref.kind == CERTIFICATE.kind:
+            return tuple(self._set_certificate(ref.key, None))
         return tuple(self._set_issuer(ref.key, None))
 
     def read_client(self, raw: RawObject) -> ParsedClient:
         """The client with the labels that its namespace has now."""
-        return read_client(raw, self._namespace_labels.get(raw["metadata"]["namespace"], {}))
+        return read_client(raw, self._namespace_labels.get(raw["metadata"]["namespace"], {}), self._settings)
 
     def clients_of(self, endpoint: NamespacedName) -> tuple[ClientView, ...]:
         """Every client that names the endpoint, with its live keys."""
@@ -154,6 +164,19 @@ class Index:
             for key in named_issuers(endpoint)
             if key in self.issuers
         }
+
+    def certificates_of(self, owner: ObjectRef) -> tuple[CertificateView, ...]:
+        """The Certificates of cert-manager whose annotation names this owner, under this uid or an earlier one."""
+        text = owner_text(owner)
+        return tuple(each for each in self._certificates.values() if each.owner == text)
+
+    def server_cas_of(self, client: ParsedClient) -> Mapping[NamespacedName, bytes]:
+        """The CAs of other issuers whose certificates the client's endpoints show."""
+        return {key: ca for key in _names(client) if (ca := self._server_ca(key))}
+
+    def _server_ca(self, endpoint: NamespacedName) -> bytes:
+        found, (uid, ca) = self.endpoints.get(endpoint), self._server_cas.get(endpoint, ("", b""))
+        return ca if found is not None and found.metadata.uid == uid else b""
 
     def host_claims_of(self, endpoint: NamespacedName) -> tuple[HostClaim, ...]:
         """Other endpoints that claim one of its hosts."""
@@ -357,6 +380,8 @@ class Index:
         self._roles[secret.key] = secret.role
         if secret.role == names.ROLE_API_KEY and owner.kind == CLIENT:
             yield from self._set_key(secret.key, owner.key, secret)
+        elif secret.key == _serving_cert(owner):
+            yield from self._set_server_ca(owner, secret)
         elif secret.role == names.ROLE_ROUTE_DOCUMENT:
             if secret.key.namespace != self._settings.gateway_namespace:
                 return
@@ -373,8 +398,31 @@ class Index:
         if key in self._keys:
             yield from self._set_key(key, owner.key, None)
             return
+        if key == _serving_cert(owner):
+            yield from self._set_server_ca(owner, None)
+            return
         yield from self._set_document(key, None)
         yield from self._requeue_owner(owner, role)
+
+    def _set_server_ca(self, endpoint: ObjectRef, secret: SecretView | None) -> Iterator[Requeue]:
+        """The clients' Secrets bring the CA along, so that callers know the endpoint by it."""
+        before = self._server_cas.pop(endpoint.key, None)
+        if secret is not None and secret.role == names.ROLE_SERVER_TLS:
+            ca = secret.data.get(CA_CRT, b"")
+            self._server_cas[endpoint.key] = (secret.owner_uid, ca if is_bundle(ca.decode(errors="replace")) else b"")
+        yield Requeue(endpoint)
+        if before != self._server_cas.get(endpoint.key):
+            yield from self._requeue_clients_of(endpoint.key)
+
+    def _set_certificate(self, key: NamespacedName, certificate: CertificateView | None) -> Iterator[Requeue]:
+        before = self._certificates.pop(key, None)
+        if certificate is not None:
+            self._certificates[key] = certificate
+        if before == certificate:
+            return
+        for owner in dict.fromkeys(parse_owner(each.owner) for each in (before, certificate) if each):
+            if owner is not None and owner.kind in {ENDPOINT, CLIENT}:
+                yield Requeue(owner)
 
     def _set_key(self, secret: NamespacedName, client: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
         if secret.namespace != client.namespace:
@@ -457,6 +505,12 @@ class Index:
     def _selects(self, issuer: NamespacedName) -> bool:
         found = self.issuers.get(issuer)
         return found is not None and found.spec is not None and found.spec.allowed_namespaces.from_ == "Selector"
+
+
+def _serving_cert(owner: ObjectRef) -> NamespacedName | None:
+    if owner.kind != ENDPOINT:
+        return None
+    return NamespacedName(owner.key.namespace, names.serving_cert(owner.key))
 
 
 def _view_of(document: RouteDocument) -> DocumentView:

@@ -1,10 +1,10 @@
 """What the controller follows: changes go into the index, and what they touch goes into the queue."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from nightlatch.api import names
-from nightlatch.api.meta import NAMESPACE, OUR_KINDS, SECRET, Kind, NamespacedName, ObjectRef, RawObject
+from nightlatch.api.meta import CERTIFICATE, NAMESPACE, OUR_KINDS, SECRET, Kind, NamespacedName, ObjectRef, RawObject
 from nightlatch.controller.index import Index, Requeue
 from nightlatch.informer import Bookmark, Informer, Listing, Source, WatchEvent
 from nightlatch.store.protocol import Store
@@ -56,12 +56,7 @@ def informers(
     `namespaces` if given."""
 
     def informer(source: Source, kind: Kind, name: str) -> Informer:
-        def changed(key: NamespacedName, raw: RawObject | None) -> None:
-            touched = index.drop(ObjectRef(kind.kind, key)) if raw is None else index.put(raw)
-            for requeue in touched:
-                enqueue(requeue)
-
-        return Informer(source, changed, name=name)
+        return _informer(index, enqueue, source, kind, name)
 
     def ours(kind: Kind) -> Source:
         return _ListedAndWatched(store, kind, watch_ours) if watch_ours else StoreSource(store, kind)
@@ -76,3 +71,19 @@ def informers(
         informer(trust, SECRET, "secrets of CAs to trust"),
         *((informer(namespaces, NAMESPACE, NAMESPACE.plural),) if namespaces else ()),
     )
+
+
+def certificate_informers(
+    sources: Sequence[Source], index: Index, enqueue: Callable[[Requeue], None]
+) -> tuple[Informer, ...]:
+    """One for each source of cert-manager's Certificates. All else works without them."""
+    return tuple(_informer(index, enqueue, source, CERTIFICATE, CERTIFICATE.plural) for source in sources)
+
+
+def _informer(index: Index, enqueue: Callable[[Requeue], None], source: Source, kind: Kind, name: str) -> Informer:
+    def changed(key: NamespacedName, raw: RawObject | None) -> None:
+        touched = index.drop(ObjectRef(kind.kind, key)) if raw is None else index.put(raw)
+        for requeue in touched:
+            enqueue(requeue)
+
+    return Informer(source, changed, name=name)

@@ -22,12 +22,13 @@ from nightlatch.pki.material import (
     read_ca,
     read_leaf,
 )
-from nightlatch.pki.policy import PolicyInput, Violation, first_violation
+from nightlatch.pki.policy import OTHERS_CHAIN, PolicyInput, Violation, first_violation
 from nightlatch.pki.renewal import reissue_at, renew_at
-from nightlatch.pki.verification import verify_issued
+from nightlatch.pki.verification import path_fault, verify_issued
 
 __all__ = [
     "CA_CRT",
+    "OTHERS_CHAIN",
     "Bundle",
     "CertificateAuthority",
     "Finding",
@@ -43,6 +44,7 @@ __all__ = [
     "issue_leaf",
     "new_issuing",
     "new_root",
+    "path_fault",
     "read_ca",
     "read_leaf",
     "read_trust",

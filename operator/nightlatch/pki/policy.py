@@ -27,7 +27,8 @@ class PolicyInput:
     """A certificate as found. `leaf` is None if there is none or it cannot be read (`unreadable` says why).
 
     asked: a person asked for a new one since it was issued. revoked: SHA-256 of certificates that gateways refuse.
-    reissue_from: when a certificate of the CA before is to be replaced; None: at once.
+    reissue_from: when a certificate of the CA before is to be replaced; None: at once. unverified: of a certificate of
+    another issuer, why its chain is not believed.
     """
 
     request: LeafRequest
@@ -39,6 +40,7 @@ class PolicyInput:
     asked: bool = False
     revoked: frozenset[str] = frozenset()
     reissue_from: datetime | None = None
+    unverified: str = ""
 
 
 def unreadable(inputs: PolicyInput) -> Violation | None:
@@ -126,6 +128,48 @@ CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
 )
 
 
-def first_violation(inputs: PolicyInput) -> Violation | None:
+def other_use(inputs: PolicyInput) -> Violation | None:
+    """Of another issuer: the certificate has not the use, or not the identity alone, that was asked for."""
+    leaf, request = inputs.leaf, inputs.request
+    if leaf is None:
+        return None
+    if request.usage not in leaf.usages:
+        return Violation(Reason.CERTIFICATE_WRONG_IDENTITY, f"the certificate is not for {request.usage} use")
+    if request.identity and leaf.identities != (request.identity,):
+        return Violation(
+            Reason.CERTIFICATE_WRONG_IDENTITY, f"the certificate does not have {request.identity} as its only URI"
+        )
+    return None
+
+
+def lacks_names(inputs: PolicyInput) -> Violation | None:
+    """Of another issuer: callers would not believe that the certificate is the endpoint's."""
+    known = frozenset(inputs.leaf.dns_names) if inputs.leaf else frozenset(inputs.request.dns_names)
+    missing = [name for name in inputs.request.dns_names if name not in known]
+    if not missing:
+        return None
+    return Violation(Reason.CERTIFICATE_WRONG_NAMES, f"the certificate lacks {', '.join(missing)}")
+
+
+def unverified(inputs: PolicyInput) -> Violation | None:
+    return Violation(Reason.CERTIFICATE_UNVERIFIED, inputs.unverified) if inputs.unverified else None
+
+
+# Of a certificate that another issuer makes and renews. Nothing that is found here is ours to repair.
+OTHERS_CHAIN: tuple[Callable[[PolicyInput], Violation | None], ...] = (
+    unreadable,
+    missing,
+    key_mismatch,
+    other_use,
+    lacks_names,
+    revoked,
+    expired,
+    unverified,
+)
+
+
+def first_violation(
+    inputs: PolicyInput, chain: tuple[Callable[[PolicyInput], Violation | None], ...] = CHAIN
+) -> Violation | None:
     """Why a new certificate is needed; None when the present one is right."""
-    return next((violation for predicate in CHAIN if (violation := predicate(inputs))), None)
+    return next((violation for predicate in chain if (violation := predicate(inputs))), None)

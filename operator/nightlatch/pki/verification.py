@@ -1,5 +1,6 @@
 """Check a new certificate: does it say what was requested, and does a verifier accept it?"""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from cryptography import x509
@@ -11,7 +12,17 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from nightlatch.pki.material import Leaf, LeafRequest, PkiError, TlsMaterial, read_certificates, read_leaf
+from nightlatch.pki.material import (
+    CA_CRT,
+    TLS_CRT,
+    Leaf,
+    LeafRequest,
+    PkiError,
+    TlsMaterial,
+    is_ca,
+    read_certificates,
+    read_leaf,
+)
 
 
 def verify_issued(material: TlsMaterial, request: LeafRequest, *, now: datetime) -> None:
@@ -21,6 +32,32 @@ def verify_issued(material: TlsMaterial, request: LeafRequest, *, now: datetime)
         if wrong:
             raise PkiError(f"the issued certificate {what}")
     _verify_path(material, now)
+
+
+def path_fault(data: Mapping[str, bytes], *, now: datetime) -> str:
+    """Why verifiers would not believe the chain in a Secret of another issuer, fit for a condition; empty if they do.
+
+    An issuer whose CA verifiers know anyway (ACME) writes no `ca.crt`; then the path is theirs to judge.
+    """
+    try:
+        leaf, *intermediates = read_certificates(data[TLS_CRT])
+        anchors = read_certificates(data[CA_CRT]) if data.get(CA_CRT) else ()
+    except PkiError as error:
+        return f"{CA_CRT} is {error}"
+    if is_ca(leaf):
+        return "the certificate is one of a CA, which must not be used as a leaf"
+    if not anchors:
+        return ""
+    if any(not is_ca(each) for each in anchors):
+        return f"{CA_CRT} holds a certificate that is not a CA: name an issuer with a CA, not a self-signing one"
+    any_leaf = ExtensionPolicy.permit_all().require_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None)
+    try:
+        PolicyBuilder().store(Store(list(anchors))).time(now).max_chain_depth(len(intermediates)).extension_policies(
+            ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=any_leaf
+        ).build_client_verifier().verify(leaf, intermediates)
+    except VerificationError as error:
+        return f"the certificate does not lead to a CA in {CA_CRT}: {error}"
+    return ""
 
 
 def _differences(leaf: Leaf, request: LeafRequest, now: datetime) -> tuple[tuple[bool, str], ...]:

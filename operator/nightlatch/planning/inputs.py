@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.certificates import CertificateView
 from nightlatch.planning.parsed import ParsedClient, ParsedEndpoint, ParsedIssuer
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import Settings
@@ -103,6 +104,26 @@ class CAView:
 
 
 @dataclass(frozen=True, slots=True)
+class CertManagerView:
+    """cert-manager, as far as one of our objects depends on it.
+
+    available: the cluster has it. certificates: those that it keeps for the object. refusal: why the last change to one
+    of them failed.
+    """
+
+    available: bool = False
+    certificates: tuple[CertificateView, ...] = ()
+    refusal: str = ""
+
+    def get(self, key: NamespacedName) -> CertificateView | None:
+        """The Certificate of this name."""
+        return next((each for each in self.certificates if each.key == key), None)
+
+
+NO_CERT_MANAGER = CertManagerView()
+
+
+@dataclass(frozen=True, slots=True)
 class IssuerView:
     """A TokenIssuer that an endpoint names. `admits`: whether it lets the endpoint's namespace name it."""
 
@@ -117,6 +138,7 @@ class Observed:
     issuing_ca: None until the operator has created it. trust: the Secrets that `access.mtls.trust` names, as far as
     they exist. issuers: likewise those of `access.jwt`. workload_error: why the platform refused the last `ensure`.
     chains_before: how many other endpoints have a filter chain, or get one before this endpoint; 0 if it has one.
+    serving_cert: the Secret that cert-manager fills.
     """
 
     settings: Settings
@@ -124,6 +146,8 @@ class Observed:
     document: SecretView | None = None
     server_tls: SecretView | None = None
     upstream_tls: SecretView | None = None
+    serving_cert: SecretView | None = None
+    cert_manager: CertManagerView = NO_CERT_MANAGER
     trust: Mapping[NamespacedName, SecretView] = field(default_factory=dict)
     clients: tuple[ClientView, ...] = ()
     issuers: Mapping[NamespacedName, IssuerView] = field(default_factory=dict)
@@ -138,7 +162,8 @@ class ObservedClient:
     """Everything that a client's plan depends on. `secret`: the Secret of the wanted name, also when it is not ours.
 
     others: Secrets of this client with keys under other names. tls, other_tls: likewise those of its certificate.
-    endpoints: those that it names and that exist.
+    endpoints: those that it names and that exist. server_cas: the CAs (PEM) of those whose certificate for callers is
+    of another issuer.
     documents: the keys that route documents hold for this client. coverage: of each live key, by its id.
     certificate_coverage: of the client's certificates, whichever it shows.
     last_uses: of each live key that was used, by its id, in Unix seconds.
@@ -151,7 +176,9 @@ class ObservedClient:
     others: tuple[SecretView, ...] = ()
     tls: SecretView | None = None
     other_tls: tuple[SecretView, ...] = ()
+    cert_manager: CertManagerView = NO_CERT_MANAGER
     endpoints: Mapping[NamespacedName, ParsedEndpoint] = field(default_factory=dict)
+    server_cas: Mapping[NamespacedName, bytes] = field(default_factory=dict)
     documents: tuple[DocumentKey, ...] = ()
     coverage: Mapping[str, KeyCoverage] = field(default_factory=dict)
     certificate_coverage: KeyCoverage = KeyCoverage()

@@ -10,7 +10,7 @@ from nightlatch.api import names
 from nightlatch.api.meta import GROUP, NamespacedName
 from nightlatch.pki import Leaf, LeafRequest, PkiError, PolicyInput, Violation
 from nightlatch.planning.inputs import CAView
-from nightlatch.planning.plan import DeleteSecret, IssueLeaf, MergeSecret, OwnedSecret, Owner
+from nightlatch.planning.plan import DeleteSecret, EnsureCertificate, IssueLeaf, MergeSecret, OwnedSecret, Owner
 from nightlatch.planning.secrets import SecretView
 
 TLS_SECRET = "kubernetes.io/tls"  # noqa: S105 - the type of a Secret
@@ -61,7 +61,8 @@ def renewal_request(annotations: Mapping[str, str]) -> str:
 class LeafDecision:
     """What to do about one leaf. `leaf`: the certificate found. `taken`: the Secret found is not ours.
 
-    refresh: keep the certificate, and correct what lies beside it, such as the trust bundle.
+    refresh: keep the certificate, and correct what lies beside it, such as the trust bundle. issuer: of another issuer
+    than our CA, its kind and name. ensure: what cert-manager is asked for. look_again: when to decide again.
     """
 
     wanted: WantedLeaf
@@ -72,6 +73,9 @@ class LeafDecision:
     delete: DeleteSecret | None = None
     taken: bool = False
     renew_at: datetime | None = None
+    issuer: str = ""
+    ensure: EnsureCertificate | None = None
+    look_again: datetime | None = None
 
     @property
     def usable(self) -> bool:
@@ -112,7 +116,7 @@ def decide_leaf(
     due = pki.renew_at(leaf, wanted.renew_before) if leaf else None
     if due and reissue and leaf and leaf.issuer_key_id != issuer:
         due = min(due, reissue)
-    return LeafDecision(wanted, leaf, violation, issue, refresh, renew_at=due)
+    return LeafDecision(wanted, leaf, violation, issue, refresh, renew_at=due, look_again=due)
 
 
 def _reissue_at(leaf: Leaf | None, issuing_ca: CAView | None) -> datetime | None:

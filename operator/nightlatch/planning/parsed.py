@@ -7,13 +7,13 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from nightlatch.api.client import ClientSpec, ClientStatus
+from nightlatch.api.client import ClientSpec, ClientStatus, InferenceClient
 from nightlatch.api.conditions import Reason
 from nightlatch.api.endpoint import EndpointSpec, EndpointStatus
 from nightlatch.api.issuer import IssuerSpec, IssuerStatus
 from nightlatch.api.meta import NamespacedName, ObjectMeta, ObjectRef, RawObject
 from nightlatch.api.validation import unsupported
-from nightlatch.api.validation.allowed import identities_of_ours, not_allowed
+from nightlatch.api.validation.allowed import identities_of_ours, not_allowed, not_allowed_to_client
 from nightlatch.api.validation.parse import ParseError, parse_client, parse_endpoint, parse_issuer
 from nightlatch.api.validation.unsupported import Unsupported
 from nightlatch.planning.settings import Settings
@@ -76,17 +76,24 @@ def read_endpoint(raw: RawObject, settings: Settings) -> ParsedEndpoint:
     return ParsedEndpoint(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
 
 
-def read_client(raw: RawObject, namespace_labels: Mapping[str, str] = MappingProxyType({})) -> ParsedClient:
-    """Never raises for a bad spec; `rejection` says what is wrong with it."""
-    return replace(_read_client(raw), namespace_labels=namespace_labels)
+def read_client(
+    raw: RawObject,
+    namespace_labels: Mapping[str, str] = MappingProxyType({}),
+    settings: Settings | None = None,
+) -> ParsedClient:
+    """Never raises for a bad spec; `rejection` says what is wrong with it.
+
+    settings: None where nobody asks whether what the spec says works here.
+    """
+    return replace(_read_client(raw, settings), namespace_labels=namespace_labels)
 
 
-def _read_client(raw: RawObject) -> ParsedClient:
+def _read_client(raw: RawObject, settings: Settings | None) -> ParsedClient:
     try:
         parsed = parse_client(raw)
     except ParseError as error:
         return ParsedClient(raw["kind"], _metadata(raw), None, _status(ClientStatus, raw), _invalid(error))
-    rejection = _unsupported(unsupported.unsupported_in_client(parsed))
+    rejection = _unsupported(_asked_in_vain(parsed, settings)) if settings else None
     return ParsedClient(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
 
 
@@ -98,6 +105,13 @@ def read_issuer(raw: RawObject, settings: Settings) -> ParsedIssuer:
         return ParsedIssuer(raw["kind"], _metadata(raw), None, _status(IssuerStatus, raw), _invalid(error))
     rejection = _unsupported(unsupported.unsupported_in_issuer(parsed, settings.platform))
     return ParsedIssuer(raw["kind"], parsed.metadata, parsed.spec, parsed.status, rejection)
+
+
+def _asked_in_vain(client: InferenceClient, settings: Settings) -> tuple[Unsupported, ...]:
+    return (
+        *unsupported.unsupported_in_client(client, settings.platform),
+        *(not_allowed_to_client(client, settings.allowed) if settings.platform == "Cluster" else ()),
+    )
 
 
 def _metadata(raw: RawObject) -> ObjectMeta:

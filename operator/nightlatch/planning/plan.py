@@ -12,6 +12,7 @@ from nightlatch.api.client import ClientStatus
 from nightlatch.api.endpoint import EndpointStatus
 from nightlatch.api.issuer import IssuerStatus
 from nightlatch.api.meta import NamespacedName, ObjectRef
+from nightlatch.api.references import CertManagerIssuer
 from nightlatch.pki import LeafRequest
 from nightlatch.planning.workload import Workload
 from nightlatch.scaling.endpoint_scaling import DesiredScaling
@@ -99,6 +100,29 @@ class IssueLeaf:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsureCertificate:
+    """Have cert-manager keep a certificate in the Secret `target`, which gets these labels and annotations.
+
+    The Certificate has the name of its Secret. annotations: its own. renew: ask for a new certificate now.
+    """
+
+    target: OwnedSecret
+    request: LeafRequest
+    issuer: CertManagerIssuer
+    renew_before: timedelta
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    renew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCertificate:
+    """Delete exactly this Certificate of cert-manager. Its Secret stays, and is not renewed any more."""
+
+    key: NamespacedName
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class MergeSecret:
     """Replace these entries of exactly `replaces` and remove those that are None; all other entries stay as they are.
 
@@ -142,7 +166,8 @@ class DocumentSequence:
 
 
 SecretAction = PutSecret | MintCA | CopyCA | IssueLeaf | MergeSecret
-Action = SecretAction | UseCA | EnsureWorkload | PublishTrust
+CertificateAction = EnsureCertificate | DeleteCertificate
+Action = SecretAction | CertificateAction | UseCA | EnsureWorkload | PublishTrust
 Status = EndpointStatus | ClientStatus | IssuerStatus
 
 

@@ -16,7 +16,8 @@ class SecretView:
 
     adopt: a person asks that the owner takes it over, although an earlier object of the owner's name made it.
     renewed: of a certificate, the request to renew for which it was issued; empty for none.
-    use: of a user's Secret, what it lets us read it for (names.LABEL_USE).
+    use: of a user's Secret, what it lets us read it for (names.LABEL_USE). certificate: the Certificate of cert-manager
+    whose certificate it holds; empty for none. issuer: the issuer's kind and name.
     """
 
     key: NamespacedName
@@ -29,6 +30,8 @@ class SecretView:
     adopt: bool = False
     renewed: str = ""
     use: str = ""
+    certificate: str = ""
+    issuer: str = ""
 
     def is_of(self, owner: Owner, role: str) -> bool:
         """Whether this owner made the Secret for this role. Only then may it be replaced."""
@@ -66,6 +69,8 @@ def view_secret(raw: RawObject) -> SecretView:
         adopt=names.ANNOTATION_ADOPT in annotations,
         renewed=annotations.get(names.ANNOTATION_RENEWED, ""),
         use=labels.get(names.LABEL_USE, ""),
+        certificate=annotations.get(names.ANNOTATION_CERTIFICATE, ""),
+        issuer=" ".join(filter(None, (annotations.get(name, "") for name in names.ANNOTATIONS_ISSUER))),
     )
 
 

@@ -40,7 +40,10 @@ USER_LABELS = {
 }
 ANNOTATIONS = {
     names.ANNOTATION_OWNER: "The object that a Secret or ConfigMap was made for, as Kind/NAMESPACE/NAME.",
-    names.ANNOTATION_RENEWED: "The value of `nightlatch.dev/renew` for which a certificate's Secret was issued.",
+    names.ANNOTATION_RENEWED: "The value of `nightlatch.dev/renew` for which a certificate's Secret was issued, or "
+    "cert-manager was asked for one.",
+    names.ANNOTATION_REPLACED: "On a Certificate of cert-manager: the SHA-256 of the revoked certificate that it was "
+    "asked to replace.",
     names.ANNOTATION_APPLIED: "A digest of what the operator asked for, which shows that a field is no longer wanted.",
     ANNOTATION_MANIFEST: "The file that declares the object. `nightlatch up` only.",
     ANNOTATION_ADDED: "What a verb of `nightlatch` added to an object of a manifest, whose edits keep it. "

@@ -5,16 +5,22 @@ In a cluster these are Deployments, Services and what belongs to them; on a lapt
 Every implementation passes tests/contract/workloads_contract.py.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from nightlatch.api.meta import NamespacedName
+from nightlatch.informer import Source
+from nightlatch.planning.plan import DeleteCertificate, EnsureCertificate
 from nightlatch.planning.workload import Workload
 
 
 class WorkloadError(Exception):
     """The platform refused or failed. The message is written for a condition."""
+
+
+class CertificateError(WorkloadError):
+    """cert-manager, or the platform in its name, refused a certificate. The message is written for a condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +92,25 @@ class Workloads(WorkloadReader, Protocol):
 
     async def listed(self) -> tuple[NamespacedName, ...]:
         """The endpoints that have a workload, for the orphan sweep."""
+
+
+class Certificates(Protocol):
+    """Who makes certificates for us besides our own CA. In a cluster that is cert-manager; elsewhere nobody.
+
+    Which Certificates there are, and what it says of them, comes from an informer on `sources`.
+    """
+
+    @property
+    def available(self) -> bool:
+        """Whether it is there, as of the last look."""
+
+    @property
+    def sources(self) -> Sequence[Source]:
+        """Its Certificates that are ours."""
+
+    async def ensure(self, wanted: EnsureCertificate) -> None:
+        """Create or change a Certificate, and ask for a renewal if that is wanted. Idempotent but for the renewal.
+        Raises CertificateError."""
+
+    async def delete(self, gone: DeleteCertificate) -> None:
+        """Idempotent. Raises CertificateError."""

@@ -5,9 +5,9 @@ import pytest
 from nightlatch.api.conditions import Reason
 from nightlatch.api.validation.allowed import Allowed, not_allowed
 from nightlatch.api.validation.parse import parse_endpoint
-from nightlatch.planning.parsed import read_endpoint
+from nightlatch.planning.parsed import read_client, read_endpoint
 from nightlatch.planning.settings import Settings
-from tests.unit.api.test_parse import endpoint
+from tests.unit.api.test_parse import client, endpoint
 
 GPU = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 CONTROL_PLANE = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
@@ -61,6 +61,24 @@ def test_pods_may_use_accelerators_and_nothing_else_by_default() -> None:
 )
 def test_a_star_at_the_end_stands_for_any_text(patterns: tuple[str, ...], toleration: dict, allowed: bool) -> None:
     assert (asked(Allowed(tolerations=patterns), tolerations=[toleration]) == []) is allowed
+
+
+def test_issuers_of_cert_manager_are_the_administrators_to_enable() -> None:
+    named = {"issuerRef": {"name": "corp"}}
+    closed, opened = Settings(platform="Cluster"), Settings(platform="Cluster", allowed=Allowed(cert_manager=True))
+    pvc = {"source": {"pvc": {"claimName": "models"}}}
+    for read, raw, field in (
+        (read_endpoint, endpoint(model=pvc, tls=named), "spec.tls.issuerRef"),
+        (lambda raw, at: read_client(raw, {}, at), client(certificate=named), "spec.certificate.issuerRef"),
+    ):
+        rejection = read(raw, closed).rejection
+        assert rejection is not None
+        assert (rejection.reason, rejection.message.partition(":")[0]) == (Reason.NOT_ALLOWED_BY_ADMINISTRATOR, field)
+        assert "certManager.enabled" in rejection.message
+        assert read(raw, opened).rejection is None
+        alone = read(raw, Settings(platform="Embedded", allowed=Allowed(cert_manager=True))).rejection
+        assert alone is not None
+        assert alone.reason == Reason.NOT_ON_THIS_PLATFORM
 
 
 def test_an_endpoint_that_asks_for_more_is_rejected() -> None:

@@ -38,11 +38,18 @@ def test_a_name_that_yaml_reads_as_something_else_is_to_be_quoted(name, shown):
 
 
 # Every kind of Secret that gets its name from an object.
-SECRETS = (names.upstream_tls, names.api_key, names.client_tls, names.route_document, names.server_tls)
+SECRETS = (
+    names.upstream_tls,
+    names.api_key,
+    names.client_tls,
+    names.route_document,
+    names.server_tls,
+    names.serving_cert,
+)
 FIXED = {value for name, value in vars(names).items() if name.endswith("_SECRET")}
 LABELS = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
 # Names that end as derived names do are those that could meet one.
-ENDINGS = ("", "-key", "-tls", "-upstream", "-upstream-tls", "-certificate", "-pods", "-model-server")
+ENDINGS = ("", "-key", "-tls", "-upstream", "-upstream-tls", "-certificate", "-serving", "-pods", "-model-server")
 KEYS = st.builds(NamespacedName, LABELS, st.builds("".join, st.tuples(LABELS, st.sampled_from(ENDINGS))))
 
 

@@ -22,7 +22,13 @@ ENUMS: Mapping[str, type[StrEnum]] = {
 WORDS = {str(member) for enum in ENUMS.values() for member in enum}
 NAMES = {"reason", "denied"}
 # Kubernetes' own reasons, such as NotFound and AlreadyExists.
-FOREIGN_REASONS = {"kube/client.py", "kube/errors.py", "store/kubernetes/store.py"}
+FOREIGN_REASONS = {
+    "kube/client.py",
+    "kube/errors.py",
+    "store/kubernetes/store.py",
+    # cert-manager's.
+    "workloads/kubernetes/certificates.py",
+}
 # Words of the list that mean something else here: states of an endpoint and of a key, a pod's condition, headings of
 # columns.
 STATES = set(get_args(EndpointState))
@@ -32,6 +38,8 @@ OTHER_MEANINGS = {
     "api/crd/generate.py": {"Ready", "Suspended"},
     "api/crd/columns.py": {"Ready", "Suspended"},
     "cli/columns.py": {"Ready"},
+    # A condition of cert-manager's Certificates.
+    "planning/certificates.py": {"Ready"},
 }
 
 

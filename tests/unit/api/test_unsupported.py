@@ -79,7 +79,7 @@ def test_defaults_of_the_schema_ask_for_nothing() -> None:
     assert unsupported_in_endpoint(parse_endpoint(stored), "Cluster") == ()
     stored = completed(schema_of(INFERENCE_CLIENT), client())
     assert stored["spec"]["apiKey"] == {}
-    assert unsupported_in_client(parse_client(stored)) == ()
+    assert unsupported_in_client(parse_client(stored), "Embedded") == ()
 
 
 UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
@@ -146,7 +146,7 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
         LATER,
     ),
     ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),
-    ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", LATER),
+    ("Embedded", {"tls": {"issuerRef": {"name": "a"}}}, "spec.tls.issuerRef", CLUSTER_ONLY),
 ]
 
 
@@ -171,9 +171,11 @@ UNSUPPORTED_IN_CLIENT: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("spec", "field"), UNSUPPORTED_IN_CLIENT)
-def test_what_a_client_asks_for_too_early_is_named(spec: dict[str, Any], field: str) -> None:
-    found = unsupported_in_client(parse_client(client(**spec)))
-    assert [(each.field, each.reason) for each in found] == [(field, LATER)]
+def test_what_a_client_asks_for_in_vain_without_a_cluster_is_named(spec: dict[str, Any], field: str) -> None:
+    found = unsupported_in_client(parse_client(client(**spec)), "Embedded")
+    assert [(each.field, each.reason) for each in found] == [(field, CLUSTER_ONLY)]
+    assert "remove it" in found[0].advice
+    assert unsupported_in_client(parse_client(client(**spec)), "Cluster") == ()
 
 
 def test_everything_about_api_keys_is_there() -> None:
@@ -185,7 +187,7 @@ def test_everything_about_api_keys_is_there() -> None:
         "revokedKeyIds": ["0123456789ab"],
     }
     parsed = parse_client(client(suspend=True, apiKey=key, rateLimit={"requests": 1}))
-    assert unsupported_in_client(parsed) == ()
+    assert unsupported_in_client(parsed, "Embedded") == ()
 
 
 INTROSPECTION = {
@@ -232,10 +234,7 @@ def test_more_than_one_replica_is_capped_and_said() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "field"),
-    [
-        *((INFERENCE_ENDPOINT, case[2]) for case in UNSUPPORTED if case[3] == LATER),
-        *((INFERENCE_CLIENT, case[1]) for case in UNSUPPORTED_IN_CLIENT),
-    ],
+    [(INFERENCE_ENDPOINT, case[2]) for case in UNSUPPORTED if case[3] == LATER],
 )
 def test_the_description_of_an_unsupported_field_says_so(kind: Kind, field: str) -> None:
     node = schema_of(kind)

@@ -2,10 +2,11 @@
 
 import base64
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from nightlatch import api_keys
+from nightlatch import api_keys, pki
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName, ObjectRef
 from nightlatch.controller.apply import secret_object
@@ -361,3 +362,66 @@ def test_a_client_whose_certificate_a_document_names_is_known_until_the_document
     without = encode(replace(found, certificates=(), sequence=8))
     index.put(stored(secret_object(target, without), uid="uid-d"))
     assert not index.documents_naming(CLIENT)
+
+
+SERVING = NamespacedName("search", "minilm-serving-cert")
+CA = pki.new_root(now=datetime.now(UTC)).trust_pem
+
+
+def serving_cert(ca=CA, *, key=SERVING, uid="uid-e", role=names.ROLE_SERVER_TLS):
+    target = OwnedSecret(key, role, Owner(MINILM, uid, ""))
+    return stored(secret_object(target, {"tls.crt": b"x", "ca.crt": ca}), uid="uid-t")
+
+
+def certificate(owner=BOT, *, ready="False", uid="uid-c", name="bot-certificate"):
+    metadata = {
+        "name": name,
+        "namespace": "search",
+        "uid": "uid-cert",
+        "labels": {names.LABEL_OWNER_UID: uid},
+        "annotations": {names.ANNOTATION_OWNER: f"{owner.kind}/{owner.key}"},
+    }
+    return {
+        "kind": "Certificate",
+        "metadata": metadata,
+        "status": {"conditions": [{"type": "Ready", "status": ready, "message": "m"}]},
+    }
+
+
+def test_what_cert_manager_says_of_a_certificate_concerns_its_owner_and_nobody_else():
+    index = Index(SETTINGS)
+    assert index.put(certificate()) == (Requeue(BOT),)
+    assert index.put(certificate()) == ()
+    assert index.put(certificate(ready="True")) == (Requeue(BOT),)
+    (found,) = index.certificates_of(BOT)
+    assert (found.key.name, found.ready) == ("bot-certificate", True)
+    assert index.certificates_of(MINILM) == ()
+    assert index.put(certificate(MINILM, name="minilm-serving-cert")) == (Requeue(MINILM),)
+    assert index.drop(ObjectRef("Certificate", found.key)) == (Requeue(BOT),)
+    assert index.certificates_of(BOT) == ()
+    # Somebody else's says nothing to us, whatever owner it names.
+    assert index.put(certificate(ObjectRef("Pod", CLIENT), name="pod")) == ()
+
+
+def test_the_cas_of_an_endpoint_reach_its_clients_and_a_renewal_of_the_same_ca_does_not_bother_them():
+    index = Index(SETTINGS)
+    index.put(stored(endpoint_object(), uid="uid-e"))
+    index.put(stored(client_object(CLIENT, ENDPOINT)))
+    bot = index.clients[CLIENT]
+    assert index.put(serving_cert()) == (Requeue(MINILM), Requeue(BOT))
+    assert index.server_cas_of(bot) == {ENDPOINT: CA}
+    assert index.put(serving_cert()) == (Requeue(MINILM),)
+    for broken in (b"", b"not a certificate"):
+        index.put(serving_cert(broken))
+        assert index.server_cas_of(bot) == {}
+    # A Secret of an earlier endpoint of the name, of another name, or for another use says nothing of it.
+    for other in (
+        serving_cert(uid="uid-before"),
+        serving_cert(role=names.ROLE_UPSTREAM_TLS),
+        serving_cert(key=NamespacedName("search", "elsewhere")),
+    ):
+        index.put(other)
+        assert index.server_cas_of(bot) == {}
+    index.put(serving_cert())
+    assert index.drop(ObjectRef("Secret", SERVING)) == (Requeue(MINILM), Requeue(BOT))
+    assert index.server_cas_of(bot) == {}

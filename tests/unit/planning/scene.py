@@ -50,7 +50,7 @@ def client(
     base = {"endpoints": list(endpoints), "apiKey": {}}
     raw = _raw("InferenceClient", name, namespace, uid, 1, "2026-01-01T00:00:00Z", base | spec)
     raw["metadata"]["annotations"] = dict(annotations)
-    return read_client(raw, labels or {})
+    return read_client(raw, labels or {}, SETTINGS)
 
 
 def _raw(kind, name, namespace, uid, generation, created, spec):

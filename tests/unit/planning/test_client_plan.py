@@ -28,7 +28,7 @@ from tests.unit.planning.scene import (
 MINILM = NamespacedName("search", "minilm")
 NEW = api_keys.mint(lambda size: b"n" * size)
 HOUR = timedelta(hours=1)
-# Not supported yet.
+# Not without a cluster.
 FOREIGN_ISSUER = {"issuerRef": {"name": "corp"}}
 
 
@@ -151,7 +151,7 @@ def test_status_says_when_the_next_rotation_is():
         (client(), {"endpoints": {}}, "EndpointsGranted", "EndpointNotFound"),
         (client(suspend=True), {}, "EndpointsGranted", "Suspended"),
         (client(name="a.b"), {}, "EndpointsGranted", "InvalidClientName"),
-        (client(certificate=FOREIGN_ISSUER), {}, "Accepted", "NotYetSupported"),
+        (client(certificate=FOREIGN_ISSUER), {}, "Accepted", "NotOnThisPlatform"),
         (client(rateLimit={"requests": 1, "per": "soon"}), {}, "Accepted", "Invalid"),
         (
             client(namespace="other", endpoints=({"name": "minilm", "namespace": "search"},)),

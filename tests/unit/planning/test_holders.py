@@ -95,3 +95,13 @@ def test_a_gateway_that_has_not_confirmed_may_show_anything():
     silent = EndpointRuntime(members={"gw-0": DOCUMENT.sequence, "gw-1": None})
     (_, gateway) = found(documents=[document(signer=NEW)], runtime=silent)
     assert (gateway.name, gateway.trusts, gateway.shows) == ("gateway gw-1", frozenset(), ALL)
+
+
+def test_what_cert_manager_made_holds_nothing_back():
+    """It never brings our CA along, so a step would wait for it for ever."""
+    theirs = pki.new_issuing(pki.new_root(now=NOW), now=NOW)
+    made = secret(theirs, theirs.trust_pem)
+    assert waiting(found(leaves=[made]))
+    assert not waiting(found(leaves=[replace(made, certificate="s")]))
+    # A route document that shows its certificate says what it trusts itself.
+    assert not waiting(found(documents=[document(signer=theirs)]))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import queue
+import shutil
 import subprocess
 import threading
 from collections import deque
@@ -20,19 +21,25 @@ from tools.node.progress import Progress
 
 @dataclass(frozen=True)
 class Program:
-    """A Go program: the folder of its go.mod, its package, and other names it is started under."""
+    """A Go program: the folder of its go.mod, its package, and other names it is started under.
+
+    folders: of modules, with a module's path and the folder in it; they lie beside the binary under their last name.
+    """
 
     name: str
     directory: Path
     package: str = "."
     linker_flags: str = "-s -w"
     applets: tuple[str, ...] = ()
+    folders: tuple[tuple[str, str], ...] = ()
 
 
 def fingerprint(program: Program) -> str:
     """Return 16 hex digits over everything that decides the binary: sources, modules, flags, processor."""
     digest = hashlib.sha256()
-    flags = [program.package, program.linker_flags, program.applets, platform.machine()]
+    flags: list[object] = [program.package, program.linker_flags, program.applets, platform.machine()]
+    # Only where there are some, so that programs without any are not built again.
+    flags += [program.folders] if program.folders else []
     digest.update(json.dumps(flags).encode())
     for path in sorted(path for path in program.directory.rglob("*") if path.suffix in {".go", ".mod", ".sum"}):
         digest.update(f"\0{path.relative_to(program.directory)}\0".encode())
@@ -64,6 +71,9 @@ def _build(program: Program, binary: Path, progress: Progress) -> None:
         link = binary.with_name(applet)
         link.unlink(missing_ok=True)
         link.symlink_to(binary.name)
+    for module, folder in program.folders:
+        (found,) = _run(program, [go, "list", "-m", "-f", "{{.Dir}}", module], progress, f"finding {module}")
+        shutil.copytree(Path(found.strip()) / folder, binary.with_name(Path(folder).name), dirs_exist_ok=True)
     partial.rename(binary)
     size = binary.stat().st_size / 2**20
     progress.step(f"Built {program.name}: {size:.0f} MiB (`prune` removes Go's caches, up to 8 GB, once all is built)")

@@ -45,8 +45,14 @@ UNITTEST = Program(
 KUBECONFORM = Program("kubeconform", SOURCES / "tools" / "kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
 HEALTH = Program("health", SOURCES / "tools" / "health")
 CEL_COST = Program("cel-cost", SOURCES / "tools" / "cel-cost")
+# The CustomResourceDefinitions lie in `crds` beside the program.
+CERT_MANAGER = Program(
+    "cert-manager",
+    SOURCES / "tools" / "cert-manager",
+    folders=(("github.com/cert-manager/cert-manager", "deploy/crds"),),
+)
 KIND = Program("kind", SOURCES / "tools" / "kind", "sigs.k8s.io/kind")
 
-TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, HEALTH, CEL_COST, KIND)}
+TOOLS = {program.name: program for program in (HELM, UNITTEST, KUBECONFORM, HEALTH, CEL_COST, CERT_MANAGER, KIND)}
 
 PROGRAMS = (HYPERKUBE, PAUSE, HELLO, *TOOLS.values())

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from nightlatch.api.client import InferenceClient
 from nightlatch.api.conditions import Reason
 from nightlatch.api.endpoint import InferenceEndpoint, Toleration
 from nightlatch.api.validation.unsupported import Unsupported
@@ -15,12 +16,14 @@ ACCELERATOR_TAINTS = ("nvidia.com/gpu", "amd.com/gpu", "google.com/tpu", "aws.am
 class Allowed:
     """Keys of taints, and names of RuntimeClasses and PriorityClasses. `*` at the end stands for any text.
 
-    The defaults are those of the chart's `modelServer.allowed…`.
+    The defaults are those of the chart's `modelServer.allowed…`. cert_manager: whether certificates may come from
+    cert-manager's issuers (`certManager.enabled`).
     """
 
     tolerations: tuple[str, ...] = ACCELERATOR_TAINTS
     runtime_classes: tuple[str, ...] = ("nvidia",)
     priority_classes: tuple[str, ...] = ()
+    cert_manager: bool = False
 
 
 def not_allowed(endpoint: InferenceEndpoint, allowed: Allowed) -> Iterator[Unsupported]:
@@ -35,6 +38,15 @@ def not_allowed(endpoint: InferenceEndpoint, allowed: Allowed) -> Iterator[Unsup
     ):
         if name is not None and not _matches(name, known):
             yield _refused(field, name, setting)
+    if endpoint.spec.tls.issuer_ref is not None and not allowed.cert_manager:
+        yield _no_issuers("spec.tls.issuerRef")
+
+
+def not_allowed_to_client(client: InferenceClient, allowed: Allowed) -> Iterator[Unsupported]:
+    """Likewise of a client."""
+    certificate = client.spec.certificate
+    if certificate is not None and certificate.issuer_ref is not None and not allowed.cert_manager:
+        yield _no_issuers("spec.certificate.issuerRef")
 
 
 def identities_of_ours(endpoint: InferenceEndpoint, trust_domain: str) -> Iterator[Unsupported]:
@@ -57,6 +69,15 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 
 def _named(toleration: Toleration) -> str:
     return toleration.key or "every taint"
+
+
+def _no_issuers(field: str) -> Unsupported:
+    return Unsupported(
+        field,
+        Reason.NOT_ALLOWED_BY_ADMINISTRATOR,
+        "issuers of cert-manager are not enabled: remove it, and Nightlatch's own CA issues the certificate, or ask the"
+        " administrator to set certManager.enabled of the chart",
+    )
 
 
 def _refused(field: str, asked: str, setting: str) -> Unsupported:

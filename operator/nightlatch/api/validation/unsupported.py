@@ -14,6 +14,7 @@ from nightlatch.api.endpoint import InferenceEndpoint, Runtime, Scaling
 from nightlatch.api.issuer import IssuerSpec, TokenIssuer
 
 Platform = Literal["Embedded", "Cluster"]
+_NO_CERT_MANAGER = "`nightlatch up` has no cert-manager: remove it, and Nightlatch's own CA issues the certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,12 @@ def unsupported_in_endpoint(endpoint: InferenceEndpoint, platform: Platform) -> 
         *_runtime(endpoint.spec.runtime, platform),
         *_scaling(endpoint),
         *_access(endpoint, platform),
-        *_tls(endpoint),
+        *_tls(endpoint, platform),
     )
 
 
-def unsupported_in_client(client: InferenceClient) -> tuple[Unsupported, ...]:
-    return tuple(_certificate(client))
+def unsupported_in_client(client: InferenceClient, platform: Platform) -> tuple[Unsupported, ...]:
+    return tuple(_certificate(client, platform))
 
 
 def unsupported_in_issuer(issuer: TokenIssuer, platform: Platform) -> tuple[Unsupported, ...]:
@@ -162,24 +163,18 @@ def _access(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsuppo
         )
 
 
-def _tls(endpoint: InferenceEndpoint) -> Iterator[Unsupported]:
+def _tls(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsupported]:
     tls = endpoint.spec.tls
     if tls.dns_names:
         yield _later("spec.tls.dnsNames", "more host names are not supported yet: remove them")
-    if tls.issuer_ref is not None:
-        yield _later(
-            "spec.tls.issuerRef",
-            "other issuers are not supported yet: remove it, and Nightlatch's own CA issues the certificate",
-        )
+    if tls.issuer_ref is not None and platform == "Embedded":
+        yield _elsewhere("spec.tls.issuerRef", _NO_CERT_MANAGER)
 
 
-def _certificate(client: InferenceClient) -> Iterator[Unsupported]:
+def _certificate(client: InferenceClient, platform: Platform) -> Iterator[Unsupported]:
     certificate = client.spec.certificate
-    if certificate is not None and certificate.issuer_ref is not None:
-        yield _later(
-            "spec.certificate.issuerRef",
-            "other issuers are not supported yet: remove it, and Nightlatch's own CA issues the certificate",
-        )
+    if certificate is not None and certificate.issuer_ref is not None and platform == "Embedded":
+        yield _elsewhere("spec.certificate.issuerRef", _NO_CERT_MANAGER)
 
 
 def _issuer(spec: IssuerSpec, platform: Platform) -> Iterator[Unsupported]:

@@ -33,7 +33,8 @@ def _callers_take(text: str) -> str:
 
 class ClusterConfig(BaseModel):
     """watch_namespaces: the namespaces to watch; empty for all of them. allowed_…: see `Allowed`.
-    provider_networks, callers_take, reissue_over: see `Settings`."""
+    provider_networks, callers_take, reissue_over: see `Settings`. cert_manager: whether to have cert-manager make
+    certificates."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,6 +55,7 @@ class ClusterConfig(BaseModel):
     brought_ca: str = ""
     callers_take: Annotated[str, AfterValidator(_callers_take)] = "24h"
     reissue_over: Annotated[str, AfterValidator(_duration)] = "10m"
+    cert_manager: bool = False
     log_level: str = "info"
     metrics_port: int = Field(default=8080, ge=0, le=65535)
 
@@ -70,7 +72,12 @@ class ClusterConfig(BaseModel):
             callers_take=timedelta(seconds=parse_duration(self.callers_take)),
             reissue_over=timedelta(seconds=parse_duration(self.reissue_over)),
             provider_networks=self.provider_networks,
-            allowed=Allowed(self.allowed_tolerations, self.allowed_runtime_classes, self.allowed_priority_classes),
+            allowed=Allowed(
+                self.allowed_tolerations,
+                self.allowed_runtime_classes,
+                self.allowed_priority_classes,
+                self.cert_manager,
+            ),
         )
 
     def cluster(self) -> ClusterSettings:

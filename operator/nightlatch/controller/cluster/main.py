@@ -21,6 +21,7 @@ from nightlatch.controller.cluster.namespaces import ClusterNamespaces, NamedNam
 from nightlatch.controller.controller import Controller
 from nightlatch.kube.client import ApiServer, connect
 from nightlatch.store.kubernetes.store import KubernetesStore
+from nightlatch.workloads.kubernetes.certificates import CertManager
 from nightlatch.workloads.kubernetes.workloads import KubernetesWorkloads
 
 
@@ -60,6 +61,7 @@ class _Operator:
             self._runtime_status,
             watch_ours=self._kopf.watch,
             namespaces=namespaces,
+            certificates=CertManager(api, watched) if config.cert_manager else None,
         )
         self._runtime_status.subscribe(self._record_event)
 

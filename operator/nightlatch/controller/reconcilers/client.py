@@ -1,6 +1,6 @@
 """One InferenceClient: its Secrets, its status, and its removal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nightlatch.api import names
 from nightlatch.api.meta import INFERENCE_CLIENT, SECRET, NamespacedName, ObjectRef
@@ -14,10 +14,12 @@ from nightlatch.planning.access.programmed import certificate_coverage, key_cove
 from nightlatch.planning.client.api_key import key_rules, key_secret_name
 from nightlatch.planning.client.certificate import certificate_secret_name
 from nightlatch.planning.client.plan import plan_client
-from nightlatch.planning.inputs import ObservedClient
+from nightlatch.planning.inputs import CertManagerView, ObservedClient
 from nightlatch.planning.parsed import ParsedClient
+from nightlatch.planning.plan import DeleteCertificate
 from nightlatch.planning.secrets import SecretView, owner_text
 from nightlatch.planning.settings import Settings
+from nightlatch.workloads.protocol import CertificateError
 
 # Seconds until the next look whether the keys of a deleted client have left the route documents.
 _DOCUMENTS_PAUSE = 0.5
@@ -31,6 +33,8 @@ class ClientReconciler:
     issuing_ca: IssuingCA
     settings: Settings
     runtime_status: RuntimeStatus
+    # What cert-manager said to the last change of a client's Certificate.
+    refusals: dict[NamespacedName, str] = field(default_factory=dict)
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         raw = await self.context.find(INFERENCE_CLIENT, key)
@@ -39,11 +43,15 @@ class ClientReconciler:
         client = self.index.read_client(raw)
         wanted = plan_client(client, await self._observe(client), self.context.clock(), self.context.random)
         failures = await self.applier.apply(wanted)
+        # The status shows it after the next attempt, which comes soon: no plan is made twice, because it makes keys.
+        refused = next((str(failure) for failure in failures if isinstance(failure, CertificateError)), "")
+        changed = refused != self.refusals.get(key, "")
+        self.refusals[key] = refused
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
         if failures:
             raise failures[0]
-        return wanted.requeue_after
+        return 0.0 if changed else wanted.requeue_after
 
     async def _observe(self, client: ParsedClient) -> ObservedClient:
         named = requested_grants(client).keys()
@@ -67,7 +75,11 @@ class ClientReconciler:
             others=tuple(each for each in owned if each.role == names.ROLE_API_KEY and each.key != wanted),
             tls=await self.context.find_secret(certificate) if certificate else None,
             other_tls=tuple(each for each in owned if each.role == names.ROLE_CLIENT_TLS and each.key != certificate),
+            cert_manager=CertManagerView(
+                self.context.has_cert_manager, self.index.certificates_of(client.ref), self.refusals.get(client.key, "")
+            ),
             endpoints=endpoints,
+            server_cas=self.index.server_cas_of(client),
             documents=self.index.document_keys_of(client.key),
             coverage=coverage,
             certificate_coverage=certificate_coverage(client, endpoints, documents, runtimes),
@@ -76,9 +88,15 @@ class ClientReconciler:
         )
 
     async def _remove(self, key: NamespacedName) -> float | None:
-        """Delete the key's Secret once no route document contains the key, so that no Secret goes before its key."""
+        """Delete the key's Secret once no route document contains the key, so that no Secret goes before its key.
+
+        Certificates go first, or cert-manager would make their Secrets again.
+        """
         if self.index.documents_naming(key):
             return _DOCUMENTS_PAUSE
+        self.refusals.pop(key, None)
+        for certificate in self.index.certificates_of(ObjectRef(INFERENCE_CLIENT.kind, key)):
+            await self.applier.act(DeleteCertificate(certificate.key, certificate.uid))
         for found in await self._owned(key):
             await delete_secret(self.context.store, ObjectRef(SECRET.kind, found.key), found.revision)
         return None

@@ -12,17 +12,18 @@ from nightlatch.controller.issuing_ca import IssuingCA
 from nightlatch.planning.endpoint.client_trust import trust_secrets
 from nightlatch.planning.endpoint.plan import plan_endpoint
 from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
-from nightlatch.planning.inputs import Observed
+from nightlatch.planning.inputs import CertManagerView, Observed
 from nightlatch.planning.parsed import ParsedEndpoint, read_endpoint
-from nightlatch.planning.plan import DocumentSequence
+from nightlatch.planning.plan import DeleteCertificate, DocumentSequence
 from nightlatch.planning.secrets import owner_text
 from nightlatch.planning.settings import Settings
-from nightlatch.workloads.protocol import WorkloadError
+from nightlatch.workloads.protocol import CertificateError, WorkloadError
 
 
 @dataclass(slots=True)
 class EndpointReconciler:
-    """workload_errors: what the platform said to the last `ensure`, by endpoint. It is the only state kept here."""
+    """workload_errors: what the platform said to the last `ensure`, by endpoint; refusals: likewise of its Certificate.
+    They are the only state kept here."""
 
     context: Context
     applier: Applier
@@ -32,6 +33,7 @@ class EndpointReconciler:
     settings: Settings
     runtime_status: RuntimeStatus
     workload_errors: dict[NamespacedName, str] = field(default_factory=dict)
+    refusals: dict[NamespacedName, str] = field(default_factory=dict)
 
     async def reconcile(self, key: NamespacedName) -> float | None:
         """Returns the seconds after which it must be reconciled again, None if only an event can cause that.
@@ -46,14 +48,14 @@ class EndpointReconciler:
         observed = await self._observe(endpoint)
         wanted = plan_endpoint(endpoint, observed, self.context.clock())
         failures = await self.applier.apply(wanted)
-        error = next((str(failure) for failure in failures if isinstance(failure, WorkloadError)), "")
-        if error != observed.workload_error:
+        refused = next((str(failure) for failure in failures if isinstance(failure, CertificateError)), "")
+        error = next((str(failure) for failure in failures if _is_of_the_workload(failure)), "")
+        if (error, refused) != (observed.workload_error, observed.cert_manager.refusal):
             # The status of this reconcile, not of the next one, shows what the platform said.
-            self.workload_errors[key] = error
-            now = self.context.clock()
-            wanted = replace(
-                wanted, status=plan_endpoint(endpoint, replace(observed, workload_error=error), now).status
-            )
+            self.workload_errors[key], self.refusals[key] = error, refused
+            cert_manager = replace(observed.cert_manager, refusal=refused)
+            told = replace(observed, workload_error=error, cert_manager=cert_manager)
+            wanted = replace(wanted, status=plan_endpoint(endpoint, told, self.context.clock()).status)
         if wanted.status is not None:
             await self.applier.write_status(raw, wanted.status)
         if failures:
@@ -82,6 +84,10 @@ class EndpointReconciler:
             document=await self.context.find_secret(self._document(key)),
             server_tls=await self.context.find_secret(self._server_tls(key)),
             upstream_tls=await self.context.find_secret(self._upstream_tls(key)),
+            serving_cert=await self.context.find_secret(self._serving_cert(key)),
+            cert_manager=CertManagerView(
+                self.context.has_cert_manager, self.index.certificates_of(endpoint.ref), self.refusals.get(key, "")
+            ),
             trust={secret: found for secret, found in trust.items() if found},
             clients=self.index.clients_of(key),
             issuers=self.index.issuers_of(endpoint),
@@ -94,13 +100,16 @@ class EndpointReconciler:
     async def _remove(self, key: NamespacedName) -> None:
         """The document goes first, because it carries the right to call."""
         self.scaler.forget(key)
-        for secret in (self._document(key), self._server_tls(key), self._upstream_tls(key)):
+        for certificate in self.index.certificates_of(ObjectRef(INFERENCE_ENDPOINT.kind, key)):
+            await self.applier.act(DeleteCertificate(certificate.key, certificate.uid))
+        for secret in (self._document(key), self._server_tls(key), self._upstream_tls(key), self._serving_cert(key)):
             found = await self.context.find_secret(secret)
             if found is not None and found.owner == owner_text(ObjectRef(INFERENCE_ENDPOINT.kind, key)):
                 await delete_secret(self.context.store, ObjectRef(SECRET.kind, secret), found.revision)
         self.scaler.written(DocumentSequence(names.route_document(key), 0))
         await self.context.workloads.remove(key)
         self.workload_errors.pop(key, None)
+        self.refusals.pop(key, None)
 
     def _document(self, key: NamespacedName) -> NamespacedName:
         return NamespacedName(self.settings.gateway_namespace, names.route_document(key))
@@ -110,3 +119,10 @@ class EndpointReconciler:
 
     def _upstream_tls(self, key: NamespacedName) -> NamespacedName:
         return NamespacedName(key.namespace, names.upstream_tls(key))
+
+    def _serving_cert(self, key: NamespacedName) -> NamespacedName:
+        return NamespacedName(key.namespace, names.serving_cert(key))
+
+
+def _is_of_the_workload(failure: Exception) -> bool:
+    return isinstance(failure, WorkloadError) and not isinstance(failure, CertificateError)

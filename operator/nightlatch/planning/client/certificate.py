@@ -13,11 +13,12 @@ from nightlatch.api.client import ClientCertificate
 from nightlatch.api.duration import parse_duration, renewal_window
 from nightlatch.api.meta import NamespacedName
 from nightlatch.pki import LeafRequest
-from nightlatch.planning.client.public_data import ENDPOINTS, URL, addresses
+from nightlatch.planning.client.public_data import CA_CRT, ENDPOINTS, SERVER_CA_CRT, URL, addresses, server_trust
 from nightlatch.planning.inputs import ObservedClient
+from nightlatch.planning.issued import decide_issued, judge, withdrawn
 from nightlatch.planning.leaves import LeafDecision, WantedLeaf, decide_leaf, renewal_request
 from nightlatch.planning.parsed import ParsedClient
-from nightlatch.planning.plan import DeleteSecret, IssueLeaf, MergeSecret, Owner
+from nightlatch.planning.plan import CertificateAction, DeleteSecret, IssueLeaf, MergeSecret, Owner
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.settings import Settings
 
@@ -27,7 +28,7 @@ class CertificateDecision:
     """What to do about the certificate. `leaf`: None if the client has no certificate and wants none."""
 
     leaf: LeafDecision | None = None
-    action: IssueLeaf | MergeSecret | None = None
+    actions: tuple[IssueLeaf | MergeSecret | CertificateAction, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
 
 
@@ -67,24 +68,49 @@ def decide_certificate(
     ours = tuple(found for found in observed.other_tls if found.is_of(owner, names.ROLE_CLIENT_TLS))
     key, found = certificate_secret_name(client), observed.tls
     if accepted and key is None:
-        return CertificateDecision(delete=_deleted(ours))
+        return CertificateDecision(actions=withdrawn(observed.cert_manager, owner), delete=_deleted(ours))
     if not accepted and (found is None or not found.is_of(owner, names.ROLE_CLIENT_TLS)):
         found = _newest(ours)
         key = found.key if found else None
     if key is None:
         return NO_CERTIFICATE
     wanted = client_leaf(observed.settings, client, owner, key)
-    leaf = decide_leaf(wanted, found, observed.issuing_ca, now, _beside(client, observed, found))
+    certificate = client.spec.certificate if client.spec else None
+    issuer = certificate.issuer_ref if certificate else None
+    if accepted and issuer is not None:
+        beside = _beside(client, observed, found, SERVER_CA_CRT)
+        leaf = decide_issued(wanted, issuer, found, observed.cert_manager, now, beside)
+        gone = withdrawn(observed.cert_manager, owner, key) if leaf.usable else ()
+    elif not accepted and found is not None and found.certificate:
+        # cert-manager goes on to renew what it made.
+        return CertificateDecision(_kept(wanted, found, now))
+    else:
+        leaf = decide_leaf(wanted, found, observed.issuing_ca, now, _beside(client, observed, found, CA_CRT))
+        # First, so that cert-manager does not write over what is issued now.
+        gone = withdrawn(observed.cert_manager, owner) if accepted else ()
     # The Secret of an earlier name is deleted once the new one has a certificate.
     earlier = _deleted(ours) if accepted and leaf.leaf is not None and leaf.usable else ()
     orphan = (leaf.delete,) if leaf.delete else ()
-    return CertificateDecision(leaf, leaf.issue or leaf.refresh, (*orphan, *earlier))
+    writes = (leaf.ensure, leaf.issue, leaf.refresh)
+    return CertificateDecision(leaf, (*gone, *(write for write in writes if write)), (*orphan, *earlier))
 
 
-def _beside(client: ParsedClient, observed: ObservedClient, found: SecretView | None) -> dict[str, bytes | None]:
-    """The addresses; of a spec that cannot be read those that are in the Secret."""
+def _kept(wanted: WantedLeaf, found: SecretView, now: datetime) -> LeafDecision:
+    leaf, violation = judge(wanted, found, now)
+    end = leaf.not_after if leaf else None
+    return LeafDecision(
+        wanted, leaf, violation, renew_at=end, issuer="cert-manager", look_again=end if end and end > now else None
+    )
+
+
+def _beside(
+    client: ParsedClient, observed: ObservedClient, found: SecretView | None, trust: str
+) -> dict[str, bytes | None]:
+    """The addresses, and as the entry `trust` the CAs of the endpoints; of a spec that cannot be read, what is in the
+    Secret of these."""
     if client.spec is not None:
-        return addresses(client, observed)
+        known = server_trust(client, observed)
+        return {**addresses(client, observed), **({trust: known} if known else {})}
     kept = found.data if found else {}
     return {entry: kept[entry] for entry in (URL, ENDPOINTS) if entry in kept}
 

@@ -47,6 +47,7 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
             key_lost,  # it is there again after the overlap
             key_pending,  # it is being created
             certificate_unusable,  # a new one is being issued
+            certificate_not_renewed,  # nothing is missing yet
             rotating,  # the key's successor waits for gateways
             issued,
         ),
@@ -124,7 +125,8 @@ def key_expired(inputs: ClientConditionInput) -> Verdict | None:
 
 def no_issuing_ca(inputs: ClientConditionInput) -> Verdict | None:
     leaf = inputs.certificate.leaf
-    waiting = (inputs.wants_key and inputs.key.ledger.shown is None) or (leaf is not None and leaf.leaf is None)
+    ours = leaf is not None and not leaf.issuer and leaf.leaf is None
+    waiting = (inputs.wants_key and inputs.key.ledger.shown is None) or ours
     if inputs.observed.issuing_ca is not None or not waiting:
         return None
     return false(Reason.ISSUING_CA_PENDING, "the operator is still creating the issuing CA")
@@ -153,7 +155,16 @@ def certificate_unusable(inputs: ClientConditionInput) -> Verdict | None:
         return None
     reason = leaf.violation.reason if leaf.violation else Reason.CERTIFICATE_MISSING
     message = leaf.violation.message if leaf.violation else "no certificate was issued yet"
-    return false(reason, f"{message}; a new one is being issued into Secret {leaf.wanted.key.name}")
+    after = "" if leaf.issuer else f"; a new one is being issued into Secret {leaf.wanted.key.name}"
+    return false(reason, f"{message}{after}")
+
+
+def certificate_not_renewed(inputs: ClientConditionInput) -> Verdict | None:
+    """The client can call, but somebody must see to it before the certificate ends."""
+    leaf = inputs.certificate.leaf
+    if leaf is None or leaf.violation is None or leaf.violation.reason is not Reason.CERTIFICATE_NOT_RENEWED:
+        return None
+    return true(leaf.violation.reason, leaf.violation.message)
 
 
 def rotating(inputs: ClientConditionInput) -> Verdict | None:

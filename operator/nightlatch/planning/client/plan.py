@@ -34,7 +34,8 @@ def plan_client(client: ParsedClient, observed: ObservedClient, now: datetime, r
     status = _status(ClientConditionInput(client, observed, decision, now.timestamp(), certificate), now)
     return Plan(
         apply=(
-            *(action for action in (decision.action, certificate.action) if action),
+            *((decision.action,) if decision.action else ()),
+            *certificate.actions,
             *publish_trust(observed.settings, observed.issuing_ca, client.key.namespace),
         ),
         delete=(*decision.delete, *certificate.delete),
@@ -49,8 +50,8 @@ def _requeue_after(
     """No event tells a client what gateways applied, so it is requeued while it waits for that, quickly at first."""
     waits = [decision.look_again - now.timestamp()] if decision.look_again is not None else []
     leaf = certificate.leaf
-    if leaf is not None and leaf.renew_at and not leaf.issue:
-        waits.append((leaf.renew_at - now).total_seconds())
+    if leaf is not None and leaf.look_again and not leaf.issue:
+        waits.append((leaf.look_again - now).total_seconds())
     following = decision.ledger.key("Next")
     since = [datetime.fromtimestamp(following.created_at, UTC)] if following else []
     for kind, reason in (

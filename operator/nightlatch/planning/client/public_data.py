@@ -13,12 +13,25 @@ URL = "url"
 # The address of each endpoint, as JSON: {"NAMESPACE/NAME": {"url": "https://..."}}.
 ENDPOINTS = "endpoints.json"
 CA_CRT = "ca.crt"
+# The same beside a certificate of another issuer, whose own CA is in `ca.crt`.
+SERVER_CA_CRT = "server-ca.crt"
 
 
 def public_data(client: ParsedClient, observed: ObservedClient) -> Mapping[str, bytes | None]:
     """What belongs into a Secret beside the credential; None for what does not."""
-    trust: dict[str, bytes | None] = {CA_CRT: observed.issuing_ca.trust_pem if observed.issuing_ca else b""}
+    trust: dict[str, bytes | None] = {CA_CRT: server_trust(client, observed) or b""}
     return trust | addresses(client, observed)
+
+
+def server_trust(client: ParsedClient, observed: ObservedClient) -> bytes | None:
+    """The CAs by which the client knows its endpoints: ours, and those of endpoints with another issuer.
+
+    None while there is none.
+    """
+    if observed.issuing_ca is None:
+        return None
+    named = (observed.server_cas[key] for key in named_endpoints(client) if key in observed.server_cas)
+    return b"".join(dict.fromkeys((observed.issuing_ca.trust_pem, *named)))
 
 
 def addresses(client: ParsedClient, observed: ObservedClient) -> dict[str, bytes | None]:

@@ -1,5 +1,6 @@
 """The two certificates of an endpoint: one for callers, and one that its model server shows to the gateway."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from nightlatch.api import names
@@ -26,6 +27,17 @@ def server_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls:
     key = NamespacedName(settings.operator_namespace, names.server_tls(endpoint))
     renew_before = timedelta(seconds=renewal_window(tls.duration, tls.renew_before))
     return WantedLeaf(key, names.ROLE_SERVER_TLS, owner, request, renew_before, asked)
+
+
+def serving_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, tls: Tls, asked: str = "") -> WantedLeaf:
+    """For callers, from an issuer of cert-manager. In the endpoint's namespace, where a namespaced issuer is.
+
+    Callers check its DNS names. A public issuer signs no SPIFFE id, so none is asked for.
+    """
+    own = server_leaf(settings, endpoint, owner, tls, asked)
+    key = NamespacedName(endpoint.namespace, names.serving_cert(endpoint))
+    labels = {names.LABEL_ENDPOINT: endpoint.name}
+    return replace(own, key=key, request=replace(own.request, identity=""), labels=labels)
 
 
 def upstream_leaf(settings: Settings, endpoint: NamespacedName, owner: Owner, asked: str = "") -> WantedLeaf:

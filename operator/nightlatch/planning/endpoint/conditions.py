@@ -52,6 +52,7 @@ def chains() -> Mapping[EndpointCondition, tuple[Predicate, ...]]:
             no_issuing_ca,  # without a CA no certificate can be issued
             leaf_unusable,  # a certificate cannot be used; a new one is under way
             trust_unusable,  # the CAs that were trusted before stay
+            leaf_not_renewed,  # nothing is missing yet
             trust_cleaned,  # nothing is missing, but somebody should know
             certificates_valid,
         ),
@@ -193,7 +194,17 @@ def leaf_unusable(inputs: ConditionInput) -> Verdict | None:
         if not leaf.usable:
             reason = leaf.violation.reason if leaf.violation else Reason.CERTIFICATE_MISSING
             message = leaf.violation.message if leaf.violation else "no certificate was issued yet"
-            return false(reason, f"{leaf.wanted.role}: {message}; a new one is being issued")
+            kept = "; the certificate before stays in use" if inputs.document.current else ""
+            after = kept if leaf.issuer else "; a new one is being issued"
+            return false(reason, f"{leaf.wanted.role}: {message}{after}")
+    return None
+
+
+def leaf_not_renewed(inputs: ConditionInput) -> Verdict | None:
+    """Calls work, but somebody must see to it before the certificate ends."""
+    for leaf in inputs.leaves:
+        if leaf.violation is not None and leaf.violation.reason is Reason.CERTIFICATE_NOT_RENEWED:
+            return true(leaf.violation.reason, f"{leaf.wanted.role}: {leaf.violation.message}")
     return None
 
 

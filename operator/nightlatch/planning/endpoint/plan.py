@@ -4,18 +4,18 @@ from dataclasses import replace
 from datetime import datetime
 
 from nightlatch.api import names
-from nightlatch.api.endpoint import Tls
 from nightlatch.api.meta import API_VERSION
-from nightlatch.planning.endpoint.certificates import server_leaf, upstream_leaf
+from nightlatch.planning.endpoint.certificates import upstream_leaf
 from nightlatch.planning.endpoint.conditions import ConditionInput
 from nightlatch.planning.endpoint.document import DocumentDecision, decide_document
 from nightlatch.planning.endpoint.scaling import decide_acceptance, desired_scaling
+from nightlatch.planning.endpoint.serving import ServingDecision, decide_serving
 from nightlatch.planning.endpoint.status import endpoint_status
 from nightlatch.planning.endpoint.workload import model_server
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.leaves import LeafDecision, decide_leaf, renewal_request
 from nightlatch.planning.parsed import ParsedEndpoint
-from nightlatch.planning.plan import Action, DeleteSecret, DocumentSequence, EnsureWorkload, Owner, Plan
+from nightlatch.planning.plan import Action, DeleteSecret, DocumentSequence, EnsureWorkload, IssueLeaf, Owner, Plan
 from nightlatch.planning.secrets import SecretView
 from nightlatch.planning.trust import publish_trust
 
@@ -24,20 +24,21 @@ def plan_endpoint(endpoint: ParsedEndpoint, observed: Observed, now: datetime) -
     """The route document goes first, since it is what revokes; then certificates; then the workload."""
     endpoint = decide_acceptance(endpoint, observed.settings, observed.host_claims, observed.chains_before)
     owner = owner_of(endpoint)
-    server, upstream = _leaves(endpoint, observed, owner, now)
+    serving = decide_serving(endpoint, observed, owner, now)
+    upstream = _upstream(endpoint, observed, owner, now)
     orphan = _orphaned_document(observed.document, owner)
     taken = _document_taken(observed.document, owner)
     usable = replace(observed, document=None) if orphan or taken else observed
-    document = decide_document(endpoint, usable, owner, observed.server_tls if server.usable else None, now)
-    inputs = ConditionInput(endpoint, observed, (server, upstream), document, taken)
+    document = decide_document(endpoint, usable, owner, serving.secret, now)
+    inputs = ConditionInput(endpoint, observed, (serving.leaf, upstream), document, taken)
     status = endpoint_status(inputs, now)
     return Plan(
-        apply=_actions(inputs, upstream, blocked=taken or orphan is not None),
-        delete=tuple(found for found in (orphan, server.delete, upstream.delete) if found),
+        apply=_actions(inputs, serving, upstream, blocked=taken or orphan is not None),
+        delete=tuple(found for found in (orphan, *serving.delete, upstream.delete) if found),
         document=None if taken or orphan else _sequence(document),
         scaling=desired_scaling(endpoint),
         status=status if status != endpoint.status else None,
-        requeue_after=None if _never_accepted(inputs) else _next_renewal(inputs, now),
+        requeue_after=None if _never_accepted(inputs) else _next_renewal(inputs, serving, now),
     )
 
 
@@ -46,18 +47,10 @@ def owner_of(endpoint: ParsedEndpoint) -> Owner:
     return Owner(endpoint.ref, endpoint.metadata.uid, API_VERSION)
 
 
-def _leaves(
-    endpoint: ParsedEndpoint, observed: Observed, owner: Owner, now: datetime
-) -> tuple[LeafDecision, LeafDecision]:
-    # While the spec is rejected, existing certificates are renewed with the default durations.
-    tls = endpoint.spec.tls if endpoint.spec and endpoint.rejection is None else Tls()
+def _upstream(endpoint: ParsedEndpoint, observed: Observed, owner: Owner, now: datetime) -> LeafDecision:
     asked = renewal_request(endpoint.metadata.annotations)
-    server = server_leaf(observed.settings, endpoint.key, owner, tls, asked)
-    upstream = upstream_leaf(observed.settings, endpoint.key, owner, asked)
-    return (
-        decide_leaf(server, observed.server_tls, observed.issuing_ca, now),
-        decide_leaf(upstream, observed.upstream_tls, observed.issuing_ca, now),
-    )
+    wanted = upstream_leaf(observed.settings, endpoint.key, owner, asked)
+    return decide_leaf(wanted, observed.upstream_tls, observed.issuing_ca, now)
 
 
 def _orphaned_document(found: SecretView | None, owner: Owner) -> DeleteSecret | None:
@@ -76,10 +69,12 @@ def _sequence(document: DocumentDecision) -> DocumentSequence | None:
     return DocumentSequence(names.route_document(current.endpoint), current.sequence) if current else None
 
 
-def _actions(inputs: ConditionInput, upstream: LeafDecision, *, blocked: bool) -> tuple[Action, ...]:
+def _actions(
+    inputs: ConditionInput, serving: ServingDecision, upstream: LeafDecision, *, blocked: bool
+) -> tuple[Action, ...]:
     put = None if blocked else inputs.document.put
     never_accepted = _never_accepted(inputs)
-    writes = (leaf.issue or leaf.refresh for leaf in inputs.leaves)
+    writes = (*serving.apply, upstream.issue or upstream.refresh)
     issues = () if never_accepted else tuple(write for write in writes if write)
     observed, namespace = inputs.observed, inputs.endpoint.key.namespace
     trust = () if never_accepted else publish_trust(observed.settings, observed.issuing_ca, namespace)
@@ -98,12 +93,12 @@ def _workload(inputs: ConditionInput, upstream: LeafDecision) -> tuple[EnsureWor
     return (EnsureWorkload(model_server(inputs.observed.settings, endpoint.metadata, endpoint.spec)),)
 
 
-def _next_renewal(inputs: ConditionInput, now: datetime) -> float | None:
+def _next_renewal(inputs: ConditionInput, serving: ServingDecision, now: datetime) -> float | None:
     """Also when a CA expires that must leave the bundle then."""
-    if any(leaf.issue for leaf in inputs.leaves):
+    if any(isinstance(action, IssueLeaf) for action in serving.apply) or any(leaf.issue for leaf in inputs.leaves):
         # Plan again now, because the document copies the certificate that is being issued.
         return 0.0
     trust = inputs.document.trust
-    times = [*(leaf.renew_at for leaf in inputs.leaves), trust.look_again if trust else None]
+    times = [*(leaf.look_again for leaf in inputs.leaves), trust.look_again if trust else None]
     waits = [(time - now).total_seconds() for time in times if time]
     return max(0.0, min(waits)) if waits else None

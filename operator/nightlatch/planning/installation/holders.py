@@ -28,7 +28,8 @@ def holders(
     all of them, which tell a bundle of ours from one of other CAs.
     """
     return (
-        *(_of_secret(each, generations, leaf=True) for each in leaves),
+        # What cert-manager made neither shows our CA nor brings it along.
+        *(_of_secret(each, generations, leaf=True) for each in leaves if not each.certificate),
         *(_of_secret(each, generations, leaf=False) for each in bundles),
         *_of_documents(tuple(documents), runtimes, generations, anchors),
     )
