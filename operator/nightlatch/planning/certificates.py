@@ -40,7 +40,8 @@ def view_certificate(raw: RawObject) -> CertificateView:
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     found = {each.get("type"): each for each in status.get("conditions") or ()}
     ready, issuing = found.get("Ready", {}), found.get("Issuing", {})
-    failed = issuing.get("status") == "False" and issuing.get("reason") == "Failed"
+    # Most releases take the condition away after a success; the reason of a failure is that of the request.
+    failed = issuing.get("status") == "False" and issuing.get("reason") != "Issued"
     return CertificateView(
         key=NamespacedName.of(raw),
         uid=metadata.get("uid", ""),

@@ -38,8 +38,8 @@ OTHER_MEANINGS = {
     "api/crd/generate.py": {"Ready", "Suspended"},
     "api/crd/columns.py": {"Ready", "Suspended"},
     "cli/columns.py": {"Ready"},
-    # A condition of cert-manager's Certificates.
-    "planning/certificates.py": {"Ready"},
+    # Of conditions of cert-manager's Certificates.
+    "planning/certificates.py": {"Ready", "Issued"},
 }
 
 

@@ -60,6 +60,11 @@ def test_a_roll_over_that_pods_cannot_follow_is_refused(read):
         read({**GOOD, "callers_take": "119s"})
 
 
+def test_cert_manager_is_used_only_if_the_chart_says_so(read):
+    assert not read(GOOD).settings().allowed.cert_manager
+    assert read({**GOOD, "cert_manager": True}).settings().allowed.cert_manager
+
+
 @pytest.mark.parametrize("missing", GOOD)
 def test_an_entry_that_is_missing_is_named(read, missing):
     with pytest.raises(ConfigError, match=rf"operator\.json: {missing}: Field required"):

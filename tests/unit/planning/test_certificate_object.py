@@ -61,7 +61,14 @@ def test_a_certificate_is_read_with_what_cert_manager_says_of_it():
     assert view_certificate(raw(ready, {"type": "Issuing", "status": "True"})).issuing
 
 
-def test_the_last_failure_is_what_counts_and_long_messages_are_cut():
+@pytest.mark.parametrize(("reason", "failed"), [("Failed", True), ("Denied", True), ("Issued", False)])
+def test_a_request_that_ended_without_a_certificate_is_a_failure(reason, failed):
+    ended = {"type": "Issuing", "status": "False", "reason": reason, "message": "why"}
+    found = view_certificate(raw({"type": "Ready", "status": "True", "message": "up to date"}, ended))
+    assert (found.failed, found.message) == (failed, "why" if failed else "up to date")
+
+
+def test_long_messages_are_cut():
     text = "the issuer said:\n" + "x" * 1000
     failed = {"type": "Issuing", "status": "False", "reason": "Failed", "message": text}
     found = view_certificate(raw({"type": "Ready", "status": "True", "message": "up to date"}, failed))
