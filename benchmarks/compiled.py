@@ -7,7 +7,7 @@ There is no operator and no store. The hold of every endpoint is off, as it is w
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from nightlatch.gatekeeper.hold.hold_service import HoldService
 from nightlatch.gatekeeper.load import LoadReports
 from nightlatch.gatekeeper.process.fallback import fallback_certificate
 from nightlatch.gatekeeper.xds.server import Ads
-from nightlatch.routing.ir import AuditLog, CertificateIR, GatewaySettings, Serving
+from nightlatch.routing.ir import AuditLog, CertificateIR, GateIR, GatewaySettings, Serving
 from nightlatch.routing.translate import translate
 from nightlatch.routing.xds.bootstrap import bootstrap
 from nightlatch.routing.xds.snapshot import Snapshot, changes, snapshot
@@ -65,8 +65,10 @@ class Running:
         return self.authorization.checks
 
 
-def endpoint(name: str, clients: int, authorities: Authorities, *, limited: bool = False) -> Endpoint:
-    """An endpoint with one key for each of `clients`, all in one rate tier when `limited`."""
+def endpoint(
+    name: str, clients: int, authorities: Authorities, *, limited: bool = False, more: Mapping[str, Any] | None = None
+) -> Endpoint:
+    """An endpoint with one key for each of `clients`, all in one rate tier when `limited`. more: of its document."""
     key = NamespacedName("bench", name)
     host = f"{name}.bench.localhost"
     leaf = authorities.leaf(endpoint_identity(TRUST_DOMAIN, key), "server", host)
@@ -90,22 +92,32 @@ def endpoint(name: str, clients: int, authorities: Authorities, *, limited: bool
         server_certificate=leaf.certificate.decode(),
         server_private_key=leaf.private_key.decode(),
         upstream_ca=leaf.ca.decode(),
+        **(more or {}),
     )
     return Endpoint(document, tuple(each.text for each in minted))
 
 
 @contextlib.asynccontextmanager
 async def gateway(
-    folder: Path, authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_port: int, allows_percent: int = 0
+    folder: Path,
+    authorities: Authorities,
+    endpoints: tuple[Endpoint, ...],
+    upstream_port: int,
+    *,
+    allows_percent: int = 0,
+    gate: GateIR = GateIR(),  # noqa: B008 - a value that nobody can change
 ) -> AsyncIterator[Running]:
     """Envoy with everything applied (ACKed), all endpoints warm behind the one upstream.
 
-    `allows_percent`: of the calls that are let through, how many the audit log has.
+    `allows_percent`: of the calls that are let through, how many the audit log has. gate: the token issuers.
     """
     port = free_port()
     # Of a flood of refusals 100 a second are written, as by default.
     audit = AuditLog(str(folder / "audit.log"), allows_percent=allows_percent)
-    state = _state(audit, authorities, endpoints, upstream_port, port)
+    client = authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
+    certificate = CertificateIR(client.certificate.decode(), client.private_key.decode())
+    settings = GatewaySettings(HOST, port, certificate, fallback_certificate(), audit, gate=gate)
+    state = _state(settings, endpoints, upstream_port)
     ads = Ads(lambda type_url, name: state[type_url].get(name))
     changed = {(url, name): state[url].get(name) for url, names in changes(None, state).items() for name in names}
     version = ads.update(changed)
@@ -117,12 +129,7 @@ async def gateway(
             yield Running(pid, port, authorization)
 
 
-def _state(
-    audit: AuditLog, authorities: Authorities, endpoints: tuple[Endpoint, ...], upstream_port: int, port: int
-) -> Snapshot:
-    client = authorities.leaf(gateway_identity(TRUST_DOMAIN), "client")
-    certificate = CertificateIR(client.certificate.decode(), client.private_key.decode())
-    settings = GatewaySettings(HOST, port, certificate, fallback_certificate(), audit)
+def _state(settings: GatewaySettings, endpoints: tuple[Endpoint, ...], upstream_port: int) -> Snapshot:
     warm = Serving(hold=False, addresses=((HOST, upstream_port),))
     documents = [each.document for each in endpoints]
     return snapshot(translate(documents, {each.endpoint: warm for each in documents}, settings))

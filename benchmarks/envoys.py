@@ -80,10 +80,17 @@ async def _listens(port: int, process: "subprocess.Popen[bytes]") -> None:
             await asyncio.sleep(0.02)
 
 
-def plain_proxy(port: int, server: TlsMaterial, upstream_port: int, client: TlsMaterial | None) -> dict[str, Any]:
-    """TLS to the caller, then to the upstream in plain text, or over mTLS as `client`."""
+def plain_proxy(
+    port: int,
+    server: TlsMaterial,
+    upstream_port: int,
+    client: TlsMaterial | None,
+    jwt_authn: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """TLS to the caller, then to the upstream in plain text, or over mTLS as `client`. jwt_authn: with this filter."""
     route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}
-    listener = _listener(port, _manager([route], [_router()]), _downstream(server))
+    filters = [_filter("jwt_authn", "http.jwt_authn.v3.JwtAuthentication", **jwt_authn)] if jwt_authn else []
+    listener = _listener(port, _manager([route], [*filters, _router()]), _downstream(server))
     return {"static_resources": {"listeners": [listener], "clusters": [_cluster(upstream_port, client)]}}
 
 

@@ -9,7 +9,7 @@ import contextlib
 import json
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from cpu import cpu_seconds, machine, resident_mib
 from envoys import UPSTREAM_IDENTITY, Authorities, envoy, free_port, plain_proxy, upstream
 from load import Generator, Target, generator, request
 from table import markdown, median, percentile
+from tokens import ALGORITHMS, Signers, certificate_digest, document_members, signers
 
 from nightlatch.api.names import gateway_identity
 from nightlatch.api_keys.api_key import mint
@@ -96,7 +97,7 @@ async def setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row]
     server = authorities.leaf(UPSTREAM_IDENTITY, "server")
     (folder / "ca.crt").write_bytes(server.ca)
     plain_port, tls_port = free_port(), free_port()
-    endpoints = _endpoints(authorities)
+    endpoints, tokens = _endpoints(authorities), signers()
     async with contextlib.AsyncExitStack() as stack:
         behind = upstream(plain_port, tls_port, server)
         await stack.enter_async_context(envoy(folder, "upstream", behind, plain_port, tls_port))
@@ -104,19 +105,74 @@ async def setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row]
             await stack.enter_async_context(_peer(folder, authorities, name, port, connections))
             for name, port in (("plain", plain_port), ("mTLS", tls_port))
         ]
-        ours = await stack.enter_async_context(gateway(folder, authorities, endpoints, tls_port))
+        taking = _taking_tokens(authorities, tokens)
+        both = (*endpoints, *taking.values())
+        ours = await stack.enter_async_context(gateway(folder, authorities, both, tls_port, gate=tokens.gate))
         rows += _our_rows(ours, endpoints, folder / "ca.crt", connections)
         (logged := folder / "logged").mkdir()
         each = endpoints[1]
         running = await stack.enter_async_context(gateway(logged, authorities, (each,), tls_port, allows_percent=100))
         target = Target(running.port, each.host, folder / "ca.crt", _calls(each, connections))
         rows.append(Row("Nightlatch, 1,000 keys, every call in the audit log", running.pid, target))
+        rows += _token_rows(ours, taking, tokens, folder, connections)
+        rows += await stack.enter_async_context(_jwt_authn(folder, authorities, tokens, tls_port, connections))
         yield rows, ours
 
 
 def _endpoints(authorities: Authorities) -> tuple[Endpoint, ...]:
     sizes = [endpoint(f"keys{count}", count, authorities) for count in (10, 1000, 2000)]
     return (*sizes, endpoint("limited", 1000, authorities, limited=True))
+
+
+def _taking_tokens(authorities: Authorities, tokens: Signers) -> dict[str, Endpoint]:
+    """Endpoints that take tokens: alone, with the certificate that they are bound to, or as one of three mechanisms."""
+    ca = tokens.pki.trust
+    members = {
+        "tokens": document_members((("jwt",),)),
+        "bound": document_members((("jwt", "mtls"),), ca),
+        "three": document_members((("apiKey",), ("mtls",), ("jwt",)), ca),
+    }
+    return {name: endpoint(name, 10, authorities, more=more) for name, more in members.items()}
+
+
+def _token_rows(
+    ours: Running, taking: Mapping[str, Endpoint], tokens: Signers, folder: Path, connections: int
+) -> list[Row]:
+    shown, ca = tokens.caller(), folder / "ca.crt"
+    certificate = folder / "caller.pem"
+    certificate.write_text(shown.chain + shown.key)
+    digest = certificate_digest(shown)
+
+    def row(name: str, of: str, algorithm: str, certificate: Path | None = None, **more: object) -> Row:
+        host = taking[of].host
+        raw = _with_tokens(host, tokens.tokens(algorithm, connections, **more))
+        return Row(f"Nightlatch, {name}", ours.pid, Target(ours.port, host, ca, raw, certificate))
+
+    bound = {"cnf": {"x5t#S256": digest}}
+    return [
+        *(row(f"JWT {algorithm}", "tokens", algorithm) for algorithm in ALGORITHMS),
+        row("JWT ES256 bound to a certificate", "bound", "ES256", certificate, **bound),
+        row("any of three, by JWT ES256", "three", "ES256"),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _jwt_authn(
+    folder: Path, authorities: Authorities, tokens: Signers, upstream_port: int, connections: int
+) -> AsyncIterator[list[Row]]:
+    """Envoy's own filter, with the same upstream as ours."""
+    port = free_port()
+    server = authorities.leaf("spiffe://nightlatch.local/benchmark/jwt", "server", PLAIN_HOST)
+    client = authorities.leaf(gateway_identity("nightlatch.local"), "client")
+    config = plain_proxy(port, server, upstream_port, client, tokens.jwt_authn)
+    async with envoy(folder, "jwt-authn", config, port) as pid:
+        calls = {each: _with_tokens(PLAIN_HOST, tokens.tokens(each, connections)) for each in ALGORITHMS}
+        ca = folder / "ca.crt"
+        yield [Row(f"Envoy's jwt_authn, {each}", pid, Target(port, PLAIN_HOST, ca, raw)) for each, raw in calls.items()]
+
+
+def _with_tokens(host: str, tokens: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(request("POST", PATH, host, key=each, body=BODY) for each in tokens)
 
 
 @contextlib.asynccontextmanager
@@ -210,7 +266,7 @@ def _print_rest(rows: list[Row], ours: Running) -> None:
     print(f"calls that reached Python: {ours.checks}")
     print(
         f"memory after the run: plain Envoy {resident_mib(rows[0].pid):.0f} MiB, "
-        f"gateway with 4 endpoints and 4,010 keys {resident_mib(ours.pid):.0f} MiB"
+        f"gateway with 7 endpoints and 4,040 keys {resident_mib(ours.pid):.0f} MiB"
     )
 
 

@@ -23,12 +23,14 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to call. name: SNI. requests: raw bytes, one for each connection to be opened."""
+    """Whom to call. name: SNI. requests: raw bytes, one for each connection to be opened. certificate: what callers
+    present, a file with chain and key."""
 
     port: int
     name: str
     ca: Path
     requests: tuple[bytes, ...] = field(repr=False)
+    certificate: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _serve(pipe: Pipe) -> None:
 async def _run(target: Target, pipe: Pipe) -> None:
     context = ssl.create_default_context(cafile=str(target.ca))
     context.set_alpn_protocols(["http/1.1"])
+    if target.certificate:
+        context.load_cert_chain(target.certificate)
     callers = await asyncio.gather(*(_connect(target, raw, context) for raw in target.requests))
     await asyncio.gather(*(caller.send(1) for caller in callers))
     pipe.send("ready")

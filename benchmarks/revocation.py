@@ -112,15 +112,15 @@ async def _running(
         for name in names:
             await up.until(f"{name} to be Ready", lambda name=name: up.is_ready(name), PATIENCE_S)
         async with asyncio.timeout(PATIENCE_S):
-            routes = [await _opened(up, gateway, name) for gateway in range(gateways) for name in names]
-        await _until_good(up, routes)
+            routes = [await opened(up, gateway, name) for gateway in range(gateways) for name in names]
+        await until_good(up.key(BOT), routes)
         yield up, store, routes
     finally:
         if up.process.poll() is None:
             up.stop()
 
 
-async def _opened(up: Up, gateway: int, endpoint: str) -> Route:
+async def opened(up: Up, gateway: int, endpoint: str) -> Route:
     """The connection, once the gateway listens for the endpoint."""
     context = trust(up.files(BOT) / "ca.crt")
     while True:
@@ -146,29 +146,30 @@ async def _suspended(up: Up, store: FilesStore, routes: Sequence[Route]) -> Roun
     found = await store.get(INFERENCE_CLIENT, NAMESPACE, BOT)
     suspended = copy.deepcopy(found)
     suspended["spec"]["suspend"] = True
-    measured = await _measured("suspended", up, routes, store.replace(suspended))
+    measured = await measured_round("suspended", up.key(BOT), routes, store.replace(suspended))
     again = await store.get(INFERENCE_CLIENT, NAMESPACE, BOT)
     again["spec"]["suspend"] = False
     await store.replace(again)
-    await _until_good(up, routes)
+    await until_good(up.key(BOT), routes)
     return measured
 
 
 async def _deleted(up: Up, store: FilesStore, routes: Sequence[Route]) -> Round:
     """Delete the client, and then create it again, with another key."""
     old, names = up.key(BOT), [route.endpoint for route in routes if route.gateway == 0]
-    measured = await _measured("deleted", up, routes, store.delete(ObjectRef(INFERENCE_CLIENT.kind, CLIENT)))
+    gone = store.delete(ObjectRef(INFERENCE_CLIENT.kind, CLIENT))
+    measured = await measured_round("deleted", old, routes, gone)
     await store.create(_client(names))
     file = up.files(BOT) / "api-key"
     await up.until("another key", lambda: file.exists() and up.key(BOT) not in {"", old}, PATIENCE_S)
-    await _until_good(up, routes)
+    await until_good(up.key(BOT), routes)
     return measured
 
 
-async def _measured(how: str, up: Up, routes: Sequence[Route], write: Awaitable[object]) -> Round:
-    """Take the client's access away with this write, and ask on every connection until it is refused there."""
-    key = up.key(BOT)
-    left = [[route for route in routes if route.gateway == gateway] for gateway in range(len(up.ports))]
+async def measured_round(how: str, key: str, routes: Sequence[Route], write: Awaitable[object]) -> Round:
+    """Take access away from this key or token with a write, and ask on every connection until it is refused there."""
+    gateways = sorted({route.gateway for route in routes})
+    left = [[route for route in routes if route.gateway == gateway] for gateway in gateways]
     seconds: dict[tuple[int, str], float] = {}
     asking = [asyncio.create_task(_ask(share, key, seconds)) for each in left for share in _shares(each)]
     # The first sweep finds a good key everywhere.
@@ -204,9 +205,8 @@ async def _ask(routes: list[Route], key: str, seconds: dict[tuple[int, str], flo
         left = still_good
 
 
-async def _until_good(up: Up, routes: Sequence[Route]) -> None:
+async def until_good(key: str, routes: Sequence[Route]) -> None:
     """Until every gateway knows the key on every endpoint, and a little longer, so that all is quiet."""
-    key = up.key(BOT)
     async with asyncio.timeout(PATIENCE_S):
         for route in routes:
             while await route.status(key) != GOOD_KEY:
@@ -216,16 +216,16 @@ async def _until_good(up: Up, routes: Sequence[Route]) -> None:
 
 def _table(found: Sequence[Round], endpoints: int, gateways: int) -> str:
     rows = [
-        _row(f"{how}: refused by every gateway on every endpoint", [each.last for each in found if each.how == how])
+        row(f"{how}: refused by every gateway on every endpoint", [each.last for each in found if each.how == how])
         for how in ("suspended", "deleted")
     ]
     rows += [
-        _row("**both: refused by every gateway on every endpoint**", [each.last for each in found]),
-        _row(
+        row("**both: refused by every gateway on every endpoint**", [each.last for each in found]),
+        row(
             "both: first refusal, each gateway and endpoint by itself",
             [one for each in found for one in each.seconds.values()],
         ),
-        _row("both: of that, the write to the store", [each.wrote for each in found]),
+        row("both: of that, the write to the store", [each.wrote for each in found]),
     ]
     loads = [each.load for each in found]
     header = [
@@ -238,7 +238,7 @@ def _table(found: Sequence[Round], endpoints: int, gateways: int) -> str:
     return f"load average over the rounds: {min(loads):.1f} to {max(loads):.1f}\n\n{markdown(header, rows)}"
 
 
-def _row(name: str, seconds: Sequence[float]) -> list[str]:
+def row(name: str, seconds: Sequence[float]) -> list[str]:
     values = [each * 1000 for each in seconds]
     return [name, f"{len(values):,}", *(f"{percentile(values, percent):.0f}" for percent in (50, 99, 100))]
 

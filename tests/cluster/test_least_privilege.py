@@ -49,7 +49,7 @@ def test_no_ca_key_lies_where_the_gateway_reads(installation: Installation):
         for item in installation.objects("secrets", GATEWAYS)
     }
     assert "ca" not in roles
-    assert {"route-document", "gateway-tls", "revocations"} >= {role for role in roles if role}
+    assert {"route-document", "issuer-document", "gateway-tls", "revocations"} >= {role for role in roles if role}
 
 
 async def test_model_pods_hold_no_token_and_no_rights(installation: Installation):

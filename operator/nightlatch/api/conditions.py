@@ -248,6 +248,11 @@ class Reason(StrEnum):
         _TOKENS,
         "The identity provider did not answer, or not with success: check its URL, its certificate and `caSecretRef`.",
     )
+    CLUSTER_KEYS_FORBIDDEN = (
+        "ClusterKeysForbidden",
+        _TOKENS,
+        "The operator may not read the cluster's keys: bind it to `system:service-account-issuer-discovery`.",
+    )
     ADDRESS_NOT_ALLOWED = (
         "AddressNotAllowed",
         _TOKENS,

@@ -530,7 +530,7 @@ class RuleWhen(Shape):
     ] = Field(default_factory=dict)
     """Claims of a token. Every claim named here must have one of the listed values, whole and in this case; a list has
     each of its entries, and `scope` each of its words. Dots lead to claims inside others, such as
-    realm_access.roles."""
+    realm_access.roles; a claim whose name is a URL is taken whole, and so is kubernetes.io."""
     clients: Annotated[
         tuple[
             Annotated[

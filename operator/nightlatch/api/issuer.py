@@ -32,7 +32,7 @@ class InlineKeys(Shape):
 
 
 class KubernetesKeys(Shape):
-    """The keys with which this cluster signs ServiceAccount tokens. It has no fields; write kubernetes: {}."""
+    """This cluster's keys for ServiceAccount tokens, read from its API server. No fields: write kubernetes: {}."""
 
 
 class IssuerKeys(Shape):
@@ -66,7 +66,7 @@ class PermissionsFrom(Shape):
 
     claim: ShortText = "scope"
     """The claim. A text is split at blanks; a list is taken as it is. Dots lead to claims inside others, such as
-    realm_access.roles; a claim whose name is a URL is taken whole."""
+    realm_access.roles; a claim whose name is a URL is taken whole, and so is kubernetes.io."""
     map: Annotated[
         dict[str, Annotated[tuple[Permission, ...], Field(min_length=1, max_length=4, json_schema_extra=AS_SET)]],
         Field(max_length=64),
@@ -195,6 +195,10 @@ class IssuerSpec(Shape):
                 "!has(self.tokenEndpoint) || !(has(self.keys) || has(self.introspection) || has(self.caSecretRef))",
                 "tokenEndpoint has its own keys: remove keys, introspection and caSecretRef, or remove tokenEndpoint",
             ),
+            (
+                "!has(self.caSecretRef) || !has(self.keys) || !has(self.keys.kubernetes)",
+                "keys.kubernetes needs no CA, because the operator trusts the API server already: remove caSecretRef",
+            ),
             (_AUDIENCE_OF_OUR_TOKENS, "write tokenEndpoint.audience, and make it one of audiences"),
             (
                 "!has(self.tokenEndpoint) || self.tokenEndpoint.algorithm in self.algorithms",
@@ -275,6 +279,8 @@ class IssuerStatus(Shape):
     """The newest `metadata.generation` that the operator has seen. 0: none yet. Each condition has one of its own."""
     conditions: Conditions = ()
     """Whether the issuer's tokens can be verified, and if not, why."""
+    issuer: str | None = None
+    """What the `iss` of a token must be."""
     keys: Annotated[
         tuple[IssuerKeyStatus, ...],
         Field(

@@ -28,6 +28,7 @@ from nightlatch.informer import Source
 from nightlatch.pki import PkiError
 from nightlatch.planning.installation.certificates import INSTALLATION
 from nightlatch.planning.installation.revocations import REVOCATIONS
+from nightlatch.planning.issuer.key_source import KeySource, Published
 from nightlatch.planning.settings import Settings
 from nightlatch.store.protocol import ConflictError, Store, StoreError
 from nightlatch.workloads.protocol import Certificates, WorkloadError, Workloads
@@ -49,8 +50,8 @@ class Controller:
     scaler: the autoscaler, which is told how to scale each endpoint. runtime_status: what the autoscaler sees of the
     endpoints; each change requeues the endpoint. watch_ours: where events of our kinds come from, if not from the
     store. namespaces: the namespaces with their labels, where there are any. certificates: who makes some besides our
-    own CA, where there is somebody. fetch: gets the key set of a token issuer,
-    if not from its provider. clock: the time now, timezone-aware.
+    own CA, where there is somebody. fetch: gets the key set of a token issuer, if not from its provider.
+    fetch_of_cluster: gets the keys of ServiceAccount tokens, where there are any. clock: the time now, timezone-aware.
     random(n): n bytes of cryptographic quality.
     """
 
@@ -66,6 +67,7 @@ class Controller:
         namespaces: Source | None = None,
         certificates: Certificates | None = None,
         fetch: Fetch | None = None,
+        fetch_of_cluster: Fetch | None = None,
         clock: Callable[[], datetime] = _utc_now,
         random: Callable[[int], bytes] = secrets.token_bytes,
         monotonic: Callable[[], float] = time.monotonic,
@@ -93,9 +95,10 @@ class Controller:
         )
         self._endpoints = EndpointReconciler(context, applier, self.index, issuing_ca, scaler, settings, runtime_status)
         clients = ClientReconciler(context, applier, self.index, issuing_ca, settings, runtime_status)
-        provider = Provider(AllowedAddresses(settings.provider_networks))
+        self._fetch = fetch or Provider(AllowedAddresses(settings.provider_networks)).fetch
+        self._fetch_of_cluster = fetch_of_cluster or self._fetch
         self._key_sets = KeySets(
-            fetch or provider.fetch, lambda key: self.enqueue(TOKEN_ISSUER.kind, key), lambda: clock().timestamp()
+            self._published, lambda key: self.enqueue(TOKEN_ISSUER.kind, key), lambda: clock().timestamp()
         )
         issuers = IssuerReconciler(context, applier, settings, self._key_sets)
         self._reconcile: dict[str, Callable[[NamespacedName], Awaitable[float | None]]] = {
@@ -119,6 +122,9 @@ class Controller:
         for name in issuers:
             namespace, _, issuer = name.partition("/")
             self._key_sets.look_again(NamespacedName(namespace, issuer))
+
+    async def _published(self, source: KeySource) -> Published:
+        return await (self._fetch_of_cluster if source.of_cluster else self._fetch)(source)
 
     async def prepare(self) -> None:
         """Make or read the installation's PKI, so that gateways can be started. Raises StoreError, PkiError."""

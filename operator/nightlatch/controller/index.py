@@ -536,6 +536,7 @@ def _as_named(issuer: ParsedIssuer) -> tuple[object, ...]:
         (spec.issuer, spec.allowed_namespaces) if spec else None,
         issuer.rejection is None,
         (ready.status, ready.reason) if ready else None,
+        issuer.status.issuer,
     )
 
 

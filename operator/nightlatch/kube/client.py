@@ -14,7 +14,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
-from nightlatch.kube.errors import ApiServerError
+from nightlatch.kube.errors import TOO_LARGE, ApiServerError
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
@@ -143,6 +143,14 @@ class ApiServer:
         async with response:
             return await _object(response)
 
+    async def read(self, path: str, *, accept: str, largest: int) -> bytes:
+        """What a path answers that has no object of the API. At most so many bytes."""
+        response = await self._send("GET", path, None, None, JSON, _REQUEST_TIMEOUT, accept)
+        async with response:
+            if response.status >= 400:
+                await _object(response)
+            return await _bounded(response, largest)
+
     async def watch(self, path: str, *, query: Query) -> AsyncIterator[dict[str, Any]]:
         """Events `{type, object}` of one watch request, until the server ends it. Bookmarks are among them."""
         full = {
@@ -168,8 +176,9 @@ class ApiServer:
         body: Any,
         content_type: str,
         timeout: aiohttp.ClientTimeout,
+        accept: str = JSON,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": JSON, "Content-Type": content_type}
+        headers = {"Accept": accept, "Content-Type": content_type}
         try:
             verb, url, signed, data, _ = await self._client.param_serialize(
                 method,
@@ -184,6 +193,18 @@ class ApiServer:
             raise ApiServerError(0, "Unavailable", f"the Kubernetes API did not answer: {error}") from error
         response: aiohttp.ClientResponse = answer.response
         return response
+
+
+async def _bounded(response: aiohttp.ClientResponse, largest: int) -> bytes:
+    content = bytearray()
+    try:
+        async for part in response.content.iter_any():
+            content += part
+            if len(content) > largest:
+                raise ApiServerError(response.status, TOO_LARGE, f"the answer has more than {largest} bytes")
+    except (TimeoutError, aiohttp.ClientError) as error:
+        raise ApiServerError(0, "Unavailable", f"the Kubernetes API broke off its answer: {error}") from error
+    return bytes(content)
 
 
 async def _object(response: aiohttp.ClientResponse) -> dict[str, Any]:

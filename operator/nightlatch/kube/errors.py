@@ -5,6 +5,9 @@ from typing import Any
 
 from nightlatch.informer import SourceError
 
+# Our own reason: the answer is longer than the caller can use.
+TOO_LARGE = "TooLarge"
+
 
 class ApiServerError(SourceError):
     """A `metav1.Status` other than success.

@@ -196,7 +196,6 @@ INTROSPECTION = {
 }
 UNSUPPORTED_IN_ISSUER: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ("Cluster", {"introspection": INTROSPECTION}, "spec.introspection", LATER),
-    ("Cluster", {"keys": {"kubernetes": {}}}, "spec.keys.kubernetes", LATER),
     ("Embedded", {"keys": {"kubernetes": {}}}, "spec.keys.kubernetes", CLUSTER_ONLY),
     (
         "Embedded",

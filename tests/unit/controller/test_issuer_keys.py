@@ -13,7 +13,7 @@ from nightlatch.controller.issuer_keys import provider as provider_module
 from nightlatch.controller.issuer_keys.addresses import LOOPBACK, AllowedAddresses
 from nightlatch.controller.issuer_keys.key_sets import KeySets
 from nightlatch.controller.issuer_keys.provider import LARGEST, Provider, ProviderError
-from nightlatch.planning.issuer.key_source import DISCOVERY_PATH, Fetched, KeySource
+from nightlatch.planning.issuer.key_source import DISCOVERY_PATH, Fetched, KeySource, Published
 from tests.attack import provider as fake
 from tests.attack.tokens import Signer
 
@@ -65,7 +65,7 @@ def provider(tmp_path):
 
 async def fetch(provider, source=None, allowed=LOOPBACK):
     source = source or KeySource(provider.jwks_uri, ca=provider.ca.read_text())
-    return await Provider(AllowedAddresses(allowed)).fetch(source)
+    return (await Provider(AllowedAddresses(allowed)).fetch(source)).content
 
 
 async def refusal(provider, source=None, allowed=LOOPBACK):
@@ -156,7 +156,7 @@ class Source:
         self.fetches += 1
         if self.error:
             raise self.error
-        return self.content
+        return Published(self.content)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ NOW = datetime(2026, 12, 1, 12, tzinfo=UTC)
 SETTINGS = Settings(platform="Cluster")
 ONE, TWO = Signer("ES256", "one"), Signer("ES256", "two")
 URL = "https://id.example/keys"
+CLUSTER = "https://kubernetes.default.svc.cluster.local"
 
 
 def raw(**spec):
@@ -48,9 +49,9 @@ class Scene:
         self.raw = {**self.raw, "spec": {**self.raw["spec"], **spec}}
         return self
 
-    def fetched(self, *signers, at=NOW, problem=None, content=None):
+    def fetched(self, *signers, at=NOW, problem=None, content=None, issuer=""):
         content = content if content is not None else jwks(*signers) if signers else None
-        self.observed = replace(self.observed, fetched=Fetched(content, int(at.timestamp()), problem))
+        self.observed = replace(self.observed, fetched=Fetched(content, int(at.timestamp()), problem, issuer))
         return self
 
     def plan(self, now=NOW, settings=SETTINGS):
@@ -213,6 +214,48 @@ def test_discovery_asks_at_the_issuer_and_the_answer_must_be_of_it():
     issuer = read_issuer(raw(issuer="https://id.example/realms/ml/", keys={"discovery": True}), SETTINGS)
     expected = KeySource("https://id.example/realms/ml" + DISCOVERY_PATH, "https://id.example/realms/ml/")
     assert key_source(issuer, None, SETTINGS, NOW) == expected
+
+
+def kubernetes(**spec):
+    """An issuer of the cluster's own tokens."""
+    scene = Scene(keys={"kubernetes": {}}, **spec)
+    if "issuer" not in spec:
+        del scene.raw["spec"]["issuer"]
+    return scene
+
+
+def test_the_keys_of_the_cluster_are_asked_of_its_api_server():
+    source = key_source(read_issuer(kubernetes().raw, SETTINGS), None, SETTINGS, NOW)
+    assert source == KeySource(DISCOVERY_PATH, None, of_cluster=True)
+    named = key_source(read_issuer(kubernetes(issuer=CLUSTER).raw, SETTINGS), None, SETTINGS, NOW)
+    assert named == KeySource(DISCOVERY_PATH, CLUSTER, of_cluster=True)
+
+
+def test_tokens_of_the_cluster_are_of_the_issuer_that_it_calls_itself_also_while_it_does_not_answer():
+    scene = kubernetes().fetched(ONE, issuer=CLUSTER)
+    scene.plan()
+    assert (scene.document.iss, scene.kids, scene.raw["status"]["issuer"]) == (CLUSTER, ["one"], CLUSTER)
+    assert scene.condition("Ready") == ("True", "Ready")
+    scene.fetched(problem=Finding(Reason.PROVIDER_UNREACHABLE, "it is down")).plan()
+    assert (scene.document.iss, scene.condition()) == (CLUSTER, ("True", "KeysKept"))
+    scene.observed = replace(scene.observed, fetched=None)
+    scene.plan()
+    assert scene.document.iss == CLUSTER
+
+
+def test_keys_of_a_provider_are_not_kept_for_the_cluster_nor_the_reverse():
+    scene = kubernetes(issuer=CLUSTER).fetched(ONE, issuer=CLUSTER)
+    scene.plan()
+    scene.edit(keys={"discovery": True})
+    scene.observed = replace(scene.observed, fetched=None)
+    scene.plan()
+    assert scene.document is None
+
+
+def test_up_has_no_service_accounts_and_says_so():
+    scene = kubernetes()
+    scene.plan(settings=Settings(platform="Embedded"))
+    assert (scene.document, scene.condition("Accepted")) == (None, ("False", "NotOnThisPlatform"))
 
 
 def test_the_providers_ca_comes_from_a_secret_that_is_labelled_for_it():

@@ -182,13 +182,8 @@ def _issuer(spec: IssuerSpec, platform: Platform) -> Iterator[Unsupported]:
         yield _later("spec.introspection", "opaque tokens are not supported yet: remove it")
     if spec.token_endpoint is not None:
         yield _later("spec.tokenEndpoint", "a token endpoint of Nightlatch's own is not supported yet: write keys")
-    if spec.keys is not None and spec.keys.kubernetes is not None:
-        if platform == "Embedded":
-            yield _elsewhere(
-                "spec.keys.kubernetes", "`nightlatch up` has no ServiceAccounts: write another kind of keys"
-            )
-        else:
-            yield _later("spec.keys.kubernetes", "tokens of ServiceAccounts are not supported yet: write jwksUri")
+    if spec.keys is not None and spec.keys.kubernetes is not None and platform == "Embedded":
+        yield _elsewhere("spec.keys.kubernetes", "`nightlatch up` has no ServiceAccounts: write another kind of keys")
     if platform == "Embedded" and spec.allowed_namespaces.from_ == "Selector":
         yield _elsewhere(
             "spec.allowedNamespaces.from", "namespaces of `nightlatch up` have no labels: write Names or All"

@@ -18,6 +18,7 @@ from nightlatch.controller.cluster.event_recorder import EventRecorder
 from nightlatch.controller.cluster.gateway_slices import SliceGatewayDirectory
 from nightlatch.controller.cluster.kopf_watch import KopfEvents
 from nightlatch.controller.cluster.namespaces import ClusterNamespaces, NamedNamespaces
+from nightlatch.controller.cluster.service_account_keys import ServiceAccountKeys
 from nightlatch.controller.controller import Controller
 from nightlatch.kube.client import ApiServer, connect
 from nightlatch.store.kubernetes.store import KubernetesStore
@@ -62,6 +63,7 @@ class _Operator:
             watch_ours=self._kopf.watch,
             namespaces=namespaces,
             certificates=CertManager(api, watched) if config.cert_manager else None,
+            fetch_of_cluster=ServiceAccountKeys(api).fetch,
         )
         self._runtime_status.subscribe(self._record_event)
 

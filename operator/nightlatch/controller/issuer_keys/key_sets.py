@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.controller.issuer_keys.provider import ProviderError
-from nightlatch.planning.issuer.key_source import Fetched, KeySource
+from nightlatch.planning.issuer.key_source import Fetched, KeySource, Published
 
 _log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 FIRST_RETRY, LONGEST_RETRY = 3.0, 30.0
 COOLDOWN = 3.0
 
-Fetch = Callable[[KeySource], Awaitable[bytes]]
+Fetch = Callable[[KeySource], Awaitable[Published]]
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class KeySets:
 
     async def _attempt(self, source: KeySource, before: Fetched) -> Fetched:
         try:
-            content = await self._fetch(source)
+            published = await self._fetch(source)
         except ProviderError as error:
             _log.warning("cannot fetch the keys of an issuer", extra={"url": source.url, "error": str(error)})
             return replace(before, problem=error.finding)
@@ -114,7 +114,7 @@ class KeySets:
                 "cannot fetch keys because of a defect", extra={"url": source.url, "error": type(error).__name__}
             )
             return before
-        return Fetched(content, int(self._wall()))
+        return Fetched(published.content, int(self._wall()), issuer=published.issuer)
 
 
 async def _until_due(followed: _Followed, pause: float) -> None:

@@ -15,7 +15,7 @@ from nightlatch.api.conditions import Reason
 from nightlatch.controller.issuer_keys.addresses import AllowedAddresses
 from nightlatch.pki import Finding
 from nightlatch.pki.key_set import KeySetError, read_json
-from nightlatch.planning.issuer.key_source import KeySource
+from nightlatch.planning.issuer.key_source import KeySource, Published
 
 LARGEST = 256 * 1024
 TIMEOUT_S = 10.0
@@ -37,12 +37,12 @@ class Provider:
     def __init__(self, allowed: AllowedAddresses) -> None:
         self._allowed = allowed
 
-    async def fetch(self, source: KeySource) -> bytes:
+    async def fetch(self, source: KeySource) -> Published:
         """The key set. Raises ProviderError."""
         content = await self._get(source.url, source.ca, source.url)
-        if source.issuer is None:
-            return content
-        return await self._get(_jwks_uri(content, source), source.ca, f"the jwks_uri at {source.url}")
+        if source.issuer is not None:
+            content = await self._get(_jwks_uri(content, source), source.ca, f"the jwks_uri at {source.url}")
+        return Published(content)
 
     async def _get(self, url: str, ca: str, called: str) -> bytes:
         """called: how messages name the URL, of which the provider may have chosen the text."""

@@ -82,6 +82,10 @@ def _trusted(named: _Named, before: TrustedIssuer | None) -> TrustedIssuer | Non
     spec = view.issuer.spec
     if spec is None:
         return before
+    if spec.keys is not None and spec.keys.kubernetes is not None and spec.issuer is None:
+        # What the cluster calls itself is known once its keys have been read.
+        iss = view.issuer.status.issuer
+        return TrustedIssuer(named.name, iss) if iss else before
     return TrustedIssuer(named.name, spec.issuer) if spec.issuer else None
 
 

@@ -52,7 +52,10 @@ class IssuerDecision:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
+    """`iss`: of the issuer, as its spec says or else as the cluster calls itself."""
+
     keys: tuple[IssuerKey, ...]
+    iss: str
     fetched_at: int
     valid_until: int | None
 
@@ -96,7 +99,7 @@ def _kept(before: IssuerDocument | None, spec: IssuerSpec) -> _Keys | None:
         return None
     keys = tuple(key for key in before.keys if algorithms_of(key, spec.algorithms))
     until = before.fetched_at + int(parse_duration(spec.max_stale))
-    return _Keys(keys, before.fetched_at, until) if keys else None
+    return _Keys(keys, before.iss, before.fetched_at, until) if keys else None
 
 
 def _newest(
@@ -110,7 +113,8 @@ def _newest(
         if spec.keys.inline is not None:
             keys = read_key_set(orjson.dumps({"keys": spec.keys.inline.keys}), spec.algorithms)
             known = before is not None and before.source == INLINE and before.keys == keys
-            return _Keys(keys, before.fetched_at if before and known else int(now.timestamp()), None)
+            fetched_at = before.fetched_at if before and known else int(now.timestamp())
+            return _Keys(keys, spec.issuer or "", fetched_at, None)
         if isinstance(trust := provider_ca(issuer, observed.ca, observed.settings, now), Finding):
             return trust
         if fetched is None or fetched.content is None:
@@ -118,7 +122,8 @@ def _newest(
         keys = read_key_set(fetched.content, spec.algorithms)
     except KeySetError as error:
         return Finding(error.reason, str(error))
-    return _Keys(keys, fetched.fetched_at, fetched.fetched_at + int(parse_duration(spec.max_stale)))
+    until = fetched.fetched_at + int(parse_duration(spec.max_stale))
+    return _Keys(keys, spec.issuer or fetched.issuer, fetched.fetched_at, until)
 
 
 def _provider_problem(observed: ObservedIssuer) -> Finding | None:
@@ -128,7 +133,7 @@ def _provider_problem(observed: ObservedIssuer) -> Finding | None:
 def _document(issuer: ParsedIssuer, spec: IssuerSpec, keys: _Keys) -> IssuerDocument:
     return IssuerDocument(
         issuer=issuer.key,
-        iss=spec.issuer or "",
+        iss=keys.iss,
         audiences=tuple(sorted(spec.audiences)),
         algorithms=tuple(sorted(spec.algorithms)),
         keys=keys.keys,

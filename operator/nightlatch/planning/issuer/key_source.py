@@ -1,7 +1,7 @@
-"""Where an issuer's keys come from: written in the spec, or fetched from a provider. Pure."""
+"""Where an issuer's keys come from: written in the spec, or fetched from a provider or from the API server. Pure."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nightlatch import pki
@@ -22,12 +22,14 @@ INLINE = "inline"
 class KeySource:
     """A key set on the network. `url`: of the set, or of a discovery document that names it and must be of `issuer`.
 
-    ca: the CAs of the provider, PEM; empty for those that the system knows.
+    ca: the CAs of the provider, PEM; empty for those that the system knows. of_cluster: `url` is a path of the API
+    server, which is asked with the operator's own credentials; `issuer` is None where the cluster may have any name.
     """
 
     url: str
     issuer: str | None = None
     ca: str = field(default="", repr=False)
+    of_cluster: bool = False
 
     @property
     def digest(self) -> str:
@@ -36,13 +38,22 @@ class KeySource:
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """What a source answered. `content`: a key set. issuer: what the source calls itself, where that is not known."""
+
+    content: bytes = field(repr=False)
+    issuer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fetched:
     """What fetching came to. `content`: the newest key set that the provider gave, at `fetched_at` (Unix seconds); None
-    if there is none yet. `problem`: why the newest attempt failed."""
+    if there is none yet. `problem`: why the newest attempt failed. issuer: see `Published`."""
 
     content: bytes | None = field(default=None, repr=False)
     fetched_at: int = 0
     problem: Finding | None = None
+    issuer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +85,28 @@ def key_source(issuer: ParsedIssuer, ca: SecretView | None, settings: Settings, 
     trust = provider_ca(issuer, ca, settings, now)
     if isinstance(trust, Finding):
         return None
-    pem = trust.pem.decode() if trust else ""
-    if spec.keys.jwks_uri is not None:
-        return KeySource(spec.keys.jwks_uri, ca=pem)
-    if spec.keys.discovery and spec.issuer is not None:
-        return KeySource(spec.issuer.rstrip("/") + DISCOVERY_PATH, spec.issuer, pem)
-    return None
+    source = _source(spec)
+    return replace(source, ca=trust.pem.decode()) if source and trust else source
 
 
 def source_digest(spec: IssuerSpec) -> str:
     """The digest of where the keys of an accepted spec come from."""
-    if spec.keys is not None and spec.keys.jwks_uri is not None:
-        return KeySource(spec.keys.jwks_uri).digest
-    if spec.keys is not None and spec.keys.discovery and spec.issuer is not None:
-        return KeySource(spec.issuer.rstrip("/") + DISCOVERY_PATH, spec.issuer).digest
-    return INLINE
+    source = _source(spec)
+    return source.digest if source else INLINE
+
+
+def _source(spec: IssuerSpec) -> KeySource | None:
+    """Without the CA."""
+    keys = spec.keys
+    if keys is None:
+        return None
+    if keys.kubernetes is not None:
+        return KeySource(DISCOVERY_PATH, spec.issuer, of_cluster=True)
+    if keys.jwks_uri is not None:
+        return KeySource(keys.jwks_uri)
+    if keys.discovery and spec.issuer is not None:
+        return KeySource(spec.issuer.rstrip("/") + DISCOVERY_PATH, spec.issuer)
+    return None
 
 
 def provider_ca(

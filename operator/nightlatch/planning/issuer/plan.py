@@ -29,6 +29,7 @@ def plan_issuer(issuer: ParsedIssuer, observed: ObservedIssuer, now: datetime) -
     status = IssuerStatus(
         observed_generation=generation,
         conditions=conditions(verdicts, issuer.status.conditions, generation, now),
+        issuer=current.iss if current else None,
         keys=_keys(current) if current and not is_over(current, now) else (),
     )
     return Plan(
