@@ -84,6 +84,8 @@ mod tests {
             permission_list: Some("infer"),
             by_claims: 0,
             by_client: 0,
+            by_certificate: 0,
+            ends: None,
             limit: None,
             last_use: None,
         }

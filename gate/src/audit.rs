@@ -14,6 +14,8 @@ pub const NAMESPACE: &str = "nightlatch.gate";
 
 /// Present on a decision that is to be written: how many refusals were left out since the last that was.
 const DROPPED: &str = "dropped";
+/// Of an admitted call that the hold follows.
+pub const ENDS: &str = "ends";
 const MILLION: u64 = 1_000_000;
 /// The bucket of the refusals. No endpoint has this name: theirs have a slash.
 const BUCKET: &str = "audit";
@@ -127,11 +129,16 @@ impl Sample {
 }
 
 /// What the hold needs of an admitted call. Members cost time (ADR 8), so it is there only where the hold follows, and
-/// without the method where that is an API key.
-pub fn identity<'a>(caller: &'a Caller, beside: &'a str) -> Vec<(&'static str, &'a str)> {
+/// without the method where that is an API key. `ends` is as in `Admission`, in decimal digits.
+pub fn identity<'a>(caller: &'a Caller, beside: &'a str, ends: &'a str) -> Vec<(&'static str, &'a str)> {
     let method = if caller.method == Mechanism::ApiKey { "" } else { caller.method.name() };
-    let all =
-        [("client", &*caller.client), ("credential", &*caller.credential), ("method", method), ("beside", beside)];
+    let all = [
+        ("client", &*caller.client),
+        ("credential", &*caller.credential),
+        ("method", method),
+        ("beside", beside),
+        (ENDS, ends),
+    ];
     all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
 }
 

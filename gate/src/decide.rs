@@ -33,6 +33,8 @@ pub struct Admission<'p> {
     /// The rule that gave the permission. Where none did: the list of `accept` that was satisfied.
     pub rule: &'p str,
     pub rate: Option<Rate>,
+    /// The first millisecond of Unix time in which one of the credentials is good no more, as in `Caller`.
+    pub ends: Option<i64>,
     /// Who the other proofs are of, where the list asks for several.
     pub beside: Vec<Caller<'p>>,
 }
@@ -114,6 +116,7 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
         _ => Cow::Owned(policy.permissions.list(permissions)),
     };
     Verdict::Admit(Admission {
+        ends: beside.iter().chain([&caller]).filter_map(|each| each.ends).min(),
         caller,
         permission: policy.permissions.name(permission),
         permission_list,
@@ -217,6 +220,26 @@ pub mod tests {
                 expected,
                 "{method} {path} {headers:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_rule_gives_a_client_more_than_its_key_permits_and_nobody_else() {
+        let bearer = format!("Bearer {KEY}");
+        let own = [("authorization", bearer.as_str())];
+        let about = call("GET", "/v2/models/m", &own);
+        let rule =
+            |of: &str| format!(r#"{ACCEPT}, "rules": [{{"name": "rules[0]", "permissions": ["metadata"], {of}}}]"#);
+        for (of, expected) in [
+            (r#""clients": ["search/bot"]"#, "admit search/bot metadata rules[0]"),
+            (r#""clients": ["ml/bot", "search/bot"]"#, "admit search/bot metadata rules[0]"),
+            (r#""clients": ["ml/bot", "search/bot2"]"#, "insufficient_scope"),
+            (r#""certificates": ["search/bot"]"#, "insufficient_scope"),
+            (r#""clients": ["search/bot"], "certificates": ["a:b"]"#, "insufficient_scope"),
+            (r#""clients": ["search/bot"], "claims": [[["groups"], ["ml"]]]"#, "insufficient_scope"),
+            (r#""clients": []"#, "insufficient_scope"),
+        ] {
+            assert_eq!(answer(Some(&policy(&rule(of))), &about), expected, "{of}");
         }
     }
 

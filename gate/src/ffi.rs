@@ -517,10 +517,13 @@ impl Gate {
                 stream.progress.set(Progress::Admitted);
                 let held = route.is_some_and(|route| route.held);
                 let beside = audit::beside(&admission.beside);
+                let ends = admission.ends.filter(|_| held).map(|time| time.to_string()).unwrap_or_default();
                 if self.audit.sample.allow() {
-                    http.note(&audit::members(policy, &verdict, "", &beside, "0"));
+                    let mut members = audit::members(policy, &verdict, "", &beside, "0");
+                    members.extend((!ends.is_empty()).then_some((audit::ENDS, &*ends)));
+                    http.note(&members);
                 } else if held {
-                    http.note(&audit::identity(&admission.caller, &beside));
+                    http.note(&audit::identity(&admission.caller, &beside, &ends));
                 }
                 http.count(self.allowed);
                 // Otherwise Envoy would keep the body while the call is held.

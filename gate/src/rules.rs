@@ -12,8 +12,9 @@ const MOST: usize = 64;
 /// Where a claim lies, and the values of which it must have one.
 type Claim = (Path, Box<[Box<str>]>);
 
-/// A rule of a policy. Everything that it names must hold: each claim has one of its values, the caller is one of the
-/// clients. One that names nothing is about every credential that carries no permission.
+/// A rule of a policy. Everything that it names must hold: each claim has one of its values, a proof is of one of the
+/// clients, another of one of the certificates. One that names nothing is about every credential that carries no
+/// permission.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Value {
@@ -23,6 +24,8 @@ pub struct Value {
     claims: Box<[Claim]>,
     #[serde(default)]
     clients: HashSet<Box<str>>,
+    #[serde(default)]
+    certificates: HashSet<Box<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +37,7 @@ struct Rule {
     permissions: u64,
     claims: Box<[Claim]>,
     clients: HashSet<Box<str>>,
+    certificates: HashSet<Box<str>>,
 }
 
 impl Rules {
@@ -42,11 +46,11 @@ impl Rules {
         if values.len() > MOST {
             return Err(format!("there are more than {MOST} rules"));
         }
-        let rule = |Value { name, permissions, claims, clients }| {
+        let rule = |Value { name, permissions, claims, clients, certificates }| {
             if claims.iter().any(|(path, values)| path.is_empty() || values.is_empty()) {
                 return Err(format!("rule {name:?} has a claim without a name or without a value"));
             }
-            Ok(Rule { permissions: mask(&permissions)?, name, claims, clients })
+            Ok(Rule { permissions: mask(&permissions)?, name, claims, clients, certificates })
         };
         Ok(Rules(values.into_iter().map(rule).collect::<Result<_, _>>()?))
     }
@@ -62,12 +66,18 @@ impl Rules {
         self.mask(|_, rule| rule.clients.contains(id))
     }
 
+    /// The rules that have this name of a certificate, a bit for each.
+    pub fn with_certificate(&self, identity: &str) -> u64 {
+        self.mask(|_, rule| rule.certificates.contains(identity))
+    }
+
     /// The rules that hold for a caller.
     pub fn hold_for(&self, caller: &Caller) -> Held<'_> {
         let is_met = |at: usize, rule: &Rule| {
-            let names_nothing = rule.claims.is_empty() && rule.clients.is_empty();
+            let names_nothing = rule.claims.is_empty() && rule.clients.is_empty() && rule.certificates.is_empty();
             (rule.claims.is_empty() || caller.by_claims & (1 << at) != 0)
                 && (rule.clients.is_empty() || caller.by_client & (1 << at) != 0)
+                && (rule.certificates.is_empty() || caller.by_certificate & (1 << at) != 0)
                 && (!names_nothing || caller.permissions.is_none())
         };
         Held { rules: &self.0, mask: self.mask(is_met) }
@@ -110,7 +120,7 @@ mod tests {
         Rules::new(values, |names| Ok(1 << (names[0].len() - 1)))
     }
 
-    fn caller(permissions: Option<u64>, by_claims: u64, by_client: u64) -> Caller<'static> {
+    fn caller(permissions: Option<u64>, by_claims: u64, by_client: u64, by_certificate: u64) -> Caller<'static> {
         Caller {
             client: Cow::Borrowed("a/b"),
             credential: Cow::Borrowed("k"),
@@ -119,6 +129,8 @@ mod tests {
             permission_list: None,
             by_claims,
             by_client,
+            by_certificate,
+            ends: None,
             limit: None,
             last_use: None,
         }
@@ -130,7 +142,8 @@ mod tests {
             r#"[{"name": "groups", "permissions": ["a"], "claims": [[["groups"], ["x", "y"]], [["org", "id"], ["7"]]]},
             {"name": "clients", "permissions": ["bb"], "clients": ["a/b"]},
             {"name": "both", "permissions": ["ccc"], "claims": [[["groups"], ["x"]]], "clients": ["a/b"]},
-            {"name": "all", "permissions": ["bb"]}]"#,
+            {"name": "all", "permissions": ["bb"]},
+            {"name": "bound", "permissions": ["ccc"], "clients": ["a/b"], "certificates": ["u:x"]}]"#,
         )
         .unwrap();
         let claims = |text: &str| rules.with_claims(&Json::read(text.as_bytes()).unwrap());
@@ -138,14 +151,17 @@ mod tests {
         assert_eq!(claims(r#"{"groups": ["z", "x"], "org": {"id": "7"}}"#), 0b0101);
         assert_eq!(claims(r#"{"groups": "x", "org": {"id": "70"}}"#), 0b0100);
         assert_eq!(claims(r#"{"org": {"id": "7"}}"#), 0);
-        assert_eq!((rules.with_client("a/b"), rules.with_client("a/bb")), (0b0110, 0));
+        assert_eq!((rules.with_client("a/b"), rules.with_client("a/bb"), rules.with_client("u:x")), (0b10110, 0, 0));
+        assert_eq!((rules.with_certificate("u:x"), rules.with_certificate("a/b")), (0b10000, 0));
         for (caller, permissions, gives_second) in [
-            (caller(Some(0), 0, 0), 0, None),
-            (caller(None, 0, 0), 0b010, Some("all")),
-            (caller(None, 0b0001, 0), 0b011, Some("all")),
-            (caller(Some(1), 0b0100, 0), 0, None),
-            (caller(Some(1), 0, 0b0110), 0b010, Some("clients")),
-            (caller(None, 0b0100, 0b0110), 0b110, Some("clients")),
+            (caller(Some(0), 0, 0, 0), 0, None),
+            (caller(None, 0, 0, 0), 0b010, Some("all")),
+            (caller(None, 0b0001, 0, 0), 0b011, Some("all")),
+            (caller(Some(1), 0b0100, 0, 0), 0, None),
+            (caller(Some(1), 0, 0b10110, 0), 0b010, Some("clients")),
+            (caller(None, 0b0100, 0b0110, 0), 0b110, Some("clients")),
+            (caller(Some(1), 0, 0, 0b10000), 0, None),
+            (caller(Some(1), 0, 0b10000, 0b10000), 0b100, None),
         ] {
             let held = rules.hold_for(&caller);
             assert_eq!((held.permissions(), held.that_gives(1)), (permissions, gives_second), "{caller:?}");

@@ -6,10 +6,10 @@ import pytest
 
 from tests.attack import proof
 from tests.attack.row import CLOSED, Arrival, Protocol, Row, things_that_differ
-from tests.attack.tables import api_keys, http, operations, tokens
+from tests.attack.tables import api_keys, http, operations, rules, tokens
 from tests.attack.world import ASLEEP, WARM, GatewayWorld
 
-ROWS = [*api_keys.ROWS, *operations.ROWS, *http.ROWS, *tokens.ROWS]
+ROWS = [*api_keys.ROWS, *operations.ROWS, *http.ROWS, *tokens.ROWS, *rules.ROWS]
 ARRIVALS = [*operations.ARRIVALS, *http.ARRIVALS]
 
 

@@ -7,31 +7,71 @@ from typing import Any
 
 from tests.attack import proof
 from tests.attack.row import Protocol, Row
-from tests.attack.tables import api_keys, http, operations
+from tests.attack.tables import api_keys, http, operations, rules, tokens
+from tests.attack.tokens import Signer, defects
 from tests.attack.traces import found_in
 from tests.attack.wire import Wire
 from tests.attack.world import keys_from
 from tests.embedded.running import Up, manifest
 
-ROWS = [row for row in [*api_keys.ROWS, *operations.ROWS, *http.ROWS] if row.embedded]
+KEY_ROWS = [row for row in [*api_keys.ROWS, *operations.ROWS, *http.ROWS] if row.embedded]
+# Those that need an issuer and rules as well.
+ROWS = [*KEY_ROWS, *(row for row in [*tokens.ROWS, *rules.ROWS] if row.embedded)]
 CLIENTS = {"reader": ["metadata"], "writer": ["infer"]}
+# Rules give these more.
+RULED = {"ruled": ["metadata"], "paired": ["metadata"]}
+ISS = {"corp": "https://id.example/realms/ml", "partner": "https://partner.example"}
+# By their kid, which is the same.
+SIGNERS = {name: Signer("RS256") for name in ISS}
+ACCESS = {
+    "apiKey": {},
+    "jwt": {"issuers": [{"name": name} for name in ISS]},
+    "accept": [["apiKey", "jwt"], ["apiKey"], ["jwt"]],
+    "rules": [
+        {"permissions": ["infer"], "when": {"clients": ["default/one-ruled"]}},
+        {"permissions": ["infer"], "when": {"clients": ["default/one-paired"], "claims": {"groups": ["ml"]}}},
+    ],
+}
+DENIED = {
+    "jti": ["leaked"],
+    "sub": ["mallory"],
+    "sid": ["stolen"],
+    "issuedBefore": [{"sub": "trudy", "time": "2999-01-01T00:00:00Z"}],
+}
 
 
 def two_endpoints(model: Path, logs: Path) -> str:
     """The manifest: `one` and `two`, each with a client NAME-bot, and clients of `one` that may do less."""
     text = manifest("one", "two", model=model, idle_after="10m", access_logs=logs)
-    for name, permissions in CLIENTS.items():
+    one, *others = [json.loads(each) for each in text.split("---\n")]
+    one["spec"]["access"] = ACCESS
+    text = "---\n".join(json.dumps(each) + "\n" for each in (one, *others, *map(_issuer, ISS)))
+    for name, permissions in {**CLIENTS, **RULED}.items():
         spec = {"endpoints": [{"name": "one", "permissions": permissions}], "apiKey": {}}
         client = {"kind": "InferenceClient", "metadata": {"name": f"one-{name}"}, "spec": spec}
         text += "---\n" + json.dumps({"apiVersion": "nightlatch.dev/v1alpha1", **client}) + "\n"
     return text
 
 
+def _issuer(name: str) -> dict[str, Any]:
+    spec = {
+        "issuer": ISS[name],
+        "audiences": ["minilm"],
+        "algorithms": ["RS256", "ES256"],
+        "keys": {"inline": {"keys": [SIGNERS[name].jwk]}},
+        "permissionsFrom": {"map": {"ml:infer": ["infer"], "ml:read": ["metadata"]}},
+        "clockSkew": "10m",
+        "denied": DENIED if name == "corp" else {},
+    }
+    named = {"kind": "TokenIssuer", "metadata": {"name": name}}
+    return {"apiVersion": "nightlatch.dev/v1alpha1", **named, "spec": spec}
+
+
 async def ready(up: Up) -> None:
     """Every client has its key."""
     await up.started()
     await up.ready("one", "two")
-    for name in CLIENTS:
+    for name in (*CLIENTS, *RULED):
         await up.until(f"the key of one-{name}", (up.files(f"one-{name}") / "api-key").exists)
 
 
@@ -46,11 +86,14 @@ class UpWorld:
         self._log = log
         self._taken = 0
         self.keys = {"bot": up.key("one-bot"), "stranger": up.key("two-bot")}
-        self.keys |= {name: up.key(f"one-{name}") for name in CLIENTS}
+        self.keys |= {name: up.key(f"one-{name}") for name in (*CLIENTS, *RULED)}
+        self.tokens = defects(SIGNERS["corp"], SIGNERS["partner"], ISS["corp"], ISS["partner"], "minilm")
         words = {
+            **self.tokens,
+            "issuer": "default/corp",
             **self.keys,
             **keys_from(self.keys["bot"]),
-            **{f"{name}_client": f"default/one-{name}" for name in ("bot", *CLIENTS)},
+            **{f"{name}_client": f"default/one-{name}" for name in ("bot", *CLIENTS, *RULED)},
             "host": up.host("one"),
             "other_host": up.host("two"),
             "nobody_host": up.host("nobody"),
@@ -89,3 +132,4 @@ class UpWorld:
             assert line["decision"] == "deny"
             proof.audited_as_told(line, row, protocol, self.wire)
         assert not found_in(json.dumps(lines).encode(), self.keys.values())
+        proof.no_token(json.dumps(lines), self.tokens.values())

@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.api_keys import mint
 from nightlatch.api_keys.api_key import checksum
 from nightlatch.routing.ir import AuditLog, DeniedTokensIR, GateIR, IssuerIR, Serving
-from nightlatch.wire.route_document import TrustedIssuer
+from nightlatch.wire.route_document import ClientRule, TrustedIssuer
 from tests.attack.tokens import SKEW, Signer, defects
 from tests.attack.wire import Wire
 from tests.embedded.envoy_fixture import Caller, Gateway
@@ -25,6 +26,10 @@ THIEF = NamespacedName("search", "thief")
 CORP = NamespacedName("ids", "corp")
 PARTNER = NamespacedName("ids", "partner")
 ISS = {CORP: "https://id.example/realms/ml", PARTNER: "https://partner.example"}
+# The claims of the group that a rule names.
+ML = ((("groups",), ("ml",)),)
+# Whose names rows say.
+CLIENTS = ("bot", "reader", "writer", "ruled", "paired")
 _HOUR = 3600
 _PATIENCE = 5.0
 
@@ -95,6 +100,12 @@ class GatewayWorld:
             "revoked": Caller("bot", secrets.token_bytes, "infer", "metadata"),
             "suspended": Caller("suspended", secrets.token_bytes, "infer"),
         }
+        self.callers |= {
+            name: Caller(name, secrets.token_bytes, "metadata") for name in ("ruled", "paired", "namesake")
+        }
+        self.callers["ruled_before"] = Caller("ruled", secrets.token_bytes, "metadata", not_after=now - 1)
+        namesake = self.callers["namesake"]
+        namesake.grant = replace(namesake.grant, client=NamespacedName("ml", "ruled"))
         self.stranger = Caller("stranger", secrets.token_bytes, "infer", "metadata")
         self.thief = Caller("thief", secrets.token_bytes, "infer", "metadata")
         self.keys = {name: each.key for name, each in {**self.callers, "stranger": self.stranger}.items()}
@@ -118,8 +129,12 @@ class GatewayWorld:
         ours = tuple(each.grant for each in self.callers.values())
         claimed = (host_of(THIEF), host_of(WARM), host_of(ASLEEP))
         taken = {
-            "accept": (("apiKey",), ("jwt",)),
+            "accept": (("apiKey", "jwt"), ("apiKey",), ("jwt",)),
             "issuers": tuple(TrustedIssuer(name, iss) for name, iss in ISS.items()),
+            "client_rules": (
+                ClientRule("rules[0]", ("infer",), (self.callers["ruled"].grant.client,)),
+                ClientRule("rules[1]", ("infer",), (self.callers["paired"].grant.client,), claims=ML),
+            ),
         }
         documents = [
             *(gateway.document(key, keys=ours, created=1, **taken) for key in (WARM, ASLEEP)),
@@ -152,7 +167,8 @@ class GatewayWorld:
             **self.tokens,
             **self.keys,
             **keys_from(bot.key),
-            **{f"{name}_client": str(self.callers[name].grant.client) for name in ("bot", "reader", "writer")},
+            **{f"{name}_client": str(self.callers[name].grant.client) for name in CLIENTS},
+            "issuer": str(CORP),
             "digest": bot.grant.sha256,
             "host": host_of(endpoint),
             "other_host": host_of(OTHER),

@@ -17,7 +17,7 @@ import pytest
 
 from nightlatch.api_keys import MalformedKeyError, mint, parse
 from tests.attack.traces import found_in, traces
-from tests.attack.up_world import CLIENTS, ROWS
+from tests.attack.up_world import CLIENTS, KEY_ROWS
 from tests.attack.wire import Wire
 from tests.attack.world import keys_from
 from tests.cluster.installation import GATEWAYS, Installation, KubectlError, client, endpoint, eventually
@@ -128,7 +128,7 @@ async def lived(installation: Installation) -> Traced:
     hosts = {"host": bot.host, "other_host": f"two.{namespace}.svc", "nobody_host": f"nobody.{namespace}.svc"}
     wire = Wire(443, {**keys, **keys_from(bot.key), **hosts, "model": "one"}, bot.address)
     assert (await bot.embed("A cat sleeps.")).status_code == 200
-    for row in ROWS:
+    for row in KEY_ROWS:
         for protocol in row.over:
             await asyncio.to_thread(wire.send, row.call, protocol)
     installation.kubectl("annotate", "ic", "--all", "-n", namespace, "nightlatch.dev/rotate=1")
@@ -137,7 +137,7 @@ async def lived(installation: Installation) -> Traced:
     installation.apply(client("one-reader", namespace, "two", permissions=("metadata",)))
     installation.delete("ic", "one-writer", namespace)
     installation.delete("ie", "two", namespace)
-    written = ROWS[0].call.with_(("x-api-key", "{writer}"))
+    written = KEY_ROWS[0].call.with_(("x-api-key", "{writer}"))
     await eventually(lambda: wire.send(written, "http1").status == 401, "a deleted client is refused")
     traced.note_keys()
     # Envoy writes its log within a second.

@@ -158,6 +158,22 @@ def test_a_denied_token_stops_with_the_next_call_on_an_open_connection_and_other
             assert (status(client, leaked), status(client, other)) == expected, denied
 
 
+def test_the_hold_is_told_when_the_token_of_a_held_call_ends(gateway):
+    document = gateway.document(
+        KEY,
+        keys=(BOT.grant,),
+        accept=(("jwt", "apiKey"), ("jwt",), ("apiKey",)),
+        issuers=(TrustedIssuer(NamespacedName.parse(ISSUER.name), ISS),),
+    )
+    gateway.put([document], {KEY: Serving(hold=True, addresses=(gateway.model.address,))})
+    said = claims()
+    token = bearer(SIGNERS["ES256"].sign(said))
+    with gateway.client(HOST) as client:
+        for headers in (token, {**token, "x-api-key": BOT.key}, {"x-api-key": BOT.key}):
+            assert client.post(INFER, headers=headers).status_code == 200
+    assert [each.ends for each in gateway.hold.held] == [said["exp"] + ISSUER.clock_skew] * 2 + [None]
+
+
 def test_a_key_that_is_removed_stops_its_tokens_with_the_next_call(gateway):
     signer = SIGNERS["ES256"]
     aged = signer.sign(claims(iat=int(time.time()) - 20))

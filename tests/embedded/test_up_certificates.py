@@ -246,6 +246,35 @@ async def test_a_certificate_revoked_by_its_digest_is_refused_on_an_open_connect
     assert certified.call("own", old) == 401
 
 
+async def test_the_verb_revokes_the_newest_certificate_and_inspect_names_it(certified):
+    await certified.ready()
+    old, state = certified.shown("bot"), ("--state-dir", certified.up.state)
+    digest, others = digest_of(old), digest_of(certified.shown("reader"))
+
+    async def verb(*arguments):
+        return await asyncio.to_thread(nightlatch, *arguments, *state)
+
+    mistaken = await verb("revoke", "ic/bot", "--certificate", others)
+    assert (mistaken.returncode, f"{others} is one of InferenceClient default/reader" in mistaken.stderr) == (1, True)
+    assert certified.call("own", old) == 200
+    done = await verb("revoke", "ic/bot", "--certificate", "current", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert f"certificate {digest} is refused from now on" in done.stdout
+    await certified.up.until("the refusal", lambda: certified.call("own", old) == 401)
+    await certified.up.until("the new one to work", lambda: certified.call("own", certified.shown("bot")) == 200)
+    assert f"certificate {digest} is revoked" in (await verb("inspect", "ic/bot")).stdout
+    # An edit of the manifest, which does not name it, undoes nothing.
+    certified.clients["bot"]["rateLimit"] = {"requests": 1000}
+    certified.save()
+    await certified.up.until("the edit", lambda: limited(certified))
+    assert certified.call("own", old) == 401
+
+
+async def limited(certified):
+    found = await FilesStore(certified.up.probe.layout.root, read_only=True).get(INFERENCE_CLIENT, "default", "bot")
+    return "rateLimit" in found["spec"]
+
+
 async def test_a_suspended_client_is_refused_on_an_open_connection(certified):
     await certified.ready()
     with certified.connection("own", certified.shown("bot")) as tls:

@@ -75,10 +75,15 @@ impl Times {
     /// `skew`: how far the issuer's clock may be off. It does not make the lifetime longer.
     pub fn hold(&self, unix_ms: i64, skew: i64, longest: i64) -> bool {
         let begun = |time: i64| time <= unix_ms + skew;
-        unix_ms < self.expires + skew
+        unix_ms < self.ends(skew)
             && begun(self.issued)
             && self.not_before.is_none_or(begun)
             && self.expires - self.issued <= longest
+    }
+
+    /// The first millisecond in which the token is too old.
+    pub fn ends(&self, skew: i64) -> i64 {
+        self.expires + skew
     }
 }
 

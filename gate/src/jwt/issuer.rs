@@ -93,6 +93,8 @@ pub struct Caller<'i> {
     pub permissions: Vec<&'i str>,
     /// Unix milliseconds.
     issued: i64,
+    /// The first millisecond in which the token is too old.
+    pub ends: i64,
 }
 
 impl Issuer {
@@ -201,6 +203,7 @@ impl Issuer {
             id: id(&self.name, identity),
             permissions: permissions.map(|it| &**it).collect(),
             issued: times.issued,
+            ends: times.ends(self.skew_ms),
         })
     }
 

@@ -118,6 +118,8 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         permission_list: Some(&client.permission_list),
         by_claims: 0,
         by_client: client.by_client,
+        by_certificate: 0,
+        ends: None,
         limit: client.limit.as_ref().map(Limit::Client),
         last_use: Some(&key.last_use),
     })

@@ -54,6 +54,8 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
                     permission_list: None,
                     by_claims: evidence.policy.rules.with_claims(&claims),
                     by_client: 0,
+                    by_certificate: 0,
+                    ends: Some(caller.ends),
                     limit: tokens.limit.as_ref().map(Limit::Subject),
                     last_use: None,
                 });
@@ -234,6 +236,19 @@ mod tests {
         let at = |unix_ms| lab.get("POST", INFER, &token, Now { unix_ms, ..NOW });
         assert_eq!((at(969_999), at(970_000)), ("unauthenticated".into(), ALICE.into()));
         assert_eq!((at(1_329_999), at(1_330_000)), (ALICE.into(), "unauthenticated".into()));
+    }
+
+    #[test]
+    fn an_admission_says_when_the_token_ends() {
+        let lab = lab();
+        let value = format!("Bearer {}", lab.sign("alice", "alice"));
+        let host = "minilm.search.localhost";
+        let headers = [(":authority", host), (":method", "POST"), (":path", INFER), ("authorization", &value)];
+        let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let config = lab.config();
+        let call = Call::read(&headers, host.as_bytes(), true);
+        let Verdict::Admit(it) = decide(&config, Some(&lab.policy), &call, NOW) else { panic!("refused") };
+        assert_eq!(it.ends, Some(1_330_000));
     }
 
     #[test]

@@ -85,9 +85,14 @@ pub struct Caller<'p> {
     pub permissions: Option<u64>,
     /// The same as text, with commas, where it is known beforehand.
     pub permission_list: Option<&'p str>,
-    /// The rules of the policy whose claims a token has, and those that name the client: one bit for each.
+    /// The rules of the policy whose claims a token has, those that name the client, and those that name its
+    /// certificate: one bit for each.
     pub by_claims: u64,
     pub by_client: u64,
+    pub by_certificate: u64,
+    /// The first millisecond of Unix time in which the credential is good no more, whatever the policy is by then. None:
+    /// the policy says.
+    pub ends: Option<i64>,
     pub limit: Option<Limit<'p>>,
     /// Where the use of the credential is noted.
     pub last_use: Option<&'p LastUse>,
@@ -112,6 +117,7 @@ impl Caller<'_> {
         }
         self.by_claims |= other.by_claims;
         self.by_client |= other.by_client;
+        self.by_certificate |= other.by_certificate;
         self
     }
 

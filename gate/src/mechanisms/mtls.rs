@@ -76,7 +76,12 @@ fn one(names: &str) -> Option<&str> {
 
 impl Certificate<'_> {
     fn is_over(&self, unix_ms: i64) -> bool {
-        unix_ms.div_euclid(1000) > self.not_after
+        unix_ms >= self.ends()
+    }
+
+    /// The first millisecond in which it is over.
+    fn ends(&self) -> i64 {
+        self.not_after.saturating_add(1).saturating_mul(1000)
     }
 }
 
@@ -156,6 +161,8 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         permission_list: Some(&client.permission_list),
         by_claims: 0,
         by_client: client.by_client,
+        by_certificate: evidence.policy.rules.with_certificate(&name),
+        ends: Some(certificate.ends()),
         limit: client.limit.as_ref().map(Limit::Client),
         last_use: None,
     })

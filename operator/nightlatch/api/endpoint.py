@@ -515,8 +515,23 @@ class MtlsAccess(Shape):
     of other CAs. A client's own are revoked everywhere with `certificate.revokedDigests`."""
 
 
+_RULE_NAMES_SOMETHING = (
+    "(has(self.claims) && self.claims.size() > 0) || (has(self.clients) && self.clients.size() > 0) || "
+    "(has(self.certificates) && self.certificates.size() > 0)"
+)
+
+
 class RuleWhen(Shape):
-    """Which calls a rule is about. Everything that is written here must hold."""
+    """Which calls a rule is about. Everything that is written here must hold; at least one of them is required."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                _RULE_NAMES_SOMETHING,
+                "write claims, clients or certificates, or leave when out for all that carry no permission themselves",
+            )
+        )
+    )
 
     claims: Annotated[
         dict[
@@ -538,7 +553,7 @@ class RuleWhen(Shape):
                 Field(
                     max_length=127,
                     json_schema_extra=matching(
-                        "^[a-z0-9]([-a-z0-9]*[a-z0-9])?/[a-z]([-a-z0-9]*[a-z0-9])?$",
+                        "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
                         "write an InferenceClient as NAMESPACE/NAME",
                     ),
                 ),
@@ -547,7 +562,8 @@ class RuleWhen(Shape):
         ],
         Field(max_length=64, json_schema_extra=AS_SET),
     ] = ()
-    """InferenceClients as NAMESPACE/NAME. The caller must be one of them. Not supported yet."""
+    """InferenceClients as NAMESPACE/NAME. The caller must have an API key or a certificate of one of them. The
+    InferenceClient must name this endpoint itself; the rule gives it more than its own `permissions`."""
     certificates: Annotated[
         tuple[
             Annotated[
@@ -598,10 +614,16 @@ _NO_COMBINATION_TWICE = (
 _RULES = "!has(self.rules) || self.rules.all(rule, !has(rule.when) || "
 _CLAIMS_NEED_TOKENS = f"{_RULES}!has(rule.when.claims) || has(self.jwt) || has(self.oauth2))"
 _CERTIFICATES_NEED_TRUST = f"{_RULES}!has(rule.when.certificates) || (has(self.mtls) && has(self.mtls.trust)))"
-# A certificate-bound token is two proofs in one call, so a list of `accept` must ask for both.
-_BOUND_NEEDS_BOTH = (
-    f"{_RULES}!has(rule.when.claims) || !has(rule.when.certificates) || (has(self.accept) && self.accept.exists(group, "
-    "'mtls' in group && ('jwt' in group || 'oauth2' in group))))"
+_CLIENTS_NEED_CREDENTIALS = f"{_RULES}!has(rule.when.clients) || has(self.apiKey) || has(self.mtls))"
+# A rule that asks for several proofs in one call holds only where a list of `accept` does. The certificate of another
+# CA is no client's, so beside such a one a client has an API key.
+_SEVERAL_NEED_ALL = (
+    f"{_RULES}"
+    "[has(rule.when.claims), has(rule.when.certificates), has(rule.when.clients)].filter(asked, asked).size() < 2 || "
+    "(has(self.accept) && self.accept.exists(group, "
+    "(!has(rule.when.claims) || 'jwt' in group || 'oauth2' in group) && "
+    "(!has(rule.when.certificates) || 'mtls' in group) && "
+    "(!has(rule.when.clients) || 'apiKey' in group || ('mtls' in group && !has(rule.when.certificates))))))"
 )
 
 
@@ -629,8 +651,12 @@ class Access(Shape):
                 "a rule names certificates of another CA: write that CA in mtls.trust, or use clients for our own",
             ),
             (
-                _BOUND_NEEDS_BOTH,
-                "a rule asks for claims and a certificate in one call: write accept with both, such as [[mtls, jwt]]",
+                _CLIENTS_NEED_CREDENTIALS,
+                "a rule names clients, whose credentials are API keys and certificates: write apiKey or mtls as well",
+            ),
+            (
+                _SEVERAL_NEED_ALL,
+                "a rule asks for several proofs in one call: write accept with a list of all of them, as [[mtls, jwt]]",
             ),
         )
     )
@@ -655,8 +681,8 @@ class Access(Shape):
     who the caller is. Default: each mechanism that is written here is enough alone. `apiKey`, `jwt`, `oauth2` and
     `mtls`: the mechanism of that name, which must be enabled."""
     rules: Annotated[tuple[Rule, ...], Field(max_length=32)] = ()
-    """Permissions beside those that a credential carries itself: for tokens by their claims, and for certificates of
-    other CAs. `when.clients` is not supported yet."""
+    """Permissions beside those that a credential carries itself: for tokens by their claims, for InferenceClients by
+    their names, and for certificates of other CAs. Rules about tokens of an `oauth2` issuer are not supported yet."""
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
     """The namespaces whose InferenceClients may name this endpoint. Those of its own namespace always may."""
 

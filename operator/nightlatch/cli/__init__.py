@@ -23,7 +23,7 @@ VERBS = {
     "rotate": "Give a client a new API key",
     "renew": "Issue the certificates of a client or an endpoint again",
     "rollover": "Replace the installation's CA, step by step",
-    "revoke": "Refuse API keys of a client for good",
+    "revoke": "Refuse API keys and certificates of a client for good",
     "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
     "package": "Make a model package of your own safetensors",
     "demo": "Show what Nightlatch does, step by step, on real processes",

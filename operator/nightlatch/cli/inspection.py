@@ -151,18 +151,14 @@ def client_text(client: ParsedClient, facts: Facts, now: float) -> str:
 
 def _certificate(client: ParsedClient, facts: Facts, now: float) -> list[str]:
     status = client.status.certificate
+    revoked = [f"certificate {each} is revoked" for each in facts["revokedDigests"]]
     if status is None:
-        return [f"no certificate yet; it will be in Secret {facts['secretName']}"]
+        return [f"no certificate yet; it will be in Secret {facts['secretName']}", *revoked]
     rows = [
         ["CERTIFICATE", "SERIAL", "ENDS", "RENEWED"],
         [status.identity, status.serial, _when(status.not_after, now), _when(status.renew_at, now)],
     ]
-    revoked = len(facts["revokedDigests"])
-    return [
-        *aligned(rows),
-        f"its digest is {status.sha256}; it is in Secret {facts['secretName']}",
-        *([f"{revoked} of its certificates are revoked by digest"] if revoked else []),
-    ]
+    return [*aligned(rows), f"its digest is {status.sha256}; it is in Secret {facts['secretName']}", *revoked]
 
 
 def endpoint_text(endpoint: ParsedEndpoint, facts: Facts, clients: Iterable[ParsedClient], now: float) -> str:

@@ -45,8 +45,11 @@ class Place(Protocol):
     async def request(self, namespace: str, annotation: str, value: str) -> None:
         """Ask the operator in this namespace for something. Raises NotFoundError if it told nothing yet."""
 
-    async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
-        """Add ids to `spec.apiKey.revokedKeyIds`, and take away none. Raises ConflictError likewise."""
+    async def revoke(self, client: RawObject, key_ids: Iterable[str], digests: Iterable[str]) -> RawObject:
+        """Add ids to `spec.apiKey.revokedKeyIds` and digests to `spec.certificate.revokedDigests`, and take away none.
+
+        Raises ConflictError likewise.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,8 +52,8 @@ class Cluster:
         obj = {"kind": _CONFIG_MAP.kind, "metadata": {"namespace": namespace, "name": names.INSTALLATION_CONFIG_MAP}}
         await self._patch(obj, {"metadata": {"annotations": {annotation: value}}}, _MERGE_PATCH, {})
 
-    async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
-        return await self._patch(client, revocation(client, key_ids), APPLY, {"force": "true"})
+    async def revoke(self, client: RawObject, key_ids: Iterable[str], digests: Iterable[str]) -> RawObject:
+        return await self._patch(client, revocation(client, key_ids, digests), APPLY, {"force": "true"})
 
     async def _patch(self, obj: RawObject, body: RawObject, content_type: str, query: Mapping[str, str]) -> RawObject:
         kind, key = _kind(obj), NamespacedName.of(obj)
@@ -70,32 +70,38 @@ class Cluster:
             raise StoreError(str(error)) from error
 
 
-def revocation(client: RawObject, key_ids: Iterable[str]) -> RawObject:
-    """What to apply server-side: the list is a set, in which each writer has items of its own.
+def revocation(client: RawObject, key_ids: Iterable[str], digests: Iterable[str]) -> RawObject:
+    """What to apply server-side: each list is a set, in which each writer has items of its own.
 
     What this writer no longer names is removed, so it names what it added before, too. The resourceVersion makes that
     safe where two run at once.
     """
-    metadata = client["metadata"]
+    metadata, lists = (
+        client["metadata"],
+        (("apiKey", "revokedKeyIds", key_ids), ("certificate", "revokedDigests", digests)),
+    )
+    named = {
+        (part, name): list(dict.fromkeys((*added_before(client, part, name), *more))) for part, name, more in lists
+    }
     return {
         "apiVersion": client["apiVersion"],
         "kind": client["kind"],
         "metadata": {name: metadata[name] for name in ("namespace", "name", "uid", "resourceVersion")},
-        "spec": {"apiKey": {"revokedKeyIds": list(dict.fromkeys((*added_before(client), *key_ids)))}},
+        "spec": {part: {name: items} for (part, name), items in named.items() if items},
     }
 
 
-def added_before(client: RawObject) -> tuple[str, ...]:
-    """The ids in `spec.apiKey.revokedKeyIds` that this writer put there."""
+def added_before(client: RawObject, part: str, name: str) -> tuple[str, ...]:
+    """The items that this writer put into the list of that name, such as `revokedKeyIds`, in that part of the spec."""
     found: list[str] = []
     for entry in client["metadata"].get("managedFields") or ():
         if entry.get("manager") != FIELD_MANAGER or entry.get("operation") != "Apply":
             continue
         fields: Any = entry.get("fieldsV1") or {}
-        for name in ("f:spec", "f:apiKey", "f:revokedKeyIds"):
-            fields = fields.get(name) or {}
+        for member in ("f:spec", f"f:{part}", f"f:{name}"):
+            fields = fields.get(member) or {}
         # An item of a set is written as `v:` and its value as JSON.
-        found += [json.loads(name[2:]) for name in fields if name.startswith("v:")]
+        found += [json.loads(item[2:]) for item in fields if item.startswith("v:")]
     return tuple(found)
 
 

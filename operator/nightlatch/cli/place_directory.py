@@ -38,5 +38,7 @@ class StateDirectory:
     async def request(self, namespace: str, annotation: str, value: str) -> None:  # noqa: ARG002
         installation.annotate(self._layout.workloads, annotation, value)
 
-    async def revoke(self, client: RawObject, key_ids: Iterable[str]) -> RawObject:
-        return await self.store.replace(with_addition(client, {"apiKey": {"revokedKeyIds": list(key_ids)}}))
+    async def revoke(self, client: RawObject, key_ids: Iterable[str], digests: Iterable[str]) -> RawObject:
+        lists = {"apiKey": {"revokedKeyIds": list(key_ids)}, "certificate": {"revokedDigests": list(digests)}}
+        added = {part: items for part, items in lists.items() if any(items.values())}
+        return await self.store.replace(with_addition(client, added))

@@ -1,4 +1,4 @@
-"""`nightlatch revoke`: adds ids to `spec.apiKey.revokedKeyIds`, beside those that others wrote."""
+"""`nightlatch revoke`: adds keys and certificates to those that a client revokes, beside what others wrote."""
 
 import asyncio
 import re
@@ -17,11 +17,19 @@ from nightlatch.cli.key_times import secret_name, unix
 from nightlatch.cli.table import aligned
 from nightlatch.cli.wait import Done, DurationType, Impossible, Pending, until
 from nightlatch.embedded.errors import UserError
+from nightlatch.planning.client.certificate import certificate_secret_name
 from nightlatch.planning.parsed import ParsedClient, read_client
 from nightlatch.store.protocol import ConflictError, StoreError
 
 _ATTEMPTS = 5
 _ID = re.compile(r"[0-9A-Za-z]{12}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# Instead of a digest.
+CURRENT = "current"
+_WAIT = (
+    "Return when every gateway has confirmed that it refuses the keys. Certificates are not confirmed one by one: with "
+    "them alone, return when the operator has told the gateways."
+)
 
 
 @click.command("revoke")
@@ -32,9 +40,16 @@ _ID = re.compile(r"[0-9A-Za-z]{12}")
     multiple=True,
     metavar="ID",
     help="The key's id, never the key: the 12 characters between its first two underscores. Can be repeated. "
-    "Without it, the ids are listed and nothing is revoked.",
+    "Without it and --certificate, the ids are listed and nothing is revoked.",
 )
-@click.option("--wait", is_flag=True, help="Return when every gateway has confirmed that it refuses the key.")
+@click.option(
+    "--certificate",
+    "certificates",
+    multiple=True,
+    metavar="DIGEST|current",
+    help="The SHA-256 of the certificate in hex, or `current` for the one that the client has now. Can be repeated.",
+)
+@click.option("--wait", is_flag=True, help=_WAIT)
 @click.option(
     "--timeout", type=DurationType(), default="60s", show_default=True, metavar="DURATION", help="How long to wait."
 )
@@ -42,6 +57,7 @@ _ID = re.compile(r"[0-9A-Za-z]{12}")
 def command(
     client: str,
     key_ids: tuple[str, ...],
+    certificates: tuple[str, ...],
     wait: bool,
     timeout: float,
     namespace: str | None,
@@ -49,47 +65,63 @@ def command(
     kubeconfig: str | None,
     context: str | None,
 ) -> None:
-    """Refuse API keys of the InferenceClient NAME from now on, for good, on every gateway.
+    """Refuse API keys and certificates of the InferenceClient NAME from now on, for good, on every gateway.
 
-    A client whose only key is revoked gets a new one at once. Ids that others wrote into `apiKey.revokedKeyIds`, such
-    as a manifest, stay. Acts on the `nightlatch up` whose state directory is here, and otherwise on the cluster that
-    kubectl would use; --state-dir, --kubeconfig and --context name another. With plain kubectl, where the list has
-    all ids that it should have:
+    A client whose only key or whose newest certificate is revoked gets a new one at once. Ids that others wrote into
+    `apiKey.revokedKeyIds`, and digests in `certificate.revokedDigests`, such as those of a manifest, stay. To refuse
+    all credentials of a client, set `suspend: true`.
+
+    Acts on the `nightlatch up` whose state directory is here, and otherwise on the cluster that kubectl would use;
+    --state-dir, --kubeconfig and --context name another. With plain kubectl, where the list has all ids or digests that
+    it should have:
 
     kubectl patch ic NAME --type=merge -p '{"spec": {"apiKey": {"revokedKeyIds": ["ID"]}}}'
+
+    kubectl patch ic NAME --type=merge -p '{"spec": {"certificate": {"revokedDigests": ["DIGEST"]}}}'
     """
     ids = tuple(dict.fromkeys(key_ids))
     refuse_what_is_no_id(ids)
+    digests = tuple(dict.fromkeys(map(digest_of, certificates)))
     asked = place.wanted(state_dir, kubeconfig, context)
-    asyncio.run(_revoke(asked, client, namespace, ids, timeout if wait else None))
+    asyncio.run(_revoke(asked, client, namespace, ids, digests, timeout if wait else None))
 
 
 async def _revoke(
-    asked: place.Wanted, client: str, namespace: str | None, ids: tuple[str, ...], timeout_s: float | None
+    asked: place.Wanted,
+    client: str,
+    namespace: str | None,
+    ids: tuple[str, ...],
+    certificates: tuple[str, ...],
+    timeout_s: float | None,
 ) -> None:
     async with place.opened(asked) as where:
         for _ in range(_ATTEMPTS):
             found = await subject.find_client(where, client, namespace)
             parsed = read_client(found)
-            spec = _require_keys(parsed)
-            if not ids:
+            spec = _require_readable(parsed)
+            if ids or not certificates:
+                _require_keys(parsed, spec)
+            if not (ids or certificates):
                 raise _no_id_given(parsed)
+            digests = named_digests(parsed, certificates)
             await _refuse_unknown(where, parsed, spec, ids)
-            new = to_write(parsed, ids)
+            await _refuse_anothers(where, parsed, digests)
+            new, new_digests = to_write(parsed, ids), digests_to_write(parsed, digests)
             try:
-                written = await where.revoke(found, new) if new else found
+                written = await where.revoke(found, new, new_digests) if new or new_digests else found
             except ConflictError:
                 continue
             break
         else:
             raise ConflictError(f"InferenceClient {parsed.key} keeps changing; try again")
         click.echo(f"InferenceClient {parsed.key} in {where}:")
-        click.echo("\n".join(f"  {line}" for line in announcement(parsed, ids, time.time())))
+        lines = (*announcement(parsed, ids, time.time()), *announced_certificates(parsed, digests))
+        click.echo("\n".join(f"  {line}" for line in lines))
         if not where.is_running:
             click.echo(
                 "  `nightlatch up` is not running there, so that no call is answered; it is refused from the start"
             )
-        if timeout_s is not None and set(ids) & set(written["spec"]["apiKey"].get("revokedKeyIds") or ()):
+        if timeout_s is not None and _names(written, ids, digests):
             if not where.is_running:
                 raise UserError("cannot wait: `nightlatch up` is not running", "the revocation is kept")
             generation = written["metadata"]["generation"]
@@ -113,6 +145,70 @@ def refuse_what_is_no_id(ids: Sequence[str]) -> None:
                 "`nightlatch inspect ic/NAME` shows the ids",
                 code=2,
             )
+
+
+def digest_of(given: str) -> str:
+    """The digest as the API has it: lower-case hex, without the colons that openssl writes. Raises UserError.
+
+    What is no digest may be a secret, so it is not repeated.
+    """
+    if given == CURRENT:
+        return given
+    digest = given.lower().replace(":", "")
+    if not _DIGEST.fullmatch(digest):
+        raise UserError(
+            "--certificate takes the SHA-256 of a certificate, which is 64 hex digits, or `current`",
+            "`openssl x509 -in tls.crt -outform der | sha256sum` prints it",
+            code=2,
+        )
+    return digest
+
+
+def named_digests(client: ParsedClient, certificates: Sequence[str]) -> tuple[str, ...]:
+    """The digests, with that of the newest certificate for `current`. Raises UserError if the client can have none."""
+    if not certificates:
+        return ()
+    if client.spec is None or client.spec.certificate is None:
+        raise UserError(
+            f"InferenceClient {client.key} has no certificate; nothing was revoked",
+            "a certificate of another CA is refused by access.mtls.revokedDigests of the endpoint",
+        )
+    newest = client.status.certificate.sha256 if client.status.certificate else ""
+    if CURRENT in certificates and not newest:
+        raise UserError(f"InferenceClient {client.key} has no certificate yet; nothing was revoked")
+    return tuple(dict.fromkeys(newest if each == CURRENT else each for each in certificates))
+
+
+def digests_to_write(client: ParsedClient, digests: Sequence[str]) -> tuple[str, ...]:
+    """The digests that are not refused already."""
+    certificate = client.spec.certificate if client.spec else None
+    return tuple(each for each in digests if certificate is None or each not in certificate.revoked_digests)
+
+
+def announced_certificates(client: ParsedClient, digests: Sequence[str]) -> list[str]:
+    """What will happen, in lines: one for each digest, and what follows for the client."""
+    new = digests_to_write(client, digests)
+    lines = [
+        f"certificate {each} is refused from now on"
+        if each in new
+        else f"certificate {each} is in spec.certificate.revokedDigests already"
+        for each in digests
+    ]
+    secret, newest = certificate_secret_name(client), client.status.certificate
+    if new and secret is not None and newest is not None:
+        if newest.sha256 in new:
+            lines.append(f"the client gets a new one, in Secret {secret.name}: its callers must read it again")
+        else:
+            lines.append(f"callers with certificate {newest.sha256} notice nothing")
+    return lines
+
+
+def _names(client: RawObject, ids: Sequence[str], digests: Sequence[str]) -> bool:
+    """Whether the spec has one of these, so that the operator will say something about it."""
+    spec = client["spec"]
+    named = {*(spec.get("apiKey") or {}).get("revokedKeyIds", ())}
+    named |= {*(spec.get("certificate") or {}).get("revokedDigests", ())}
+    return not named.isdisjoint((*ids, *digests))
 
 
 def to_write(client: ParsedClient, ids: Sequence[str]) -> tuple[str, ...]:
@@ -161,15 +257,19 @@ def judge(raw: RawObject, generation: int) -> Done | Pending | Impossible:
     return Pending(condition.message)
 
 
-def _require_keys(client: ParsedClient) -> ClientSpec:
+def _require_readable(client: ParsedClient) -> ClientSpec:
     if client.spec is None:
         raise UserError(f"InferenceClient {client.key}: {client.rejection.message if client.rejection else ''}")
-    if client.spec.api_key is None:
+    return client.spec
+
+
+def _require_keys(client: ParsedClient, spec: ClientSpec) -> None:
+    if spec.api_key is None:
         raise UserError(
             f"InferenceClient {client.key} has no API key",
-            "to refuse all its credentials: set spec.suspend to true, or delete it",
+            "its certificates are revoked with --certificate; to refuse all its credentials: set spec.suspend to true, "
+            "or delete it",
         )
-    return client.spec
 
 
 def _no_id_given(client: ParsedClient) -> UserError:
@@ -199,15 +299,31 @@ async def _refuse_unknown(where: place.Place, client: ParsedClient, spec: Client
     )
 
 
+async def _refuse_anothers(where: place.Place, client: ParsedClient, digests: Sequence[str]) -> None:
+    """Raise UserError for the certificate of another client: a client's list counts against that client alone."""
+    for other in map(read_client, await _all_clients(where, client.key.namespace) if digests else ()):
+        newest = other.status.certificate
+        if newest is not None and newest.sha256 in digests and other.key != client.key:
+            raise UserError(
+                f"certificate {newest.sha256} is one of InferenceClient {other.key}; nothing was revoked",
+                f"`nightlatch revoke ic/{other.key.name} -n {other.key.namespace} --certificate {newest.sha256}`",
+            )
+
+
 async def _owners(where: place.Place, namespace: str, ids: Sequence[str]) -> dict[str, NamespacedName]:
+    clients = await _all_clients(where, namespace)
+    held = {key["id"]: NamespacedName.of(each) for each in clients for key in _keys(each)}
+    return {key_id: held[key_id] for key_id in ids if key_id in held}
+
+
+async def _all_clients(where: place.Place, namespace: str) -> Sequence[RawObject]:
+    """Those of all namespaces, or of this one where the user may not list more; none if not even that."""
     for scope in (None, namespace):
         try:
-            clients = (await where.store.list(INFERENCE_CLIENT, namespace=scope)).items
+            return (await where.store.list(INFERENCE_CLIENT, namespace=scope)).items
         except StoreError:
             continue
-        held = {key["id"]: NamespacedName.of(each) for each in clients for key in _keys(each)}
-        return {key_id: held[key_id] for key_id in ids if key_id in held}
-    return {}
+    return ()
 
 
 def _keys(client: RawObject) -> list[RawObject]:

@@ -174,14 +174,15 @@ class MechanismIR(Protocol):
 class RuleIR:
     """Permissions beside those that a credential carries, where everything that the rule names holds.
 
-    claims: each with the values of which a token must have one. clients: the caller must be one of them. A rule without
-    both is about credentials that carry no permission.
+    claims: each with the values of which a token must have one. clients: a proof must be of one of them. certificates:
+    a certificate must have one of these names. A rule without any is about credentials that carry no permission.
     """
 
     name: str
     permissions: tuple[Permission, ...]
     claims: tuple[tuple[ClaimPath, tuple[str, ...]], ...] = ()
     clients: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

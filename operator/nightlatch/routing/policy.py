@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from nightlatch.routing.ir import LimitIR, PolicyIR
+from nightlatch.routing.ir import LimitIR, PolicyIR, RuleIR
 
 # The format that the gate reads. It refuses a policy with any other, or with a member that it does not know.
 FORMAT = 1
@@ -28,10 +28,7 @@ def policy_value(policy: PolicyIR, gateways: int) -> bytes:
             for each in clients
         ],
         "accept": policy.accept,
-        "rules": [
-            {"name": each.name, "permissions": each.permissions, "claims": each.claims, "clients": each.clients}
-            for each in policy.rules
-        ],
+        "rules": [_rule(each) for each in policy.rules],
         "limits": {each.name: _limit(each) for each in policy.limits},
         "gateways": gateways,
     }
@@ -41,6 +38,12 @@ def policy_value(policy: PolicyIR, gateways: int) -> bytes:
     if policy.denied is not None:
         value["denied"] = {"code": policy.denied}
     return orjson.dumps(value)
+
+
+def _rule(rule: RuleIR) -> dict[str, Any]:
+    asked = {"claims": rule.claims, "clients": rule.clients, "certificates": rule.certificates}
+    named = {name: value for name, value in asked.items() if value}
+    return {"name": rule.name, "permissions": rule.permissions, **named}
 
 
 def _limit(limit: LimitIR) -> dict[str, int]:

@@ -162,13 +162,25 @@ def _policy(document: RouteDocument) -> PolicyIR:
         operations=document.operations,
         mechanisms=tuple(read(document) for name, read in _MECHANISMS.items() if name in used),
         accept=accept,
-        rules=tuple(RuleIR(each.name, each.permissions, each.claims) for each in document.token_rules),
+        rules=_rules(document),
         revoked_certificates=document.revoked_certificates,
         limits=tuple(
             LimitIR(name, tier.requests, tier.per_seconds, tier.burst)
             for name, tier in sorted(document.rate_tiers.items())
         ),
     )
+
+
+def _rules(document: RouteDocument) -> tuple[RuleIR, ...]:
+    """In the order of the spec, because the first rule that gives a permission is the one that the audit log names."""
+    found = (
+        *(RuleIR(each.name, each.permissions, each.claims) for each in document.token_rules),
+        *(
+            RuleIR(each.name, each.permissions, each.claims, tuple(map(str, each.clients)), each.certificates)
+            for each in document.client_rules
+        ),
+    )
+    return tuple(sorted(found, key=lambda each: (len(each.name), each.name)))
 
 
 def _denial(code: str) -> str:

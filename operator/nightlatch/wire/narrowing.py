@@ -5,10 +5,10 @@ is added to the documents later takes away until somebody says otherwise here.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 
-from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RateTier, RouteDocument
+from nightlatch.wire.route_document import CertificateGrant, ClientRule, KeyGrant, RateTier, RouteDocument
 
 _END = float("inf")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -73,10 +73,29 @@ def _keeps_accept(before: RouteDocument, after: RouteDocument) -> bool:
     return all(any(set(now) <= set(group) for now in _accept(after)) for group in _accept(before))
 
 
-def _keeps_rules(before: RouteDocument, after: RouteDocument) -> bool:
+def _keeps_token_rules(before: RouteDocument, after: RouteDocument) -> bool:
     """Whatever they are called."""
     left = {rule.claims: set(rule.permissions) for rule in after.token_rules}
     return all(set(rule.permissions) <= left.get(rule.claims, set()) for rule in before.token_rules)
+
+
+def _keeps_client_rules(before: RouteDocument, after: RouteDocument) -> bool:
+    """A rule may get another name, more permissions, and more clients and certificates of which one is enough."""
+    return all(any(_keeps_client_rule(rule, now) for now in after.client_rules) for rule in before.client_rules)
+
+
+def _keeps_client_rule(before: ClientRule, after: ClientRule) -> bool:
+    return (
+        set(before.permissions) <= set(after.permissions)
+        and before.claims == after.claims
+        and _asks_no_more(before.clients, after.clients)
+        and _asks_no_more(before.certificates, after.certificates)
+    )
+
+
+def _asks_no_more(before: Collection[object], after: Collection[object]) -> bool:
+    """One of these is needed; where there is none, nothing is."""
+    return not after or (bool(before) and set(before) <= set(after))
 
 
 def _accept(document: RouteDocument) -> tuple[tuple[str, ...], ...]:
@@ -117,7 +136,8 @@ _ADDS: Mapping[str, Callable[[RouteDocument, RouteDocument], bool]] = {
     "accept": _keeps_accept,
     "revoked_certificates": lambda before, after: set(after.revoked_certificates) <= set(before.revoked_certificates),
     "issuers": lambda before, after: set(before.issuers) <= set(after.issuers),
-    "token_rules": _keeps_rules,
+    "token_rules": _keeps_token_rules,
+    "client_rules": _keeps_client_rules,
     "token_tier": lambda before, after: _keeps_tier(
         before.rate_tiers.get(before.token_tier), after.rate_tiers.get(after.token_tier)
     ),

@@ -34,6 +34,7 @@ __all__ = [
     "TLS_KEY",
     "UPSTREAM_CA",
     "CertificateGrant",
+    "ClientRule",
     "DocumentError",
     "Envelope",
     "KeyGrant",
@@ -52,7 +53,7 @@ __all__ = [
 ]
 
 # The newest format, and the oldest that is still read and written.
-FORMAT = 4
+FORMAT = 5
 OLDEST_FORMAT = 1
 DOCUMENT_JSON = "document.json"
 TLS_CRT = "tls.crt"
@@ -147,6 +148,19 @@ class TokenRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientRule:
+    """Permissions for calls with a proof of one of `clients`, with a certificate of one of `certificates` (by identity,
+    as in CertificateGrant) and with a token whose claims all have one of their values. What is empty is not asked for.
+    One of clients and certificates is not empty, or the rule would be a TokenRule."""
+
+    name: str
+    permissions: tuple[Permission, ...]
+    clients: tuple[NamespacedName, ...] = ()
+    certificates: tuple[str, ...] = ()
+    claims: tuple[tuple[ClaimPath, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RateTier:
     """The token bucket of each client: at most `burst` tokens; `requests` are added every `per_seconds`."""
 
@@ -164,7 +178,7 @@ class RouteDocument:
     `accept`: which mechanisms (`apiKey`, `jwt`, `mtls`) together suffice, any one of several lists; empty for API keys
     alone. `revoked_certificates`: SHA-256 of client certificates that are refused there, lower-case hex. `issuers`,
     `token_rules`: whose tokens count, and what they permit beside their own claim. `token_tier`: the limit of each
-    subject, as in KeyGrant.
+    subject, as in KeyGrant. `client_rules`: what rules give to clients and certificates by their names.
     `client_ca`: the CAs, PEM, from which a client certificate must come; empty where none is accepted.
 
     `denied` is the code (of `caller_errors.yaml`) with which every call is refused, because the policy is broken.
@@ -193,6 +207,7 @@ class RouteDocument:
     issuers: tuple[TrustedIssuer, ...] = field(default=(), metadata={"format": 4})
     token_rules: tuple[TokenRule, ...] = field(default=(), metadata={"format": 4})
     token_tier: str = field(default="", metadata={"format": 4})
+    client_rules: tuple[ClientRule, ...] = field(default=(), metadata={"format": 5})
     denied: str | None = None
     created: int = 0
     takes_away_since: int = 0
@@ -311,9 +326,8 @@ def _members(document: RouteDocument, format_: int) -> dict[str, Any]:
     """Those that the format has."""
     later = {each.name for each in fields(document) if each.metadata.get("format", OLDEST_FORMAT) > format_}
     members = {name: value for name, value in asdict(document).items() if name not in later}
-    if "token_rules" in members:
-        for rule in members["token_rules"]:
-            rule["claims"] = [{"claim": claim, "values": values} for claim, values in rule["claims"]]
+    for rule in (*members.get("token_rules", ()), *members.get("client_rules", ())):
+        rule["claims"] = [{"claim": claim, "values": values} for claim, values in rule["claims"]]
     return members
 
 
@@ -364,6 +378,7 @@ def _known_members() -> frozenset[str]:
         "operations": Operation,
         "issuers": TrustedIssuer,
         "token_rules": TokenRule,
+        "client_rules": ClientRule,
     }
     nested = {f"{member}.{each.name}" for member, kind in inside.items() for each in fields(kind)}
     return frozenset(each.name for each in fields(RouteDocument)) | nested
@@ -392,6 +407,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
     fields_.default("issuers", [])
     fields_.default("token_rules", [])
     fields_.default("token_tier", "")
+    fields_.default("client_rules", [])
     document = fields_.close(
         RouteDocument(
             endpoint=envelope.endpoint,
@@ -412,6 +428,7 @@ def _document(fields_: Fields, envelope: Envelope, pem: Mapping[str, str]) -> Ro
             issuers=fields_.each("issuers", _trusted_issuer),
             token_rules=fields_.each("token_rules", _token_rule),
             token_tier=fields_.text("token_tier", _TIER, "a plain word"),
+            client_rules=fields_.each("client_rules", _client_rule),
             denied=fields_.optional("denied", lambda name: fields_.text(name, _TOKEN, "the code of an error")),
             created=envelope.created,
             takes_away_since=envelope.takes_away_since,
@@ -517,10 +534,24 @@ def _token_rule(fields: Fields) -> TokenRule:
     return fields.close(TokenRule(name, tuple(map(_permission, permissions)), fields.each("claims", _claim)))
 
 
+def _client_rule(fields: Fields) -> ClientRule:
+    permissions = fields.texts("permissions", _PERMISSION, "a permission")
+    rule = ClientRule(
+        name=fields.text("name", _RULE_NAME, "the place of a rule"),
+        permissions=tuple(map(_permission, permissions)),
+        clients=fields.each("clients", _namespaced_name),
+        certificates=fields.texts("certificates", _IDENTITY, "a URI or a DNS name in lower case"),
+        claims=fields.each("claims", _claim),
+    )
+    if not (rule.clients or rule.certificates):
+        raise DocumentError("document.client_rules has a rule that names neither clients nor certificates")
+    return fields.close(rule)
+
+
 def _claim(fields: Fields) -> tuple[ClaimPath, tuple[str, ...]]:
     path, values = (fields.texts(each, _CLAIM_TEXT, "a text") for each in ("claim", "values"))
     if not path or not values:
-        raise DocumentError("document.token_rules has a claim without a name or without a value")
+        raise DocumentError("a rule of the document has a claim without a name or without a value")
     return fields.close((path, values))
 
 

@@ -35,6 +35,31 @@ PVC = {"source": {"pvc": {"claimName": "models"}}}
         ("Embedded", {"access": {"apiKey": {}, "accept": [["apiKey"]]}}),
         ("Embedded", {"access": {"apiKey": {}, "allowedNamespaces": {"from": "Names", "names": ["a"]}}}),
         ("Embedded", {"access": {"mtls": {}}}),
+        (
+            "Embedded",
+            {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"], "when": {"clients": ["search/bot"]}}]}},
+        ),
+        (
+            "Embedded",
+            {
+                "access": {
+                    "apiKey": {},
+                    "jwt": {"issuers": [{"name": "a"}]},
+                    "mtls": {"trust": [{"secretName": "corp"}]},
+                    "accept": [["apiKey", "mtls", "jwt"]],
+                    "rules": [
+                        {
+                            "permissions": ["infer"],
+                            "when": {
+                                "clients": ["search/bot"],
+                                "claims": {"a": ["b"]},
+                                "certificates": ["spiffe://corp.example/a"],
+                            },
+                        }
+                    ],
+                }
+            },
+        ),
         ("Embedded", {"access": {"apiKey": {}, "mtls": {}, "accept": [["apiKey"], ["mtls", "apiKey"]]}}),
         (
             "Cluster",
@@ -141,8 +166,8 @@ UNSUPPORTED: list[tuple[Platform, dict[str, Any], str, Reason]] = [
     ("Embedded", {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"]}]}}, "spec.access.rules[0]", LATER),
     (
         "Embedded",
-        {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"], "when": {"clients": ["search/bot"]}}]}},
-        "spec.access.rules[0].when.clients",
+        {"access": {"apiKey": {}, "rules": [{"permissions": ["infer"], "when": {"claims": {"a": ["b"]}}}]}},
+        "spec.access.rules[0]",
         LATER,
     ),
     ("Embedded", {"tls": {"dnsNames": ["a.example"]}}, "spec.tls.dnsNames", LATER),

@@ -44,7 +44,12 @@ def test_inspect_shows_the_certificate_its_digest_and_its_secret():
     facts = client_facts(subject, {}, NOW)
     assert (facts["certificate"]["serial"], facts["certificate"]["secretName"]) == ("1a", "bot-certificate")
     text = client_text(subject, facts, NOW)
-    for said in (IDENTITY, "in 24h", f"its digest is {'ab' * 32}; it is in Secret bot-certificate", "1 of its"):
+    for said in (
+        IDENTITY,
+        "in 24h",
+        f"its digest is {'ab' * 32}; it is in Secret bot-certificate",
+        f"certificate {'cd' * 32} is revoked",
+    ):
         assert said in text
     assert "no API keys" not in text
 

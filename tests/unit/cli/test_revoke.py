@@ -3,9 +3,19 @@
 import pytest
 
 from nightlatch.cli.place_cluster import FIELD_MANAGER, added_before, revocation
-from nightlatch.cli.revoke import announcement, judge, refuse_what_is_no_id, to_write
+from nightlatch.cli.revoke import (
+    announced_certificates,
+    announcement,
+    digest_of,
+    digests_to_write,
+    judge,
+    named_digests,
+    refuse_what_is_no_id,
+    to_write,
+)
 from nightlatch.cli.wait import Done, Impossible, Pending
 from nightlatch.embedded.errors import UserError
+from nightlatch.planning.parsed import read_client
 from tests.unit.cli.keyed import LATER, NEW, NOW, OLD, client, condition, key, raw_client
 
 WHOLE_KEY = "nl_aaaaaaaaaaaa_" + "s" * 43 + "_123456"
@@ -84,13 +94,77 @@ def with_managers(*entries):
 
 def test_on_a_cluster_the_cli_applies_what_it_added_before_and_nothing_of_another_writer():
     subject = with_managers(("gitops", "Apply", [OLD]), (FIELD_MANAGER, "Apply", [NEW]))
-    assert added_before(subject) == (NEW,)
-    body = revocation(subject, [LATER, NEW])
+    assert added_before(subject, "apiKey", "revokedKeyIds") == (NEW,)
+    body = revocation(subject, [LATER, NEW], [])
     assert body["spec"] == {"apiKey": {"revokedKeyIds": [NEW, LATER]}}
     assert body["metadata"]["resourceVersion"] == "7"
     assert body["metadata"]["uid"] == "uid"
 
 
 def test_what_was_written_by_other_means_under_our_name_is_not_applied():
-    assert added_before(with_managers((FIELD_MANAGER, "Update", [OLD]))) == ()
-    assert added_before(raw_client(key())) == ()
+    for subject in (with_managers((FIELD_MANAGER, "Update", [OLD])), raw_client(key())):
+        assert added_before(subject, "apiKey", "revokedKeyIds") == ()
+
+
+def test_a_certificate_that_is_revoked_keeps_the_keys_and_certificates_that_the_cli_revoked_before():
+    subject = with_managers((FIELD_MANAGER, "Apply", [OLD]))
+    fields = subject["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]
+    fields["f:certificate"] = {"f:revokedDigests": {f'v:"{OLDEST}"': {}}}
+    body = revocation(subject, [], [DIGEST])
+    assert body["spec"] == {
+        "apiKey": {"revokedKeyIds": [OLD]},
+        "certificate": {"revokedDigests": [OLDEST, DIGEST]},
+    }
+    assert revocation(raw_client(key()), [], [DIGEST])["spec"] == {"certificate": {"revokedDigests": [DIGEST]}}
+
+
+DIGEST, OLDEST = "ab" * 32, "cd" * 32
+
+
+def certified(sha256=DIGEST, **certificate):
+    raw = raw_client(apiKey=None, certificate=certificate)
+    raw["status"]["certificate"] = {
+        "serial": "0a",
+        "notAfter": "2026-03-02T00:00:00Z",
+        "renewAt": "2026-03-01T16:00:00Z",
+        "identity": "spiffe://td/ns/search/ic/bot",
+        "sha256": sha256,
+    }
+    return read_client(raw)
+
+
+@pytest.mark.parametrize("given", [DIGEST, DIGEST.upper(), ":".join(["AB"] * 32), "current"])
+def test_a_certificate_is_named_by_its_digest_however_it_is_written(given):
+    assert named_digests(certified(), [digest_of(given)]) == (DIGEST,)
+
+
+@pytest.mark.parametrize("given", [WHOLE_KEY, DIGEST[:-1], DIGEST + "a", "", "-----BEGIN PRIVATE KEY-----"])
+def test_what_is_no_digest_is_refused_and_never_repeated(given):
+    with pytest.raises(UserError) as refused:
+        digest_of(given)
+    said = f"{refused.value.message} {refused.value.hint}"
+    assert "64 hex digits" in said
+    assert not given or given not in said
+
+
+def test_a_client_without_a_certificate_has_none_to_revoke():
+    with pytest.raises(UserError, match="has no certificate; nothing was revoked"):
+        named_digests(client(key()), [DIGEST])
+    with pytest.raises(UserError, match="has no certificate yet"):
+        named_digests(certified(sha256=""), ["current"])
+
+
+def test_the_newest_certificate_gets_a_successor_and_an_older_one_concerns_nobody_who_has_the_newest():
+    assert announced_certificates(certified(), [DIGEST]) == [
+        f"certificate {DIGEST} is refused from now on",
+        "the client gets a new one, in Secret bot-certificate: its callers must read it again",
+    ]
+    assert announced_certificates(certified(), [OLDEST])[1] == f"callers with certificate {DIGEST} notice nothing"
+
+
+def test_a_certificate_that_is_revoked_already_is_not_written_again():
+    subject = certified(revokedDigests=[OLDEST])
+    assert digests_to_write(subject, [OLDEST, DIGEST]) == (DIGEST,)
+    assert announced_certificates(subject, [OLDEST]) == [
+        f"certificate {OLDEST} is in spec.certificate.revokedDigests already"
+    ]

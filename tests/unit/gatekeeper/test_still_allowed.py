@@ -7,8 +7,8 @@ import pytest
 
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
-from nightlatch.gatekeeper.hold.still_allowed import UNKNOWN, Access, HeldCall, Proof
-from nightlatch.wire.route_document import CertificateGrant, KeyGrant, TokenRule, TrustedIssuer
+from nightlatch.gatekeeper.hold.still_allowed import UNKNOWN, Access, HeldCall, Proof, TokenPolicy
+from nightlatch.wire.route_document import CertificateGrant, ClientRule, KeyGrant, TokenRule, TrustedIssuer
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
 NOW = 1000.5
@@ -121,7 +121,7 @@ ISSUER = TrustedIssuer(NamespacedName("ids", "corp"), "https://id.example")
 RULE = TokenRule("rules[0]", ("infer",), ((("groups",), ("ml",)),))
 TAKES = {"accept": (("jwt",), ("apiKey",)), "issuers": (ISSUER,), "token_rules": (RULE,)}
 TOKEN = Proof("jwt", "ids/corp:alice", "0123456789abcdef")
-BY_TOKEN = HeldCall((TOKEN,), "POST", "/v2/models/minilm/infer", ((ISSUER,), (RULE,)))
+BY_TOKEN = replace(CALL, proofs=(TOKEN,), judged_by=TokenPolicy((ISSUER,), (RULE,)))
 
 
 @pytest.mark.parametrize(
@@ -149,12 +149,98 @@ def test_a_token_of_an_issuer_whose_name_begins_alike_is_not_of_it() -> None:
     assert answer(other, **TAKES) == "unauthenticated"
 
 
-def test_a_token_and_a_key_are_both_needed_and_the_first_says_what_is_permitted() -> None:
+def test_a_token_and_a_key_are_both_needed_and_both_permit() -> None:
     takes = {**TAKES, "accept": (("apiKey", "jwt"),)}
-    both = replace(BY_TOKEN, proofs=(Proof("apiKey", "search/bot", "k1"), TOKEN))
-    for keys, code in (
-        ((GRANT,), None),
-        ((), "unauthenticated"),
-        ((replace(GRANT, permissions=()),), "insufficient_scope"),
-    ):
-        assert answer(both, keys=keys, **takes) == code
+    proofs = (Proof("apiKey", "search/bot", "k1"), TOKEN)
+    narrow = replace(GRANT, permissions=())
+    for both in (replace(BY_TOKEN, proofs=proofs), replace(BY_TOKEN, proofs=proofs[::-1])):
+        for keys, rules, code in (
+            ((GRANT,), (RULE,), None),
+            ((), (RULE,), "unauthenticated"),
+            ((narrow,), (), "insufficient_scope"),
+            # The rule may hold for the token or not, and only a new call can show it.
+            ((narrow,), (RULE,), "verification_unavailable"),
+        ):
+            assert answer(both, **{**takes, "keys": keys, "token_rules": rules}) == code
+        # A rule let the call in, and the key never did.
+        assert answer(replace(both, granted=False), **{**takes, "keys": (narrow,)}) is None
+
+
+BY_CLIENT = ClientRule("rules[0]", ("infer",), clients=(NamespacedName("search", "bot"),))
+BY_NAME = ClientRule("rules[0]", ("infer",), certificates=(CORP.identity,), claims=RULE.claims)
+READER = replace(GRANT, permissions=("metadata",))
+MAY_NOTHING = replace(CORP, permissions=())
+OF_CORP = Proof("mtls", CORP.identity, "ab" * 32)
+MTLS_ALONE = {"accept": (("mtls",),)}
+BOUND = {**TAKES, "accept": (("mtls", "jwt"),), "certificates": (MAY_NOTHING,)}
+
+
+@pytest.mark.parametrize(
+    ("proofs", "document", "code"),
+    [
+        ((KEY,), {"keys": (READER,)}, "insufficient_scope"),
+        ((KEY,), {"keys": (READER,), "client_rules": (BY_CLIENT,)}, None),
+        ((KEY,), {"keys": (), "client_rules": (BY_CLIENT,)}, "unauthenticated"),
+        (
+            (KEY,),
+            {"keys": (READER,), "client_rules": (replace(BY_CLIENT, permissions=("health",)),)},
+            "insufficient_scope",
+        ),
+        (
+            (KEY,),
+            {"keys": (READER,), "client_rules": (replace(BY_CLIENT, clients=(NamespacedName("ml", "bot"),)),)},
+            "insufficient_scope",
+        ),
+        ((KEY,), {"keys": (READER,), "client_rules": (replace(BY_CLIENT, claims=RULE.claims),)}, "insufficient_scope"),
+        ((SHOWN,), {"certificates": (replace(BOT, permissions=()),), "client_rules": (BY_CLIENT,), **MTLS_ALONE}, None),
+        # The name of a certificate is no client's, and the other way round.
+        (
+            (OF_CORP,),
+            {"certificates": (MAY_NOTHING,), "client_rules": (BY_CLIENT,), **MTLS_ALONE},
+            "insufficient_scope",
+        ),
+        (
+            (KEY, OF_CORP),
+            {
+                "keys": (READER,),
+                "certificates": (MAY_NOTHING,),
+                "client_rules": (replace(BY_CLIENT, certificates=(CORP.identity,)),),
+                **ALL,
+            },
+            None,
+        ),
+        (
+            (KEY, OF_CORP),
+            {
+                "keys": (READER,),
+                "certificates": (MAY_NOTHING,),
+                "client_rules": (replace(BY_CLIENT, certificates=("spiffe://corp.example/y",)),),
+                **ALL,
+            },
+            "insufficient_scope",
+        ),
+    ],
+)
+def test_what_a_rule_gives_to_a_client_by_its_name_counts(proofs, document, code) -> None:
+    assert answer(replace(CALL, proofs=proofs, granted=False), **document) == code
+
+
+def test_a_rule_about_a_token_and_a_certificate_counts_while_it_stays_the_same() -> None:
+    policy = TokenPolicy((ISSUER,), (RULE, BY_NAME))
+    call = replace(CALL, proofs=(OF_CORP, TOKEN), judged_by=policy, granted=False)
+    assert answer(call, **BOUND, client_rules=(BY_NAME,)) is None
+    other = replace(BY_NAME, claims=((("groups",), ("other",)),))
+    assert answer(call, **BOUND, client_rules=(other,)) == "verification_unavailable"
+
+
+def test_what_was_judged_when_the_call_was_let_in_is_kept_with_it() -> None:
+    access = Access(replace(DOCUMENT, operations=OPERATIONS, keys=(READER,), client_rules=(BY_CLIENT,), **TAKES))
+    assert access.judged(CALL) == replace(CALL, granted=False)
+    by_token = access.judged(HeldCall((TOKEN,), CALL.method, CALL.path))
+    assert by_token == replace(BY_TOKEN, judged_by=TokenPolicy((ISSUER,), (RULE, BY_CLIENT)))
+
+
+@pytest.mark.parametrize(("ends", "code"), [(NOW + 0.1, None), (NOW, "unauthenticated"), (None, None)])
+def test_a_token_or_certificate_that_ends_while_its_call_is_held_ends_the_call(ends, code) -> None:
+    assert answer(replace(BY_TOKEN, ends=ends), **TAKES) == code
+    assert answer(replace(CALL, proofs=(SHOWN,), ends=ends), certificates=(BOT,), **MTLS_ALONE) == code

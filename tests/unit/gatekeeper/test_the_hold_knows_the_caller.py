@@ -2,7 +2,7 @@
 
 from google.protobuf.struct_pb2 import Struct
 
-from nightlatch.gatekeeper.hold.hold_service import proofs_of
+from nightlatch.gatekeeper.hold.hold_service import end_of, proofs_of
 from nightlatch.gatekeeper.hold.still_allowed import UNKNOWN, Proof
 
 
@@ -32,6 +32,11 @@ def test_the_gate_names_the_proofs_beside_the_first() -> None:
     assert first == Proof("apiKey", "search/bot", "k1")
     assert others == [Proof("mtls", "search/bot", "ab"), Proof("mtls", "spiffe://x/y", "cd")]
     assert proofs_of({"nightlatch.gate": struct(client="a/b", beside="later")})[1] is UNKNOWN
+
+
+def test_the_gate_says_when_a_token_or_certificate_ends() -> None:
+    assert end_of({"nightlatch.gate": struct(client="a/b", ends="1500")}) == 1.5
+    assert end_of({"nightlatch.gate": NATIVE, "another.filter": struct(ends="1")}) is None
 
 
 def test_no_other_filter_names_a_caller() -> None:

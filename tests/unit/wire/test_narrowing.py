@@ -7,7 +7,7 @@ import pytest
 from nightlatch.api.meta import NamespacedName
 from nightlatch.api.operations import operations_for
 from nightlatch.wire.narrowing import takes_away
-from nightlatch.wire.route_document import CertificateGrant, KeyGrant, RateTier, RouteDocument
+from nightlatch.wire.route_document import CertificateGrant, ClientRule, KeyGrant, RateTier, RouteDocument
 from tests.unit.gatekeeper.test_documents import DOCUMENT
 
 GRANT = KeyGrant(
@@ -140,6 +140,37 @@ CERTIFIED = replace(
 )
 def test_what_takes_something_from_callers_with_certificates(change, takes) -> None:
     assert takes_away(CERTIFIED, replace(CERTIFIED, **change)) == takes
+
+
+BOT = NamespacedName("search", "bot")
+CLAIMS = ((("groups",), ("ml",)),)
+RULE = ClientRule("rules[0]", ("infer", "health"), (BOT,), ("spiffe://corp.example/x",), CLAIMS)
+RULED = replace(BEFORE, client_rules=(RULE,))
+
+
+@pytest.mark.parametrize(
+    ("rules", "takes"),
+    [
+        ((), True),
+        ((replace(RULE, permissions=("infer",)),), True),
+        ((replace(RULE, clients=(NamespacedName("search", "other"),)),), True),
+        ((replace(RULE, certificates=("spiffe://corp.example/y",)),), True),
+        ((replace(RULE, claims=()),), True),
+        ((replace(RULE, name="rules[1]"),), False),
+        ((replace(RULE, clients=()),), False),
+        ((replace(RULE, certificates=()),), False),
+        ((replace(RULE, clients=(BOT, NamespacedName("search", "other"))),), False),
+        ((replace(RULE, permissions=("infer", "health", "metadata")), RULE), False),
+    ],
+)
+def test_what_takes_something_from_callers_that_a_rule_names(rules, takes) -> None:
+    assert takes_away(RULED, replace(BEFORE, client_rules=rules)) == takes
+    assert not takes_away(BEFORE, replace(BEFORE, client_rules=rules))
+
+
+def test_a_rule_that_asks_for_a_proof_more_takes_away() -> None:
+    free = replace(BEFORE, client_rules=(replace(RULE, certificates=()),))
+    assert takes_away(free, RULED)
 
 
 @dataclass(frozen=True, slots=True)

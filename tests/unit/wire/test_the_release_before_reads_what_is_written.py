@@ -8,6 +8,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.wire import route_document as now
 from nightlatch.wire.route_document import (
     CertificateGrant,
+    ClientRule,
     KeyGrant,
     RateTier,
     RouteDocument,
@@ -42,6 +43,7 @@ TOKENS = {
     "token_rules": (TokenRule("rules[0]", ("infer",), ((("groups",), ("ml",)),)),),
     "token_tier": "slow",
 }
+RULES = {"client_rules": (ClientRule("rules[0]", ("infer",), (NamespacedName("ml", "batch"),)),)}
 DENIED = replace(
     FULL, denied="policy_invalid", keys=(), rate_tiers={}, server_certificate="", server_private_key="", upstream_ca=""
 )
@@ -63,12 +65,12 @@ def test_a_gateway_is_safe_without_the_members_that_came_since() -> None:
     known = {each.name for each in fields(before.RouteDocument)}
     for member in (each for each in fields(RouteDocument) if each.name not in known):
         assert member.metadata.get("format", 1) > 1 or member.name == "takes_away_since"
-        said = {**CERTIFICATES, **TOKENS, "max_in_flight": 1, "takes_away_since": 1}[member.name]
+        said = {**CERTIFICATES, **TOKENS, **RULES, "max_in_flight": 1, "takes_away_since": 1}[member.name]
         needed = now.needed_format(replace(DOCUMENT, **{member.name: said}))
         assert needed > 1 or member.metadata.get("optional") or member.name == "takes_away_since"
 
 
 def test_a_later_format_is_refused_by_that_reader_and_never_misread() -> None:
-    for format_ in (2, 3, 4):
+    for format_ in (2, 3, 4, 5):
         with pytest.raises(before.DocumentError):
             before.decode(now.encode(FULL, format_))

@@ -10,7 +10,7 @@ from typing import Literal
 from nightlatch.api.client import InferenceClient
 from nightlatch.api.conditions import Reason
 from nightlatch.api.duration import parse_duration
-from nightlatch.api.endpoint import InferenceEndpoint, Runtime, Scaling
+from nightlatch.api.endpoint import Access, InferenceEndpoint, Rule, Runtime, Scaling
 from nightlatch.api.issuer import IssuerSpec, TokenIssuer
 
 Platform = Literal["Embedded", "Cluster"]
@@ -149,18 +149,22 @@ def _access(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsuppo
     if access.oauth2 is not None:
         yield _later("spec.access.oauth2", "is not supported yet: remove it and write apiKey: {}, jwt or mtls: {}")
     for index, rule in enumerate(access.rules):
-        named = rule.when is not None and rule.when.certificates
-        where = f"spec.access.rules[{index}]"
-        if rule.when is not None and rule.when.clients:
-            yield _later(f"{where}.when.clients", "is not supported yet: write permissions in the InferenceClient")
-        elif named and rule.when is not None and rule.when.claims:
-            yield _later(f"{where}.when", "a rule about both claims and certificates is not supported yet: write two")
-        elif not named and access.jwt is None and not (access.mtls is not None and access.mtls.trust):
+        if _is_about_opaque_tokens(rule, access):
+            where = f"spec.access.rules[{index}]"
             yield _later(where, "is about tokens of an `oauth2` issuer, which are not supported yet: remove it")
     if platform == "Embedded" and access.allowed_namespaces.from_ == "Selector":
         yield _elsewhere(
             "spec.access.allowedNamespaces.from", "namespaces of `nightlatch up` have no labels: write Names or All"
         )
+
+
+def _is_about_opaque_tokens(rule: Rule, access: Access) -> bool:
+    """Whether nothing that the endpoint takes can fit the rule, once opaque tokens are left out."""
+    if access.jwt is not None:
+        return False
+    if rule.when is None:
+        return access.mtls is None or not access.mtls.trust
+    return bool(rule.when.claims)
 
 
 def _tls(endpoint: InferenceEndpoint, platform: Platform) -> Iterator[Unsupported]:

@@ -156,7 +156,7 @@ class GatewayEndpoint:
 
         Envoy may have let the call in by a policy that is replaced already, so the newest one is asked first.
         """
-        call = replace(call, judged_by=self._newest_access().tokens)
+        call = self._newest_access().judged(call)
         if refused := self._refusal(call):
             return refused
         if self.hold.open:

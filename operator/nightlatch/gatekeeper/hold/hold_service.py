@@ -67,8 +67,8 @@ class HoldService(AuthorizationServicer):  # type: ignore[misc]
         admit = self._admits(NamespacedName.parse(attributes.context_extensions[CONTEXT_ENDPOINT]))
         if admit is None:
             return _UNKNOWN_ENDPOINT
-        proven = proofs_of(attributes.metadata_context.filter_metadata)
-        return await admit(HeldCall(proven, http.method, http.path), timeout)
+        said = attributes.metadata_context.filter_metadata
+        return await admit(HeldCall(proofs_of(said), http.method, http.path, end_of(said)), timeout)
 
 
 def proofs_of(metadata: Mapping[str, Any]) -> tuple[Proof, ...]:
@@ -76,11 +76,21 @@ def proofs_of(metadata: Mapping[str, Any]) -> tuple[Proof, ...]:
 
     The gate leaves the method out where it is an API key.
     """
-    found = metadata[GATE].fields if GATE in metadata else {}
-    text = {name: value.string_value for name, value in found.items()}
+    text = _said_by_gate(metadata)
     first = Proof(text.get("method", API_KEY), text.get("client", ""), text.get("credential", ""))
     beside = (each.split(" ") for each in text.get("beside", "").split(",") if each)
     return (first, *(Proof(*parts) if len(parts) == 3 else UNKNOWN for parts in beside))
+
+
+def end_of(metadata: Mapping[str, Any]) -> float | None:
+    """When one of the tokens and certificates of the call ends, in Unix seconds; None where none does."""
+    milliseconds = _said_by_gate(metadata).get("ends")
+    return int(milliseconds) / 1000 if milliseconds else None
+
+
+def _said_by_gate(metadata: Mapping[str, Any]) -> Mapping[str, str]:
+    found = metadata[GATE].fields if GATE in metadata else {}
+    return {name: value.string_value for name, value in found.items()}
 
 
 def asked_timeout(headers: Mapping[str, str]) -> float | None:

@@ -55,7 +55,10 @@ def _client_grant(endpoint: ParsedEndpoint, view: ClientView, trust_domain: str)
 
 
 def _ruled(endpoint: ParsedEndpoint) -> dict[str, CertificateGrant]:
-    """What the rules give to certificates of other CAs. A rule without `when` is about all that other rules name."""
+    """What the rules give to certificates of other CAs. A rule without `when` is about all that other rules name.
+
+    A certificate that is named only together with claims or clients counts as a proof, and permits nothing by itself.
+    """
     spec = endpoint.spec
     if spec is None or spec.access.mtls is None or not spec.access.mtls.trust:
         return {}
@@ -64,9 +67,10 @@ def _ruled(endpoint: ParsedEndpoint) -> dict[str, CertificateGrant]:
     for rule in spec.access.rules:
         if rule.when is None:
             for_all.update(rule.permissions)
-        elif not (rule.when.claims or rule.when.clients):
-            for identity in rule.when.certificates:
-                found.setdefault(identity, set()).update(rule.permissions)
+            continue
+        alone = not (rule.when.claims or rule.when.clients)
+        for identity in rule.when.certificates:
+            found.setdefault(identity, set()).update(rule.permissions if alone else ())
     limit = effective_tier(spec.rate_limit, None)
     tier = tier_name(limit) if limit else ""
     return {each: CertificateGrant(each, None, tuple(sorted(its | for_all)), tier) for each, its in found.items()}

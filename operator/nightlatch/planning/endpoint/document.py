@@ -26,9 +26,10 @@ from nightlatch.planning.access.api_keys import (
     unix_seconds,
 )
 from nightlatch.planning.access.certificates import MAX_IDENTITIES, certificate_grants, revoked_digests
+from nightlatch.planning.access.rules import client_rules, token_rules
 from nightlatch.planning.endpoint.client_trust import ClientTrust, client_trust
 from nightlatch.planning.endpoint.format import format_to_write
-from nightlatch.planning.endpoint.issuers import Tokens, token_rules, tokens
+from nightlatch.planning.endpoint.issuers import Tokens, tokens
 from nightlatch.planning.inputs import Observed
 from nightlatch.planning.parsed import ParsedEndpoint
 from nightlatch.planning.plan import OwnedSecret, Owner, PutSecret
@@ -267,6 +268,7 @@ def _from_spec(
         issuers=taken.issuers if taken else (),
         token_rules=token_rules(spec.access) if taken else (),
         token_tier=token_tier,
+        client_rules=client_rules(spec.access),
         client_ca=client_ca,
         created=unix_seconds(endpoint.metadata.creation_timestamp),
     )

@@ -1,17 +1,15 @@
-"""Whose tokens an endpoint takes, and what its rules say of their claims. Pure."""
+"""Whose tokens an endpoint takes. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nightlatch.api.claims import claim_path
 from nightlatch.api.conditions import IssuerCondition, Reason, find
-from nightlatch.api.endpoint import Access
 from nightlatch.api.meta import NamespacedName
 from nightlatch.pki import Finding
 from nightlatch.planning.access.accepted import JWT, accepted
 from nightlatch.planning.inputs import IssuerView, Observed
 from nightlatch.planning.parsed import ParsedEndpoint
-from nightlatch.wire.route_document import RouteDocument, TokenRule, TrustedIssuer
+from nightlatch.wire.route_document import RouteDocument, TrustedIssuer
 
 _LET_IN = "add {namespace} to its spec.allowedNamespaces, such as {{from: Names, names: [{namespace}]}}"
 
@@ -55,23 +53,6 @@ def tokens(endpoint: ParsedEndpoint, observed: Observed, before: RouteDocument |
         if trusted is not None:
             found.append(trusted)
     return Tokens(tuple(sorted(found, key=lambda each: each.issuer)), tuple(problems))
-
-
-def token_rules(access: Access) -> tuple[TokenRule, ...]:
-    """The rules about tokens. One without `when` is about all tokens that carry no permission."""
-    if access.jwt is None:
-        return ()
-    return tuple(
-        TokenRule(
-            f"rules[{index}]",
-            tuple(sorted(rule.permissions)),
-            tuple((claim_path(name), tuple(sorted(values))) for name, values in sorted(rule.when.claims.items()))
-            if rule.when
-            else (),
-        )
-        for index, rule in enumerate(access.rules)
-        if rule.when is None or (rule.when.claims and not rule.when.certificates and not rule.when.clients)
-    )
 
 
 def _trusted(named: _Named, before: TrustedIssuer | None) -> TrustedIssuer | None:
