@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from nightlatch.api.meta import API_VERSION, NamespacedName
-from nightlatch.planning.endpoint.issuers import token_rules
+from nightlatch.planning.access.rules import token_rules
 from nightlatch.planning.issuer.key_source import ObservedIssuer
 from nightlatch.planning.issuer.plan import plan_issuer
 from nightlatch.planning.parsed import read_issuer

@@ -1,7 +1,8 @@
 """Whose tokens an endpoint takes when the issuer's name is what the cluster calls itself."""
 
 from nightlatch.api.meta import API_VERSION, NamespacedName
-from nightlatch.planning.endpoint.issuers import token_rules, tokens
+from nightlatch.planning.access.rules import token_rules
+from nightlatch.planning.endpoint.issuers import tokens
 from nightlatch.planning.inputs import IssuerView, Observed
 from nightlatch.planning.parsed import read_issuer
 from nightlatch.planning.settings import Settings
