@@ -5,8 +5,11 @@ import json
 import time
 
 import pytest
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from tests.attack.tokens import Signer
 from tests.cluster.installation import Caller, Installation, endpoint, eventually, until
+from tools.node.paths import State
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -61,6 +64,14 @@ def kid(presented: str) -> str:
     return json.loads(base64.urlsafe_b64decode(head + "=="))["kid"]
 
 
+def signed(installation: Installation, like: str, **changes: int) -> str:
+    """A token as the API server would have signed it at another time: it makes none for less than ten minutes."""
+    key = State(installation.audit_log.parents[1]).certificates / "service-account.key"
+    signer = Signer("ES256", kid(like))
+    signer.key = load_pem_private_key(key.read_bytes(), None)
+    return signer.sign({**claims(like), **changes})
+
+
 def caller(installation: Installation, presented: str) -> Caller:
     found = until(lambda: installation.get("configmap", "nightlatch-ca", NAMESPACE), "the CA")
     return Caller(installation.gateway, f"minilm.{NAMESPACE}.svc", "minilm", presented, found["data"]["ca.crt"])
@@ -81,7 +92,7 @@ def test_the_issuer_is_the_cluster_as_it_calls_itself_and_its_keys_are_in_use(se
     assert kid(token(served, "bot")) in [each["kid"] for each in found["keys"]]
 
 
-async def test_tokens_for_others_and_of_others_are_refused_and_wake_nothing(served: Installation):
+async def test_tokens_for_others_of_others_and_expired_ones_are_refused_and_wake_nothing(served: Installation):
     await eventually(lambda: served.asleep("minilm", NAMESPACE), "asleep")
     too_long = token(served, "bot", NAMESPACE, f"--audience={AUDIENCE}", "--duration=2h")
     good = token(served, "bot")
@@ -92,6 +103,7 @@ async def test_tokens_for_others_and_of_others_are_refused_and_wake_nothing(serv
         "for the API server": token(served, "bot", NAMESPACE, f"--audience={CLUSTER}"),
         "for another endpoint": token(served, "bot", NAMESPACE, "--audience=minilm2"),
         "valid for longer than maxLifetime": too_long,
+        "expired": signed(served, good, iat=now - 700, nbf=now - 700, exp=now - 1),
         "changed": f"{head}.{base64.urlsafe_b64encode(changed).rstrip(b'=').decode()}.{signature}",
         "without a signature": f"{head}.{payload}.",
     }
@@ -105,7 +117,8 @@ async def test_tokens_for_others_and_of_others_are_refused_and_wake_nothing(serv
     assert served.asleep("minilm", NAMESPACE)
     assert await status(served, token(served, "other"), MODEL) == 200, "its namespace may read metadata"
     assert await status(served, token(served, "bot", ELSEWHERE), MODEL) == 403
-    assert await status(served, good) == 200, "the twin that is let in"
+    assert await status(served, signed(served, good, exp=now + 600)) == 200, "the twin of the expired one"
+    assert await status(served, good) == 200
 
 
 async def test_a_token_of_a_deleted_account_is_refused_within_a_second_once_it_is_denied(served: Installation):

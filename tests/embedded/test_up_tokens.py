@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,9 @@ class Tokens:
         self.issuers[issuer] = {**self.issuers[issuer], **changes}
         self.up.manifest.write_text(self._text())
 
-    def token(self, signer: Signer | None = None, **changes) -> str:
-        return (signer or self.signer).sign(claims(self.provider.iss, AUDIENCE, **changes))
+    def token(self, signer: Signer | None = None, *, kid: str = "", **changes) -> str:
+        signer = signer or self.signer
+        return signer.sign(claims(self.provider.iss, AUDIENCE, **changes), kid=kid or signer.kid)
 
     def inline_token(self, **changes) -> str:
         return self.inline.sign(claims("https://inline.example", AUDIENCE, **changes))
@@ -143,7 +145,8 @@ async def test_a_token_permits_what_its_scope_and_the_endpoints_rules_say(tokens
         (tokens.inline_token(), 200),
         (tokens.token(aud="other"), 401),
         (tokens.token(exp=int(time.time()) + 7200), 401),
-        (tokens.token(iss="https://inline.example"), 401),
+        # An old one: the key of a new one might be on its way.
+        (tokens.token(iss="https://inline.example", iat=int(time.time()) - 60), 401),
         ("", 401),
     ]:
         assert await tokens.call("tokens", token) == expected
@@ -221,6 +224,33 @@ async def test_a_rotated_key_is_used_soon_after_a_token_by_it_comes_however_many
     await tokens.becomes(200, "tokens", tokens.token())
 
 
+async def test_a_rotated_key_is_accepted_within_seconds_while_tokens_with_random_kids_arrive(tokens, times):
+    await tokens.ready()
+    new, stranger = Signer("ES256", "third"), Signer("ES256", "stranger")
+    # Young, so that each of them might be by a key that is on its way.
+    made = [tokens.token(stranger, kid=f"random-{number}") for number in range(times(400, soak=10_000))]
+    asked, begun = tokens.provider.asked.count(JWKS), time.monotonic()
+    answers: Counter[int] = Counter()
+
+    async def flood(share: list[str]) -> None:
+        connection = await tokens.connect("tokens")
+        for each in share:
+            answers[await tokens.ask(connection, "tokens", each)] += 1
+        await connection.close()
+
+    flooding = [asyncio.create_task(flood(made[number::4])) for number in range(4)]
+    await tokens.up.until("the flood", lambda: answers.total() >= len(made) // 4, 600.0)
+    tokens.provider.signers.append(new)
+    took = await tokens.becomes(200, "tokens", tokens.token(new))
+    assert await tokens.call("tokens", tokens.token()) == 200
+    await asyncio.gather(*flooding)
+    fetches, lasted = tokens.provider.asked.count(JWKS) - asked, time.monotonic() - begun
+    print(f"{len(made):,} random kids in {lasted:.1f} s: the new key after {took:.1f} s, {fetches} fetches")
+    assert set(answers) <= {401, 503}
+    assert fetches <= 2 + lasted / 3.0
+    tokens.provider.signers.remove(new)
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
@@ -242,6 +272,25 @@ async def test_bad_keys_are_told_and_the_last_good_ones_stay(tokens, answer, rea
     assert await tokens.call("tokens", tokens.token()) == 200
     tokens.provider.answers[JWKS] = before
     await tokens.until_condition(TOKEN_ISSUER, "corp", "KeysReady", ("True", "KeysInUse"))
+
+
+async def test_an_outage_shorter_than_max_stale_is_none_of_the_calls(tokens, times):
+    await tokens.ready()
+    tokens.save("corp", maxStale="1h")
+    tokens.provider.stop()
+    await asyncio.sleep(3.2)
+    await tokens.call("tokens", tokens.token(Signer("ES256", "unheard-of")))
+    await tokens.until_condition(TOKEN_ISSUER, "corp", "KeysReady", ("True", "KeysKept"))
+    answers: Counter[int] = Counter()
+    connection, until = await tokens.connect("tokens"), time.monotonic() + times(5, soak=120)
+    while time.monotonic() < until:
+        answers[await tokens.ask(connection, "tokens", tokens.token())] += 1
+    await connection.close()
+    tokens.provider.start()
+    print(f"{answers.total():,} calls without the provider: {dict(answers)}")
+    assert set(answers) == {200}
+    await tokens.until_condition(TOKEN_ISSUER, "corp", "KeysReady", ("True", "KeysInUse"))
+    tokens.save("corp", maxStale="1m")
 
 
 async def test_an_outage_longer_than_max_stale_makes_the_tokens_unverifiable_and_no_others(tokens):
