@@ -6,6 +6,7 @@ import contextlib
 import json
 import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -135,6 +136,14 @@ class Installation:
         held = self.credentials(f"{client}-key", namespace)
         return Caller(self.gateway, f"{name}.{namespace}.svc", name, held["api-key"], held["ca.crt"])
 
+    def certified(self, client: str, name: str, namespace: str, of: str | None = None) -> "Caller":
+        """Somebody who has the Secret with a client's certificate. `of`: the client's namespace, if it is another."""
+        where = of or namespace
+        self.kubectl("wait", "--for=condition=Ready", f"ic/{client}", "-n", where, f"--timeout={PATIENCE:.0f}s")
+        held = self.credentials(f"{client}-certificate", where)
+        certificate = held["tls.crt"], held["tls.key"]
+        return Caller(self.gateway, f"{name}.{namespace}.svc", name, "", held["ca.crt"], certificate=certificate)
+
     @cached_property
     def gateway(self) -> str:
         """Address of the gateways' Service."""
@@ -149,6 +158,10 @@ class Installation:
     def gateway_pods(self) -> list[dict[str, Any]]:
         """The gateways."""
         return self.objects("pods", GATEWAYS, "-l", "app.kubernetes.io/component=gateway")
+
+    def gateway_addresses(self) -> dict[str, str]:
+        """The address of each gateway's pod, by its name."""
+        return {pod["metadata"]["name"]: pod["status"]["podIP"] for pod in self.gateway_pods()}
 
     def checks(self) -> int:
         """Calls that reached Python in any gateway."""
@@ -174,7 +187,10 @@ class Installation:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls an endpoint through the gateways' Service, or one of their pods."""
+    """Who calls an endpoint through the gateways' Service, or one of their pods.
+
+    `key`: empty for a caller without an API key. `certificate`: chain and private key, PEM.
+    """
 
     address: str
     host: str
@@ -182,18 +198,30 @@ class Caller:
     key: str
     ca: str
     port: int = 443
+    certificate: tuple[str, str] | None = None
 
     @property
     def context(self) -> ssl.SSLContext:
         """Trust in the CA of the client's Secret, and in nothing else."""
-        return ssl.create_default_context(cadata=self.ca)
+        context = ssl.create_default_context(cadata=self.ca)
+        if self.certificate:
+            with tempfile.NamedTemporaryFile() as file:
+                file.write("".join(self.certificate).encode())
+                file.flush()
+                context.load_cert_chain(file.name)
+        return context
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the caller shows besides its certificate."""
+        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
     def client(self, *, http2: bool = False, connections: int = 50) -> httpx.AsyncClient:
         """An HTTP client that dials the address under the endpoint's name."""
         limits = httpx.Limits(max_connections=1 if http2 else connections)
         transport = _Dialled(self.address, self.port, verify=self.context, http2=http2, limits=limits)
-        headers = {"Authorization": f"Bearer {self.key}"}
-        return httpx.AsyncClient(transport=transport, base_url=f"https://{self.host}", headers=headers, timeout=180)
+        base = f"https://{self.host}"
+        return httpx.AsyncClient(transport=transport, base_url=base, headers=self.headers, timeout=180)
 
     async def embed(self, *texts: str) -> httpx.Response:
         """One call on a connection of its own."""

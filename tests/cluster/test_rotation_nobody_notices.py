@@ -15,11 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.installation import GATEWAYS, SYSTEM, Caller, Installation, client, endpoint, eventually, until
+from tests.cluster.under_load import KUBELET_S, gateway_names, leader, mounted, restart, served
 from tests.embedded.raw_http import Connection, request
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -30,8 +29,6 @@ CLIENTS = [f"bot-{number}" for number in range(4)]
 # Calls a second of all clients, and on how many connections: each of them calls ten times a second, or five times.
 METADATA_RPS, METADATA_CONNECTIONS = 300, 30
 EMBEDDING_RPS, EMBEDDING_CONNECTIONS = 10, 2
-# The kubelet may show a new key so late: its syncFrequency is a minute, with jitter, and its cache adds to that.
-KUBELET_S = 120.0
 OVERLAP_S = 150
 # In which rounds of four a gateway restarts in the middle, and at which an operator does.
 GATEWAY_AT, OPERATOR_AT, EVERY = {0, 1}, {0, 2}, 4
@@ -136,7 +133,7 @@ def stage(installation: Installation) -> Iterator[tuple[Installation, Load]]:
     installation.ready("one", namespace)
     until(lambda: installation.state("one", namespace) == "Awake", "the endpoint is awake")
     callers = {name: installation.caller(name, "one", namespace) for name in CLIENTS}
-    directory = _mounted(installation, namespace)
+    directory = mounted(installation, namespace, {name: f"{name}-key" for name in CLIENTS})
     yield installation, Load(callers, {name: Mounted(directory / name / "api-key") for name in CLIENTS})
     for kind, name in (("pod", "reader"), *(("ic", name) for name in CLIENTS), ("ie", "one")):
         installation.delete(kind, name, namespace)
@@ -146,25 +143,6 @@ def _bot(name: str) -> dict[str, Any]:
     bot = client(name, NAMESPACE, "one", permissions=("infer", "metadata"))
     bot["spec"]["apiKey"] = {"overlap": f"{OVERLAP_S}s"}
     return bot
-
-
-def _mounted(installation: Installation, namespace: str) -> Path:
-    """A folder for each client with its Secret, as the processes of a pod see it."""
-    container = {
-        "name": "reader",
-        "image": installation.images[0],
-        "imagePullPolicy": "Never",
-        "command": ["python", "-c", "import signal; signal.pause()"],
-        "volumeMounts": [{"name": name, "mountPath": f"/etc/nightlatch/{name}"} for name in CLIENTS],
-    }
-    volumes = [{"name": name, "secret": {"secretName": f"{name}-key"}} for name in CLIENTS]
-    metadata = {"name": "reader", "namespace": namespace}
-    spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 0}
-    installation.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-    installation.kubectl("wait", "--for=condition=Ready", "pod/reader", "-n", namespace, "--timeout=120s")
-    found = installation.processes("reader", namespace)
-    (process,) = [each for each in found if "signal.pause()" in " ".join(each.cmdline())]
-    return Path("/proc", str(process.pid), "root", "etc", "nightlatch")
 
 
 def keys(installation: Installation, name: str) -> dict[str, str]:
@@ -178,22 +156,6 @@ def promoted_at(installation: Installation, name: str) -> float:
     status = (installation.get("ic", name, NAMESPACE) or {}).get("status", {})
     (previous,) = [each for each in status["keys"] if each["state"] == "Previous"]
     return datetime.fromisoformat(previous["expiresAt"]).timestamp() - OVERLAP_S
-
-
-def served(installation: Installation) -> int:
-    """Answers 200 that the model server counted."""
-    (pod,) = installation.pods("one", NAMESPACE)
-    metrics = httpx.get(f"http://{pod['status']['podIP']}:{_admin_port(pod)}/metrics").text
-    samples = [each for family in text_string_to_metric_families(metrics) for each in family.samples]
-    counted = [each for each in samples if each.name.endswith("requests_total") and each.labels.get("code") == "200"]
-    return int(sum(each.value for each in counted if each.labels["operation"] in {"embeddings", "model_metadata"}))
-
-
-def _admin_port(pod: dict[str, Any]) -> int:
-    """The plain port, where kubelet and Prometheus look."""
-    (container,) = pod["spec"]["containers"]
-    named = {each["name"]: each["containerPort"] for each in container["ports"]}
-    return next(port for name, port in named.items() if "admin" in name or "metrics" in name)
 
 
 async def rotate(installation: Installation, load: Load, number: int) -> list[float]:
@@ -226,29 +188,12 @@ async def _used(installation: Installation, mounted: Mounted, name: str, old: st
     return mounted.shown[mounted.ids()[current]] - since
 
 
-def restart(installation: Installation, namespace: str, pod: str) -> None:
-    """The pod ends in good order, and another takes its place."""
-    installation.kubectl("delete", "pod", pod, "-n", namespace)
-
-
-def gateway_names(installation: Installation) -> list[str]:
-    """The pods of the gateways."""
-    return [pod["metadata"]["name"] for pod in installation.gateway_pods()]
-
-
-def leader(installation: Installation) -> str:
-    """The operator that acts."""
-    found = installation.get("lease", "nightlatch-operator", SYSTEM)
-    assert found
-    return str(found["spec"]["holderIdentity"])
-
-
 async def test_no_call_fails_while_keys_rotate_and_gateways_and_operators_restart(
     stage: tuple[Installation, Load], times: Callable[..., int]
 ) -> None:
     installation, load = stage
     rounds = times(1, soak=5)
-    before = served(installation)
+    before = served(installation, "one", NAMESPACE)
     async with load.running():
         await asyncio.sleep(2)
         late = [each for number in range(rounds) for each in await rotate(installation, load, number)]
@@ -262,6 +207,6 @@ async def test_no_call_fails_while_keys_rotate_and_gateways_and_operators_restar
     assert not load.failed
     assert [len(each.shown) for each in load.mounted.values()] == [rounds + 1] * len(CLIENTS)
     # A gateway that starts asks the model for its metadata, too.
-    assert 0 <= served(installation) - before - calls <= GATEWAYS_OWN_CALLS * rounds
+    assert 0 <= served(installation, "one", NAMESPACE) - before - calls <= GATEWAYS_OWN_CALLS * rounds
     # What the documentation says that the overlap must exceed.
     assert max(late) < KUBELET_S < OVERLAP_S
