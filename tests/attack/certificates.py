@@ -3,7 +3,7 @@
 import functools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -50,6 +50,10 @@ class Pki:
         self._root = Issuer(_certificate(name, key, None, key, ca=True), key)
 
     @property
+    def root(self) -> Issuer:
+        return self._root
+
+    @property
     def trust(self) -> str:
         return _pem(self._root.certificate)
 
@@ -63,12 +67,12 @@ class Pki:
 
     def self_signed(self, leaf: Leaf) -> Presented:
         key = ec.generate_private_key(ec.SECP256R1())
-        return _shown(_leaf(leaf, key, None, key), key)
+        return shown(key, _leaf(leaf, key, None, key))
 
     def forged(self, leaf: Leaf) -> Presented:
         """In the root's name, with a signature by another key."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return _shown(_leaf(leaf, key, self._root.certificate, key), key)
+        return shown(key, _leaf(leaf, key, self._root.certificate, key))
 
     def below(
         self, leaf: Leaf, *, depth: int = 1, ca: bool = True, signs: bool = True, path_length: int | None = None
@@ -92,10 +96,10 @@ class Pki:
 
 def _issued(issuer: Issuer, leaf: Leaf) -> Presented:
     key = ec.generate_private_key(ec.SECP256R1())
-    return _shown(_leaf(leaf, key, issuer.certificate, issuer.key), key, *issuer.above)
+    return shown(key, _leaf(leaf, key, issuer.certificate, issuer.key), *issuer.above)
 
 
-def _shown(leaf: x509.Certificate, key: ec.EllipticCurvePrivateKey, *above: x509.Certificate) -> Presented:
+def shown(key: Any, leaf: x509.Certificate, *above: x509.Certificate) -> Presented:
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -140,7 +144,7 @@ def _certificate(
     return (
         _builder(name, key, issuer, -2 * _DAY, 2 * _DAY)
         .add_extension(constraints, critical=True)
-        .add_extension(_key_usage(signs=signs), critical=True)
+        .add_extension(key_usage(signs=signs), critical=True)
         .sign(signer, hashes.SHA256())
     )
 
@@ -154,7 +158,7 @@ def _leaf(
     builder = (
         _builder(leaf.common_name, key, issuer, leaf.begins, leaf.ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs=False), critical=True)
+        .add_extension(key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     )
     if names:
@@ -162,7 +166,7 @@ def _leaf(
     return builder.sign(signer, hashes.SHA256())
 
 
-def _key_usage(*, signs: bool) -> x509.KeyUsage:
+def key_usage(*, signs: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs,
         content_commitment=False,

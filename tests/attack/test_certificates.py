@@ -20,6 +20,7 @@ from nightlatch.api.meta import NamespacedName
 from nightlatch.routing.ir import AuditLog, GateIR, Serving
 from nightlatch.wire.route_document import CertificateGrant
 from tests.attack.certificates import Leaf, Pki, Presented
+from tests.attack.tables import chains
 from tests.attack.tables.certificates import BOT, GOOD, NAMED, ROWS, CertificateRow
 from tests.embedded.envoy_fixture import Caller, Gateway, until
 
@@ -62,7 +63,7 @@ class World:
     def put(self, endpoint: NamespacedName, **changes: Any) -> None:
         """Set all documents, this one with changes."""
         documents = [
-            self.gateway.document(key, **members, **(changes if key == endpoint else {}))
+            self.gateway.document(key, **{**members, **(changes if key == endpoint else {})})
             for key, members in self._documents.items()
         ]
         self.gateway.put(documents, self._serving)
@@ -74,6 +75,8 @@ class World:
             files = [self._folder / f"{secrets.token_hex(8)}.{kind}" for kind in ("crt", "key")]
             for path, text in zip(files, (shown.chain, shown.key), strict=True):
                 path.write_text(text)
+            # So that this side sends what the other side must refuse.
+            context.set_ciphers("DEFAULT@SECLEVEL=0")
             context.load_cert_chain(*files)
         with (
             socket.create_connection(("127.0.0.1", self.gateway.port), _PATIENCE) as plain,
@@ -114,7 +117,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, gate: None) -> Iterator[Worl
     world.gateway.stop()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize("row", [*ROWS, *chains.ROWS], ids=str)
 def test_a_bad_certificate_is_refused_and_its_twin_let_through(world: World, row: CertificateRow):
     before, received = len(world.lines()), len(world.received)
     status = world.call(MUST, row.show(world.pki), **{name.replace("-", "_"): it for name, it in row.headers.items()})
@@ -134,7 +137,42 @@ def test_a_bad_certificate_is_refused_and_its_twin_let_through(world: World, row
 def test_long_chains_are_verified_to_their_end(world: World):
     leaf = Leaf(uris=(BOT,))
     assert world.call(MUST, world.pki.below(leaf, depth=9)) == 200
+    assert world.call(MUST, world.pki.below(leaf, depth=50, path_length=49)) == 200
     assert world.call(MUST, world.pki.below(leaf, depth=50, path_length=48)) is None
+
+
+def test_a_certificate_of_a_thousand_dns_names_is_known_by_its_one_uri(world: World):
+    names = tuple(f"n{number}.example" for number in range(1_000))
+    assert world.call(MUST, world.pki.present(Leaf(uris=(BOT,), dns=names))) == 200
+    assert world.received[-1]["headers"]["x-nightlatch-client"] == "search/bot"
+    assert world.call(MUST, world.pki.present(Leaf(dns=(NAMED, *names)))) == 401
+
+
+@pytest.mark.parametrize("kind", chains.ACCEPTED)
+def test_a_chain_that_limbo_refuses_and_envoy_does_not_names_the_caller_that_the_ca_named(world: World, kind: str):
+    show, why = chains.ACCEPTED[kind]
+    assert world.call(MUST, show(world.pki)) == 200, why
+    assert world.received[-1]["headers"]["x-nightlatch-client"] == "search/bot"
+
+
+def test_a_roll_over_takes_the_leaves_of_the_cas_in_the_bundle_and_no_others(world: World):
+    old, new = world.pki, Pki("new root")
+    leaf = Leaf(uris=(BOT,))
+    shown = {"old": old.present(leaf), "new": new.present(leaf)}
+    bundles = {
+        (old,): {"old"},
+        (old, new): {"old", "new"},
+        (new,): {"new"},
+    }
+    try:
+        for bundle, taken in bundles.items():
+            world.put(MUST, client_ca="".join(each.trust for each in bundle))
+            first = min(taken)
+            until(lambda first=first: world.call(MUST, shown[first]) == 200, "the bundle to be in force")
+            assert {name for name, each in shown.items() if world.call(MUST, each) == 200} == taken
+    finally:
+        world.put(MUST)
+        until(lambda: world.call(MUST, shown["old"]) == 200, "the first bundle again")
 
 
 def test_the_model_server_learns_the_client_and_nothing_of_what_a_caller_claims(world: World):

@@ -32,8 +32,9 @@ def access_log(audit: AuditLog) -> list[dict[str, Any]]:
     return _log(audit, _ENVOY | _noted(*_GATE))
 
 
-# What Envoy says of a handshake that ended because of the caller's certificate.
-_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED"
+# What Envoy says of a handshake that ended because of the caller's certificate: its chain does not verify, or its key
+# may not sign.
+_BAD_CERTIFICATE = "CERTIFICATE_VERIFY_FAILED|KEY_USAGE_BIT_INCORRECT"
 
 
 def connection_log(audit: AuditLog) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def connection_log(audit: AuditLog) -> list[dict[str, Any]]:
             "typed_config": {
                 "@type": EXTENSIONS + "access_loggers.filters.cel.v3.ExpressionFilter",
                 "expression": "has(connection.transport_failure_reason) && "
-                f"connection.transport_failure_reason.contains('{_BAD_CERTIFICATE}')",
+                f"connection.transport_failure_reason.matches('{_BAD_CERTIFICATE}')",
             },
         }
     }
