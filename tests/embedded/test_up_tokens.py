@@ -226,6 +226,8 @@ async def test_a_rotated_key_is_used_soon_after_a_token_by_it_comes_however_many
 
 async def test_a_rotated_key_is_accepted_within_seconds_while_tokens_with_random_kids_arrive(tokens, times):
     await tokens.ready()
+    # Awake, so that the time of the new key is not that of a wake.
+    assert await tokens.call("tokens", tokens.token()) == 200
     new, stranger = Signer("ES256", "third"), Signer("ES256", "stranger")
     # Young, so that each of them might be by a key that is on its way.
     made = [tokens.token(stranger, kid=f"random-{number}") for number in range(times(400, soak=10_000))]
