@@ -143,6 +143,7 @@ def _certificate(
     constraints = x509.BasicConstraints(ca=ca, path_length=path_length if ca else None)
     return (
         _builder(name, key, issuer, -2 * _DAY, 2 * _DAY)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(constraints, critical=True)
         .add_extension(key_usage(signs=signs), critical=True)
         .sign(signer, hashes.SHA256())
@@ -161,9 +162,20 @@ def _leaf(
         .add_extension(key_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     )
+    if issuer is not None and (signer_id := _key_id(issuer)) is not None:
+        builder = builder.add_extension(signer_id, critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(signer, hashes.SHA256())
+
+
+def _key_id(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier | None:
+    """By which two CAs of one name are told apart. A leaf that signs has none."""
+    try:
+        found = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return None
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found.value)
 
 
 def key_usage(*, signs: bool) -> x509.KeyUsage:

@@ -158,18 +158,26 @@ def test_a_chain_that_limbo_refuses_and_envoy_does_not_names_the_caller_that_the
 def test_a_roll_over_takes_the_leaves_of_the_cas_in_the_bundle_and_no_others(world: World):
     old, new = world.pki, Pki("new root")
     leaf = Leaf(uris=(BOT,))
-    shown = {"old": old.present(leaf), "new": new.present(leaf)}
+    # `renewed` has the name of the old CA and another key.
+    shown = {"old": old.present(leaf), "new": new.present(leaf), "renewed": old.other.present(leaf)}
+
+    def said() -> dict[str, int | None]:
+        return {name: world.call(MUST, each) for name, each in shown.items()}
+
     bundles = {
         (old,): {"old"},
         (old, new): {"old", "new"},
         (new,): {"new"},
+        (old, old.other): {"old", "renewed"},
+        (old.other,): {"renewed"},
+        (new, old.other): {"new", "renewed"},
     }
     try:
         for bundle, taken in bundles.items():
             world.put(MUST, client_ca="".join(each.trust for each in bundle))
-            first = min(taken)
-            until(lambda first=first: world.call(MUST, shown[first]) == 200, "the bundle to be in force")
-            assert {name for name, each in shown.items() if world.call(MUST, each) == 200} == taken
+            wanted = {name: 200 if name in taken else None for name in shown}
+            until(lambda wanted=wanted: said() == wanted, f"{wanted}")
+            assert said() == wanted
     finally:
         world.put(MUST)
         until(lambda: world.call(MUST, shown["old"]) == 200, "the first bundle again")
