@@ -73,21 +73,16 @@ def _shown(case: str, shown: str, ir: GatewayIR) -> Any:
         # The two chains' local replies differ in their 404 only.
         del resources["callers"]["defaultFilterChain"]["filters"][0]["typedConfig"]["localReplyConfig"]
     if shown == "extensions" and case != "nothing":
-        for each in resources.values():
-            del each["typedConfig"]["filterConfig"]["errors"]
+        del resources["nightlatch.gate"]["typedConfig"]["filterConfig"]["errors"]
     if shown == "secrets" and case != "nothing":
         return {name: each for name, each in resources.items() if not name.startswith(("client:", "server:"))}
     return resources
 
 
 def _what_endpoints_decide(listener: dict[str, Any]) -> dict[str, Any]:
-    """The matcher, and of the chains for client certificates what they have beside the shared one's manager."""
+    """The matcher, and the chains for client certificates."""
     chains = {each["name"]: each for each in listener["filterChains"]}
     del chains["endpoints"]
-    for chain in chains.values():
-        (manager,) = (each["typedConfig"] for each in chain["filters"] if "connection_manager" in each["name"])
-        aged = {"commonHttpProtocolOptions": manager["commonHttpProtocolOptions"]}
-        chain["filters"] = [*chain["filters"][:-1], {"typedConfig": aged}]
     return {"filterChainMatcher": listener["filterChainMatcher"]} | ({"chains": chains} if chains else {})
 
 

@@ -80,7 +80,7 @@ def test_what_is_referred_to_goes_first_and_leaves_last() -> None:
 
 
 def test_a_listener_waits_for_the_answer_to_the_one_before_and_takes_with_it_what_came_meanwhile() -> None:
-    """Each costs Envoy's main thread a millisecond for each of its chains."""
+    """Each costs Envoy's main thread time for each of its chains."""
     envoy = Envoy()
     envoy.put((LISTENER, "a", "l1"))
     envoy.ask(LISTENER)

@@ -82,7 +82,7 @@ class Stream:
         """The responses due now. A resource comes before the resources that refer to it.
 
         A listener waits for Envoy's answer to the one before: what came meanwhile goes in one, because each costs
-        Envoy's main thread a millisecond for each chain in it, in which nothing else of what is sent arrives.
+        Envoy's main thread time for each chain in it, in which nothing else of what is sent arrives.
         """
         responses = []
         held = {LISTENER} & self._dirty.keys() if self._is_unanswered(LISTENER) else set()

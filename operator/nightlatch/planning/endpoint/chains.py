@@ -1,7 +1,7 @@
 """How many endpoints may ask their callers for certificates. Pure.
 
 Each of them has a filter chain of its own, and whenever one comes or goes, Envoy's main thread has work for each chain
-that is there: about a millisecond. For so long no revocation arrives, so their number has a limit.
+that is there: half a millisecond. For so long no revocation arrives, so their number has a limit.
 """
 
 from nightlatch.api.conditions import Reason

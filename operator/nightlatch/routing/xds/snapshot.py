@@ -10,7 +10,7 @@ from nightlatch.routing.filter_order import GATE
 from nightlatch.routing.ir import EndpointIR, GatewayIR, GatewaySettings
 from nightlatch.routing.policy import policy_value
 from nightlatch.routing.xds.cluster import build_assignment, build_cluster
-from nightlatch.routing.xds.listener import NAME, build_listener
+from nightlatch.routing.xds.listener import CERTIFIED, NAME, build_listener, certified_manager
 from nightlatch.routing.xds.native_module import build_gate, build_policy
 from nightlatch.routing.xds.route import build_routes, build_scope
 from nightlatch.routing.xds.secret import build_certificate, build_trust
@@ -92,8 +92,11 @@ def _shared(ir: GatewayIR) -> Resources:
     if ir.trust:
         secrets[TRUST_SECRET] = pack(build_trust(TRUST_SECRET, ir.trust))
     listener = build_listener(settings.host, settings.port, ir.endpoints, settings.audit, settings.new_connections)
+    extensions = {GATE: pack(build_gate(settings.gate, settings.audit))}
+    if any(each.client_certificates and each.hosts for each in ir.endpoints):
+        extensions[CERTIFIED] = certified_manager(settings.audit)
     return {
-        EXTENSION: {GATE: pack(build_gate(settings.gate, settings.audit))},
+        EXTENSION: extensions,
         LISTENER: {NAME: pack(listener)},
         SECRET: secrets,
     }
