@@ -100,7 +100,13 @@ async def test_a_client_of_many_endpoints_is_revoked_by_one_write_that_waits_for
         await says(world, {CLIENT}, {key_id})
         # Taken first; the other workers have begun with a document each by then.
         assert writes.names.index(names.REVOCATIONS_SECRET) < WORKERS
-        assert world.scaling.documents[names.REVOCATIONS_SECRET] == (await revocations(world)).sequence
+        written = (await revocations(world)).sequence
+
+        async def is_told():
+            return world.scaling.documents.get(names.REVOCATIONS_SECRET) == written
+
+        # The gateways hear of it just after the write.
+        await until(is_told)
 
         async def narrowed():
             return all([await key_ids(world, endpoint) == set() for endpoint in ENDPOINTS])
