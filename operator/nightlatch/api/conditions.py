@@ -386,7 +386,7 @@ class Reason(StrEnum):
     CERTIFICATE_UNVERIFIED = (
         "CertificateUnverified",
         _CERTIFICATES,
-        "The certificate of another issuer does not lead to a CA in its `ca.crt`, or is no leaf: correct the issuer.",
+        "The certificate is a CA, or no chain leads from it to a CA in the `ca.crt` beside it: correct the issuer.",
     )
     CA_MISSING = (
         "CAMissing",
