@@ -101,6 +101,17 @@ async def test_a_renewal_is_asked_for_before_it_is_noted_and_a_refusal_is_not_no
     assert len(refused.sent) == 2
 
 
+async def test_a_plan_that_does_not_know_of_the_last_one_asks_for_no_second_renewal():
+    wanted = replace(made(), renew=True, annotations={"nightlatch.dev/renewed": "monday"})
+    noted = stamped(certificate(wanted))
+    noted["metadata"] |= {"uid": "uid-cert", "resourceVersion": "9", "generation": 3}
+    api = Scripted(there(), there(), noted, noted)
+    async with api.serving() as server:
+        for _ in range(2):
+            await CertManager(server).ensure(wanted)
+    assert [method for method, _, _ in api.sent] == ["GET", "PATCH", "PATCH", "GET"]
+
+
 async def test_a_certificate_of_somebody_else_is_not_touched():
     foreign = there()
     foreign["metadata"]["ownerReferences"] = [{"uid": "other"}]

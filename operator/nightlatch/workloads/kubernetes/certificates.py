@@ -70,7 +70,10 @@ class CertManager:
         return any(each.available for each in self.sources)
 
     async def ensure(self, wanted: EnsureCertificate) -> None:
-        """Asking for a renewal goes first: were the annotations written without it, nobody would ask again."""
+        """Asking for a renewal goes first: were the annotations written without it, nobody would ask again.
+
+        They also say that it was asked for: a plan may be older than what the plan before it did.
+        """
         obj, key = stamped(certificate(wanted)), wanted.target.key
         with _as_certificate_error():
             found = await objects.read(self._api, CERTIFICATE, key)
@@ -78,7 +81,7 @@ class CertManager:
             raise CertificateError(
                 f"Certificate {key.name} exists and is not ours: rename or delete it, or choose another name"
             )
-        if found is not None and wanted.renew:
+        if found is not None and wanted.renew and not _is_noted(wanted, found):
             await self._renew(found)
         if found is None or not is_as_applied(obj, found):
             with _as_certificate_error():
@@ -123,6 +126,11 @@ def _as_certificate_error() -> Iterator[None]:
         yield
     except WorkloadError as error:
         raise CertificateError(str(error)) from error
+
+
+def _is_noted(wanted: EnsureCertificate, found: dict[str, Any]) -> bool:
+    noted = found["metadata"].get("annotations") or {}
+    return all(noted.get(name) == value for name, value in wanted.annotations.items())
 
 
 def _is_of(found: dict[str, Any], uid: str) -> bool:
