@@ -70,13 +70,13 @@ def floor(on: Installation) -> float:
         time.sleep(0.02)
     took = (time.monotonic() - started) * 1000
     on.kubectl("scale", "deployment/trivial", "-n", NAMESPACE, "--replicas=0")
-    until(lambda: not on.objects("pods", NAMESPACE, "-l", "app=trivial"), "the trivial pod to go")
+    until(lambda: not on.objects("pods", NAMESPACE, labelSelector="app=trivial"), "the trivial pod to go")
     return took
 
 
 def answers(on: Installation) -> bool:
     """Whether the trivial pod serves."""
-    pods = on.objects("pods", NAMESPACE, "-l", "app=trivial")
+    pods = on.objects("pods", NAMESPACE, labelSelector="app=trivial")
     address = pods[0]["status"].get("podIP") if pods else None
     if not address:
         return False

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.conftest import node
-from tests.cluster.installation import Installation, KubectlError, until
+from tests.cluster.installation import Installation, until
 
 _CRDS = ("certificaterequests", "certificates", "clusterissuers", "issuers")
 CERTIFICATES, REQUESTS = "certificates.cert-manager.io", "certificaterequests.cert-manager.io"
@@ -80,7 +80,7 @@ def ask_to_renew(installation: Installation, name: str, namespace: str) -> None:
 
 def certificate(installation: Installation, name: str, namespace: str) -> dict[str, Any] | None:
     """A Certificate, or None; also where the kind does not exist."""
-    with contextlib.suppress(KubectlError):
+    with contextlib.suppress(LookupError):
         return installation.get(CERTIFICATES, name, namespace)
     return None
 

@@ -66,13 +66,17 @@ def install(kubeconfig: str, references: Sequence[str], *settings: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def installation() -> Iterator[Installation]:
-    """The chart on a whole node. NIGHTLATCH_TEST_STATE names the state directory of one that is up, to be kept."""
+def installation(pytestconfig: pytest.Config) -> Iterator[Installation]:
+    """The chart on a whole node. NIGHTLATCH_TEST_STATE names the state directory of one that is up, to be kept.
+
+    In a soak its kubelet shows changed Secrets as late as by default; else sooner, since tests wait for it many times.
+    """
     given = os.environ.get("NIGHTLATCH_TEST_STATE")
+    sync, kubelet_s = ("1m", 120.0) if given or pytestconfig.getoption("--soak") else ("10s", 30.0)
     state = Path(given or tempfile.mkdtemp(prefix="nightlatch-e2e-"))
     try:
         if not given:
-            node("up", "--state-dir", str(state))
+            node("up", "--state-dir", str(state), "--kubelet-sync", sync)
         references = images("load", "--state-dir", str(state), "operator", "gateway", "model-server")
         kubeconfig = node("kubeconfig", "--state-dir", str(state))
         install(kubeconfig, references)
@@ -83,6 +87,7 @@ def installation() -> Iterator[Installation]:
             audit_log=logs / "audit.log",
             model=packaged_model(),
             images=tuple(references),
+            kubelet_s=kubelet_s,
         )
     finally:
         if not given:

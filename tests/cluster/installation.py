@@ -18,6 +18,7 @@ import httpx
 import psutil
 import yaml
 
+from tests.cluster.reading import Reader
 from tests.embedded.raw_http import Connection, request
 from tools.node import record
 from tools.node.paths import State
@@ -37,7 +38,8 @@ class Installation:
     """A cluster with the chart in it.
 
     `kubectl_path`, `kubeconfig`: how to reach it; `audit_log`: the API server's; `images`: of the operator, the gateway
-    and the model server, as installed.
+    and the model server, as installed; `kubelet_s`: the kubelet may show a changed Secret to pods so late. By default
+    it looks once a minute, with jitter, and its cache adds to that.
     """
 
     kubectl_path: str
@@ -45,6 +47,12 @@ class Installation:
     audit_log: Path
     model: Path
     images: tuple[str, ...] = ()
+    kubelet_s: float = 120.0
+
+    @property
+    def apps_take_s(self) -> int:
+        """What an overlap of keys, or of CAs, has to be so that apps see the new one in time."""
+        return round(self.kubelet_s) + 30
 
     # --- kubectl
 
@@ -57,13 +65,16 @@ class Installation:
         return done.stdout
 
     def get(self, kind: str, name: str, namespace: str = "default") -> dict[str, Any] | None:
-        """One object, or None."""
-        printed = self.kubectl("get", kind, name, "-n", namespace, "-o", "json", "--ignore-not-found")
-        return json.loads(printed) if printed.strip() else None
+        """One object, or None. Raises LookupError where the API server does not know the kind."""
+        return self._reader.get(kind, name, namespace)
 
-    def objects(self, kind: str, namespace: str, *flags: str) -> list[dict[str, Any]]:
-        """All objects of a kind in a namespace."""
-        return json.loads(self.kubectl("get", kind, "-n", namespace, "-o", "json", *flags))["items"]
+    def objects(self, kind: str, namespace: str, **selectors: str) -> list[dict[str, Any]]:
+        """All objects of a kind in a namespace. selectors: labelSelector, fieldSelector."""
+        return self._reader.list(kind, namespace, **selectors)
+
+    @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.kubeconfig)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """kubectl apply."""
@@ -117,7 +128,7 @@ class Installation:
 
     def pods(self, name: str, namespace: str) -> list[dict[str, Any]]:
         """The endpoint's pods."""
-        return self.objects("pods", namespace, "-l", f"nightlatch.dev/endpoint={name}")
+        return self.objects("pods", namespace, labelSelector=f"nightlatch.dev/endpoint={name}")
 
     def asleep(self, name: str, namespace: str) -> bool:
         """At zero: no pod is left and the status says so."""
@@ -153,11 +164,11 @@ class Installation:
 
     def operator_pods(self) -> list[dict[str, Any]]:
         """The operators."""
-        return self.objects("pods", SYSTEM, "-l", "app.kubernetes.io/component=operator")
+        return self.objects("pods", SYSTEM, labelSelector="app.kubernetes.io/component=operator")
 
     def gateway_pods(self) -> list[dict[str, Any]]:
         """The gateways."""
-        return self.objects("pods", GATEWAYS, "-l", "app.kubernetes.io/component=gateway")
+        return self.objects("pods", GATEWAYS, labelSelector="app.kubernetes.io/component=gateway")
 
     def gateway_addresses(self) -> dict[str, str]:
         """The address of each gateway's pod, by its name."""

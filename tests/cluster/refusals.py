@@ -172,19 +172,23 @@ async def _http1_refused(
 ) -> None:
     """One open connection to each endpoint; the slowest of them counts.
 
-    Until the first of them refuses, it alone is asked, and then all. Asking hundreds all the time would take the node's
-    cores from what is measured.
+    Until the first of them refuses, it alone is asked, and then all at once, so that the last of hundreds
+    does not wait for the answers to the others. Asking hundreds all the time would take the node's cores from what is
+    measured.
     """
-    first, *others = [await OpenConnection.to(caller, world.host(name)) for name in world.names]
-    for each in (first, *others):
+    connections = [await OpenConnection.to(caller, world.host(name)) for name in world.names]
+    for each in connections:
         assert not await each.is_refused()
-    while not await first.is_refused():
+    while not await connections[0].is_refused():
         asking.set()
         await asyncio.sleep(PAUSE_S)
-    assert started.done()
-    while others := [each for each in others if not await each.is_refused()]:
-        await asyncio.sleep(PAUSE_S)
+    left = connections[1:]
+    while left:
+        refused = await asyncio.gather(*(each.is_refused() for each in left))
+        left = [each for each, gone in zip(left, refused, strict=True) if not gone]
     found.seconds[gateway, "HTTP/1.1"] = time.perf_counter() - started.result()
+    for each in connections:
+        await each.connection.close()
 
 
 @dataclass(frozen=True)
@@ -200,11 +204,9 @@ class OpenConnection:
         return cls(await replace(caller, host=host).connect(), raw)
 
     async def is_refused(self) -> bool:
-        """Ask. A refused connection is closed."""
+        """Ask."""
         status = (await self.connection.send(self.raw)).status
         assert status in {GRANTED, REFUSED}
-        if status == REFUSED:
-            await self.connection.close()
         return status == REFUSED
 
 

@@ -29,7 +29,7 @@ from nightlatch.planning.installation.places import generation_shown
 from tests.cluster.conftest import install
 from tests.cluster.installation import GATEWAYS, SYSTEM, Caller, Installation, client, endpoint, eventually, until
 from tests.cluster.refusals import PORT
-from tests.cluster.under_load import KUBELET_S, gateway_names, leader, mounted, restart, served
+from tests.cluster.under_load import gateway_names, leader, mounted, restart, served
 from tests.embedded.raw_http import Connection, request
 from tests.unit.pki.test_brought_ca import authority, brought
 
@@ -37,9 +37,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE, NAME, BOT = "rollover", "one", "bot"
-# What callers and pods have to take a new CA. In an installation it is a day.
-CALLERS_TAKE_S = 150
-SETTINGS = (f"pki.callersTake={CALLERS_TAKE_S}s", "pki.reissueOver=30s")
 # Calls a second, and on how many connections. Half of the connections end after so many calls, and the others when the
 # gateway ends them.
 METADATA_RPS, METADATA_CONNECTIONS = 200, 20
@@ -49,8 +46,6 @@ CALLS_A_CONNECTION = 50
 GATEWAY_AT, OPERATOR_AT, EVERY = 0, 1, 4
 # So many calls do gateways make to the model server themselves whenever one starts.
 GATEWAYS_OWN_CALLS = 20
-# All steps of a roll-over: twice the callers' time, and as much for kubelets and slow machines.
-PATIENCE_S = 4 * CALLERS_TAKE_S
 BROUGHT = "corp-ca"
 
 
@@ -154,10 +149,15 @@ class Load:
         return request("POST", "/v1/embeddings", self.caller.host, {"model": NAME, "input": ["A cat sleeps."]})
 
 
+def settings(installation: Installation) -> tuple[str, ...]:
+    """What callers and pods have to take a new CA. In an installation it is a day."""
+    return f"pki.callersTake={installation.apps_take_s}s", "pki.reissueOver=30s"
+
+
 @pytest.fixture
 def stage(installation: Installation) -> Iterator[tuple[Installation, Load]]:
     """An endpoint that stays awake, its client, and a pod that has the client's Secret mounted."""
-    install(installation.kubeconfig, installation.images, *SETTINGS)
+    install(installation.kubeconfig, installation.images, *settings(installation))
     namespace = installation.namespace(NAMESPACE)
     bot = client(BOT, namespace, NAME, permissions=("infer", "metadata"))
     bot["spec"]["certificate"] = bot["spec"].pop("apiKey")
@@ -226,7 +226,7 @@ async def renewed(installation: Installation, load: Load, number: int) -> None:
             return ["a gateway that starts"]
         return [kind for kind, shown in new.items() if shown & old[kind] or not all(shown)]
 
-    await eventually(lambda: not left(), "a new certificate of each kind", timeout=2 * KUBELET_S)
+    await eventually(lambda: not left(), "a new certificate of each kind", timeout=2 * installation.kubelet_s)
 
 
 def _ask_for_renewals(installation: Installation, number: int) -> None:
@@ -258,8 +258,10 @@ async def rolled_over(installation: Installation, load: Load, before: str) -> No
     def ended() -> bool:
         return active(installation) not in {"", before} and told(installation)["rollover"] == "none"
 
+    # Twice the callers' time, and as much for kubelets and slow machines.
+    patience = max(4 * installation.apps_take_s, 300)
     try:
-        await eventually(ended, "the CA is replaced", timeout=PATIENCE_S)
+        await eventually(ended, "the CA is replaced", timeout=patience)
     except AssertionError as error:
         raise AssertionError(f"{error}: {dict(told(installation))}") from None
     now = await asyncio.to_thread(active, installation)
@@ -268,7 +270,7 @@ async def rolled_over(installation: Installation, load: Load, before: str) -> No
         trusted = load.mounted.read("ca.crt").count(b"BEGIN CERTIFICATE")
         return trusted == 1 and generation_shown(load.mounted.read("tls.crt")) == now
 
-    await eventually(taken, "the client's pod has the new CA alone", timeout=2 * KUBELET_S)
+    await eventually(taken, "the client's pod has the new CA alone", timeout=2 * installation.kubelet_s)
     print(f"CA {before[:8]} replaced by {now[:8]} in {time.monotonic() - started:.0f} s")
 
 
@@ -296,7 +298,7 @@ async def brings(installation: Installation, load: Load) -> None:
     metadata = {"name": BROUGHT, "namespace": SYSTEM}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
     await asyncio.to_thread(installation.apply, secret)
-    upgrade = functools.partial(install, installation.kubeconfig, installation.images, *SETTINGS)
+    upgrade = functools.partial(install, installation.kubeconfig, installation.images, *settings(installation))
     await asyncio.to_thread(upgrade, f"pki.caSecretName={BROUGHT}")
     await rolled_over(installation, load, before)
     assert await asyncio.to_thread(active, installation) == root_key_id(root[0])

@@ -37,7 +37,7 @@ async def test_200_calls_to_a_sleeping_endpoint_are_answered_by_one_wake(install
 
 def wakes(installation: Installation, namespace: str) -> int:
     """How many Events say that the endpoint began to wake."""
-    events = installation.objects("events", namespace, "--field-selector", "reason=Waking")
+    events = installation.objects("events", namespace, fieldSelector="reason=Waking")
     return sum(event.get("count") or 1 for event in events)
 
 
@@ -60,7 +60,7 @@ async def test_steady_load_over_ten_sleeps_loses_nothing(installation: Installat
 
 
 def slept(installation: Installation, namespace: str) -> int:
-    events = installation.objects("events", namespace, "--field-selector", "reason=Asleep")
+    events = installation.objects("events", namespace, fieldSelector="reason=Asleep")
     return sum(event.get("count") or 1 for event in events)
 
 

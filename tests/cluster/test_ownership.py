@@ -8,14 +8,15 @@ from tests.cluster.installation import GATEWAYS, SYSTEM, Installation, client, e
 
 pytestmark = pytest.mark.cluster
 
-KINDS = "deployments,services,serviceaccounts,networkpolicies,secrets,pods,poddisruptionbudgets"
+KINDS = ("deployments", "services", "serviceaccounts", "networkpolicies", "secrets", "pods", "poddisruptionbudgets")
 
 
 def owned(installation: Installation, namespace: str) -> set[str]:
     """Everything of ours in the three namespaces that belongs to the namespace's endpoints and clients."""
     here = {
         f"{item['kind']}/{item['metadata']['name']}"
-        for item in installation.objects(KINDS, namespace)
+        for kind in KINDS
+        for item in installation.objects(kind, namespace)
         if item["metadata"].get("labels", {}).get("nightlatch.dev/endpoint")
         or item["metadata"].get("labels", {}).get("nightlatch.dev/role")
     }

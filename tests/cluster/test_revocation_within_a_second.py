@@ -10,7 +10,7 @@ import pytest
 
 from nightlatch.kube.client import connect
 from tests.cluster.installation import Caller, Installation, endpoint
-from tests.cluster.refusals import BOT, BOUND_S, World, Write, deleted, removed_from_spec, slowest, suspended
+from tests.cluster.refusals import BOUND_S, World, Write, deleted, removed_from_spec, slowest, suspended
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -31,9 +31,7 @@ async def world(installation: Installation, times: Callable[..., int]) -> AsyncI
         for name in (*names, "held"):
             installation.ready(name, namespace, timeout=600)
         yield made
-    for name in (*names, "held"):
-        installation.delete("ie", name, namespace)
-    installation.delete("ic", BOT, namespace)
+    installation.kubectl("delete", "ie,ic", "--all", "-n", namespace, "--wait=false")
 
 
 async def key_revoked(world: World, caller: Caller) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.installation import GATEWAYS, SYSTEM, Caller, Installation, client, endpoint, eventually, until
-from tests.cluster.under_load import KUBELET_S, gateway_names, leader, mounted, restart, served
+from tests.cluster.under_load import gateway_names, leader, mounted, restart, served
 from tests.embedded.raw_http import Connection, request
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -29,7 +29,6 @@ CLIENTS = [f"bot-{number}" for number in range(4)]
 # Calls a second of all clients, and on how many connections: each of them calls ten times a second, or five times.
 METADATA_RPS, METADATA_CONNECTIONS = 300, 30
 EMBEDDING_RPS, EMBEDDING_CONNECTIONS = 10, 2
-OVERLAP_S = 150
 # In which rounds of four a gateway restarts in the middle, and at which an operator does.
 GATEWAY_AT, OPERATOR_AT, EVERY = {0, 1}, {0, 2}, 4
 # So many calls may gateways make to the model server in the time of a round.
@@ -129,7 +128,10 @@ def _bearer(key: str) -> tuple[str, str]:
 def stage(installation: Installation) -> Iterator[tuple[Installation, Load]]:
     """An endpoint that stays awake, its clients, and a pod that has the clients' Secrets mounted."""
     namespace = installation.namespace(NAMESPACE)
-    installation.apply(endpoint("one", namespace, scaling={"minReplicas": 1}), *map(_bot, CLIENTS))
+    installation.apply(
+        endpoint("one", namespace, scaling={"minReplicas": 1}),
+        *(_bot(name, installation.apps_take_s) for name in CLIENTS),
+    )
     installation.ready("one", namespace)
     until(lambda: installation.state("one", namespace) == "Awake", "the endpoint is awake")
     callers = {name: installation.caller(name, "one", namespace) for name in CLIENTS}
@@ -139,9 +141,9 @@ def stage(installation: Installation) -> Iterator[tuple[Installation, Load]]:
         installation.delete(kind, name, namespace)
 
 
-def _bot(name: str) -> dict[str, Any]:
+def _bot(name: str, overlap_s: int) -> dict[str, Any]:
     bot = client(name, NAMESPACE, "one", permissions=("infer", "metadata"))
-    bot["spec"]["apiKey"] = {"overlap": f"{OVERLAP_S}s"}
+    bot["spec"]["apiKey"] = {"overlap": f"{overlap_s}s"}
     return bot
 
 
@@ -155,7 +157,7 @@ def promoted_at(installation: Installation, name: str) -> float:
     """When the newest key became Current, in Unix seconds: the end of the key before, less the overlap."""
     status = (installation.get("ic", name, NAMESPACE) or {}).get("status", {})
     (previous,) = [each for each in status["keys"] if each["state"] == "Previous"]
-    return datetime.fromisoformat(previous["expiresAt"]).timestamp() - OVERLAP_S
+    return datetime.fromisoformat(previous["expiresAt"]).timestamp() - installation.apps_take_s
 
 
 async def rotate(installation: Installation, load: Load, number: int) -> list[float]:
@@ -182,9 +184,10 @@ async def _used(installation: Installation, mounted: Mounted, name: str, old: st
     await eventually(is_promoted, "the new key is Current")
     current = (await asyncio.to_thread(keys, installation, name))["Current"]
     since = await asyncio.to_thread(promoted_at, installation, name)
-    await eventually(lambda: current in mounted.ids(), "the kubelet shows it", timeout=OVERLAP_S)
+    overlap_s = installation.apps_take_s
+    await eventually(lambda: current in mounted.ids(), "the kubelet shows it", timeout=overlap_s)
     # The next rotation would wait for the end of this overlap.
-    await eventually(lambda: "Previous" not in keys(installation, name), "the old key ends", timeout=OVERLAP_S + 60)
+    await eventually(lambda: "Previous" not in keys(installation, name), "the old key ends", timeout=overlap_s + 60)
     return mounted.shown[mounted.ids()[current]] - since
 
 
@@ -209,4 +212,4 @@ async def test_no_call_fails_while_keys_rotate_and_gateways_and_operators_restar
     # A gateway that starts asks the model for its metadata, too.
     assert 0 <= served(installation, "one", NAMESPACE) - before - calls <= GATEWAYS_OWN_CALLS * rounds
     # What the documentation says that the overlap must exceed.
-    assert max(late) < KUBELET_S < OVERLAP_S
+    assert max(late) < installation.kubelet_s

@@ -126,6 +126,6 @@ async def told_why(installation: Installation, namespace: str, made: dict, reaso
     )
     assert available["reason"] == reason
     assert available["message"] not in answer.text, "the owner alone reads the message"
-    events = installation.objects("events", namespace, "--field-selector", f"reason={reason}")
+    events = installation.objects("events", namespace, fieldSelector=f"reason={reason}")
     assert events, f"no event {reason}"
     return available

@@ -9,8 +9,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.cluster.installation import SYSTEM, Installation
 
-# The kubelet may show a changed Secret so late: its syncFrequency is a minute, with jitter, and its cache adds to that.
-KUBELET_S = 120.0
 _OPERATIONS = {"embeddings", "model_metadata"}
 
 

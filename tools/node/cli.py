@@ -43,7 +43,8 @@ def commands() -> None:
 @click.option("--cluster", type=CLUSTERS, default="node", show_default=True)
 @click.option("--mode", type=click.Choice([node.ALL, node.CONTROL_PLANE]), default=node.ALL, show_default=True)
 @click.option("--install-packages", is_flag=True, help="Install with apt-get what the node needs.")
-def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:
+@click.option("--kubelet-sync", default="1m", show_default=True, help="How often it looks at pods' Secrets.")
+def up(state: State, cluster: str, mode: str, install_packages: bool, kubelet_sync: str) -> None:
     """Start a cluster, and wait until it is ready."""
     progress = Progress()
     if cluster == "kind":
@@ -51,7 +52,7 @@ def up(state: State, cluster: str, mode: str, install_packages: bool) -> None:
     elif cluster == "current":
         borrowed.up_current(state, progress)
     else:
-        node.up(state, mode, progress, install=install_packages)
+        node.up(state, mode, progress, install=install_packages, kubelet_sync=kubelet_sync)
 
 
 @commands.command()

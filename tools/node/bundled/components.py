@@ -42,6 +42,7 @@ class Layout:
     cgroup: str
     cni_plugins: Path = CNI_PLUGINS[0]
     snapshotter: str = "overlayfs"
+    kubelet_sync: str = "1m"
 
     def component(self, name: str, *arguments: str) -> Component:
         """Return a component whose program is one of hyperkube's applets."""
@@ -64,6 +65,7 @@ class Layout:
             "cni_plugins": str(self.cni_plugins),
             "snapshotter": self.snapshotter,
             "pause_image": PAUSE_IMAGE,
+            "kubelet_sync": self.kubelet_sync,
         }
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +30,7 @@ KILL_TIMEOUT_S = 30.0
 UNSHARE = ("unshare", "--mount", "--propagation", "slave", "--net", "--pid", "--ipc", "--fork", "--kill-child")
 
 
-def up(state: State, mode: str, progress: Progress, *, install: bool) -> None:
+def up(state: State, mode: str, progress: Progress, *, install: bool, kubelet_sync: str = "1m") -> None:
     """Start a fresh cluster and return when it is ready. Removes first what a killed `up` left behind.
 
     If the cluster cannot start, everything is undone. Raises NodeError.
@@ -45,7 +46,7 @@ def up(state: State, mode: str, progress: Progress, *, install: bool) -> None:
     (state.configuration / "pause.oci.tar").write_bytes(pause)
     process = _start_init(state)
     try:
-        _give_order(state, mode, programs, process)
+        _give_order(state, mode, programs, process, kubelet_sync)
         _follow(process, progress)
     except BaseException:
         process.kill()
@@ -119,7 +120,7 @@ def _start_init(state: State) -> subprocess.Popen[str]:
         )
 
 
-def _give_order(state: State, mode: str, programs: Path, process: subprocess.Popen[str]) -> None:
+def _give_order(state: State, mode: str, programs: Path, process: subprocess.Popen[str], kubelet_sync: str) -> None:
     """Link the node to the host, write down what `down` must know, prepare the files, and send the order."""
     identities = _identities(process)
     plan = network.connect(identities[0].pid)
@@ -127,7 +128,7 @@ def _give_order(state: State, mode: str, programs: Path, process: subprocess.Pop
     record.write(state.record, known)
     if known.cgroup:
         cgroups.create(known.cgroup, known.controllers)
-    layout = _layout(state, plan, programs, known.cgroup)
+    layout = replace(_layout(state, plan, programs, known.cgroup), kubelet_sync=kubelet_sync)
     write_configuration(layout)
     _write_credentials(state, plan)
     _send(process, _order(layout, runs_pods=mode == ALL))
