@@ -72,6 +72,10 @@ class Installation:
         """All objects of a kind in a namespace. selectors: labelSelector, fieldSelector."""
         return self._reader.list(kind, namespace, **selectors)
 
+    def may(self, account: str, verb: str, kind: str, namespace: str, name: str = "") -> bool:
+        """What the API server's authorizer says of a ServiceAccount, which is given as `namespace:name`."""
+        return self._reader.may(account, verb, kind, namespace, name)
+
     @cached_property
     def _reader(self) -> Reader:
         return Reader(self.kubeconfig)

@@ -43,6 +43,26 @@ class Reader:
         typed = {"apiVersion": body["apiVersion"], "kind": body["kind"].removesuffix("List")}
         return [_shown({**typed, **item}) for item in body["items"]]
 
+    def may(self, account: str, verb: str, kind: str, namespace: str, name: str = "") -> bool:
+        """What the API server's authorizer says of a ServiceAccount, which is given as `namespace:name`."""
+        self._collection(kind, namespace)
+        path, _ = self._known[kind]
+        (own, _), prefix = account.split(":"), "system:serviceaccounts"
+        group = path.split("/")[2] if path.startswith("/apis/") else ""
+        what = {"group": group, "resource": path.rpartition("/")[2], "name": name}
+        groups = [prefix, f"{prefix}:{own}", "system:authenticated"]
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": f"system:serviceaccount:{account}",
+                "groups": groups,
+                "resourceAttributes": {"namespace": namespace, "verb": verb, **what},
+            },
+        }
+        answer = self._http.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", json=review)
+        return bool(_body(answer)["status"]["allowed"])
+
     def _collection(self, kind: str, namespace: str) -> str:
         """The path of all objects of a kind, which has any of the names that kubectl knows for it."""
         if kind not in self._known:
