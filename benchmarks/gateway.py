@@ -10,21 +10,25 @@ import json
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from compiled import Endpoint, Running, endpoint, gateway
 from cpu import cpu_seconds, machine, resident_mib
 from envoys import UPSTREAM_IDENTITY, Authorities, envoy, free_port, plain_proxy, upstream
 from load import Generator, Target, generator, request
 from table import markdown, median, percentile
-from tokens import ALGORITHMS, Signers, certificate_digest, document_members, signers
+from tokens import ALGORITHMS, REMEMBERED, Signers, certificate_digest, document_members, signers
 
 from nightlatch.api.names import gateway_identity
 from nightlatch.api_keys.api_key import mint
 
 PLAIN_HOST = "plain.bench.localhost"
 PATH = "/v1/embeddings"
+# So many that each is forgotten before it comes again: a part of the gate's memory has a share of all tokens.
+_NEW_TOKENS = 4 * REMEMBERED
+_TARGETED = ("RS256", "ES256")
 HEADER = [
     "",
     "CPU µs/call",
@@ -73,18 +77,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=4000, help="per row and round; default: %(default)s")
     parser.add_argument("--connections", type=int, default=16, help="default: %(default)s")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="rows with this text, such as jwt, beside plain Envoy"
+    )
     parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = Plan(options.rounds, options.calls, options.connections)
-    asyncio.run(run(Plan(1, 320, 16) if options.quick else plan))
+    asyncio.run(run(Plan(1, 320, 16) if options.quick else plan, options.only))
 
 
-async def run(plan: Plan) -> None:
-    """Start everything, measure, print."""
+async def run(plan: Plan, only: str = "") -> None:
+    """Start everything, measure, print. only: the rows that have this text, in upper or lower case."""
     print(f"machine: {machine()}")
     with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder, generator() as load:
-        async with setup(Path(folder), plan.connections) as (rows, ours):
+        async with setup(Path(folder), plan.connections) as (all_rows, ours):
+            rows = [*all_rows[:2], *(row for row in all_rows[2:] if only.lower() in row.name.lower())]
             measured = await _rounds(rows, plan, load)
             print(_table(rows, measured))
             _print_rest(rows, ours)
@@ -114,8 +122,11 @@ async def setup(folder: Path, connections: int) -> AsyncIterator[tuple[list[Row]
         running = await stack.enter_async_context(gateway(logged, authorities, (each,), tls_port, allows_percent=100))
         target = Target(running.port, each.host, folder / "ca.crt", _calls(each, connections))
         rows.append(Row("Nightlatch, 1,000 keys, every call in the audit log", running.pid, target))
-        rows += _token_rows(ours, taking, tokens, folder, connections)
-        rows += await stack.enter_async_context(_jwt_authn(folder, authorities, tokens, tls_port, connections))
+        new = {each: tokens.tokens(each, _NEW_TOKENS) for each in ALGORITHMS}
+        rows += _token_rows(ours, taking, tokens, new, folder, connections)
+        for remembers in (False, True):
+            peer = _jwt_authn(folder, authorities, tokens, new, tls_port, connections, remembers=remembers)
+            rows += await stack.enter_async_context(peer)
         yield rows, ours
 
 
@@ -135,40 +146,77 @@ def _taking_tokens(authorities: Authorities, tokens: Signers) -> dict[str, Endpo
     return {name: endpoint(name, 10, authorities, more=more) for name, more in members.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Verifying:
+    """An Envoy that verifies tokens, to be called as `host`."""
+
+    name: str
+    pid: int
+    port: int
+    host: str
+    ca: Path
+    connections: int
+
+    def again(
+        self, algorithm: str, tokens: Signers, what: str = "", certificate: Path | None = None, **more: Any
+    ) -> Row:
+        """Each connection repeats a token of its own, as callers do until it expires. more: claims."""
+        raw = _with_tokens(self.host, tokens.tokens(algorithm, self.connections, **more))
+        target = Target(self.port, self.host, self.ca, raw, certificate)
+        return Row(f"{self.name} {what or f'{algorithm}, the same token again'}", self.pid, target)
+
+    def anew(self, algorithm: str, new: Mapping[str, Sequence[str]]) -> Row:
+        """No call has a token that is remembered."""
+        raw = _with_tokens(self.host, new[algorithm])
+        target = Target(self.port, self.host, self.ca, raw, connections=self.connections)
+        return Row(f"{self.name} {algorithm}, a new token each call", self.pid, target)
+
+
 def _token_rows(
-    ours: Running, taking: Mapping[str, Endpoint], tokens: Signers, folder: Path, connections: int
+    ours: Running,
+    taking: Mapping[str, Endpoint],
+    tokens: Signers,
+    new: Mapping[str, Sequence[str]],
+    folder: Path,
+    connections: int,
 ) -> list[Row]:
-    shown, ca = tokens.caller(), folder / "ca.crt"
+    shown = tokens.caller()
     certificate = folder / "caller.pem"
     certificate.write_text(shown.chain + shown.key)
-    digest = certificate_digest(shown)
 
-    def row(name: str, of: str, algorithm: str, certificate: Path | None = None, **more: object) -> Row:
-        host = taking[of].host
-        raw = _with_tokens(host, tokens.tokens(algorithm, connections, **more))
-        return Row(f"Nightlatch, {name}", ours.pid, Target(ours.port, host, ca, raw, certificate))
+    def at(of: str) -> Verifying:
+        return Verifying("Nightlatch, JWT", ours.pid, ours.port, taking[of].host, folder / "ca.crt", connections)
 
-    bound = {"cnf": {"x5t#S256": digest}}
+    bound = {"cnf": {"x5t#S256": certificate_digest(shown)}}
     return [
-        *(row(f"JWT {algorithm}", "tokens", algorithm) for algorithm in ALGORITHMS),
-        row("JWT ES256 bound to a certificate", "bound", "ES256", certificate, **bound),
-        row("any of three, by JWT ES256", "three", "ES256"),
+        *(at("tokens").again(each, tokens) for each in ALGORITHMS),
+        *(at("tokens").anew(each, new) for each in ALGORITHMS),
+        at("bound").again("ES256", tokens, "ES256 bound to a certificate, again", certificate, **bound),
+        at("three").again("ES256", tokens, "ES256 as any of three, again"),
     ]
 
 
 @contextlib.asynccontextmanager
 async def _jwt_authn(
-    folder: Path, authorities: Authorities, tokens: Signers, upstream_port: int, connections: int
+    folder: Path,
+    authorities: Authorities,
+    tokens: Signers,
+    new: Mapping[str, Sequence[str]],
+    upstream_port: int,
+    connections: int,
+    *,
+    remembers: bool,
 ) -> AsyncIterator[list[Row]]:
-    """Envoy's own filter, with the same upstream as ours."""
+    """Envoy's own filter, with the same upstream as ours. remembers: with its cache of tokens."""
     port = free_port()
     server = authorities.leaf("spiffe://nightlatch.local/benchmark/jwt", "server", PLAIN_HOST)
     client = authorities.leaf(gateway_identity("nightlatch.local"), "client")
-    config = plain_proxy(port, server, upstream_port, client, tokens.jwt_authn)
-    async with envoy(folder, "jwt-authn", config, port) as pid:
-        calls = {each: _with_tokens(PLAIN_HOST, tokens.tokens(each, connections)) for each in ALGORITHMS}
-        ca = folder / "ca.crt"
-        yield [Row(f"Envoy's jwt_authn, {each}", pid, Target(port, PLAIN_HOST, ca, raw)) for each, raw in calls.items()]
+    config = plain_proxy(port, server, upstream_port, client, tokens.jwt_authn(remembers=remembers))
+    name = f"Envoy's jwt_authn{' with its cache' if remembers else ''},"
+    async with envoy(folder, f"jwt-authn-{remembers}", config, port) as pid:
+        peer = Verifying(name, pid, port, PLAIN_HOST, folder / "ca.crt", connections)
+        again = [peer.again(each, tokens) for each in (_TARGETED if remembers else ALGORITHMS)]
+        yield [*again, *(peer.anew(each, new) for each in _TARGETED)]
 
 
 def _with_tokens(host: str, tokens: Sequence[str]) -> tuple[bytes, ...]:
@@ -219,7 +267,8 @@ async def _rounds(rows: list[Row], plan: Plan, load: Generator) -> list[list[Mea
     for number in range(plan.rounds):
         for step in range(len(rows)):
             index = (number + step) % len(rows)
-            measured[index].append(await _measure(rows[index], plan.calls, load))
+            target = rows[index].target.after(number * (plan.calls + plan.connections))
+            measured[index].append(await _measure(replace(rows[index], target=target), plan.calls, load))
     return measured
 
 

@@ -53,7 +53,7 @@ async def run(calls: int) -> None:
 async def _count(row: Row, calls: int, load: Generator, folder: Path) -> float:
     for counted in (False, True):
         # The first round is for what is done once.
-        await load.ready(row.target)
+        await load.ready(row.target.after(counted * (calls + _CONNECTIONS)))
         if counted:
             _control(row.pid, "--instr=on")
             _control(row.pid, "--zero")

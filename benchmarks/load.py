@@ -5,11 +5,12 @@ Getting ready (connecting, and one call each to warm up) is a separate command, 
 
 import asyncio
 import contextlib
+import itertools
 import multiprocessing
 import ssl
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import cast
@@ -23,14 +24,25 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to call. name: SNI. requests: raw bytes, one for each connection to be opened. certificate: what callers
-    present, a file with chain and key."""
+    """Whom to call. name: SNI. requests: raw bytes, one for each connection to be opened, which repeats it.
+
+    certificate: what callers present, a file with chain and key. connections: how many share the requests instead, so
+    that each sends its part in turn.
+    """
 
     port: int
     name: str
     ca: Path
     requests: tuple[bytes, ...] = field(repr=False)
     certificate: Path | None = None
+    connections: int | None = None
+
+    def after(self, calls: int) -> "Target":
+        """The same, from where so many calls end: requests that were sent come last."""
+        if self.connections is None:
+            return self
+        at = calls % len(self.requests)
+        return replace(self, requests=self.requests[at:] + self.requests[:at])
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,9 @@ async def _run(target: Target, pipe: Pipe) -> None:
     context.set_alpn_protocols(["http/1.1"])
     if target.certificate:
         context.load_cert_chain(target.certificate)
-    callers = await asyncio.gather(*(_connect(target, raw, context) for raw in target.requests))
+    count = target.connections or len(target.requests)
+    parts = [target.requests[index::count] for index in range(count)]
+    callers = await asyncio.gather(*(_connect(target, part, context) for part in parts))
     await asyncio.gather(*(caller.send(1) for caller in callers))
     pipe.send("ready")
     share = max(1, pipe.recv() // len(callers))
@@ -123,10 +137,10 @@ async def _run(target: Target, pipe: Pipe) -> None:
     pipe.send(Outcome({status: statuses.count(status) for status in set(statuses)}, seconds, latencies))
 
 
-async def _connect(target: Target, raw: bytes, context: ssl.SSLContext) -> "_Caller":
+async def _connect(target: Target, requests: Sequence[bytes], context: ssl.SSLContext) -> "_Caller":
     loop = asyncio.get_running_loop()
     _, caller = await loop.create_connection(
-        lambda: _Caller(raw), HOST, target.port, ssl=context, server_hostname=target.name
+        lambda: _Caller(requests), HOST, target.port, ssl=context, server_hostname=target.name
     )
     return caller
 
@@ -137,8 +151,8 @@ Answers = list[tuple[int, float]]
 class _Caller(asyncio.Protocol):
     """One connection. `send` gives (status, latency) of each call; a lost connection ends it with status 0."""
 
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
+    def __init__(self, requests: Sequence[bytes]) -> None:
+        self._requests = itertools.cycle(requests)
         self._buffer = b""
         self._left = 0
         self._answers: Answers = []
@@ -183,7 +197,7 @@ class _Caller(asyncio.Protocol):
 
     def _next(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(self._raw)
+        self._transport.write(next(self._requests))
 
 
 def _whole_answer(buffer: bytes) -> int | None:

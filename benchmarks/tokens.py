@@ -24,6 +24,8 @@ ISSUER = NamespacedName("bench", "corp")
 ISS, AUDIENCE = "https://id.example", "minilm"
 # The identity in the callers' certificate.
 CALLER = "spiffe://corp.example/caller"
+# How many tokens of an issuer the gate remembers (`gate/src/jwt/verified.rs`).
+REMEMBERED = 2048
 # Longer than any run.
 _LIFETIME_S = 12 * 3600
 
@@ -44,11 +46,12 @@ class Signers:
         issuer = IssuerIR(str(ISSUER), ISS, (AUDIENCE,), ALGORITHMS, keys, permissions, max_lifetime=lifetime)
         return GateIR(issuers=(issuer,))
 
-    @property
-    def jwt_authn(self) -> dict[str, Any]:
-        """The same issuer for Envoy's filter, as its configuration. It keeps no verdicts either."""
+    def jwt_authn(self, *, remembers: bool) -> dict[str, Any]:
+        """The same issuer for Envoy's filter, as its configuration. remembers: with its cache, as large as ours."""
         keys = json.dumps({"keys": [each.jwk for each in self.by_algorithm.values()]})
+        cache = {"jwt_cache_config": {"jwt_cache_size": REMEMBERED}} if remembers else {}
         provider = {
+            **cache,
             "issuer": ISS,
             "audiences": [AUDIENCE],
             "local_jwks": {"inline_string": keys},

@@ -180,6 +180,7 @@ def defects(signer: Signer, other: Signer, iss: str, other_iss: str, aud: str) -
         "other_issuer_by_our_key": made(iss=other_iss),
         "by_key_of_other_issuer": other.sign(aged),
         "changed_payload": f"{head}.{encoded({**aged, 'sub': 'bob'})}.{signature}",
+        "changed_signature": f"{head}.{payload}.{encoded(other.signature(f'{head}.{payload}'.encode()))}",
         "member_twice": said('{"sub": "bob", ' + plain[1:]),
         "header_member_twice": signer.sign_parts(f'{{"alg": "RS256", "alg": "RS256", "kid": "{signer.kid}"}}', aged),
         "padding": f"{good}==",

@@ -187,6 +187,24 @@ def test_a_key_that_is_removed_stops_its_tokens_with_the_next_call(gateway):
         assert status(client, SIGNERS["EdDSA"].sign(claims())) == 200
 
 
+def test_a_token_that_was_repeated_is_refused_on_its_connection_once_its_key_is_removed_or_replaced(gateway):
+    signer = SIGNERS["ES256"]
+    aged = signer.sign(claims(iat=int(time.time()) - 20))
+    forged = f"{aged.rsplit('.', 1)[0]}.{Signer('ES256').sign(claims()).rsplit('.', 1)[1]}"
+    others = tuple(each for each in ISSUER.keys if each["kid"] != "ES256")
+    for keys in (others, (*others, Signer("ES256").jwk)):
+        gateway.put_gate(GateIR(issuers=(ISSUER,)))
+        with gateway.client(HOST) as client:
+            assert {status(client, aged) for _ in range(10)} == {200}
+            assert status(client, forged) == 401
+            gateway.put_gate(GateIR(issuers=(replace(ISSUER, keys=keys),)))
+            assert {status(client, aged) for _ in range(3)} == {401}
+            gateway.put_gate(GateIR(issuers=(ISSUER,)))
+            assert {status(client, aged) for _ in range(3)} == {200}
+            gateway.put_gate(GateIR(issuers=(ISSUER,), denied_tokens=(DeniedTokensIR(ISSUER.name, jti=("t1",)),)))
+            assert status(client, aged) == 401
+
+
 def test_an_issuer_that_is_missing_or_stale_makes_its_tokens_unverifiable_and_harms_no_key(gateway):
     token = SIGNERS["PS256"].sign(claims())
     forged = Signer("PS256").sign(claims(aud="minilm2"))

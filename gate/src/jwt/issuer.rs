@@ -165,6 +165,12 @@ impl Issuer {
         }
     }
 
+    /// How many tokens are remembered whose signatures were good.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.keys.remembered()
+    }
+
     /// Who the caller is if the signature is good. None: the token is refused, whoever signed it.
     fn caller(
         &self,

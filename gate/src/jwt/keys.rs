@@ -5,6 +5,7 @@
 use super::json::Json;
 use super::roca;
 use super::token::{Algorithm, Token, decoded};
+use super::verified::Verified;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use std::collections::HashSet;
 
@@ -15,14 +16,26 @@ const MOST_TRIED: usize = 4;
 /// Members of a private or a symmetric key.
 const SECRET: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
+/// A set of keys. Another set, even with the same keys, is another value with a memory of its own.
 #[derive(Debug)]
-pub struct Keys(Box<[Key]>);
+pub struct Keys {
+    keys: Box<[Key]>,
+    verified: Verified,
+}
 
 #[derive(Debug)]
 struct Key {
     kid: Option<Box<str>>,
     /// One for each algorithm that the issuer uses and the key allows.
-    verifiers: Vec<(Algorithm, ParsedPublicKey)>,
+    verifiers: Vec<Verifier>,
+}
+
+#[derive(Debug)]
+struct Verifier {
+    algorithm: Algorithm,
+    key: ParsedPublicKey,
+    /// Its own one in the set.
+    number: u16,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -40,9 +53,10 @@ impl Keys {
             return Err(format!("it has more than {MOST_KEYS} keys"));
         }
         let mut kids = HashSet::new();
-        let mut keys = Vec::new();
+        let mut keys: Vec<Key> = Vec::new();
+        let mut numbers = 0..;
         for value in values {
-            if let Some(key) = key(value, allowed)? {
+            if let Some(key) = key(value, allowed, &mut numbers)? {
                 if key.kid.as_ref().is_some_and(|kid| !kids.insert(kid.clone())) {
                     return Err("two of its keys have the same kid".to_owned());
                 }
@@ -52,31 +66,49 @@ impl Keys {
         if keys.is_empty() {
             return Err("it has no key that verifies a signature of its algorithms".to_owned());
         }
-        Ok(Keys(keys.into()))
+        Ok(Keys { keys: keys.into(), verified: Verified::default() })
     }
 
     /// A `kid` names its key. Without one, the keys that fit are tried.
     pub fn verify(&self, token: &Token) -> Signature {
-        let verifies = |key: &ParsedPublicKey| key.verify_sig(token.signed, &token.signature).is_ok();
-        let fitting = |key: &'_ Key| key.verifiers.iter().position(|(algorithm, _)| *algorithm == token.algorithm);
+        let signed_by = |verifier: &Verifier| self.is_signed_by(verifier, token);
+        let fitting = |key: &'_ Key| key.verifiers.iter().position(|each| each.algorithm == token.algorithm);
         let good = match &token.kid {
             Some(kid) => {
-                let Some(key) = self.0.iter().find(|key| key.kid.as_ref() == Some(kid)) else {
+                let Some(key) = self.keys.iter().find(|key| key.kid.as_ref() == Some(kid)) else {
                     return Signature::OfUnknownKey;
                 };
-                fitting(key).is_some_and(|at| verifies(&key.verifiers[at].1))
+                fitting(key).is_some_and(|at| signed_by(&key.verifiers[at]))
             }
             None => {
-                let tried = self.0.iter().filter_map(|key| fitting(key).map(|at| &key.verifiers[at].1));
-                tried.take(MOST_TRIED).any(verifies)
+                let tried = self.keys.iter().filter_map(|key| fitting(key).map(|at| &key.verifiers[at]));
+                tried.take(MOST_TRIED).any(signed_by)
             }
         };
         if good { Signature::Good } else { Signature::Bad }
     }
+
+    /// Only a good signature is remembered.
+    fn is_signed_by(&self, verifier: &Verifier, token: &Token) -> bool {
+        if self.verified.has(token.digest(), verifier.number) {
+            return true;
+        }
+        let good = verifier.key.verify_sig(token.signed, &token.signature).is_ok();
+        if good {
+            self.verified.remember(*token.digest(), verifier.number);
+        }
+        good
+    }
+
+    /// How many tokens are remembered.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.verified.count()
+    }
 }
 
 /// None: the key is for something else.
-fn key(value: &Json, allowed: &[Algorithm]) -> Result<Option<Key>, String> {
+fn key(value: &Json, allowed: &[Algorithm], numbers: &mut impl Iterator<Item = u16>) -> Result<Option<Key>, String> {
     if !matches!(value, Json::Object(_)) {
         return Err("a key is no object".to_owned());
     }
@@ -117,8 +149,10 @@ fn key(value: &Json, allowed: &[Algorithm]) -> Result<Option<Key>, String> {
             RSA_BITS.end()
         )
     })?;
-    let parsed = |algorithm| ParsedPublicKey::new(verifier(algorithm), &public).map(|key| (algorithm, key));
-    let verifiers = algorithms.into_iter().map(parsed).collect::<Result<_, _>>();
+    let parsed = |(algorithm, number)| {
+        ParsedPublicKey::new(verifier(algorithm), &public).map(|key| Verifier { algorithm, key, number })
+    };
+    let verifiers = algorithms.into_iter().zip(numbers).map(parsed).collect::<Result<_, _>>();
     let verifiers = verifiers.map_err(|_| format!("{} is unusable: it is no point of its curve", named()))?;
     Ok(Some(Key { kid: kid.map(Into::into), verifiers }))
 }
@@ -238,6 +272,46 @@ mod tests {
             assert!(keys(&[&signer.jwk(passed)]).is_err());
             assert_eq!(verify(&keys(&[&signer.jwk(passed), &other]).unwrap(), &token), Signature::Bad, "{passed}");
         }
+    }
+
+    #[test]
+    fn a_signature_is_remembered_for_its_key_and_for_all_bytes_of_its_token() {
+        let (first, second) = (Signer::new(), Signer::new());
+        let keys = keys(&[&first.jwk(""), &second.jwk("")]).unwrap();
+        let token = second.sign(r#"{"alg": "ES256"}"#, "{}");
+        let has = |text: &str, verifier| keys.verified.has(Token::read(text.as_bytes()).unwrap().digest(), verifier);
+        for _ in 0..2 {
+            assert_eq!(verify(&keys, &token), Signature::Good);
+            assert!(has(&token, 1) && !has(&token, 0) && keys.remembered() == 1);
+        }
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let again = second.sign(r#"{"alg": "ES256"}"#, "{}");
+        let (signed_again, another) = again.rsplit_once('.').unwrap();
+        assert!(signed == signed_again && signature != another, "ECDSA signs with a random number");
+        assert!(!has(&again, 1));
+        let of = |by: &Signer, payload| by.sign(r#"{"alg": "ES256"}"#, payload);
+        let (other_payload, by_other) = (of(&second, "[]"), of(&Signer::new(), "{}"));
+        for forged in [
+            format!("{signed}.{}", by_other.rsplit_once('.').unwrap().1),
+            format!("{signed}.{}", other_payload.rsplit_once('.').unwrap().1),
+            format!("{signed}.{}", "A".repeat(86)),
+            format!("{}.{signature}", other_payload.rsplit_once('.').unwrap().0),
+        ] {
+            assert_eq!(verify(&keys, &forged), Signature::Bad, "{forged}");
+        }
+        assert_eq!(keys.remembered(), 1);
+    }
+
+    #[test]
+    fn strangers_push_nothing_out() {
+        let (signer, stranger) = (Signer::new(), Signer::new());
+        let keys = keys(&[&signer.jwk(r#", "kid": "k""#)]).unwrap();
+        let header = r#"{"alg": "ES256", "kid": "k"}"#;
+        assert_eq!(verify(&keys, &signer.sign(header, "{}")), Signature::Good);
+        for number in 0..3_000 {
+            assert_eq!(verify(&keys, &stranger.sign(header, &number.to_string())), Signature::Bad);
+        }
+        assert_eq!(keys.remembered(), 1);
     }
 
     #[test]

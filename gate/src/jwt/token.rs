@@ -4,6 +4,10 @@ use super::json::Json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+use sha2::{Digest, Sha256};
+use std::cell::OnceCell;
 
 /// The longest token, in bytes.
 pub const LONGEST: usize = 16 * 1024;
@@ -46,7 +50,8 @@ impl Algorithm {
 
     /// Case counts, so that `nOnE` and `rs256` are nothing.
     pub fn named(name: &str) -> Option<Algorithm> {
-        Algorithm::ALL.into_iter().find(|each| format!("{each:?}") == name)
+        let name: StrDeserializer<Error> = name.into_deserializer();
+        Algorithm::deserialize(name).ok()
     }
 }
 
@@ -60,6 +65,8 @@ pub struct Token<'a> {
     pub signed: &'a [u8],
     pub payload: Vec<u8>,
     pub signature: Vec<u8>,
+    text: &'a [u8],
+    digest: OnceCell<[u8; 32]>,
 }
 
 impl Token<'_> {
@@ -86,7 +93,14 @@ impl Token<'_> {
             signed: &text[..header.len() + 1 + payload.len()],
             payload: decoded(payload)?,
             signature,
+            text,
+            digest: OnceCell::new(),
         })
+    }
+
+    /// The SHA-256 of the whole token, as it came.
+    pub fn digest(&self) -> &[u8; 32] {
+        self.digest.get_or_init(|| Sha256::digest(self.text).into())
     }
 
     /// Whether `typ` is this media type. Case does not count, nor does `application/` (RFC 7515, 4.1.9).
@@ -206,6 +220,8 @@ pub mod tests {
             signed: b"",
             payload: vec![],
             signature: vec![],
+            text: b"",
+            digest: OnceCell::new(),
         };
         for (typ, wanted, expected) in [
             ("at+jwt", "at+jwt", true),

@@ -6,7 +6,6 @@ use crate::jwt::json::Json;
 use crate::jwt::token::Token;
 use crate::limit::Subjects;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -49,7 +48,7 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
                 return Proof::Ok(Caller {
                     permissions: Some(evidence.policy.permissions.of(&caller.permissions)).filter(|mask| *mask != 0),
                     client: Cow::Owned(caller.id),
-                    credential: Cow::Owned(fingerprint(text)),
+                    credential: Cow::Owned(fingerprint(token.digest())),
                     method: Mechanism::Jwt,
                     permission_list: None,
                     by_claims: evidence.policy.rules.with_claims(&claims),
@@ -67,9 +66,9 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
     if unverifiable { Proof::Unavailable } else { Proof::Failed }
 }
 
-/// The start of the SHA-256 of a token, in hex: tells tokens apart in a log, and nobody can call with it.
-fn fingerprint(token: &[u8]) -> String {
-    Sha256::digest(token)[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
+/// The start of a token's digest, in hex: tells tokens apart in a log, and nobody can call with it.
+fn fingerprint(digest: &[u8; 32]) -> String {
+    digest[..8].iter().fold(String::with_capacity(16), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
@@ -83,7 +82,9 @@ mod tests {
     use crate::credential;
     use crate::decide::{Now, Verdict, decide};
     use crate::issuers::{Issuers, UnknownKeys};
+    use crate::jwt::json::Json;
     use crate::jwt::signer::Signer;
+    use crate::jwt::token::Token;
     use crate::limit::Registry;
     use crate::mechanisms::mtls::Shown;
     use crate::mechanisms::{Evidence, Proof};
@@ -121,10 +122,14 @@ mod tests {
     }
 
     fn policy(more: &str) -> Policy {
+        policy_of("ids/corp", more)
+    }
+
+    fn policy_of(issuer: &str, more: &str) -> Policy {
         let text = format!(
             r#"{{"format": 1, "endpoint": "search/minilm", "sequence": 7, {more},
             "operations": [["POST", "{INFER}", "infer"], ["GET", "/v2/models/m", "metadata"]],
-            "mechanisms": {{"jwt": {{"issuers": [["ids/corp", "https://id.example"]], "limit": "t"}}}},
+            "mechanisms": {{"jwt": {{"issuers": [["{issuer}", "https://id.example"]], "limit": "t"}}}},
             "rules": [{{"name": "rules[0]", "permissions": ["metadata"], "claims": [[["groups"], ["ml-users", "x"]]]}}],
             "limits": {{"t": {{"requests": 1, "perMilliseconds": 60000, "burst": 100}}}}}}"#
         );
@@ -149,12 +154,27 @@ mod tests {
         }
 
         fn get(&self, method: &str, path: &str, token: &str, now: Now) -> String {
+            self.answer(&self.config(), &self.policy, (method, path), token, now)
+        }
+
+        /// For several calls under one configuration, as they are in a gateway.
+        fn ask(&self, config: &Config, policy: &Policy, token: &str, now: Now) -> String {
+            self.answer(config, policy, ("POST", INFER), token, now)
+        }
+
+        fn answer(
+            &self,
+            config: &Config,
+            policy: &Policy,
+            (method, path): (&str, &str),
+            token: &str,
+            now: Now,
+        ) -> String {
             let value = format!("Bearer {token}");
             let host = "minilm.search.localhost";
             let headers = [(":authority", host), (":method", method), (":path", path), ("authorization", &value)];
             let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-            let config = self.config();
-            match decide(&config, Some(&self.policy), &Call::read(&headers, host.as_bytes(), true), now) {
+            match decide(config, Some(policy), &Call::read(&headers, host.as_bytes(), true), now) {
                 Verdict::Admit(it) => format!("admit {} {} {}", it.caller.client, it.permission, it.rule),
                 Verdict::Refuse(it) => it.error.to_owned(),
             }
@@ -386,16 +406,158 @@ mod tests {
         assert_eq!(lab.says(&alice), "rate_limited");
     }
 
+    fn remembered(config: &Config) -> usize {
+        config.issuers.usable.values().map(|issuer| issuer.remembered()).sum()
+    }
+
+    /// A token that was accepted, and whose signature is therefore remembered.
+    fn accepted(lab: &Lab, config: &Config) -> String {
+        let token = lab.sign("alice", "alice");
+        let said = (lab.ask(config, &lab.policy, &token, NOW), lab.ask(config, &lab.policy, &token, NOW));
+        assert_eq!((said, remembered(config)), ((ALICE.into(), ALICE.into()), 1));
+        token
+    }
+
+    #[test]
+    fn a_remembered_signature_admits_nobody_whom_the_next_call_must_not_admit() {
+        let lab = lab().issuer("2000", "1300");
+        let config = lab.config();
+        let token = accepted(&lab, &config);
+        let at = |unix_ms| lab.ask(&config, &lab.policy, &token, Now { unix_ms, ..NOW });
+        assert_eq!((at(969_999), at(970_000)), ("unauthenticated".into(), ALICE.into()));
+        assert_eq!((at(1_299_999), at(1_300_000)), (ALICE.into(), "verification_unavailable".into()));
+        assert_eq!(at(1_330_000), "unauthenticated", "expired");
+        for denied in [
+            r#""jti": ["t1"]"#,
+            r#""sub": ["alice"]"#,
+            r#""sid": ["s1"]"#,
+            r#""issuedBefore": {"alice": 1001}"#,
+            r#""issuedBefore": {"": 1001}"#,
+        ] {
+            let denial = format!(r#""accept": [["jwt"]], "revoked": {{"tokens": {{"ids/corp": {{{denied}}}}}}}"#);
+            assert_eq!(lab.ask(&config, &policy(&denial), &token, NOW), "unauthenticated", "{denied}");
+        }
+        assert_eq!(lab.ask(&config, &policy(r#""accept": []"#), &token, NOW), "unauthenticated");
+        assert_eq!(lab.ask(&config, &lab.policy, &token, NOW), ALICE);
+        assert_eq!(remembered(&config), 1);
+    }
+
+    #[test]
+    fn a_remembered_token_that_is_bound_counts_with_its_certificate_alone() {
+        let own = [7; 32];
+        let digest = crate::jwt::token::tests::encoded(own);
+        let lab = lab();
+        let token = lab.sign("\"sub\"", &format!(r#""cnf": {{"x5t#S256": "{digest}"}}, "sub""#));
+        let config = lab.config();
+        let shown = [Some(&own), None, Some(&[8; 32]), Some(&own)];
+        let said = shown.map(|it| proof(&lab.policy, &config.issuers, &token, it));
+        assert_eq!((said, remembered(&config)), ([true, false, false, true], 1));
+    }
+
+    #[test]
+    fn a_key_that_is_removed_or_replaced_takes_what_it_verified_with_it() {
+        let lab = lab();
+        let token = accepted(&lab, &lab.config());
+        let (own, other) = (lab.signer.jwk(r#", "kid": "k1""#), Signer::new());
+        let keys = |keys: &str| Lab { issuer: lab.issuer.replace(&own, keys), signer: Signer::new(), ..self::lab() };
+        let (removed, replaced) = (other.jwk(r#", "kid": "k2""#), other.jwk(r#", "kid": "k1""#));
+        for (set, expected) in [
+            (&removed, "unauthenticated"),
+            (&replaced, "unauthenticated"),
+            (&own.replace("k1", "k2"), "unauthenticated"),
+            (&own, ALICE),
+            (&format!("{own}, {removed}"), ALICE),
+        ] {
+            let after = keys(set);
+            let config = after.config();
+            assert_eq!(remembered(&config), 0);
+            assert_eq!(after.ask(&config, &after.policy, &token, NOW), expected, "{set}");
+        }
+    }
+
+    #[test]
+    fn what_one_issuers_key_verified_counts_for_no_other_issuer_with_the_same_kid_and_iss() {
+        let lab = lab();
+        let other = Signer::new();
+        let of_other = lab.issuer.replace("ids/corp", "ids/other");
+        let of_other = of_other
+            .replace(&lab.signer.jwk(""), &other.jwk(""))
+            .replace(&lab.signer.jwk(r#", "kid": "k1""#), &other.jwk(r#", "kid": "k1""#));
+        let config = format!(r#", "issuers": [{}, {of_other}]"#, lab.issuer);
+        let config = Config::parse(crate::config::tests::config(&config).as_bytes()).unwrap();
+        assert_eq!(config.issuers.usable.len(), 2);
+        let token = accepted(&lab, &config);
+        let names_other = policy_of("ids/other", r#""accept": [["jwt"]]"#);
+        assert_eq!(lab.ask(&config, &names_other, &token, NOW), "unauthenticated");
+        assert_eq!(remembered(&config), 1);
+        let twin = other.sign(HEADER, CLAIMS);
+        assert_eq!(lab.ask(&config, &names_other, &twin, NOW), "admit ids/other:alice infer jwt");
+        assert_eq!(lab.ask(&config, &lab.policy, &twin, NOW), "unauthenticated");
+    }
+
+    #[test]
+    fn tokens_that_are_not_accepted_are_not_remembered() {
+        let lab = lab();
+        let config = lab.config();
+        let good = accepted(&lab, &config);
+        let unsigned = good.rsplit_once('.').unwrap().0;
+        let other_signature = Signer::new().sign(HEADER, CLAIMS);
+        let other_signature = other_signature.rsplit_once('.').unwrap().1;
+        for bad in [
+            format!("{unsigned}.{other_signature}"),
+            format!("{unsigned}.{}", "A".repeat(86)),
+            format!("{unsigned}.AAAA"),
+            Signer::new().sign(HEADER, CLAIMS),
+            lab.signer.sign(&HEADER.replace("k1", "k2"), CLAIMS),
+            lab.sign("minilm", "other"),
+            lab.sign("1300", "1001"),
+        ] {
+            for _ in 0..2 {
+                assert_eq!(lab.ask(&config, &lab.policy, &bad, NOW), "unauthenticated", "{bad}");
+            }
+            assert_eq!(remembered(&config), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    #[ignore = "a measurement: cargo test --release costs -- --ignored --nocapture"]
+    fn costs_of_tokens() {
+        const CALLS: usize = 8192;
+        let lab = Lab { policy: policy(r#""accept": [["jwt"]]"#), ..lab() };
+        let tokens: Vec<_> = (0..CALLS).map(|at| lab.sign("alice", &format!("caller-{at}"))).collect();
+        let config = lab.config();
+        // A caller that asked too often was let in as well.
+        let decided = |token: &str| lab.ask(&config, &lab.policy, token, NOW) != "unauthenticated";
+        let cost = |what: &str, work: &dyn Fn(usize) -> bool| {
+            let start = std::time::Instant::now();
+            assert!((0..CALLS).all(|at| std::hint::black_box(work(at))));
+            println!("{what}: {:?}", start.elapsed() / CALLS as u32);
+        };
+        for _ in 0..3 {
+            let payload = Token::read(tokens[0].as_bytes()).unwrap().payload;
+            cost("take a token apart", &|at| Token::read(tokens[at].as_bytes()).is_some());
+            cost("read its claims", &|_| Json::read(&payload).is_some());
+            cost("both, and its digest", &|at| {
+                let token = Token::read(tokens[at].as_bytes()).unwrap();
+                Json::read(&token.payload).is_some() && token.digest() != &[0; 32]
+            });
+            cost("decide, a new token each call", &|at| decided(&tokens[at]));
+            cost("decide, the same tokens again", &|at| decided(&tokens[at % 16]));
+        }
+    }
+
     proptest! {
         #[test]
         fn no_changed_byte_of_a_token_is_admitted(at in any::<prop::sample::Index>(), with in any::<u8>()) {
             let lab = lab();
-            let good = lab.sign("alice", "alice");
+            let config = lab.config();
+            let good = accepted(&lab, &config);
             let mut bytes = good.clone().into_bytes();
             let at = at.index(bytes.len());
             bytes[at] = with & 0x7f;
             let changed = String::from_utf8(bytes).unwrap();
-            prop_assert!(changed == good || !lab.says(&changed).starts_with("admit"));
+            let said = lab.ask(&config, &lab.policy, &changed, NOW);
+            prop_assert!(changed == good || !said.starts_with("admit"));
         }
     }
 }

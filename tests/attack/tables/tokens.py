@@ -38,6 +38,7 @@ SIGNATURE = [
     _wrong("alg that the key is not for", "alg_pss"),
     _wrong("without alg", "alg_missing"),
     _wrong("another payload under the signature", "changed_payload"),
+    _wrong("another signature under the text of a token that was verified", "changed_signature"),
     _wrong("issuer A with B's key", "by_key_of_other_issuer"),
     _wrong("issuer B with A's key", "other_issuer_by_our_key"),
 ]
