@@ -31,7 +31,7 @@ FROM ${BASE} AS model-server-code
 COPY model-server/nightlatch_server /opt/nightlatch/app/nightlatch_server/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/app
 
-# --- the gate: the module that Envoy loads, compiled by cargo -------------------------------------------------------------
+# --- the gate: the module that Envoy loads, and the program that explains it, compiled by cargo -------------------------------------------------------------
 FROM ${RUST} AS gate
 ARG CARGO_INDEX
 WORKDIR /gate
@@ -44,7 +44,7 @@ RUN if [ -n "$CARGO_INDEX" ]; then \
 
 FROM ${BASE} AS gate-code
 COPY gate/python/nightlatch_gate/__init__.py gate/Cargo.lock /opt/nightlatch/app/nightlatch_gate/
-COPY --from=gate /gate/target/release/libnightlatch_gate.so /opt/nightlatch/app/nightlatch_gate/
+COPY --from=gate /gate/target/release/libnightlatch_gate.so /gate/target/release/nightlatch-explain /opt/nightlatch/app/nightlatch_gate/
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /opt/nightlatch/app
 
 # --- what the images share ----------------------------------------------------------------------------------------------

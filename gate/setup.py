@@ -1,7 +1,7 @@
-"""Builds the wheel nightlatch-gate: cargo compiles the library, which goes beside the module that names its place.
+"""Builds the wheel nightlatch-gate: cargo compiles library and program, which go beside the module that names them.
 
-NIGHTLATCH_GATE_LIBRARY names a library that is built already. An editable install builds nothing: `python -m
-tools.gate build` puts the library into the checkout.
+NIGHTLATCH_GATE_LIBRARY names a library that is built already, with the program beside it. An editable install builds
+nothing: `python -m tools.gate build` puts both into the checkout.
 """
 
 import os
@@ -16,17 +16,21 @@ from setuptools.command.build_py import build_py
 
 GATE = Path(__file__).parent
 LIBRARY = "libnightlatch_gate.so"  # Envoy looks for lib<name>.so on macOS as well.
+PROGRAM = "nightlatch-explain"
 
 
 class BuildWithLibrary(build_py):
-    """Adds the library to the package."""
+    """Adds library and program to the package."""
 
     def run(self) -> None:
-        """Build the library unless it is given, and copy it. Raises if cargo fails."""
+        """Build both unless they are given, and copy them. Raises if cargo fails."""
         super().run()
         if not self.editable_mode:
-            library = os.environ.get("NIGHTLATCH_GATE_LIBRARY") or _built()
-            shutil.copy(library, Path(self.build_lib) / "nightlatch_gate" / LIBRARY)
+            library = Path(os.environ.get("NIGHTLATCH_GATE_LIBRARY") or _built())
+            package = Path(self.build_lib) / "nightlatch_gate"
+            shutil.copy(library, package / LIBRARY)
+            # With its mode, which installers keep.
+            shutil.copy(library.with_name(PROGRAM), package / PROGRAM)
 
 
 class PlatformWheel(bdist_wheel):

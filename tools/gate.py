@@ -22,6 +22,8 @@ from tools.node.progress import Progress
 GATE = REPOSITORY / "gate"
 # Where the module `nightlatch_gate` of an editable install looks for the library.
 INSTALLED = GATE / "python" / "nightlatch_gate" / "libnightlatch_gate.so"
+# The program that explains decisions. It is always beside the library.
+PROGRAM = "nightlatch-explain"
 INPUTS = (".cargo/config.toml", "Cargo.toml", "Cargo.lock", "src")
 NEEDED = (1, 85)
 DENY_VERSION = "0.20.2"
@@ -67,28 +69,30 @@ def built(progress: Progress) -> Path:
     """Return the path of the library; build it unless the cache has it for these inputs. Raises NodeError."""
     directory = cache_directory() / "gate" / fingerprint(require_toolchain())
     library = directory / INSTALLED.name
-    if library.exists():
+    if _is_whole(directory):
         return library
     directory.mkdir(parents=True, exist_ok=True)
     with exclusive(directory / "lock", progress):
-        if not library.exists():
-            _build(library, progress)
+        if not _is_whole(directory):
+            _build(directory, progress)
     return library
 
 
 def install(progress: Progress) -> Path:
-    """Put the library where the checkout's module `nightlatch_gate` looks for it, unless it is there."""
+    """Put library and program where the checkout's module `nightlatch_gate` looks for them, unless they are there."""
     library = built(progress)
-    if not INSTALLED.exists() or INSTALLED.read_bytes() != library.read_bytes():
-        # An Envoy that runs keeps the file that it loaded.
-        partial = INSTALLED.with_name(f"{INSTALLED.name}.{os.getpid()}.partial")
-        shutil.copy(library, partial)
-        partial.replace(INSTALLED)
+    for made in (library, library.with_name(PROGRAM)):
+        installed = INSTALLED.with_name(made.name)
+        if not installed.exists() or installed.read_bytes() != made.read_bytes():
+            # An Envoy that runs keeps the file that it loaded.
+            partial = installed.with_name(f"{installed.name}.{os.getpid()}.partial")
+            shutil.copy(made, partial)
+            partial.replace(installed)
     return INSTALLED
 
 
 def wheel(directory: Path, progress: Progress) -> None:
-    """Build the wheel nightlatch-gate into `directory`, with the library of the cache. Needs setuptools."""
+    """Build the wheel nightlatch-gate into `directory`, with library and program of the cache. Needs setuptools."""
     environment = os.environ | {"NIGHTLATCH_GATE_LIBRARY": str(built(progress))}
     code = "import sys; from setuptools.build_meta import build_wheel; print(build_wheel(sys.argv[1]))"
     # setuptools would also pack what an earlier build left there.
@@ -136,16 +140,22 @@ def _install_deny(root: Path, progress: Progress) -> None:
     progress.step(f"Compiled cargo-deny {DENY_VERSION}")
 
 
-def _build(library: Path, progress: Progress) -> None:
+def _is_whole(directory: Path) -> bool:
+    return all((directory / name).exists() for name in (INSTALLED.name, PROGRAM))
+
+
+def _build(directory: Path, progress: Progress) -> None:
     progress.step("Building the gate with cargo (once for each state of gate/; half a minute on two cores)")
     # Not a CARGO_TARGET_DIR that checkouts share: cargo would take another checkout's library for this one's.
     target = GATE / "target"
     _show(["cargo", "build", "--release", "--locked", "--target-dir", str(target)], progress)
     suffix = "dylib" if sys.platform == "darwin" else "so"
-    partial = library.with_suffix(".partial")
-    shutil.copy(target / "release" / f"libnightlatch_gate.{suffix}", partial)
-    partial.rename(library)
-    progress.step(f"Built the gate: {library.stat().st_size / 2**10:.0f} KiB, kept in {library.parent}")
+    for made, name in ((f"libnightlatch_gate.{suffix}", INSTALLED.name), (PROGRAM, PROGRAM)):
+        partial = directory / f"{name}.partial"
+        shutil.copy(target / "release" / made, partial)
+        partial.rename(directory / name)
+    size = (directory / INSTALLED.name).stat().st_size
+    progress.step(f"Built the gate: {size / 2**10:.0f} KiB, kept in {directory}")
 
 
 def _show(command: list[str], progress: Progress) -> None:

@@ -39,14 +39,19 @@ impl Accept {
         Ok(Accept(lists.into_iter().map(list).collect::<Result<_, &'static str>>()?))
     }
 
+    /// The lists, each with the names of its mechanisms and plus signs between them.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|list| &*list.name)
+    }
+
     /// `proofs`: one for each mechanism. A presented credential that failed refuses the call, whatever else is there.
     pub fn evaluate<'p, const N: usize>(&self, proofs: [(Mechanism, Proof<'p>); N]) -> Outcome<'_, 'p> {
         let (mut proved, mut unavailable) = (0, 0);
         for (mechanism, proof) in &proofs {
             match proof {
                 Proof::Absent => {}
-                Proof::Failed => return Outcome::Refused,
-                Proof::Unavailable => unavailable |= mechanism.bit(),
+                Proof::Failed(_) => return Outcome::Refused,
+                Proof::Unavailable(_) => unavailable |= mechanism.bit(),
                 Proof::Ok(_) => proved |= mechanism.bit(),
             }
         }
@@ -69,7 +74,11 @@ impl Accept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flaw::Flaw;
     use std::borrow::Cow;
+
+    const FAILED: Proof = Proof::Failed(Flaw::KeyUnknown);
+    const UNAVAILABLE: Proof = Proof::Unavailable(Flaw::IssuerMissing);
 
     fn caller() -> Caller<'static> {
         of(Mechanism::ApiKey)
@@ -129,15 +138,15 @@ mod tests {
                 assert_eq!(all, format!("{rule} {client} {expected}"));
             }
             assert_eq!(said(&accept, with(key, None), Proof::Absent), "Refused");
-            assert_eq!(said(&accept, with(key, None), Proof::Failed), "Refused");
-            assert_eq!(said(&accept, with(key, None), Proof::Unavailable), "Unavailable");
-            assert_eq!(said(&accept, Proof::Absent, Proof::Unavailable), "Refused");
+            assert_eq!(said(&accept, with(key, None), FAILED), "Refused");
+            assert_eq!(said(&accept, with(key, None), UNAVAILABLE), "Unavailable");
+            assert_eq!(said(&accept, Proof::Absent, UNAVAILABLE), "Refused");
         }
         let any = Accept::new(vec![vec![token], vec![key]]).unwrap();
-        assert_eq!(said(&any, with(key, None), Proof::Unavailable), "apiKey apiKey None");
+        assert_eq!(said(&any, with(key, None), UNAVAILABLE), "apiKey apiKey None");
         assert_eq!(said(&any, with(key, Some(1)), with(token, Some(2))), "jwt jwt Some(2)");
-        assert_eq!(said(&any, with(key, None), Proof::Failed), "Refused");
-        assert_eq!(said(&any, Proof::Failed, with(token, None)), "Refused");
+        assert_eq!(said(&any, with(key, None), FAILED), "Refused");
+        assert_eq!(said(&any, FAILED, with(token, None)), "Refused");
     }
 
     #[test]
@@ -145,10 +154,10 @@ mod tests {
         let accept = Accept::new(vec![vec![Mechanism::ApiKey]]).unwrap();
         assert_eq!(outcome(&accept, Proof::Ok(caller())), "accepted");
         assert_eq!(outcome(&accept, Proof::Absent), "refused");
-        assert_eq!(outcome(&accept, Proof::Failed), "refused");
-        assert_eq!(outcome(&accept, Proof::Unavailable), "unavailable");
+        assert_eq!(outcome(&accept, FAILED), "refused");
+        assert_eq!(outcome(&accept, UNAVAILABLE), "unavailable");
         assert_eq!(outcome(&Accept::default(), Proof::Ok(caller())), "refused");
-        assert_eq!(outcome(&Accept::default(), Proof::Unavailable), "refused");
+        assert_eq!(outcome(&Accept::default(), UNAVAILABLE), "refused");
         assert!(Accept::new(vec![vec![]]).is_err());
     }
 
@@ -164,13 +173,13 @@ mod tests {
             (&any, Proof::Absent, ok(Mtls), "mtls by mtls beside "),
             (&any, ok(ApiKey), ok(Mtls), "mtls by mtls beside "),
             (&any, Proof::Absent, Proof::Absent, "refused"),
-            (&any, ok(ApiKey), Proof::Failed, "refused"),
-            (&any, Proof::Failed, ok(Mtls), "refused"),
-            (&any, Proof::Unavailable, ok(Mtls), "mtls by mtls beside "),
+            (&any, ok(ApiKey), FAILED, "refused"),
+            (&any, FAILED, ok(Mtls), "refused"),
+            (&any, UNAVAILABLE, ok(Mtls), "mtls by mtls beside "),
             (&all, ok(ApiKey), Proof::Absent, "refused"),
             (&all, Proof::Absent, ok(Mtls), "refused"),
-            (&all, Proof::Unavailable, ok(Mtls), "unavailable"),
-            (&all, Proof::Unavailable, Proof::Absent, "refused"),
+            (&all, UNAVAILABLE, ok(Mtls), "unavailable"),
+            (&all, UNAVAILABLE, Proof::Absent, "refused"),
             (&all, ok(ApiKey), ok(Mtls), "mtls by mtls+apiKey beside apiKey"),
             (&turned, ok(ApiKey), ok(Mtls), "apiKey by apiKey+mtls beside mtls"),
         ] {

@@ -47,6 +47,11 @@ pub fn well_formed(text: &[u8]) -> bool {
     })
 }
 
+/// The id of a well-formed key, which is no secret.
+pub fn id(text: &[u8]) -> Option<&str> {
+    well_formed(text).then(|| std::str::from_utf8(&text[3..15]).ok()).flatten()
+}
+
 /// The digest under which a policy knows a key.
 pub fn digest(text: &[u8]) -> [u8; 32] {
     Sha256::digest(text).into()

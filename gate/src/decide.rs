@@ -7,7 +7,7 @@ use crate::accept::Outcome;
 use crate::api_key::shown_in;
 use crate::call::Call;
 use crate::config::Config;
-use crate::credential;
+use crate::credential::{self, Presented};
 use crate::limit::Rate;
 use crate::mechanisms::{self, Caller, Evidence};
 use crate::policy::Policy;
@@ -79,15 +79,7 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
     if presented.other || presented.opaque.is_some() || presented.dpop.is_some() {
         return Refusal::unknown_caller("unauthenticated");
     }
-    let revoked = [&config.revoked, &policy.revoked];
-    let evidence = Evidence {
-        policy,
-        issuers: &config.issuers,
-        presented: &presented,
-        certificate: call.certificate,
-        revoked,
-        unix_ms: now.unix_ms,
-    };
+    let evidence = evidence(config, policy, call, &presented, now);
     let proofs = mechanisms::ALL.map(|each| (each, each.prove(&evidence)));
     let (caller, rule, beside) = match policy.accept.evaluate(proofs) {
         Outcome::Accepted { caller, rule, beside } => (beside.iter().fold(caller, Caller::beside), rule, beside),
@@ -124,6 +116,27 @@ pub fn decide<'p>(config: &'p Config, policy: Option<&'p Policy>, call: &Call, n
         rate,
         beside,
     })
+}
+
+/// What the mechanisms judge a call by.
+pub fn evidence<'a, 'p>(
+    config: &'a Config,
+    policy: &'p Policy,
+    call: &Call<'a>,
+    presented: &'a Presented<'a>,
+    now: Now,
+) -> Evidence<'a, 'p>
+where
+    'p: 'a,
+{
+    Evidence {
+        policy,
+        issuers: &config.issuers,
+        presented,
+        certificate: call.certificate,
+        revoked: [&config.revoked, &policy.revoked],
+        unix_ms: now.unix_ms,
+    }
 }
 
 /// Why every call of the endpoint is refused at present.

@@ -12,8 +12,12 @@ mod call;
 mod config;
 mod credential;
 mod decide;
+// For the program `nightlatch-explain`, and for its tests.
+#[allow(dead_code)]
+mod explain;
 #[allow(unsafe_code)]
 mod ffi;
+mod flaw;
 mod gauge;
 mod hello;
 mod identity;

@@ -3,6 +3,7 @@
 //! The gateway's own list is in the filter configuration and is consulted first, so that a revocation is one small
 //! push whatever the number of endpoints. An endpoint's policy may have a list as well.
 
+use crate::flaw::Flaw;
 use crate::strict::{Digest, Unique};
 use serde::{Deserialize, Deserializer};
 use std::collections::{HashMap, HashSet};
@@ -79,17 +80,29 @@ impl Revoked {
         !self.identities.is_empty() && self.identities.contains(name)
     }
 
-    /// `issued`: Unix milliseconds.
-    pub fn token(&self, issuer: &str, jti: Option<&str>, sub: Option<&str>, sid: Option<&str>, issued: i64) -> bool {
-        let Some(tokens) = self.tokens.get(issuer) else { return false };
+    /// Which list has the token. `issued`: Unix milliseconds.
+    pub fn token(
+        &self,
+        issuer: &str,
+        jti: Option<&str>,
+        sub: Option<&str>,
+        sid: Option<&str>,
+        issued: i64,
+    ) -> Option<Flaw> {
+        let tokens = self.tokens.get(issuer)?;
         let is_in = |list: &HashSet<Box<str>>, id: Option<&str>| id.is_some_and(|id| list.contains(id));
         let too_old =
             |subject: &str| tokens.issued_before.get(subject).is_some_and(|time| issued < time.saturating_mul(1000));
-        is_in(&tokens.jti, jti)
-            || is_in(&tokens.sub, sub)
-            || is_in(&tokens.sid, sid)
-            || too_old("")
-            || sub.is_some_and(too_old)
+        if is_in(&tokens.jti, jti) {
+            return Some(Flaw::TokenDeniedByJti);
+        }
+        if is_in(&tokens.sub, sub) {
+            return Some(Flaw::TokenDeniedBySub);
+        }
+        if is_in(&tokens.sid, sid) {
+            return Some(Flaw::TokenDeniedBySid);
+        }
+        (too_old("") || sub.is_some_and(too_old)).then_some(Flaw::TokenIssuedTooEarly)
     }
 }
 

@@ -94,6 +94,7 @@ SAYS = {
         (["python", "-m", "nightlatch.gatekeeper.process.prestop", "--help"], "usage"),
         (["envoy", "--version"], "1.40.0"),
         (["python", "-c", LOAD_GATE], "loads the gate"),
+        (["/opt/nightlatch/app/nightlatch_gate/nightlatch-explain", "--flaws"], "key_unknown"),
     ],
     "model-server": [
         (["python", "-m", "nightlatch_server", "--version"], "nightlatch_server"),

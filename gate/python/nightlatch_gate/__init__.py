@@ -1,7 +1,8 @@
 """Where the gate is on disk, and for which Envoy it was built.
 
-The gate is a library that Envoy loads (a dynamic module), written in Rust in `gate/src`. This package only names its
-place: it loads nothing and imports nothing of Nightlatch. Start with `directory()`.
+The gate is a library that Envoy loads (a dynamic module), written in Rust in `gate/src`; beside it is a program of the
+same code that explains its decisions. This package only names their places: it loads nothing and imports nothing of
+Nightlatch. Start with `directory()`.
 """
 
 from pathlib import Path
@@ -18,3 +19,8 @@ def directory() -> Path:
 def path() -> Path:
     """The library. In a checkout it exists once `make` has built it."""
     return directory() / "libnightlatch_gate.so"
+
+
+def program() -> Path:
+    """The program that `nightlatch explain` runs. In a checkout it exists once `make` has built it."""
+    return directory() / "nightlatch-explain"

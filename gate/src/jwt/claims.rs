@@ -1,6 +1,7 @@
 //! What a token claims: where a claim lies, which values it has, and the times between which it holds.
 
 use super::json::Json;
+use crate::flaw::Flaw;
 use serde::Deserialize;
 
 /// The place of a claim: the name of a member, then of a member in it, and so on.
@@ -11,6 +12,11 @@ pub struct Path(Box<[Box<str>]>);
 impl Path {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The names with dots between them, for people.
+    pub fn dotted(&self) -> String {
+        self.0.join(".")
     }
 
     pub fn find<'c, 'a>(&self, claims: &'c Json<'a>) -> Option<&'c Json<'a>> {
@@ -53,8 +59,8 @@ impl Path {
 #[derive(Debug, PartialEq)]
 pub struct Times {
     pub issued: i64,
-    not_before: Option<i64>,
-    expires: i64,
+    pub not_before: Option<i64>,
+    pub expires: i64,
 }
 
 impl Times {
@@ -72,13 +78,19 @@ impl Times {
         })
     }
 
-    /// `skew`: how far the issuer's clock may be off. It does not make the lifetime longer.
-    pub fn hold(&self, unix_ms: i64, skew: i64, longest: i64) -> bool {
+    /// `skew`: how far the issuer's clock may be off. It does not make the lifetime longer. None: they hold now.
+    pub fn fault(&self, unix_ms: i64, skew: i64, longest: i64) -> Option<Flaw> {
         let begun = |time: i64| time <= unix_ms + skew;
-        unix_ms < self.ends(skew)
-            && begun(self.issued)
-            && self.not_before.is_none_or(begun)
-            && self.expires - self.issued <= longest
+        if unix_ms >= self.ends(skew) {
+            return Some(Flaw::TokenExpired);
+        }
+        if !begun(self.issued) {
+            return Some(Flaw::TokenIssuedInFuture);
+        }
+        if !self.not_before.is_none_or(begun) {
+            return Some(Flaw::TokenNotYetValid);
+        }
+        (self.expires - self.issued > longest).then_some(Flaw::TokenLivesTooLong)
     }
 
     /// The first millisecond in which the token is too old.
@@ -164,12 +176,12 @@ mod tests {
             (r#"{"iat": 100, "exp": 200.5}"#, 70_000, 230_500),
             (r#"{"iat": 100, "exp": 400}"#, 70_000, 430_000),
         ] {
-            let holds = |unix_ms| times(claims).unwrap().hold(unix_ms, 30_000, 300_000);
+            let holds = |unix_ms| times(claims).unwrap().fault(unix_ms, 30_000, 300_000).is_none();
             assert!(!holds(from_ms - 1) && holds(from_ms), "{claims}");
             assert!(holds(until_ms - 1) && !holds(until_ms), "{claims}");
         }
         let long = times(r#"{"iat": 100, "exp": 400.001}"#).unwrap();
-        assert!(!(0..500_000).step_by(500).any(|now| long.hold(now, 30_000, 300_000)));
+        assert!(!(0..500_000).step_by(500).any(|now| long.fault(now, 30_000, 300_000).is_none()));
     }
 
     #[test]
@@ -198,7 +210,7 @@ mod tests {
                 ("iat".into(), Json::Float(iat)), ("exp".into(), Json::Integer(exp)), ("nbf".into(), Json::Integer(nbf)),
             ]);
             if let Some(times) = Times::read(&claims) {
-                let held = times.hold(now, 600_000, 86_400_000);
+                let held = times.fault(now, 600_000, 86_400_000).is_none();
                 prop_assert!(!held || exp as f64 - iat <= 86_400.001);
             }
         }

@@ -4,6 +4,7 @@ use super::claims::{Path, Times};
 use super::json::Json;
 use super::keys::{Keys, Signature};
 use super::token::{Algorithm, Token, decoded};
+use crate::flaw::Flaw;
 use crate::revoked::Revoked;
 use crate::strict::{Unique, visible};
 use serde::Deserialize;
@@ -79,9 +80,9 @@ struct PermissionsFrom {
 #[derive(Debug)]
 pub enum Judgement<'i> {
     Good(Caller<'i>),
-    Bad,
+    Bad(Flaw),
     /// The keys that would tell are missing or too old.
-    Unverifiable,
+    Unverifiable(Flaw),
 }
 
 /// What a good token says about its caller.
@@ -143,9 +144,12 @@ impl Issuer {
         certificate: Option<&[u8; 32]>,
         unix_ms: i64,
     ) -> Judgement<'_> {
-        let Some(caller) = self.caller(token, claims, revoked, certificate, unix_ms) else { return Judgement::Bad };
+        let caller = match self.caller(token, claims, revoked, certificate, unix_ms) {
+            Ok(caller) => caller,
+            Err(flaw) => return Judgement::Bad(flaw),
+        };
         if self.valid_until.is_some_and(|time| unix_ms >= time.saturating_mul(1000)) {
-            return Judgement::Unverifiable;
+            return Judgement::Unverifiable(Flaw::IssuerKeysTooOld);
         }
         match self.keys.verify(token) {
             Signature::Good => Judgement::Good(caller),
@@ -154,13 +158,16 @@ impl Issuer {
                 if token.kid.is_none() {
                     self.unknown_keys.fetch_add(1, Ordering::Relaxed);
                 }
-                Judgement::Bad
+                Judgement::Bad(Flaw::TokenSignature)
             }
             Signature::OfUnknownKey => {
                 self.unknown_keys.fetch_add(1, Ordering::Relaxed);
                 // Whoever fetches the keys had no time to see the one that signed it.
-                let is_new = caller.issued.saturating_add(NEW_KEY_MS) > unix_ms;
-                if is_new { Judgement::Unverifiable } else { Judgement::Bad }
+                if caller.issued.saturating_add(NEW_KEY_MS) > unix_ms {
+                    Judgement::Unverifiable(Flaw::TokenOfNewKey)
+                } else {
+                    Judgement::Bad(Flaw::TokenOfUnknownKey)
+                }
             }
         }
     }
@@ -171,7 +178,7 @@ impl Issuer {
         self.keys.remembered()
     }
 
-    /// Who the caller is if the signature is good. None: the token is refused, whoever signed it.
+    /// Who the caller is if the signature is good. Else why the token is refused, whoever signed it.
     fn caller(
         &self,
         token: &Token,
@@ -179,38 +186,40 @@ impl Issuer {
         revoked: [&Revoked; 2],
         certificate: Option<&[u8; 32]>,
         unix_ms: i64,
-    ) -> Option<Caller<'_>> {
-        let times = Times::read(claims)?;
-        let good = self.algorithms.contains(&token.algorithm)
-            && claims.get("iss")?.text()? == &*self.issuer
-            && self.is_audience(claims.get("aud")?)
-            && times.hold(unix_ms, self.skew_ms, self.longest_ms)
-            && self.token_type.as_deref().is_none_or(|wanted| token.is_of_type(wanted))
-            && self.required_claims.iter().all(|(path, wanted)| path.has(claims, wanted))
-            && self.is_presented_by_its_holder(claims, certificate);
-        if !good {
-            return None;
-        }
+    ) -> Result<Caller<'_>, Flaw> {
+        let times = Times::read(claims).ok_or(Flaw::TokenTimesMissing)?;
+        let required = |holds: bool, flaw: Flaw| if holds { Ok(()) } else { Err(flaw) };
+        required(self.algorithms.contains(&token.algorithm), Flaw::TokenAlgorithm)?;
+        let iss = claims.get("iss").and_then(Json::text);
+        required(iss == Some(&*self.issuer), Flaw::TokenOfStranger)?;
+        required(claims.get("aud").is_some_and(|aud| self.is_audience(aud)), Flaw::TokenAudience)?;
+        times.fault(unix_ms, self.skew_ms, self.longest_ms).map_or(Ok(()), Err)?;
+        required(self.token_type.as_deref().is_none_or(|wanted| token.is_of_type(wanted)), Flaw::TokenType)?;
+        let has_required = self.required_claims.iter().all(|(path, wanted)| path.has(claims, wanted));
+        required(has_required, Flaw::TokenRequiredClaim)?;
+        required(self.is_presented_by_its_holder(claims, certificate), Flaw::TokenNotBound)?;
         let [jti, sub, sid] = ["jti", "sub", "sid"].map(|name| match claims.get(name) {
-            None => Some(None),
-            Some(value) => value.text().map(Some),
+            None => Ok(None),
+            Some(value) => value.text().map(Some).ok_or(Flaw::TokenIdsMalformed),
         });
         let (jti, sub, sid) = (jti?, sub?, sid?);
-        if revoked.iter().any(|list| list.token(&self.name, jti, sub, sid, times.issued)) {
-            return None;
-        }
-        let identity = self.identity_claim.find(claims)?.text()?;
-        if identity.is_empty() || identity.len() > LONGEST_IDENTITY {
-            return None;
-        }
+        let mut lists = revoked.iter();
+        lists.find_map(|list| list.token(&self.name, jti, sub, sid, times.issued)).map_or(Ok(()), Err)?;
+        let identity = self.identity_claim.find(claims).and_then(Json::text).ok_or(Flaw::TokenIdentity)?;
+        required(!identity.is_empty() && identity.len() <= LONGEST_IDENTITY, Flaw::TokenIdentity)?;
         let words = self.permissions_claim.words(claims);
         let permissions = words.iter().filter_map(|word| self.permissions.get(*word)).flatten();
-        Some(Caller {
+        Ok(Caller {
             id: id(&self.name, identity),
             permissions: permissions.map(|it| &**it).collect(),
             issued: times.issued,
             ends: times.ends(self.skew_ms),
         })
+    }
+
+    /// What the token says in the claim whose values give permissions: the claim's place, and the values.
+    pub fn permission_words<'c>(&self, claims: &'c Json) -> (&Path, Vec<&'c str>) {
+        (&self.permissions_claim, self.permissions_claim.words(claims))
     }
 
     /// A text, or a list of texts that has one of ours.

@@ -2,7 +2,9 @@
 
 use super::{Caller, Evidence, Limit, Mechanism, Proof};
 use crate::api_key::{digest, well_formed};
+use crate::flaw::Flaw;
 use crate::last_use::{LAST_USES, LastUse};
+use crate::policy::{Client, Policy};
 use crate::strict::{Digest, visible};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -92,23 +94,32 @@ fn start(digest: &[u8; 32], places: usize) -> usize {
 }
 
 impl Key {
-    fn in_force(&self, unix_ms: i64) -> bool {
-        self.not_before.is_none_or(|time| unix_ms >= time.saturating_mul(1000))
-            && self.not_after.is_none_or(|time| unix_ms < time.saturating_mul(1000))
+    /// None: it is in force.
+    fn fault(&self, unix_ms: i64) -> Option<Flaw> {
+        if self.not_before.is_some_and(|time| unix_ms < time.saturating_mul(1000)) {
+            return Some(Flaw::KeyNotYetValid);
+        }
+        self.not_after.is_some_and(|time| unix_ms >= time.saturating_mul(1000)).then_some(Flaw::KeyExpired)
     }
 }
 
 pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
     let Some(text) = evidence.presented.api_key else { return Proof::Absent };
-    let Some(keys) = &evidence.policy.api_keys else { return Proof::Failed };
-    if !well_formed(text) {
-        return Proof::Failed;
+    if evidence.policy.api_keys.is_none() {
+        return Proof::Failed(Flaw::NotAccepted);
     }
-    let Some(key) = keys.find(&digest(text)) else { return Proof::Failed };
-    let client = &evidence.policy.clients[key.client as usize];
-    let revoked = evidence.revoked.iter().any(|list| list.client(&client.id) || list.key(&key.id));
-    if revoked || !key.in_force(evidence.unix_ms) {
-        return Proof::Failed;
+    if !well_formed(text) {
+        return Proof::Failed(Flaw::KeyMalformed);
+    }
+    let Some((key, client)) = known(evidence.policy, text) else { return Proof::Failed(Flaw::KeyUnknown) };
+    if evidence.revoked.iter().any(|list| list.client(&client.id)) {
+        return Proof::Failed(Flaw::KeyOfRevokedClient);
+    }
+    if evidence.revoked.iter().any(|list| list.key(&key.id)) {
+        return Proof::Failed(Flaw::KeyRevoked);
+    }
+    if let Some(flaw) = key.fault(evidence.unix_ms) {
+        return Proof::Failed(flaw);
     }
     Proof::Ok(Caller {
         client: Cow::Borrowed(&client.id),
@@ -123,6 +134,12 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         limit: client.limit.as_ref().map(Limit::Client),
         last_use: Some(&key.last_use),
     })
+}
+
+/// The key with this text and its client, if the endpoint knows it.
+pub fn known<'p>(policy: &'p Policy, text: &[u8]) -> Option<(&'p Key, &'p Client)> {
+    let key = policy.api_keys.as_ref()?.find(&digest(text))?;
+    Some((key, &policy.clients[key.client as usize]))
 }
 
 #[cfg(test)]
@@ -169,9 +186,9 @@ mod tests {
         let mut key = key([0; 32]);
         (key.not_before, key.not_after) = (Some(10), Some(20));
         for (now, expected) in [(9_999, false), (10_000, true), (19_999, true), (20_000, false), (i64::MAX, false)] {
-            assert_eq!(key.in_force(now), expected, "{now}");
+            assert_eq!(key.fault(now).is_none(), expected, "{now}");
         }
         (key.not_before, key.not_after) = (Some(i64::MIN), Some(i64::MAX));
-        assert!(key.in_force(0));
+        assert!(key.fault(0).is_none());
     }
 }

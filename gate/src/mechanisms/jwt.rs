@@ -1,7 +1,8 @@
 //! JSON Web Tokens: a call proves itself by a token of an issuer that the endpoint names.
 
 use super::{Caller, Evidence, Limit, Mechanism, Proof};
-use crate::jwt::issuer::Judgement;
+use crate::flaw::Flaw;
+use crate::jwt::issuer::{Issuer, Judgement};
 use crate::jwt::json::Json;
 use crate::jwt::token::Token;
 use crate::limit::Subjects;
@@ -34,17 +35,13 @@ impl Tokens {
 /// An `iss` that the endpoint does not name is a stranger's. Of one that it names, the gateway may lack the keys.
 pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
     let Some(text) = evidence.presented.jwt else { return Proof::Absent };
-    let Some(tokens) = &evidence.policy.tokens else { return Proof::Failed };
-    let Some(token) = Token::read(text) else { return Proof::Failed };
-    let Some(claims) = Json::read(&token.payload) else { return Proof::Failed };
-    let Some(iss) = claims.get("iss").and_then(Json::text) else { return Proof::Failed };
-    let mut unverifiable = false;
-    let certificate = evidence.certificate.digest();
-    for (name, _) in tokens.issuers.iter().filter(|(_, issuer)| **issuer == *iss) {
-        let issuer = evidence.issuers.usable.get(name).filter(|issuer| *issuer.issuer == *iss);
-        let judgement = issuer.map(|it| it.judge(&token, &claims, evidence.revoked, certificate, evidence.unix_ms));
+    let Some(tokens) = &evidence.policy.tokens else { return Proof::Failed(Flaw::NotAccepted) };
+    let Some(token) = Token::read(text) else { return Proof::Failed(Flaw::TokenMalformed) };
+    let Some(claims) = Json::read(&token.payload) else { return Proof::Failed(Flaw::TokenClaimsMalformed) };
+    let (mut failed, mut unverifiable) = (None, None);
+    for (_, _, judgement) in judgements(evidence, &token, &claims) {
         match judgement {
-            Some(Judgement::Good(caller)) => {
+            Judgement::Good(caller) => {
                 return Proof::Ok(Caller {
                     permissions: Some(evidence.policy.permissions.of(&caller.permissions)).filter(|mask| *mask != 0),
                     client: Cow::Owned(caller.id),
@@ -59,11 +56,38 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
                     last_use: None,
                 });
             }
-            Some(Judgement::Bad) => {}
-            None | Some(Judgement::Unverifiable) => unverifiable = true,
+            Judgement::Bad(flaw) => failed = failed.max(Some(flaw)),
+            Judgement::Unverifiable(flaw) => unverifiable = unverifiable.max(Some(flaw)),
         }
     }
-    if unverifiable { Proof::Unavailable } else { Proof::Failed }
+    if let Some(flaw) = unverifiable {
+        return Proof::Unavailable(flaw);
+    }
+    Proof::Failed(failed.unwrap_or(match iss(&claims) {
+        Some(_) => Flaw::TokenOfStranger,
+        None => Flaw::TokenWithoutIssuer,
+    }))
+}
+
+/// What each issuer of the endpoint that has the token's `iss` makes of it: its name, itself if the gateway has it, and
+/// the judgement. Each is asked when it is its turn.
+pub fn judgements<'e, 'p>(
+    evidence: &Evidence<'e, 'p>,
+    token: &Token,
+    claims: &Json,
+) -> impl Iterator<Item = (&'p str, Option<&'e Issuer>, Judgement<'e>)> {
+    let iss = iss(claims);
+    let certificate = evidence.certificate.digest();
+    let named = evidence.policy.tokens.iter().flat_map(|tokens| &tokens.issuers);
+    named.filter(move |(_, issuer)| iss == Some(issuer)).map(move |(name, iss)| {
+        let issuer = evidence.issuers.usable.get(name).filter(|issuer| issuer.issuer == *iss);
+        let judged = issuer.map(|it| it.judge(token, claims, evidence.revoked, certificate, evidence.unix_ms));
+        (&**name, issuer, judged.unwrap_or(Judgement::Unverifiable(Flaw::IssuerMissing)))
+    })
+}
+
+fn iss<'c>(claims: &'c Json) -> Option<&'c str> {
+    claims.get("iss").and_then(Json::text)
 }
 
 /// The start of a token's digest, in hex: tells tokens apart in a log, and nobody can call with it.

@@ -8,6 +8,7 @@ pub mod jwt;
 pub mod mtls;
 
 use crate::credential::Presented;
+use crate::flaw::Flaw;
 use crate::issuers::Issuers;
 use crate::last_use::LastUse;
 use crate::limit::{Limited, Rate, Subjects};
@@ -68,9 +69,9 @@ pub enum Proof<'p> {
     /// The call presents no credential of this kind.
     Absent,
     /// It presents one, which is not good.
-    Failed,
+    Failed(Flaw),
     /// It presents one that cannot be verified now.
-    Unavailable,
+    Unavailable(Flaw),
     Ok(Caller<'p>),
 }
 

@@ -4,6 +4,8 @@
 //! is nobody's, and so is one with none: the common name never counts.
 
 use super::{Caller, Evidence, Limit, Mechanism, Proof};
+use crate::flaw::Flaw;
+use crate::policy::{Client, Policy};
 use crate::strict::{digest, visible};
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -74,13 +76,21 @@ fn one(names: &str) -> Option<&str> {
     (!names.is_empty() && !names.contains(',')).then_some(names)
 }
 
-impl Certificate<'_> {
+impl<'a> Certificate<'a> {
+    /// The URI or the DNS name, the latter in lower case. None: nobody's.
+    pub fn name(&self) -> Option<Cow<'a, str>> {
+        Some(match self.identity? {
+            Identity::Uri(uri) => Cow::Borrowed(uri),
+            Identity::Dns(name) => Cow::Owned(name.to_ascii_lowercase()),
+        })
+    }
+
     fn is_over(&self, unix_ms: i64) -> bool {
         unix_ms >= self.ends()
     }
 
     /// The first millisecond in which it is over.
-    fn ends(&self) -> i64 {
+    pub fn ends(&self) -> i64 {
         self.not_after.saturating_add(1).saturating_mul(1000)
     }
 }
@@ -134,24 +144,29 @@ impl Identities {
 
 pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
     // An endpoint without the mechanism asks for no certificate: one that is still there from before means nothing.
-    let Some(identities) = &evidence.policy.certificates else { return Proof::Absent };
+    if evidence.policy.certificates.is_none() {
+        return Proof::Absent;
+    }
     let certificate = match evidence.certificate {
         Shown::Nothing => return Proof::Absent,
-        Shown::Unreadable => return Proof::Failed,
+        Shown::Unreadable => return Proof::Failed(Flaw::CertificateUnreadable),
         Shown::Certificate(certificate) => certificate,
     };
-    let Some(identity) = certificate.identity else { return Proof::Failed };
-    let Some(client) = identities.client(identity) else { return Proof::Failed };
-    let client = &evidence.policy.clients[client as usize];
-    let name = match identity {
-        Identity::Uri(uri) => Cow::Borrowed(uri),
-        Identity::Dns(name) => Cow::Owned(name.to_ascii_lowercase()),
-    };
-    let revoked = evidence.revoked.iter().any(|list| {
-        list.client(&client.id) || list.certificate(&client.id, &certificate.digest) || list.identity(&name)
-    });
-    if revoked || certificate.is_over(evidence.unix_ms) {
-        return Proof::Failed;
+    let Some(name) = certificate.name() else { return Proof::Failed(Flaw::CertificateWithoutOneName) };
+    let Some(client) = known(evidence.policy, &certificate) else { return Proof::Failed(Flaw::CertificateOfNobody) };
+    for list in evidence.revoked {
+        if list.client(&client.id) {
+            return Proof::Failed(Flaw::CertificateOfRevokedClient);
+        }
+        if list.certificate(&client.id, &certificate.digest) {
+            return Proof::Failed(Flaw::CertificateRevoked);
+        }
+        if list.identity(&name) {
+            return Proof::Failed(Flaw::IdentityRevoked);
+        }
+    }
+    if certificate.is_over(evidence.unix_ms) {
+        return Proof::Failed(Flaw::CertificateExpired);
     }
     Proof::Ok(Caller {
         client: Cow::Borrowed(&client.id),
@@ -166,6 +181,12 @@ pub fn prove<'p>(evidence: &Evidence<'_, 'p>) -> Proof<'p> {
         limit: client.limit.as_ref().map(Limit::Client),
         last_use: None,
     })
+}
+
+/// Whose certificate it is, if the endpoint knows its name.
+pub fn known<'p>(policy: &'p Policy, certificate: &Certificate) -> Option<&'p Client> {
+    let client = policy.certificates.as_ref()?.client(certificate.identity?)?;
+    Some(&policy.clients[client as usize])
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 """The `nightlatch` command: one file for each verb.
 
 Decides what a verb prints and the exit status; the work is done in `embedded`. It reads the state directory and the
-terminal; for `rotate`, `renew`, `rollover`, `revoke` and `inspect` it also speaks to a cluster (`place.py`).
+terminal; for `rotate`, `renew`, `rollover`, `revoke`, `inspect` and `explain` it also speaks to a cluster
+(`place.py`).
 Start here: `main` runs a verb and imports only that verb's file, so that `nightlatch get` does not pay for `up`.
 """
 
@@ -25,6 +26,7 @@ VERBS = {
     "rollover": "Replace the installation's CA, step by step",
     "revoke": "Refuse API keys and certificates of a client for good",
     "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
+    "explain": "Say why a credential would be allowed or denied at an endpoint",
     "package": "Make a model package of your own safetensors",
     "demo": "Show what Nightlatch does, step by step, on real processes",
 }

@@ -9,7 +9,7 @@ denies if it took something away since the last good one, which otherwise stays.
 import base64
 import binascii
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from nightlatch.api import names
@@ -108,6 +108,15 @@ class Documents:
     async def load(self) -> None:
         """List until the store answers."""
         await self._informer.load()
+
+    def take(self, secrets: Iterable[RawObject]) -> None:
+        """Take what one list holds, for whoever only looks. Nobody is told."""
+        for secret in secrets:
+            self._changed(NamespacedName.of(secret), secret)
+
+    def sorted_issuers(self) -> tuple[IssuerDocument, ...]:
+        """The issuers' documents, by name."""
+        return tuple(self.issuers[key] for key in sorted(self.issuers))
 
     async def follow(self) -> None:
         """Keep up, without end."""

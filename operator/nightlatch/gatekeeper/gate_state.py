@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass, field, replace
 
+from nightlatch.routing.ir import GateIR
+from nightlatch.routing.mechanisms import jwt
 from nightlatch.wire.issuer_document import IssuerDocument, same_content
 from nightlatch.wire.revocations import Revocations
 
@@ -37,6 +39,20 @@ def next_gate_state(
     if (revocations, issuers) == (before.revocations, before.issuers) and not moves:
         return before
     return GateState(revocations, valid_until if moves else before.valid_until, issuers)
+
+
+def gate_ir(state: GateState) -> GateIR:
+    """The state as routing takes it."""
+    revocations = state.revocations
+    return GateIR(
+        revoked_clients=tuple(sorted(map(str, revocations.clients))),
+        revoked_keys=tuple(sorted(revocations.keys)),
+        revoked_certificates=tuple(sorted((str(each.client), each.sha256) for each in revocations.certificates)),
+        revoked_identities=tuple(sorted(revocations.identities)),
+        issuers=tuple(map(jwt.issuer_from_document, state.issuers)),
+        denied_tokens=tuple(map(jwt.denied_from_document, state.issuers)),
+        valid_until=state.valid_until,
+    )
 
 
 def narrowed_issuers(before: GateState, after: GateState) -> frozenset[str]:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName
 from nightlatch.gatekeeper.documents import DocumentChanges, Documents
-from nightlatch.gatekeeper.gate_state import GateState, narrowed_issuers, next_gate_state
+from nightlatch.gatekeeper.gate_state import GateState, gate_ir, narrowed_issuers, next_gate_state
 from nightlatch.gatekeeper.hold.endpoint import GatewayEndpoint, Programmed
 from nightlatch.gatekeeper.hold.gateway_places import GatewayPlaces
 from nightlatch.gatekeeper.hold.hold_service import Admit, HoldService
@@ -26,8 +26,7 @@ from nightlatch.gatekeeper.xds.program import Program
 from nightlatch.gatekeeper.xds.resources import ResourceId
 from nightlatch.gatekeeper.xds.server import Ads
 from nightlatch.pki.material import TlsMaterial
-from nightlatch.routing.ir import GateIR, Serving, resource_name
-from nightlatch.routing.mechanisms import jwt
+from nightlatch.routing.ir import Serving, resource_name
 from nightlatch.store.protocol import Store
 from nightlatch.wire import caller_errors
 from nightlatch.wire.error_body import CallerError
@@ -260,8 +259,9 @@ class Gatekeeper:
     def _update_gate(self) -> None:
         """Hand the gate the revocations, and the time until which it may go on. A change is one push."""
         documents = self.documents
-        issuers = tuple(documents.issuers[key] for key in sorted(documents.issuers))
-        state = next_gate_state(self.gate_state, documents.revocations, self.last_heard, self._max_staleness, issuers)
+        state = next_gate_state(
+            self.gate_state, documents.revocations, self.last_heard, self._max_staleness, documents.sorted_issuers()
+        )
         if state is self.gate_state:
             return
         revoked = state.revocations != self.gate_state.revocations
@@ -270,16 +270,7 @@ class Gatekeeper:
         clients, keys = (frozenset(map(str, each)) for each in (state.revocations.clients, state.revocations.keys))
         identities = state.revocations.identities
         certificates = frozenset((str(each.client), each.sha256) for each in state.revocations.certificates)
-        gate = GateIR(
-            revoked_clients=tuple(sorted(clients)),
-            revoked_keys=tuple(sorted(keys)),
-            revoked_certificates=tuple(sorted(certificates)),
-            revoked_identities=tuple(sorted(identities)),
-            issuers=tuple(map(jwt.issuer_from_document, state.issuers)),
-            denied_tokens=tuple(map(jwt.denied_from_document, state.issuers)),
-            valid_until=state.valid_until,
-        )
-        self._program.put_gate(gate)
+        self._program.put_gate(gate_ir(state))
         self._push()
         if narrowed:
             self._refuse_unverifiable(narrowed)

@@ -127,8 +127,8 @@ def ca_material(ca: CertificateAuthority) -> TlsMaterial:
 def read_leaf(data: Mapping[str, bytes]) -> Leaf:
     """The leaf in a Secret's decoded data. Raises PkiError, naming what is missing or unreadable."""
     certificate = _certificates(data, TLS_CRT)[0]
-    sans = _extension(certificate, x509.SubjectAlternativeName)
-    usage = _extension(certificate, x509.ExtendedKeyUsage)
+    sans = extension(certificate, x509.SubjectAlternativeName)
+    usage = extension(certificate, x509.ExtendedKeyUsage)
     return Leaf(
         serial=f"{certificate.serial_number:x}",
         sha256=certificate.fingerprint(hashes.SHA256()).hex(),
@@ -156,25 +156,25 @@ def read_ca(data: Mapping[str, bytes]) -> CertificateAuthority:
 
 def is_ca(certificate: x509.Certificate) -> bool:
     """Whether it may sign certificates."""
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = extension(certificate, x509.BasicConstraints)
     return constraints is not None and constraints.ca
 
 
 def path_length(certificate: x509.Certificate) -> int | None:
     """How many CAs there may be below it; None for any number."""
-    constraints = _extension(certificate, x509.BasicConstraints)
+    constraints = extension(certificate, x509.BasicConstraints)
     return constraints.path_length if constraints else None
 
 
 def subject_key_id(certificate: x509.Certificate) -> str:
     """Subject key identifier, hex, or empty."""
-    found = _extension(certificate, x509.SubjectKeyIdentifier)
+    found = extension(certificate, x509.SubjectKeyIdentifier)
     return found.digest.hex() if found else ""
 
 
 def authority_key_id(certificate: x509.Certificate) -> str:
     """Authority key identifier, hex, or empty."""
-    found = _extension(certificate, x509.AuthorityKeyIdentifier)
+    found = extension(certificate, x509.AuthorityKeyIdentifier)
     return found.key_identifier.hex() if found and found.key_identifier else ""
 
 
@@ -229,7 +229,8 @@ def _same_key(key: PrivateKey, certificate: x509.Certificate) -> bool:
     return key.public_key().public_bytes(*form) == certificate.public_key().public_bytes(*form)
 
 
-def _extension(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
+def extension(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
+    """The extension of this kind, if the certificate has it."""
     try:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:

@@ -9,8 +9,8 @@ from nightlatch.cli import EXIT_STATUSES, VERBS, cli
 
 _INTRODUCTION = """# Command-line reference
 
-`nightlatch` runs endpoints as local processes, without a cluster. `rotate`, `revoke` and `inspect` are for a cluster,
-too. `nightlatch VERB --help` shows the same texts.
+`nightlatch` runs endpoints as local processes, without a cluster. `rotate`, `renew`, `rollover`, `revoke`, `inspect`
+and `explain` are for a cluster, too. `nightlatch VERB --help` shows the same texts.
 """
 
 

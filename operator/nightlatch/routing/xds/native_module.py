@@ -65,7 +65,15 @@ _DENIED = "denied"
 
 
 def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionConfig:
-    """The configuration of the filter `gate`: what it knows beside the endpoints' policies, and the table of errors."""
+    """The configuration of the filter `gate`."""
+    config = dynamic_modules_pb2.DynamicModuleFilter(filter_name="gate", filter_config=_text(gate_value(gate, audit)))
+    config.dynamic_module_config.name = MODULE
+    config.dynamic_module_config.do_not_close = True
+    return extension_pb2.TypedExtensionConfig(name=GATE, typed_config=pack(config))
+
+
+def gate_value(gate: GateIR, audit: AuditLog) -> bytes:
+    """What the gate knows beside the endpoints' policies, and the table of errors. `gate/src/config.rs` reads it."""
     value: dict[str, Any] = {
         "format": FORMAT,
         "realm": _REALM,
@@ -83,10 +91,7 @@ def build_gate(gate: GateIR, audit: AuditLog) -> extension_pb2.TypedExtensionCon
     }
     if gate.valid_until is not None:
         value["validUntil"] = gate.valid_until
-    config = dynamic_modules_pb2.DynamicModuleFilter(filter_name="gate", filter_config=_text(orjson.dumps(value)))
-    config.dynamic_module_config.name = MODULE
-    config.dynamic_module_config.do_not_close = True
-    return extension_pb2.TypedExtensionConfig(name=GATE, typed_config=pack(config))
+    return orjson.dumps(value)
 
 
 def watch(audit: AuditLog) -> dict[str, Any]:
