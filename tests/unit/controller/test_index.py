@@ -382,6 +382,33 @@ def test_a_client_of_another_issuer_is_told_when_an_endpoint_trusts_other_cas(ce
     assert document.client_ca == PEM + "another"
 
 
+def token_issuer(generation, *kids, iss="https://id.example", ready="True"):
+    spec = {"issuer": iss, "audiences": ["minilm"], "keys": {"inline": {"keys": [{"kid": kid} for kid in kids]}}}
+    at = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "", "observedGeneration": generation}
+    status = {"conditions": [{"type": "Ready", "status": ready, "reason": "Ready", **at}]}
+    raw = {"apiVersion": "nightlatch.dev/v1alpha1", "kind": "TokenIssuer", "spec": spec, "status": status}
+    return stored({**raw, "metadata": {"name": "corp", "namespace": "search"}}, generation, uid="uid-i")
+
+
+def test_new_keys_of_an_issuer_bring_up_none_of_the_endpoints_that_share_it():
+    index = Index(SETTINGS)
+    corp = ObjectRef("TokenIssuer", NamespacedName("search", "corp"))
+    sharing = [NamespacedName("search", f"e{number}") for number in range(3)]
+    for key in sharing:
+        index.put(stored(endpoint_object(key, access={"jwt": {"issuers": [{"name": "corp"}]}}), uid=key.name))
+    everyone = {corp, *(ObjectRef("InferenceEndpoint", key) for key in sharing)}
+
+    def brought_up(raw):
+        return {each.ref for each in index.put(raw)}
+
+    assert brought_up(token_issuer(1, "a")) == everyone
+    assert brought_up(token_issuer(2, "a", "b")) == {corp}
+    assert brought_up(token_issuer(3, "b")) == {corp}
+    # They say whether its tokens are verified, and by which `iss` the gates find it.
+    assert brought_up(token_issuer(3, "b", ready="False")) == everyone - {corp}
+    assert brought_up(token_issuer(4, "b", iss="https://other.example", ready="False")) == everyone
+
+
 SERVING = NamespacedName("search", "minilm-serving-cert")
 CA = pki.new_root(now=datetime.now(UTC)).trust_pem
 
