@@ -63,7 +63,7 @@ soak: gate $(VENV)/dev.stamp models/minilm/model.json ## The tests that repeat s
 	@$(BIN)/pytest --soak tests/cluster -o timeout_func_only=true
 
 bench: gate $(VENV)/dev.stamp models/minilm/model.json ## Every benchmark, each beside a peer
-	@for bench in gateway.py wake.py "wake.py --cycles 20" many_endpoints.py reports.py revocation.py token_revocation.py certificates.py limits.py attacks.py denials.py; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
+	@for bench in gateway.py wake.py "wake.py --cycles 20" many_endpoints.py reports.py revocation.py token_revocation.py issuers.py certificates.py limits.py attacks.py denials.py; do echo "== $$bench"; $(BIN)/python benchmarks/$$bench || exit 1; done
 
 clean: ## Remove the environment, model packages and caches (never a state directory)
 	rm -rf $(VENV) models gate/target .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -122,7 +122,7 @@ async def gateway(
     changed = {(url, name): state[url].get(name) for url, names in changes(None, state).items() for name in names}
     version = ads.update(changed)
     socket = folder / "ads.sock"
-    async with _serving(ads, socket) as authorization:
+    async with serving(ads, socket) as authorization:
         config = bootstrap("benchmark", socket, folder / "admin.sock")
         async with envoy(folder, "gateway", config, port) as pid:
             await asyncio.wait_for(ads.applied(changed, version), _PATIENCE_S)
@@ -136,7 +136,8 @@ def _state(settings: GatewaySettings, endpoints: tuple[Endpoint, ...], upstream_
 
 
 @contextlib.asynccontextmanager
-async def _serving(ads: Ads, socket: Path) -> AsyncIterator[HoldService]:
+async def serving(ads: Ads, socket: Path) -> AsyncIterator[HoldService]:
+    """What an Envoy with our bootstrap configuration asks, on a unix socket."""
     authorization = HoldService(lambda _: None)
     server: Any = grpc.aio.server()
     add_AggregatedDiscoveryServiceServicer_to_server(ads, server)

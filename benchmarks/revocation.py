@@ -5,52 +5,24 @@ are asleep and stay so. The client may infer only, and asks for metadata on kept
 of each gateway: 403 as long as its key is good, 401 from then on. Neither wakes anything.
 """
 
-import argparse
 import asyncio
-import contextlib
 import copy
 import os
-import signal
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from cpu import machine
+from asleep import BOT, GOOD, NAMESPACE, PATIENCE_S, REFUSED, Route, Sizes, Sleeping, client, command_line, sleeping
 from table import markdown, percentile
 
-from nightlatch.api.meta import INFERENCE_CLIENT, NamespacedName, ObjectRef, RawObject
-from nightlatch.store.files.store import FilesStore
-from nightlatch_server.model_package.writer import write_package
-from tests.embedded.raw_http import Connection, request, trust
-from tests.embedded.running import Up, manifest
-from tests.unit.model_server import tiny_model
+from nightlatch.api.meta import INFERENCE_CLIENT, NamespacedName, ObjectRef
 
-NAMESPACE, BOT = "default", "bot"
 CLIENT = NamespacedName(NAMESPACE, BOT)
-GOOD_KEY, REVOKED = 403, 401
 # So many connections to one gateway ask at the same time.
 ASKING = 2
-PATIENCE_S = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """A kept-alive connection to one endpoint of one gateway."""
-
-    gateway: int
-    endpoint: str
-    connection: Connection
-
-    async def status(self, key: str, method: str = "GET", path: str = "/v1/models") -> int:
-        """The answer to one call."""
-        host = f"{self.endpoint}.{NAMESPACE}.localhost"
-        raw = request(method, path, host, headers=[("Authorization", f"Bearer {key}")])
-        return (await self.connection.send(raw)).status
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,100 +41,48 @@ class Round:
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--endpoints", type=int, default=128, help="default: %(default)s, the most a client may name")
-    parser.add_argument("--gateways", type=int, default=2, help="default: %(default)s")
-    parser.add_argument("--rounds", type=int, default=20, help="default: %(default)s, half of them deletions")
-    parser.add_argument("--quick", action="store_true", help="a smoke run: its numbers mean nothing")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    asyncio.run(run(*((4, 2, 2) if options.quick else (options.endpoints, options.gateways, options.rounds))))
+    """The command line. 128 endpoints are the most that a client may name."""
+    command_line(__doc__, run, Sizes(128, 2, 20), Sizes(4, 2, 2), rounds="half of them deletions")
 
 
-async def run(endpoints: int, gateways: int, rounds: int) -> None:
+async def run(sizes: Sizes) -> None:
     """Suspend and delete the client by turns, and print how long each took."""
-    print(f"machine: {machine()}")
-    names = [f"e{index}" for index in range(endpoints)]
+    names = [f"e{index}" for index in range(sizes.endpoints)]
+    access: dict[str, dict[str, Any]] = {name: {"apiKey": {}} for name in names}
     with tempfile.TemporaryDirectory(prefix="nl-bench-") as folder:
-        async with _running(Path(folder), names, gateways) as (up, store, routes):
+        async with sleeping(Path(folder), access, sizes.gateways, client(names)) as here:
+            await here.until_good(here.up.key(BOT))
             found = [
-                await _suspended(up, store, routes) if number % 2 == 0 else await _deleted(up, store, routes)
-                for number in range(rounds)
+                await _suspended(here) if number % 2 == 0 else await _deleted(here, names)
+                for number in range(sizes.rounds)
             ]
-            if up.probe.model_servers():
-                raise RuntimeError("an endpoint woke")
-    print(_table(found, endpoints, gateways))
+            here.check_asleep()
+    print(_table(found, sizes))
 
 
-@contextlib.asynccontextmanager
-async def _running(
-    folder: Path, names: Sequence[str], gateways: int
-) -> AsyncIterator[tuple[Up, FilesStore, list[Route]]]:
-    """`up` with these endpoints, all of them asleep, and a client whose key every gateway knows on every one."""
-    package = folder / "tiny"
-    write_package(tiny_model.write(folder / "source"), package, name="tiny")
-    up = Up(folder, manifest(*names, model=package, clients=0), gateways=gateways).start()
-    try:
-        await up.started()
-        store = FilesStore(up.state)
-        await store.create(_client(names))
-        files = up.files(BOT)
-        await up.until("the client's key", (files / "api-key").exists, PATIENCE_S)
-        for name in names:
-            await up.until(f"{name} to be Ready", lambda name=name: up.is_ready(name), PATIENCE_S)
-        async with asyncio.timeout(PATIENCE_S):
-            routes = [await opened(up, gateway, name) for gateway in range(gateways) for name in names]
-        await until_good(up.key(BOT), routes)
-        yield up, store, routes
-    finally:
-        if up.process.poll() is None:
-            up.stop()
-
-
-async def opened(up: Up, gateway: int, endpoint: str) -> Route:
-    """The connection, once the gateway listens for the endpoint."""
-    context = trust(up.files(BOT) / "ca.crt")
-    while True:
-        try:
-            connection = await Connection.open(up.ports[gateway], up.host(endpoint), context)
-            return Route(gateway, endpoint, connection)
-        except (OSError, asyncio.IncompleteReadError):
-            await asyncio.sleep(0.1)
-
-
-def _client(names: Sequence[str]) -> RawObject:
-    endpoints = [{"name": name, "permissions": ["infer"]} for name in names]
-    return {
-        "apiVersion": INFERENCE_CLIENT.api_version,
-        "kind": INFERENCE_CLIENT.kind,
-        "metadata": {"name": BOT, "namespace": NAMESPACE},
-        "spec": {"endpoints": endpoints, "apiKey": {}},
-    }
-
-
-async def _suspended(up: Up, store: FilesStore, routes: Sequence[Route]) -> Round:
+async def _suspended(here: Sleeping) -> Round:
     """Suspend the client, and then let it call again."""
-    found = await store.get(INFERENCE_CLIENT, NAMESPACE, BOT)
-    suspended = copy.deepcopy(found)
+    key, store = here.up.key(BOT), here.store
+    suspended = copy.deepcopy(await store.get(INFERENCE_CLIENT, NAMESPACE, BOT))
     suspended["spec"]["suspend"] = True
-    measured = await measured_round("suspended", up.key(BOT), routes, store.replace(suspended))
+    measured = await measured_round("suspended", key, here.routes, store.replace(suspended))
     again = await store.get(INFERENCE_CLIENT, NAMESPACE, BOT)
     again["spec"]["suspend"] = False
     await store.replace(again)
-    await until_good(up.key(BOT), routes)
+    await here.until_good(key)
     return measured
 
 
-async def _deleted(up: Up, store: FilesStore, routes: Sequence[Route]) -> Round:
+async def _deleted(here: Sleeping, names: Sequence[str]) -> Round:
     """Delete the client, and then create it again, with another key."""
-    old, names = up.key(BOT), [route.endpoint for route in routes if route.gateway == 0]
-    gone = store.delete(ObjectRef(INFERENCE_CLIENT.kind, CLIENT))
-    measured = await measured_round("deleted", old, routes, gone)
-    await store.create(_client(names))
+    up, old = here.up, here.up.key(BOT)
+    measured = await measured_round(
+        "deleted", old, here.routes, here.store.delete(ObjectRef(INFERENCE_CLIENT.kind, CLIENT))
+    )
+    await here.store.create(client(names))
     file = up.files(BOT) / "api-key"
     await up.until("another key", lambda: file.exists() and up.key(BOT) not in {"", old}, PATIENCE_S)
-    await until_good(up.key(BOT), routes)
+    await here.until_good(up.key(BOT))
     return measured
 
 
@@ -180,7 +100,7 @@ async def measured_round(how: str, key: str, routes: Sequence[Route], write: Awa
     async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*asking)
     for route in routes:
-        if await route.status(key, "POST", "/v1/embeddings") != REVOKED:
+        if await route.status(key, "POST", "/v1/embeddings") != REFUSED:
             raise RuntimeError(f"gateway {route.gateway} refused {route.endpoint}, and then did not")
     return Round(how, {place: when - started for place, when in seconds.items()}, wrote, os.getloadavg()[0])
 
@@ -196,25 +116,16 @@ async def _ask(routes: list[Route], key: str, seconds: dict[tuple[int, str], flo
         still_good = []
         for route in left:
             status = await route.status(key)
-            if status == GOOD_KEY:
+            if status == GOOD:
                 still_good.append(route)
-            elif status == REVOKED:
+            elif status == REFUSED:
                 seconds[route.gateway, route.endpoint] = time.perf_counter()
             else:
                 raise RuntimeError(f"gateway {route.gateway} answered {status} for {route.endpoint}")
         left = still_good
 
 
-async def until_good(key: str, routes: Sequence[Route]) -> None:
-    """Until every gateway knows the key on every endpoint, and a little longer, so that all is quiet."""
-    async with asyncio.timeout(PATIENCE_S):
-        for route in routes:
-            while await route.status(key) != GOOD_KEY:
-                await asyncio.sleep(0.05)
-    await asyncio.sleep(3.0)
-
-
-def _table(found: Sequence[Round], endpoints: int, gateways: int) -> str:
+def _table(found: Sequence[Round], sizes: Sizes) -> str:
     rows = [
         row(f"{how}: refused by every gateway on every endpoint", [each.last for each in found if each.how == how])
         for how in ("suspended", "deleted")
@@ -229,7 +140,7 @@ def _table(found: Sequence[Round], endpoints: int, gateways: int) -> str:
     ]
     loads = [each.load for each in found]
     header = [
-        f"{endpoints} endpoints on {gateways} gateways, ms from the beginning of the write",
+        f"{sizes.endpoints} endpoints on {sizes.gateways} gateways, ms from the beginning of the write",
         "times",
         "p50",
         "p99",

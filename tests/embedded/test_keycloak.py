@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.attack.certificates import Leaf
-from tests.embedded.tokened_up import AUDIENCE, HEALTH, MODEL, Load, TokenedUp
+from tests.embedded.tokened_up import ACCESS, BEARERS, BOTH, HEALTH, ISSUER, MODEL, Load, TokenedUp, started
 from tests.providers.keycloak import Keycloak
 from tools.node.progress import Progress
 from tools.providers import keycloak as distribution
@@ -14,48 +14,27 @@ from tools.providers import keycloak as distribution
 pytestmark = pytest.mark.timeout(900)
 
 CALLERS = 4
-ISSUER = {
-    "audiences": [AUDIENCE],
-    "keys": {"discovery": True},
-    "caSecretRef": {"name": "corp-ca"},
-    "permissionsFrom": {
-        "claim": "realm_access.roles",
-        "map": {"ml-infer": ["infer", "health"], "ml-read": ["metadata"]},
-    },
-    "maxLifetime": "1h",
-    "refresh": "30s",
+ROLES = {
+    "claim": "realm_access.roles",
+    "map": {"ml-infer": ["infer", "health"], "ml-read": ["metadata"]},
 }
-# Whose certificates are let in at all.
-BEARERS = ("spiffe://corp.example/one", "spiffe://corp.example/two")
-BOTH = {
-    "mtls": {"trust": [{"secretName": "corp-ca"}]},
-    "accept": [["jwt", "mtls"]],
-    "rules": [{"permissions": ["health"], "when": {"certificates": [*BEARERS]}}],
-}
-ACCESS = {
-    "tokens": {"jwt": {"issuers": [{"name": "corp"}]}},
-    "bound": {"jwt": {"issuers": [{"name": "corp"}]}, **BOTH},
-    "strict": {"jwt": {"issuers": [{"name": "strict"}]}, **BOTH},
-}
+STRICT = {"strict": {"jwt": {"issuers": [{"name": "strict"}]}, **BOTH}}
 
 
 @pytest.fixture(scope="module")
 def keycloak(tmp_path_factory):
-    if why := distribution.missing():
-        pytest.skip(f"{why}: nothing is tested with Keycloak")
-    server = Keycloak(distribution.distribution(Progress()), tmp_path_factory.mktemp("keycloak"))
-    try:
-        server.start()
+    def made():
+        return Keycloak(distribution.distribution(Progress()), tmp_path_factory.mktemp("keycloak"))
+
+    with started("Keycloak", distribution.missing(), made) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def world(keycloak, lasting, tiny):
-    corp = {"issuer": keycloak.iss, **ISSUER}
+    corp = {"issuer": keycloak.iss, "permissionsFrom": ROLES, **ISSUER}
     issuers = {"corp": corp, "strict": {**corp, "senderConstrained": "Always"}}
-    return TokenedUp(lasting, tiny, issuers, ACCESS, {"corp-ca": keycloak.ca})
+    return TokenedUp(lasting, tiny, issuers, ACCESS | STRICT, {"corp-ca": keycloak.ca})
 
 
 async def test_realm_roles_are_permissions_and_the_audience_counts(keycloak, world):

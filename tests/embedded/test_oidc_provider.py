@@ -6,7 +6,7 @@ import pytest
 
 from tests.attack.certificates import Leaf
 from tests.attack.tokens import Signer
-from tests.embedded.tokened_up import AUDIENCE, MODEL, Load, TokenedUp
+from tests.embedded.tokened_up import ACCESS, BEARERS, ISSUER, MODEL, Load, TokenedUp, started
 from tests.providers.oidc_provider import OidcProvider
 from tools.node.progress import Progress
 from tools.providers import oidc_provider as installed
@@ -14,44 +14,25 @@ from tools.providers import oidc_provider as installed
 pytestmark = pytest.mark.timeout(600)
 
 CALLERS = 2
-ISSUER = {
-    "audiences": [AUDIENCE],
-    "keys": {"discovery": True},
-    "caSecretRef": {"name": "corp-ca"},
+OF_SCOPES = {
     "tokenType": "at+jwt",
     "permissionsFrom": {"map": {"ml:infer": ["infer", "health"], "ml:read": ["metadata"]}},
-    "maxLifetime": "1h",
-    "refresh": "30s",
-}
-# Whose certificates are let in at all.
-BEARERS = ("spiffe://corp.example/one", "spiffe://corp.example/two")
-ACCESS = {
-    "tokens": {"jwt": {"issuers": [{"name": "corp"}]}},
-    "bound": {
-        "jwt": {"issuers": [{"name": "corp"}]},
-        "mtls": {"trust": [{"secretName": "corp-ca"}]},
-        "accept": [["jwt", "mtls"]],
-        "rules": [{"permissions": ["health"], "when": {"certificates": [*BEARERS]}}],
-    },
 }
 
 
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory):
-    if why := installed.missing():
-        pytest.skip(f"{why}: nothing is tested with oidc-provider")
-    folder = tmp_path_factory.mktemp("oidc-provider")
-    server = OidcProvider(installed.program(Progress()), folder, Signer("ES256", "first"))
-    try:
-        server.start()
+    def made():
+        folder = tmp_path_factory.mktemp("oidc-provider")
+        return OidcProvider(installed.program(Progress()), folder, Signer("ES256", "first"))
+
+    with started("oidc-provider", installed.missing(), made) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def world(provider, lasting, tiny):
-    issuers = {"corp": {"issuer": provider.iss, **ISSUER}}
+    issuers = {"corp": {"issuer": provider.iss, **ISSUER, **OF_SCOPES}}
     return TokenedUp(lasting, tiny, issuers, ACCESS, {"corp-ca": provider.ca})
 
 

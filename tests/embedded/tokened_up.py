@@ -1,13 +1,16 @@
 """An `up` whose endpoints take the tokens of a provider that is a program of its own, and callers with such tokens."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from nightlatch.api.meta import TOKEN_ISSUER
 from nightlatch.store.files.store import FilesStore
@@ -18,6 +21,40 @@ from tests.embedded.running import Up
 HEALTH = "/v2/health/ready"
 MODEL = "/v2/models/NAME"
 AUDIENCE = "minilm"
+# What is said of every provider; `permissionsFrom` is its own.
+ISSUER = {
+    "audiences": [AUDIENCE],
+    "keys": {"discovery": True},
+    "caSecretRef": {"name": "corp-ca"},
+    "maxLifetime": "1h",
+    "refresh": "30s",
+}
+# Whose certificates are let in at all.
+BEARERS = ("spiffe://corp.example/one", "spiffe://corp.example/two")
+# A token and a certificate in one call.
+BOTH = {
+    "mtls": {"trust": [{"secretName": "corp-ca"}]},
+    "accept": [["jwt", "mtls"]],
+    "rules": [{"permissions": ["health"], "when": {"certificates": [*BEARERS]}}],
+}
+# Endpoints that take tokens of the issuer `corp`, and one that asks for a certificate, too.
+ACCESS: dict[str, dict[str, Any]] = {
+    "tokens": {"jwt": {"issuers": [{"name": "corp"}]}},
+    "bound": {"jwt": {"issuers": [{"name": "corp"}]}, **BOTH},
+}
+
+
+@contextlib.contextmanager
+def started(name: str, missing: str, made: Callable[[], Any]) -> Iterator[Any]:
+    """A provider while it runs. `missing`: what this machine lacks for it; the tests are skipped unless it is empty."""
+    if missing:
+        pytest.skip(f"{missing}: nothing is tested with {name}")
+    server = made()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @dataclass

@@ -216,6 +216,11 @@ class Reason(StrEnum):
         _GRANTS,
         "The endpoint does not take client certificates: set its `spec.access.mtls`, or give the client an API key.",
     )
+    CERTIFICATE_NOT_TRUSTED = (
+        "CertificateNotTrusted",
+        _GRANTS,
+        "The endpoint does not trust the CA of the client's certificate: put the CA into a Secret of its `mtls.trust`.",
+    )
     CREDENTIALS_INCOMPLETE = (
         "CredentialsIncomplete",
         _GRANTS,

@@ -199,6 +199,10 @@ class IssuerSpec(Shape):
                 "!has(self.caSecretRef) || !has(self.keys) || !has(self.keys.kubernetes)",
                 "keys.kubernetes needs no CA, because the operator trusts the API server already: remove caSecretRef",
             ),
+            (
+                "!has(self.caSecretRef) || has(self.introspection) || !has(self.keys) || !has(self.keys.inline)",
+                "keys.inline are not fetched, so there is no certificate to check: remove caSecretRef",
+            ),
             (_AUDIENCE_OF_OUR_TOKENS, "write tokenEndpoint.audience, and make it one of audiences"),
             (
                 "!has(self.tokenEndpoint) || self.tokenEndpoint.algorithm in self.algorithms",
@@ -255,7 +259,8 @@ class IssuerSpec(Shape):
     """How long the last keys are used while the issuer cannot be reached."""
     ca_secret_ref: SecretReference | None = None
     """A Secret whose `ca.crt` holds the CA certificates of the identity provider. It needs the label
-    `nightlatch.dev/use: trust`. Default: the CAs that the operator's image knows."""
+    `nightlatch.dev/use: trust`. Default: the CAs that the operator's image knows. Refused where nothing is asked of a
+    provider, as with `keys.inline` alone."""
     denied: Denied = Denied()
     allowed_namespaces: AllowedNamespaces = AllowedNamespaces()
     token_endpoint: TokenEndpoint | None = None

@@ -444,7 +444,8 @@ class Index:
         yield from self._requeue_for_grants(granted, self._granted_to(client), _names(self.clients.get(client)))
 
     def _set_document(self, secret: NamespacedName, view: SecretView | None) -> Iterator[Requeue]:
-        """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it."""
+        """Requeue the deleted clients whose keys left the document, and the clients whose keys entered it or whose
+        certificates are judged by other CAs now."""
         removed = self._documents.pop(secret, None)
         before = set(removed.clients) if removed else set()
         document = read_document(view)
@@ -462,7 +463,14 @@ class Index:
         for client in now - before:
             self._held_by[client].add(secret)
         gone = (before - now) - self.clients.keys()
-        yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before)))
+        judged = self._judged_anew(removed, self._documents.get(secret))
+        yield from (Requeue(ObjectRef(CLIENT, client)) for client in sorted(gone | (now - before) | judged))
+
+    def _judged_anew(self, before: DocumentView | None, now: DocumentView | None) -> frozenset[NamespacedName]:
+        """Our own certificates are trusted wherever they count."""
+        if before is None or now is None or before.client_ca == now.client_ca:
+            return frozenset()
+        return frozenset(key for key in now.certified if _of_another_issuer(self.clients.get(key)))
 
     def _stored_in(self, secret: NamespacedName, client: ParsedClient) -> StoredKeys | None:
         owner, uid, stored = self._keys.get(secret, (None, "", None))
@@ -519,12 +527,19 @@ def _view_of(document: RouteDocument) -> DocumentView:
         keys[grant.client].append(DocumentKey(grant.key_id, grant.sha256, grant.not_after))
     by_client = {client: tuple(each) for client, each in keys.items()}
     certified = frozenset(grant.client for grant in document.certificates if grant.client)
-    return DocumentView(document.endpoint, document.sequence, by_client, certified, accepts_certificates(document))
+    has_chain = accepts_certificates(document)
+    client_ca = document.client_ca if has_chain else ""
+    return DocumentView(document.endpoint, document.sequence, by_client, certified, has_chain, client_ca)
 
 
 def _names(client: ParsedClient | None) -> frozenset[NamespacedName]:
     """The endpoints in the spec, even of a suspended client: all of them are reconciled after a change."""
     return frozenset(named_endpoints(client)) if client else frozenset()
+
+
+def _of_another_issuer(client: ParsedClient | None) -> bool:
+    certificate = client.spec.certificate if client and client.spec else None
+    return certificate is not None and certificate.issuer_ref is not None
 
 
 def _as_named(issuer: ParsedIssuer) -> tuple[object, ...]:

@@ -24,7 +24,7 @@ from nightlatch.pki.material import (
 )
 from nightlatch.pki.policy import OTHERS_CHAIN, PolicyInput, Violation, first_violation
 from nightlatch.pki.renewal import reissue_at, renew_at
-from nightlatch.pki.verification import path_fault, verify_issued
+from nightlatch.pki.verification import is_signed_under, path_fault, verify_issued
 
 __all__ = [
     "CA_CRT",
@@ -41,6 +41,7 @@ __all__ = [
     "ca_material",
     "clean_bundle",
     "first_violation",
+    "is_signed_under",
     "issue_leaf",
     "new_issuing",
     "new_root",

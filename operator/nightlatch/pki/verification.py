@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.x509.verification import (
     Criticality,
     ExtensionPolicy,
@@ -58,6 +59,24 @@ def path_fault(data: Mapping[str, bytes], *, now: datetime) -> str:
     except VerificationError as error:
         return f"the certificate does not lead to a CA in {CA_CRT}: {error}"
     return ""
+
+
+def is_signed_under(data: Mapping[str, bytes], trusted: bytes) -> bool:
+    """Whether one of these CAs (PEM) signed a certificate of the chain in a Secret, or is one of the chain.
+
+    Verifiers also ask whether the chain holds: see `path_fault`. Raises PkiError if a certificate cannot be read.
+    """
+    chain, anchors = read_certificates(data[TLS_CRT]), read_certificates(trusted)
+    return any(each == anchor or _is_signed_by(each, anchor) for each in chain for anchor in anchors)
+
+
+def _is_signed_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        # Another name, a kind of key that signs no certificates, or another key of that name.
+        return False
+    return True
 
 
 def _differences(leaf: Leaf, request: LeafRequest, now: datetime) -> tuple[tuple[bool, str], ...]:

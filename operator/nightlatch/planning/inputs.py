@@ -32,13 +32,15 @@ class DocumentKey(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class DocumentView:
     """The route document of an endpoint, as far as it concerns credentials: keys, which are by client, and the clients
-    whose certificates count. has_chain: whether it asks callers for certificates, and so has a filter chain."""
+    whose certificates count. has_chain: whether it asks callers for certificates, and so has a filter chain.
+    client_ca: the CAs (PEM) that those must come from; empty where none count."""
 
     endpoint: NamespacedName
     sequence: int
     keys: Mapping[NamespacedName, tuple[DocumentKey, ...]]
     certified: frozenset[NamespacedName] = frozenset()
     has_chain: bool = False
+    client_ca: str = field(default="", repr=False)
 
     @property
     def clients(self) -> frozenset[NamespacedName]:
@@ -165,7 +167,8 @@ class ObservedClient:
     endpoints: those that it names and that exist. server_cas: the CAs (PEM) of those whose certificate for callers is
     of another issuer.
     documents: the keys that route documents hold for this client. coverage: of each live key, by its id.
-    certificate_coverage: of the client's certificates, whichever it shows.
+    certificate_coverage: of the client's certificates, whichever it shows. client_cas: the CAs (PEM) that an endpoint's
+    gateways take certificates from, by the endpoint.
     last_uses: of each live key that was used, by its id, in Unix seconds.
     revoking: the gateways that may still accept a key in `revokedKeyIds`, or a client that is suspended.
     """
@@ -182,5 +185,6 @@ class ObservedClient:
     documents: tuple[DocumentKey, ...] = ()
     coverage: Mapping[str, KeyCoverage] = field(default_factory=dict)
     certificate_coverage: KeyCoverage = KeyCoverage()
+    client_cas: Mapping[NamespacedName, str] = field(default_factory=dict)
     last_uses: Mapping[str, int] = field(default_factory=dict)
     revoking: tuple[str, ...] = ()

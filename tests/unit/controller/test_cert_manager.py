@@ -18,6 +18,8 @@ from nightlatch.controller.controller import Controller
 from nightlatch.informer import Listing, WatchEvent
 from nightlatch.planning.objects.certificate import certificate
 from nightlatch.planning.settings import Settings
+from nightlatch.scaling.runtime import EndpointRuntime
+from nightlatch.wire.route_document import FORMAT
 from nightlatch.workloads.protocol import CertificateError
 from tests.unit.controller.world import (
     CLIENT,
@@ -112,7 +114,9 @@ class Workloads(RememberedWorkloads):
 
 @contextlib.asynccontextmanager
 async def running(world: World) -> AsyncIterator[Played]:
+    """With a gateway that reads every format of a document."""
     status, played = RuntimeStatus(), Played(world.store)
+    status.put(ENDPOINT, EndpointRuntime(formats={"gateway-0": FORMAT}))
     controller = Controller(
         world.store, Workloads(), SETTINGS, RememberedScaling(status), status, clock=world.now, certificates=played
     )
@@ -216,3 +220,25 @@ async def test_a_renewal_is_asked_for_once(world):
         await world.update(INFERENCE_CLIENT, CLIENT, lambda spec: spec.update(rateLimit={"requests": 7}))
         await asyncio.sleep(0.5)
         assert played.renewals == [TLS]
+
+
+async def test_a_client_whose_ca_an_endpoint_does_not_trust_is_told_until_it_does(world):
+    access = {"mtls": {"trust": [{"secretName": "corp"}]}}
+    other = pki.new_issuing(pki.new_root(now=datetime.now(UTC)), now=datetime.now(UTC))
+    async with running(world):
+        await world.store.create(trust_object(other.trust_pem))
+        await world.store.create(endpoint_object(model=PVC, access=access))
+        named = client_object(CLIENT, ENDPOINT, certificate=NAMED)
+        del named["spec"]["apiKey"]
+        await world.store.create(named)
+        await reaches(world, INFERENCE_CLIENT, CLIENT, "EndpointsGranted", ("False", "CertificateNotTrusted"))
+        found = await world.store.get(SECRET, ENDPOINT.namespace, "corp")
+        await world.store.replace({**found, "data": trust_object(CA.trust_pem)["data"]})
+        await reaches(world, INFERENCE_CLIENT, CLIENT, "EndpointsGranted", ("True", "Granted"))
+
+
+def trust_object(ca):
+    labels = {names.LABEL_USE: names.USE_TRUST}
+    metadata = {"name": "corp", "namespace": ENDPOINT.namespace, "labels": labels}
+    data = {pki.CA_CRT: base64.b64encode(ca).decode()}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}

@@ -9,6 +9,7 @@ import pytest
 from nightlatch import api_keys, pki
 from nightlatch.api import names
 from nightlatch.api.meta import NamespacedName, ObjectRef
+from nightlatch.api.validation.allowed import Allowed
 from nightlatch.controller.apply import secret_object
 from nightlatch.controller.index import Index, Requeue
 from nightlatch.planning.client.key_secret import ledger_data
@@ -332,11 +333,13 @@ def test_a_certificate_that_is_revoked_or_loses_its_grant_goes_first():
     assert {Requeue(REVOCATIONS, urgent=True), Requeue(MINILM, urgent=True)} <= set(index.drop(BOT))
 
 
-def test_a_client_whose_certificate_a_document_names_is_known_until_the_document_is_written_again():
-    index = Index(SETTINGS)
+PEM = "-----BEGIN CERTIFICATE-----\n"
+
+
+def certified_document(**changes):
+    """It lets the client in with its certificate."""
     grant = CertificateGrant("spiffe://nightlatch.local/ns/search/ic/bot", CLIENT, ("infer",))
-    pem = "-----BEGIN CERTIFICATE-----\n"
-    found = RouteDocument(
+    document = RouteDocument(
         endpoint=ENDPOINT,
         uid="uid-1",
         sequence=7,
@@ -346,22 +349,64 @@ def test_a_client_whose_certificate_a_document_names_is_known_until_the_document
         keys=(),
         certificates=(grant,),
         accept=(("mtls",),),
-        client_ca=pem,
-        server_certificate=pem,
-        server_private_key=pem,
-        upstream_ca=pem,
+        client_ca=PEM,
+        server_certificate=PEM,
+        server_private_key=PEM,
+        upstream_ca=PEM,
     )
     owner = Owner(MINILM, "uid-1", "nightlatch.dev/v1alpha1")
     key = NamespacedName(SETTINGS.gateway_namespace, names.route_document(ENDPOINT))
     target = OwnedSecret(key, names.ROLE_ROUTE_DOCUMENT, owner)
-    index.put(stored(secret_object(target, encode(found)), uid="uid-d"))
+    return stored(secret_object(target, encode(replace(document, **changes))), uid="uid-d")
+
+
+def test_a_client_whose_certificate_a_document_names_is_known_until_the_document_is_written_again():
+    index = Index(SETTINGS)
+    index.put(certified_document())
     assert index.documents_naming(CLIENT)
     assert index.document_keys_of(CLIENT) == ()
     (said,) = index.document_keys(lambda *_: True)
     assert said.certified == {CLIENT}
-    without = encode(replace(found, certificates=(), sequence=8))
-    index.put(stored(secret_object(target, without), uid="uid-d"))
+    index.put(certified_document(certificates=(), sequence=8))
     assert not index.documents_naming(CLIENT)
+
+
+@pytest.mark.parametrize(("certificate", "told"), [({"issuerRef": {"name": "corp"}}, True), ({}, False)])
+def test_a_client_of_another_issuer_is_told_when_an_endpoint_trusts_other_cas(certificate, told):
+    index = Index(replace(SETTINGS, platform="Cluster", allowed=Allowed(cert_manager=True)))
+    index.put(stored(client_object(CLIENT, ENDPOINT, certificate=certificate)))
+    index.put(certified_document())
+    assert Requeue(BOT) not in index.put(certified_document(sequence=8))
+    assert (Requeue(BOT) in index.put(certified_document(sequence=9, client_ca=PEM + "another"))) == told
+    (document,) = index.documents_for(index.clients[CLIENT])
+    assert document.client_ca == PEM + "another"
+
+
+def token_issuer(generation, *kids, iss="https://id.example", ready="True"):
+    spec = {"issuer": iss, "audiences": ["minilm"], "keys": {"inline": {"keys": [{"kid": kid} for kid in kids]}}}
+    at = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "", "observedGeneration": generation}
+    status = {"conditions": [{"type": "Ready", "status": ready, "reason": "Ready", **at}]}
+    raw = {"apiVersion": "nightlatch.dev/v1alpha1", "kind": "TokenIssuer", "spec": spec, "status": status}
+    return stored({**raw, "metadata": {"name": "corp", "namespace": "search"}}, generation, uid="uid-i")
+
+
+def test_new_keys_of_an_issuer_bring_up_none_of_the_endpoints_that_share_it():
+    index = Index(SETTINGS)
+    corp = ObjectRef("TokenIssuer", NamespacedName("search", "corp"))
+    sharing = [NamespacedName("search", f"e{number}") for number in range(3)]
+    for key in sharing:
+        index.put(stored(endpoint_object(key, access={"jwt": {"issuers": [{"name": "corp"}]}}), uid=key.name))
+    everyone = {corp, *(ObjectRef("InferenceEndpoint", key) for key in sharing)}
+
+    def brought_up(raw):
+        return {each.ref for each in index.put(raw)}
+
+    assert brought_up(token_issuer(1, "a")) == everyone
+    assert brought_up(token_issuer(2, "a", "b")) == {corp}
+    assert brought_up(token_issuer(3, "b")) == {corp}
+    # They say whether its tokens are verified, and by which `iss` the gates find it.
+    assert brought_up(token_issuer(3, "b", ready="False")) == everyone - {corp}
+    assert brought_up(token_issuer(4, "b", iss="https://other.example", ready="False")) == everyone
 
 
 SERVING = NamespacedName("search", "minilm-serving-cert")

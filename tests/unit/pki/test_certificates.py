@@ -5,6 +5,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from nightlatch.pki import (
     LeafRequest,
@@ -12,6 +15,7 @@ from nightlatch.pki import (
     PolicyInput,
     ca_material,
     first_violation,
+    is_signed_under,
     issue_leaf,
     new_issuing,
     new_root,
@@ -20,9 +24,10 @@ from nightlatch.pki import (
     renew_at,
     verify_issued,
 )
-from nightlatch.pki.material import read_certificates
+from nightlatch.pki.material import read_certificates, to_pem
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
 SERVER = LeafRequest("spiffe://td/ns/a/ie/b", "server", ("b.a.localhost", "b.a"))
 CLIENT = LeafRequest("spiffe://td/gateway", "client")
 
@@ -217,3 +222,21 @@ def test_no_leaf_is_due_when_it_is_issued_however_short(issuing, seconds, renew_
     leaf = leaf_of(issue_leaf(issuing, request, now=NOW))
     before = timedelta(seconds=seconds * renew_before) if renew_before else None
     assert NOW < renew_at(leaf, before) < leaf.not_after
+
+
+def self_signed(name):
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), NOW, NOW + DAY)
+    return to_pem(builder.add_extension(x509.BasicConstraints(True, None), True).sign(key, hashes.SHA256()))
+
+
+def test_a_chain_is_signed_under_its_own_cas_and_under_no_namesake(root, issuing):
+    data = issue_leaf(issuing, CLIENT, now=NOW).secret_data()
+    namesake = self_signed(root.certificate.subject)
+    assert is_signed_under(data, root.trust_pem)
+    assert is_signed_under(data, namesake + root.trust_pem)
+    assert is_signed_under(data, to_pem(issuing.certificate))
+    assert not is_signed_under(data, namesake)
+    assert not is_signed_under(data, to_pem(*read_certificates(issue_leaf(issuing, SERVER, now=NOW).certificate)[:1]))
+    with pytest.raises(PkiError):
+        is_signed_under(data, b"nothing")

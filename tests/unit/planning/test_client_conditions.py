@@ -9,6 +9,7 @@ from nightlatch.api.client import ClientStatus, KeyStatus
 from nightlatch.api.conditions import ClientCondition, Reason
 from nightlatch.api.meta import Condition, NamespacedName
 from nightlatch.planning.client.api_key import KeyDecision
+from nightlatch.planning.client.certificate import CertificateDecision
 from nightlatch.planning.client.conditions import ClientConditionInput, chains, client_verdicts
 from nightlatch.planning.client.ledger import KeyRules, Ledger
 from nightlatch.planning.conditions import evaluate
@@ -24,6 +25,14 @@ GOOD = ClientConditionInput(client(), observed_client(), DECIDED, NOW.timestamp(
 REVOKED = KeyRules(revoked=frozenset({NEW.key_id}))
 BOTH = Ledger((CURRENT, ledger_key(NEW, "Revoked", ends=NOW)))
 NO_KEY = Ledger()
+# A client of cert-manager's issuer, without an API key and with one, and endpoints that trust CAs of their own.
+KEYED = client(certificate={"issuerRef": {"name": "corp"}})
+CORP = replace(KEYED, spec=KEYED.spec.model_copy(update={"api_key": None}))
+TRUST = {"mtls": {"trust": [{"secretName": "corp"}]}}
+FOREIGN = endpoint(access=TRUST)
+EITHER = endpoint(access={"apiKey": {}, **TRUST})
+BOTH_AT_ONCE = endpoint(access={"apiKey": {}, **TRUST, "accept": [["mtls", "apiKey"]]})
+UNTRUSTED = CertificateDecision(untrusting=(MINILM,))
 
 
 def good(**changes):
@@ -98,6 +107,21 @@ TABLES = {
             observed(endpoints={MINILM: endpoint(access={"mtls": {}})}),
             "False",
             "ApiKeysNotAccepted",
+        ),
+        "a certificate of a CA that the endpoint does not trust": (
+            good(client=CORP, observed=observed_client(endpoints={MINILM: FOREIGN}), certificate=UNTRUSTED),
+            "False",
+            "CertificateNotTrusted",
+        ),
+        "the same beside a key that suffices": (
+            good(client=KEYED, observed=observed_client(endpoints={MINILM: EITHER}), certificate=UNTRUSTED),
+            "True",
+            "CertificateNotTrusted",
+        ),
+        "the same beside a key that does not": (
+            good(client=KEYED, observed=observed_client(endpoints={MINILM: BOTH_AT_ONCE}), certificate=UNTRUSTED),
+            "False",
+            "CertificateNotTrusted",
         ),
         "a name with a dot": (good(client=client(name="a.b")), "False", "InvalidClientName"),
     },

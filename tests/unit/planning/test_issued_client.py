@@ -7,6 +7,7 @@ import pytest
 
 from nightlatch import pki
 from nightlatch.api.meta import API_VERSION, NamespacedName
+from nightlatch.pki.material import to_pem
 from nightlatch.planning.client.certificate import client_leaf
 from nightlatch.planning.client.plan import plan_client
 from nightlatch.planning.inputs import NO_CERT_MANAGER
@@ -301,3 +302,40 @@ def test_it_does_not_wait_for_our_own_ca():
     planned = plan(subject, tls=filled(wanted_of(subject), **BESIDE), issuing_ca=None)
     assert condition(planned).reason != "IssuingCAPending"
     assert ISSUING_CA.key_id != pki.read_leaf(filled(wanted_of(subject)).data).issuer_key_id
+
+
+OTHER = NamespacedName("search", "other")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "refusing"),
+    [
+        (CORP.trust_pem, ""),
+        (ISSUING.trust_pem + CORP.trust_pem, ""),
+        # The issuing CA alone, which signed it, without the root above.
+        (to_pem(CORP.certificate), ""),
+        (ISSUING.trust_pem, "search/minilm, search/other"),
+        (None, ""),
+    ],
+)
+def test_an_endpoint_that_trusts_none_of_the_cas_that_signed_it_is_named(trusted, refusing):
+    subject = caller(endpoints=[{"name": "minilm"}, {"name": "other"}])
+    access = {"mtls": {"trust": [{"secretName": "corp"}]}}
+    endpoints = {each: endpoint(name=each.name, access=access) for each in (MINILM, OTHER)}
+    cas = {} if trusted is None else dict.fromkeys(endpoints, trusted.decode())
+    view = there(certificate_of(wanted_of(subject)))
+    secret = filled(wanted_of(subject), **BESIDE)
+    planned = plan(subject, tls=secret, endpoints=endpoints, client_cas=cas, cert_manager=view)
+    told = condition(planned, "EndpointsGranted")
+    assert (told.status, told.reason) == (("False", "CertificateNotTrusted") if refusing else ("True", "Granted"))
+    if refusing:
+        assert f"certificate at {refusing}, where" in told.message
+        assert condition(planned, "Ready").status == "False"
+
+
+def test_where_no_certificate_is_in_use_nobody_is_said_to_distrust_it():
+    subject = caller()
+    cas = {MINILM: ISSUING.trust_pem.decode()}
+    assert condition(plan(subject, client_cas=cas), "EndpointsGranted").reason == "Granted"
+    # Our own certificate counts where our own CA is trusted, and such an endpoint refuses it by its spec.
+    assert condition(plan(caller({}), client_cas=cas), "EndpointsGranted").reason == "CertificatesNotAccepted"

@@ -83,6 +83,7 @@ class ClientReconciler:
             documents=self.index.document_keys_of(client.key),
             coverage=coverage,
             certificate_coverage=certificate_coverage(client, endpoints, documents, runtimes),
+            client_cas={key: found.client_ca for key, found in documents.items() if found.client_ca},
             last_uses={key: used for key in coverage if (used := self.runtime_status.last_use(key)) is not None},
             revoking=may_still_accept(client.key, revoked, documents.values(), runtimes),
         )

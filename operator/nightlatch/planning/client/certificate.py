@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from nightlatch import pki
 from nightlatch.api import names
 from nightlatch.api.client import ClientCertificate
 from nightlatch.api.duration import parse_duration, renewal_window
 from nightlatch.api.meta import NamespacedName
-from nightlatch.pki import LeafRequest
+from nightlatch.pki import LeafRequest, PkiError
+from nightlatch.planning.access.accepted import MTLS
+from nightlatch.planning.access.grants import GrantRequest, granted_credentials
 from nightlatch.planning.client.public_data import CA_CRT, ENDPOINTS, SERVER_CA_CRT, URL, addresses, server_trust
 from nightlatch.planning.inputs import ObservedClient
 from nightlatch.planning.issued import decide_issued, judge, withdrawn
@@ -25,11 +28,15 @@ from nightlatch.planning.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class CertificateDecision:
-    """What to do about the certificate. `leaf`: None if the client has no certificate and wants none."""
+    """What to do about the certificate. `leaf`: None if the client has no certificate and wants none.
+
+    untrusting: the endpoints that take certificates of the client's issuer, and trust none of the CAs that signed this.
+    """
 
     leaf: LeafDecision | None = None
     actions: tuple[IssueLeaf | MergeSecret | CertificateAction, ...] = ()
     delete: tuple[DeleteSecret, ...] = ()
+    untrusting: tuple[NamespacedName, ...] = ()
 
 
 NO_CERTIFICATE = CertificateDecision()
@@ -75,12 +82,14 @@ def decide_certificate(
     if key is None:
         return NO_CERTIFICATE
     wanted = client_leaf(observed.settings, client, owner, key)
+    untrusting: tuple[NamespacedName, ...] = ()
     certificate = client.spec.certificate if client.spec else None
     issuer = certificate.issuer_ref if certificate else None
     if accepted and issuer is not None:
         beside = _beside(client, observed, found, SERVER_CA_CRT)
         leaf = decide_issued(wanted, issuer, found, observed.cert_manager, now, beside)
         gone = withdrawn(observed.cert_manager, owner, key) if leaf.usable else ()
+        untrusting = _untrusting(client, observed, found, leaf)
     elif not accepted and found is not None and found.certificate:
         # cert-manager goes on to renew what it made.
         return CertificateDecision(_kept(wanted, found, now))
@@ -92,7 +101,30 @@ def decide_certificate(
     earlier = _deleted(ours) if accepted and leaf.leaf is not None and leaf.usable else ()
     orphan = (leaf.delete,) if leaf.delete else ()
     writes = (leaf.ensure, leaf.issue, leaf.refresh)
-    return CertificateDecision(leaf, (*gone, *(write for write in writes if write)), (*orphan, *earlier))
+    return CertificateDecision(leaf, (*gone, *(write for write in writes if write)), (*orphan, *earlier), untrusting)
+
+
+def _untrusting(
+    client: ParsedClient, observed: ObservedClient, found: SecretView | None, leaf: LeafDecision
+) -> tuple[NamespacedName, ...]:
+    """Sorted. By what the gateways have: an endpoint whose Secret of CAs was corrected counts once they follow."""
+    if found is None or leaf.leaf is None or not leaf.usable:
+        return ()
+    judged = {
+        key: observed.client_cas[key]
+        for key, endpoint in observed.endpoints.items()
+        if key in observed.client_cas and MTLS in granted_credentials(GrantRequest(client, key, endpoint))
+    }
+    trusted = {pem for pem in set(judged.values()) if _leads_to(found, pem)}
+    return tuple(sorted(key for key, pem in judged.items() if pem not in trusted))
+
+
+def _leads_to(found: SecretView, pem: str) -> bool:
+    try:
+        return pki.is_signed_under(found.data, pem.encode())
+    except PkiError:
+        # Whether the certificate can be read is judged elsewhere.
+        return True
 
 
 def _kept(wanted: WantedLeaf, found: SecretView, now: datetime) -> LeafDecision:

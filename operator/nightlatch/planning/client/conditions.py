@@ -1,10 +1,12 @@
 """The conditions of an InferenceClient. `chains()` is the table of contents; the predicates follow in its order."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nightlatch.api.conditions import ClientCondition, Reason, find
-from nightlatch.planning.access.grants import GrantRequest, refusal, requested_grants
+from nightlatch.api.meta import NamespacedName
+from nightlatch.planning.access.accepted import MTLS, suffices
+from nightlatch.planning.access.grants import GrantRequest, granted_credentials, refusal, requested_grants
 from nightlatch.planning.client.api_key import KeyDecision
 from nightlatch.planning.client.certificate import NO_CERTIFICATE, CertificateDecision
 from nightlatch.planning.client.ledger import LedgerKey
@@ -55,6 +57,8 @@ def chains() -> Mapping[ClientCondition, tuple[Predicate, ...]]:
             suspended,  # no endpoint lets a suspended client in, whatever it names
             names_no_endpoint,  # nothing is wrong, but the client can call nothing
             endpoint_refused,  # one endpoint does not exist or does not let the client in
+            certificate_not_trusted,  # one endpoint takes certificates, but not of this CA
+            certificate_trusted_in_part,  # the same where another credential suffices
             granted,
         ),
         ClientCondition.PROGRAMMED: (
@@ -216,6 +220,33 @@ def endpoint_refused(inputs: ClientConditionInput) -> Verdict | None:
         if found is not None:
             return false(found.reason, found.message)
     return None
+
+
+def certificate_not_trusted(inputs: ClientConditionInput) -> Verdict | None:
+    needing = [key for key in inputs.certificate.untrusting if not _calls_without_certificate(inputs, key)]
+    return false(Reason.CERTIFICATE_NOT_TRUSTED, _trust_it(needing)) if needing else None
+
+
+def certificate_trusted_in_part(inputs: ClientConditionInput) -> Verdict | None:
+    """The client can call with its other credential."""
+    untrusting = inputs.certificate.untrusting
+    return true(Reason.CERTIFICATE_NOT_TRUSTED, _trust_it(untrusting)) if untrusting else None
+
+
+def _calls_without_certificate(inputs: ClientConditionInput, key: NamespacedName) -> bool:
+    endpoint = inputs.observed.endpoints[key]
+    if endpoint.spec is None:
+        return False
+    others = granted_credentials(GrantRequest(inputs.client, key, endpoint)) - {MTLS}
+    return suffices(endpoint.spec.access, others)
+
+
+def _trust_it(endpoints: Sequence[NamespacedName]) -> str:
+    named = ", ".join(map(str, endpoints))
+    return (
+        f"the gateways refuse the client's certificate at {named}, where no CA that signed it is trusted: put the CA"
+        " into a Secret of the endpoint's spec.access.mtls.trust, or name another issuer in certificate.issuerRef"
+    )
 
 
 def granted(_inputs: ClientConditionInput) -> Verdict:
