@@ -1,7 +1,6 @@
 """What `nightlatch token login` keeps: a file for each login, which its owner alone can read."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -73,6 +72,10 @@ class Logins:
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:
         """Keeps other processes from renewing this login: many providers take a refresh token only once."""
+        try:
+            import fcntl  # noqa: PLC0415 - Windows has none, and programs there need no logins
+        except ImportError:
+            raise TokenError("logins are kept on Linux and macOS alone") from None
         self._make_folder()
         path = self.path(name).with_suffix(".lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -25,6 +25,8 @@ from nightlatch_client.state import Failure, LoginNeeded, Mismatch, Refused, Sta
 from nightlatch_client.surroundings import Surroundings
 
 log = logging.getLogger(__name__)
+# A library says nothing where a program has not set up logging.
+log.addHandler(logging.NullHandler())
 
 
 class Source(Protocol):
@@ -191,7 +193,8 @@ class Tokens:
             self._flight = None
         flight.set_result(None)
         if not isinstance(outcome, Token):
-            log.warning("no new token", extra={"reason": str(self._error(outcome)), "again_in_s": round(pause_s, 1)})
+            # Whoever reads it may have any format, so nothing is in fields alone.
+            log.warning("%s; the next try is in %.1f s at the soonest", self._error(outcome), pause_s)
 
     def _outcome(self, refused: str | None) -> Token | Failure:
         try:

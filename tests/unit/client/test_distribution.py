@@ -34,7 +34,7 @@ def test_the_package_says_what_it_decides_and_touches() -> None:
     assert docstring.count(". ") + docstring.count(".\n") >= 2
 
 
-@pytest.mark.parametrize("missing", ["joserfc", "requests", "openai", "click", "nightlatch", "cryptography"])
+@pytest.mark.parametrize("missing", ["joserfc", "requests", "openai", "click", "nightlatch", "cryptography", "fcntl"])
 def test_it_works_without(missing: str) -> None:
     script = (
         f"import sys; sys.modules[{missing!r}] = None\n"

@@ -117,6 +117,7 @@ def test_a_revoked_grant_shows_as_itself_and_is_not_asked_for_with_each_call(cap
     assert (raised.value.error, raised.value.description) == ("unauthorized_client", "disabled; …")
     assert str(raised.value) == f"{ISSUER} refuses a token: unauthorized_client: disabled; …"
     assert len(provider.asked) == 2
+    assert "refuses a token: unauthorized_client" in caplog.text
     assert SECRET not in caplog.text + repr([record.__dict__ for record in caplog.records])
     assert "token-1" not in caplog.text + repr([record.__dict__ for record in caplog.records])
 
