@@ -27,8 +27,10 @@ class Presenting:
             if why not in left:
                 return
             left.remove(why)
-            if why == "token":
-                token = self._tokens.token(token.value)
+            found = self._tokens.another(token) if why == "token" else token
+            if found is None:
+                return
+            token = found
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """The same for asyncio."""
@@ -39,8 +41,10 @@ class Presenting:
             if why not in left:
                 return
             left.remove(why)
-            if why == "token":
-                token = await self._tokens.token_async(token.value)
+            found = await self._tokens.another_async(token) if why == "token" else token
+            if found is None:
+                return
+            token = found
 
     def _with(self, request: Any, token: Token) -> Any:
         request.headers.update(self._tokens.headers(token, request.method, str(request.url)))

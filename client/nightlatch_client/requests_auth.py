@@ -31,8 +31,10 @@ class RequestsAuth(AuthBase):
             if why not in left:
                 return response
             left.remove(why)
-            if why == "token":
-                token = self._tokens.token(token.value)
+            found = self._tokens.another(token) if why == "token" else token
+            if found is None:
+                return response
+            token = found
             response = self._again(response, token, options)
 
     def _again(self, response: requests.Response, token: Token, options: dict[str, Any]) -> requests.Response:

@@ -114,12 +114,14 @@ def decide(state: State, now: Instant, refused: str | None = None) -> Use | Fetc
 
 
 def settled(state: State, now: Instant, refused: str | None = None) -> Use | Fail:
-    """What somebody does who has waited for the provider's answer. It never says to ask again."""
+    """What somebody does who has waited for the provider's answer. It never says to ask again.
+
+    Some providers give the same token until it is almost over: that may be the refused one.
+    """
     token, failure = state.token, state.failure
-    usable = token is not None and token.value != refused and (failure is None or token.ends_in(now) > 0)
-    if token is not None and usable:
+    if token is not None and (failure is None or (token.value != refused and token.ends_in(now) > 0)):
         return Use(token)
-    return Fail(failure or Unavailable("the provider gives the same token again"))
+    return Fail(failure or Unavailable("there is no answer"))
 
 
 def worth_replacing(state: State, refused: str, now: Instant) -> bool:

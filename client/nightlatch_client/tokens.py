@@ -87,7 +87,7 @@ class Tokens:
     # --- a token
 
     def token(self, refused: str | None = None) -> Token:
-        """A token that has not expired. refused: one that a server has refused and that is not to come again.
+        """A token that has not expired. refused: one that a server has refused; another is asked for.
 
         Raises TokenError. Asks the provider if need be; while a token is only about to expire, in the background.
         """
@@ -96,6 +96,26 @@ class Tokens:
             return found
         found.result()
         return self._end(refused)
+
+    def another(self, refused: Token) -> Token | None:
+        """The token to repeat a call with that a server has refused; None if there is no other.
+
+        Raises GrantRefusedError: a grant that was revoked shows as itself.
+        """
+        try:
+            found = self.token(refused.value)
+        except ProviderUnavailableError:
+            # The token is not over, so the server's answer says more.
+            return None
+        return found if found.value != refused.value else None
+
+    async def another_async(self, refused: Token) -> Token | None:
+        """The same without blocking the event loop."""
+        try:
+            found = await self.token_async(refused.value)
+        except ProviderUnavailableError:
+            return None
+        return found if found.value != refused.value else None
 
     async def token_async(self, refused: str | None = None) -> Token:
         """The same without blocking the event loop."""
@@ -191,10 +211,10 @@ class Tokens:
             self._known = state.after(self._known, outcome, self._around.now(), self._around.chance())
             pause_s = self._known.pause_s
             self._flight = None
-        flight.set_result(None)
         if not isinstance(outcome, Token):
             # Whoever reads it may have any format, so nothing is in fields alone.
             log.warning("%s; the next try is in %.1f s at the soonest", self._error(outcome), pause_s)
+        flight.set_result(None)
 
     def _outcome(self, refused: str | None) -> Token | Failure:
         try:

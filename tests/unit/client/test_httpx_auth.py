@@ -138,6 +138,23 @@ def test_a_revoked_grant_shows_as_itself(endpoint) -> None:
         http.get(URL)
 
 
+@pytest.mark.parametrize("why", ["the provider is down", "the provider gives the same token again"])
+def test_without_another_token_the_refusal_is_shown(endpoint, why: str) -> None:
+    provider = StandIn()
+    http = endpoint.client(provider.tokens(CLIENT))
+    http.get(URL)
+    provider.clock.sleep(60)
+    endpoint.accepts = "nobody"
+    if why == "the provider is down":
+        provider.down = True
+    else:
+        provider.answer = lambda *_: httpx.Response(
+            200, json={"access_token": "token-1", "token_type": "Bearer", "expires_in": 100}
+        )
+    assert http.get(URL).status_code == 401
+    assert len(endpoint.seen) == 2
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500, 503])
 def test_other_answers_are_the_callers(endpoint, status: int) -> None:
     provider = StandIn()

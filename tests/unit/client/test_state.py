@@ -82,7 +82,7 @@ def test_a_refused_token_is_not_given_again_to_whom_it_was_refused() -> None:
     state = having((0, token()))
     assert decide(state, at(50), refused="one") == Fetch()
     assert decide(state, at(50), refused="zero") == Use(token()), "somebody has replaced it already"
-    assert settled(state, at(50), refused="one") == Fail(Unavailable("the provider gives the same token again"))
+    assert settled(after(state, DOWN, at(50), 0.5), at(50), refused="one") == Fail(DOWN)
 
 
 @pytest.mark.parametrize(
