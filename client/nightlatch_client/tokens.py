@@ -211,10 +211,12 @@ class Tokens:
             self._known = state.after(self._known, outcome, self._around.now(), self._around.chance())
             pause_s = self._known.pause_s
             self._flight = None
-        if not isinstance(outcome, Token):
-            # Whoever reads it may have any format, so nothing is in fields alone.
-            log.warning("%s; the next try is in %.1f s at the soonest", self._error(outcome), pause_s)
-        flight.set_result(None)
+        try:
+            if not isinstance(outcome, Token):
+                # Whoever reads it may have any format, so nothing is in fields alone.
+                log.warning("%s; the next try is in %.1f s at the soonest", self._error(outcome), pause_s)
+        finally:
+            flight.set_result(None)
 
     def _outcome(self, refused: str | None) -> Token | Failure:
         try:

@@ -133,7 +133,7 @@ def test_tokens_are_bound_to_a_key(keycloak, clients, certificate) -> None:
     tokens = Tokens(client(keycloak, "dpop", certificate, dpop=True))
     token = tokens.token()
     assert token.kind == "DPoP"
-    assert claims(token.value)["cnf"] == {"jkt": tokens._source.key.thumbprint()}
+    assert claims(token.value)["cnf"]["jkt"] == tokens._source.key.thumbprint()
 
 
 async def test_short_tokens_fail_no_call_and_a_revoked_grant_shows_as_itself(
