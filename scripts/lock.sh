@@ -12,9 +12,10 @@ compile() { # NAME ARGUMENTS...
     "$uv" pip compile "${options[@]}" "$@" -o "requirements/$name.txt"
 }
 
-# The gate and the model server are distributions of ours: their dependencies are locked, they are not.
+# The gate, the model server and the client are distributions of ours: their dependencies are locked, they are not.
 gateway=(operator/pyproject.toml --extra gateway --no-emit-package nightlatch-gate)
-embedded=(operator/pyproject.toml --extra embedded --no-emit-package nightlatch-gate --no-emit-package nightlatch-model-server)
+embedded=(operator/pyproject.toml --extra embedded)
+for ours in gate model-server client; do embedded+=(--no-emit-package "nightlatch-$ours"); done
 
 compile operator operator/pyproject.toml --extra operator
 compile gateway "${gateway[@]}"

@@ -15,7 +15,14 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 # Pages leave these roots out where the text makes clear which one is meant.
-ROOTS = ("", "operator/nightlatch", "model-server/nightlatch_server", "tests/embedded", "tests/cluster")
+ROOTS = (
+    "",
+    "operator/nightlatch",
+    "model-server/nightlatch_server",
+    "client/nightlatch_client",
+    "tests/embedded",
+    "tests/cluster",
+)
 # Made by `make`, or part of a package that we install.
 NOT_OURS = ("models/", "envoy/")
 PLACEHOLDER = re.compile(r"\b(?:NAME|NAMESPACE|PLURAL|DIR|N)\b")

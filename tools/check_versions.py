@@ -13,6 +13,8 @@ SOURCE = "operator/pyproject.toml"
 MODEL_SERVER = "model-server/pyproject.toml"
 GATE = "gate/pyproject.toml"
 GATE_CRATE = "gate/Cargo.toml"
+CLIENT = "client/pyproject.toml"
+CLIENT_CODE = "client/nightlatch_client/__init__.py"
 MODEL_SERVER_CODE = "model-server/nightlatch_server/__init__.py"
 CHART = "charts/nightlatch/Chart.yaml"
 
@@ -27,11 +29,15 @@ def versions(repository: Path) -> list[tuple[str, str]]:
     """Return each place that repeats the version, and the version found there ("" if there is none)."""
     extras = _toml(repository / SOURCE)["project"]["optional-dependencies"]
     embedded, gateway = " ".join(extras["embedded"]), " ".join(extras["gateway"])
-    code = (repository / MODEL_SERVER_CODE).read_text(encoding="utf-8")
+    token = " ".join(extras["token"])
+    code, client_code = ((repository / each).read_text(encoding="utf-8") for each in (MODEL_SERVER_CODE, CLIENT_CODE))
     chart = yaml.safe_load((repository / CHART).read_text(encoding="utf-8"))
     return [
         (f"{SOURCE}: nightlatch-model-server in embedded", _match(r"nightlatch-model-server==(\S+)", embedded)),
         (f"{SOURCE}: nightlatch-gate in gateway", _match(r"nightlatch-gate==(\S+)", gateway)),
+        (f"{SOURCE}: nightlatch-client in token", _match(r"nightlatch-client\S*==(\S+)", token)),
+        (f"{CLIENT}: version", _toml(repository / CLIENT)["project"]["version"]),
+        (f"{CLIENT_CODE}: __version__", _match(r'^__version__ = "(.+)"$', client_code)),
         (f"{GATE}: version", _toml(repository / GATE)["project"]["version"]),
         (f"{GATE_CRATE}: version", _toml(repository / GATE_CRATE)["package"]["version"]),
         (f"{MODEL_SERVER}: version", _toml(repository / MODEL_SERVER)["project"]["version"]),

@@ -20,7 +20,7 @@ from tests.embedded.raw_http import Connection, request, trust
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
     **os.environ,
-    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "gate/python", "model-server")),
+    "PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("operator", "gate/python", "model-server", "client")),
 }
 
 

@@ -151,6 +151,8 @@ def test_a_token_whose_issuer_the_gateways_lack_cannot_be_verified(explained: An
         ({"keys": frozenset({KEY_ID})}, f"the key {KEY_ID} of client search/bot was revoked"),
         ({"clients": frozenset({BOT})}, "the client search/bot is revoked or suspended"),
     ],
+    # The key is another one in each process.
+    ids=["key", "client"],
 )
 def test_the_gateways_revocations_count(explained: Any, revoked: Any, said: str) -> None:
     told = explained("--api-key-file", "-", credential=KEY, held=(secret(DOCUMENT), revocations(**revoked)))

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,44 @@ class Keycloak:
             answer = http.post("/realms/ml/protocol/openid-connect/token", data=form)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["access_token"])
+
+    def add_client(self, name: str, *, roles: Sequence[str] = (), **more: Any) -> str:
+        """A client whose tokens are for the audience of the tests. more: of its representation. Returns its id."""
+        audience = {"included.custom.audience": "minilm", "access.token.claim": "true"}
+        mapper = {"name": "audience", "protocol": "openid-connect", "protocolMapper": "oidc-audience-mapper"}
+        body = {"clientId": name, "standardFlowEnabled": False, "protocolMappers": [{**mapper, "config": audience}]}
+        with self._admin() as http:
+            answer = http.post("/clients", json=body | more)
+            assert answer.status_code == 201, answer.text
+            found = answer.headers["location"].rpartition("/")[2]
+            if roles:
+                user = http.get(f"/clients/{found}/service-account-user").json()["id"]
+                named = [http.get(f"/roles/{each}").json() for each in roles]
+                assert http.post(f"/users/{user}/role-mappings/realm", json=named).status_code == 204
+            return str(found)
+
+    def change_client(self, component: str, **more: Any) -> None:
+        """Change parts of a client's representation, such as `enabled`."""
+        with self._admin() as http:
+            answer = http.put(f"/clients/{component}", json=http.get(f"/clients/{component}").json() | more)
+            assert answer.status_code == 204, answer.text
+
+    def add_user(self, name: str, password: str, *, roles: Sequence[str] = ()) -> str:
+        """A person. Returns their id."""
+        names = {"firstName": name, "lastName": name, "email": f"{name}@example.com", "emailVerified": True}
+        shown = [{"type": "password", "value": password, "temporary": False}]
+        with self._admin() as http:
+            answer = http.post("/users", json={"username": name, "enabled": True, "credentials": shown, **names})
+            assert answer.status_code == 201, answer.text
+            found = answer.headers["location"].rpartition("/")[2]
+            named = [http.get(f"/roles/{each}").json() for each in roles]
+            assert http.post(f"/users/{found}/role-mappings/realm", json=named).status_code == 204
+            return str(found)
+
+    def end_sessions(self, user: str) -> None:
+        """Log a person out everywhere: their refresh tokens are good for nothing."""
+        with self._admin() as http:
+            assert http.post(f"/users/{user}/logout").status_code == 204
 
     def add_key(self, name: str, *, priority: int, active: bool) -> str:
         """A new RS256 key; one that is not active is published and signs nothing. Returns the component's id."""

@@ -8,7 +8,9 @@ import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -20,9 +22,20 @@ RESOURCE = "https://{audience}.example"
 
 
 class OidcProvider:
-    """`ca`: the file of the CA to trust. keys: those of the key set; `signs`: the kid of the one that signs."""
+    """`ca`: the file of the CA to trust. keys: those of the key set; `signs`: the kid of the one that signs.
 
-    def __init__(self, program: Path, folder: Path, *keys: Signer) -> None:
+    clients: more than the two that are there. lifetime: seconds of an access token. nonces: proofs need one (DPoP).
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        folder: Path,
+        *keys: Signer,
+        clients: Sequence[dict[str, Any]] = (),
+        lifetime: int = 300,
+        nonces: bool = False,
+    ) -> None:
         self.pki = Pki("provider root")
         self.ca = folder / "provider-ca.crt"
         self.ca.write_text(self.pki.trust)
@@ -30,6 +43,8 @@ class OidcProvider:
         for name, text in (("server.crt", shown.chain), ("server.key", shown.key)):
             (folder / name).write_text(text)
         self.folder = folder
+        self.clients = list(clients)
+        self._more = {"lifetime": lifetime, "nonces": nonces}
         self.keys = list(keys)
         self.signs = keys[0].kid
         with socket.socket() as bound:
@@ -95,7 +110,8 @@ class OidcProvider:
             "certificate": str(self.folder / "server.crt"),
             "key": str(self.folder / "server.key"),
             "ca": str(self.ca),
-            "clients": clients,
+            "clients": [*clients, *self.clients],
+            **self._more,
             "keys": [{**each.jwk, "use": "sig", "d": _private(each)} for each in self.keys],
             "signs": self.signs,
         }

@@ -27,6 +27,7 @@ VERBS = {
     "revoke": "Refuse API keys and certificates of a client for good",
     "inspect": "Show the credentials of a client or an endpoint, and what gateways know of them",
     "explain": "Say why a credential would be allowed or denied at an endpoint",
+    "token": "Print an access token of a provider, for curl and scripts; log in with a browser",
     "package": "Make a model package of your own safetensors",
     "demo": "Show what Nightlatch does, step by step, on real processes",
 }

@@ -10,7 +10,7 @@ from nightlatch.cli import EXIT_STATUSES, VERBS, cli
 _INTRODUCTION = """# Command-line reference
 
 `nightlatch` runs endpoints as local processes, without a cluster. `rotate`, `renew`, `rollover`, `revoke`, `inspect`
-and `explain` are for a cluster, too. `nightlatch VERB --help` shows the same texts.
+and `explain` are for a cluster, too, and `token` needs neither. `nightlatch VERB --help` shows the same texts.
 """
 
 
@@ -23,7 +23,10 @@ def render() -> str:
         command = cli.get_command(root, verb)
         if command is None:
             raise TypeError(f"the verb {verb} is not a click command")
-        lines += ["", *_verb(command, click.Context(command, info_name=verb, parent=root))]
+        context = click.Context(command, info_name=verb, parent=root)
+        lines += ["", *_verb(command, context)]
+        for below in command.commands.values() if isinstance(command, click.Group) else ():
+            lines += ["", *_verb(below, click.Context(below, info_name=below.name, parent=context))]
     lines += ["", "## Exit status", "", "| status | meaning |", "|---|---|"]
     lines += [f"| {status} | {meaning} |" for status, meaning in EXIT_STATUSES.items()]
     return "\n".join([*lines, ""])
@@ -31,7 +34,8 @@ def render() -> str:
 
 def _verb(command: click.Command, context: click.Context) -> Iterator[str]:
     usage = " ".join(command.collect_usage_pieces(context))
-    yield from (f"## nightlatch {command.name}", "", "```", f"nightlatch {command.name} {usage}", "```", "")
+    path = context.command_path
+    yield from (f"## {path}", "", "```", f"{path} {usage}", "```", "")
     yield inspect.cleandoc(command.help or "")
     arguments = [each for each in command.params if isinstance(each, click.Argument)]
     if arguments:

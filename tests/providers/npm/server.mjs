@@ -1,5 +1,6 @@
 // npm's oidc-provider over https. `node server.mjs SETTINGS`: a JSON file with host, port, files of certificate, key and
-// ca, clients, keys (private JWKs) and the kid of the one that signs. SIGHUP: read it again, and go on with its keys.
+// ca, clients, keys (private JWKs), the kid of the one that signs, how long access tokens live, and whether proofs need a
+// nonce. SIGHUP: read it again, and go on with its keys and clients.
 import fs from 'node:fs';
 import https from 'node:https';
 import { Provider } from 'oidc-provider';
@@ -13,14 +14,26 @@ function handler(settings) {
     clients: settings.clients,
     // It asks for this of every client, although these get no ID tokens.
     clientDefaults: { id_token_signed_response_alg: signing.alg },
-    scopes: ['ml:infer', 'ml:read'],
+    scopes: ['openid', 'offline_access', 'ml:infer', 'ml:read'],
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'none'],
+    cookies: { keys: ['of one test'] },
+    rotateRefreshToken: true,
     jwks: { keys: settings.keys },
     features: {
-      devInteractions: { enabled: false },
+      // Pages where anybody logs in with any password.
+      devInteractions: { enabled: true },
+      deviceFlow: { enabled: true },
+      revocation: { enabled: true },
+      dPoP: { enabled: true, nonceSecret: Buffer.alloc(32, 1), requireNonce: () => settings.nonces },
       clientCredentials: { enabled: true },
       mTLS: {
         enabled: true,
         certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
+        certificateAuthorized: (ctx) => ctx.req.socket.authorized,
+        certificateSubjectMatches: (ctx, property, expected) =>
+          property === 'tls_client_auth_san_uri' &&
+          ctx.req.socket.getPeerX509Certificate().subjectAltName.split(', ').includes(`URI:${expected}`),
         getCertificate: (ctx) => ctx.req.socket.getPeerX509Certificate(),
       },
       resourceIndicators: {
@@ -29,7 +42,7 @@ function handler(settings) {
           scope: 'ml:infer ml:read',
           audience: new URL(resource).hostname.split('.')[0],
           accessTokenFormat: 'jwt',
-          accessTokenTTL: 300,
+          accessTokenTTL: settings.lifetime,
           jwt: { sign: { alg: signing.alg, kid: signing.kid } },
         }),
       },

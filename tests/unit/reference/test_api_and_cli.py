@@ -45,11 +45,22 @@ def test_the_page_of_the_api_has_every_operation_with_its_permission() -> None:
         assert f"| `{operation.permission}` | `{operation.method} {operation.path}` |" in page
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_the_page_of_the_cli_has_every_argument_and_option_with_a_description(verb: str) -> None:
-    section = cli_page.render().split(f"\n## nightlatch {verb}\n")[1].split("\n## ")[0]
-    command = cli.get_command(click.Context(cli), verb)
-    assert command is not None
+def commands() -> list[tuple[str, click.Command]]:
+    """Every verb, and every command below one."""
+    found: list[tuple[str, click.Command]] = []
+    for verb in VERBS:
+        command = cli.get_command(click.Context(cli), verb)
+        assert command is not None
+        below = command.commands if isinstance(command, click.Group) else {}
+        found += [(verb, command), *((f"{verb} {name}", each) for name, each in below.items())]
+    return found
+
+
+@pytest.mark.parametrize(("path", "command"), commands())
+def test_the_page_of_the_cli_has_every_argument_and_option_with_a_description(
+    path: str, command: click.Command
+) -> None:
+    section = cli_page.render().split(f"\n## nightlatch {path}\n")[1].split("\n## ")[0]
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.hidden or (parameter.help and all(option in section for option in parameter.opts))

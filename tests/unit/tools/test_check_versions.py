@@ -6,12 +6,23 @@ from pathlib import Path
 import pytest
 
 from tools import check_versions
-from tools.check_versions import CHART, GATE, GATE_CRATE, MODEL_SERVER, MODEL_SERVER_CODE, REPOSITORY, SOURCE, problems
+from tools.check_versions import (
+    CHART,
+    CLIENT,
+    CLIENT_CODE,
+    GATE,
+    GATE_CRATE,
+    MODEL_SERVER,
+    MODEL_SERVER_CODE,
+    REPOSITORY,
+    SOURCE,
+    problems,
+)
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in (SOURCE, GATE, GATE_CRATE, MODEL_SERVER, MODEL_SERVER_CODE, CHART):
+    for name in (SOURCE, CLIENT, CLIENT_CODE, GATE, GATE_CRATE, MODEL_SERVER, MODEL_SERVER_CODE, CHART):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, tmp_path / name)
     return tmp_path
@@ -28,5 +39,5 @@ def test_a_place_that_was_forgotten_is_named_with_the_version_it_needs(checkout:
 
     found = problems(checkout)
 
-    assert len(found) == len(check_versions.versions(checkout)) == 8
+    assert len(found) == len(check_versions.versions(checkout)) == 11
     assert all("set it to 9.9.9" in problem for problem in found)
