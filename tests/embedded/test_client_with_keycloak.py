@@ -25,8 +25,8 @@ from tests.attack.certificates import Leaf
 from tests.embedded.command import nightlatch
 from tests.embedded.forked import Forked
 from tests.embedded.helped_callers import Callers, claims, files_of
-from tests.embedded.test_keycloak import ISSUER
-from tests.embedded.tokened_up import TokenedUp
+from tests.embedded.test_keycloak import ROLES as OF_ROLES
+from tests.embedded.tokened_up import ACCESS, ISSUER, TokenedUp, started
 from tests.providers.browser import agree
 from tests.providers.keycloak import Keycloak
 from tools.node.progress import Progress
@@ -49,14 +49,11 @@ def certificate(keycloak, tmp_path_factory) -> Certificate:
 
 @pytest.fixture(scope="module")
 def keycloak(tmp_path_factory):
-    if why := distribution.missing():
-        pytest.skip(f"{why}: nothing is tested with Keycloak")
-    server = Keycloak(distribution.distribution(Progress()), tmp_path_factory.mktemp("keycloak"))
-    try:
-        server.start()
+    def made():
+        return Keycloak(distribution.distribution(Progress()), tmp_path_factory.mktemp("keycloak"))
+
+    with started("Keycloak", distribution.missing(), made) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +98,8 @@ def clients(keycloak, certificate) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def world(keycloak, lasting, tiny):
-    access = {"tokens": {"jwt": {"issuers": [{"name": "corp"}]}}}
-    return TokenedUp(lasting, tiny, {"corp": {"issuer": keycloak.iss, **ISSUER}}, access, {"corp-ca": keycloak.ca})
+    issuers = {"corp": {"issuer": keycloak.iss, "permissionsFrom": OF_ROLES, **ISSUER}}
+    return TokenedUp(lasting, tiny, issuers, {"tokens": ACCESS["tokens"]}, {"corp-ca": keycloak.ca})
 
 
 def client(keycloak, method: str, certificate: Certificate, **more) -> Client:
@@ -142,7 +139,7 @@ async def test_short_tokens_fail_no_call_and_a_revoked_grant_shows_as_itself(
     await world.ready()
     tokens = Tokens(client(keycloak, "client_secret_basic", certificate))
     callers = Callers(world, tokens)
-    seconds = times(3, soak=20) * LIFETIME_S
+    seconds = times(2, soak=20) * LIFETIME_S
     await callers.call_for(seconds)
     print(f"{seconds} s, {len(callers.used)} tokens: {dict(callers.answers)}")
     assert set(callers.answers) == {200}

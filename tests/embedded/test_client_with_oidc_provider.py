@@ -28,8 +28,8 @@ from tests.attack.tokens import Signer
 from tests.embedded.command import nightlatch
 from tests.embedded.forked import Forked
 from tests.embedded.helped_callers import Callers, claims, files_of
-from tests.embedded.test_oidc_provider import ISSUER
-from tests.embedded.tokened_up import TokenedUp
+from tests.embedded.test_oidc_provider import OF_SCOPES
+from tests.embedded.tokened_up import ACCESS, ISSUER, TokenedUp, started
 from tests.providers.browser import agree
 from tests.providers.oidc_provider import RESOURCE, OidcProvider
 from tools.node.progress import Progress
@@ -61,8 +61,6 @@ def key() -> Signer:
 
 @pytest.fixture(scope="module")
 def provider(tmp_path_factory, key):
-    if why := installed.missing():
-        pytest.skip(f"{why}: nothing is tested with oidc-provider")
     folder = tmp_path_factory.mktemp("oidc-provider")
     known = {each["client_id"]: each for each in clients(key)}
     known["private_key_jwt"] |= {"jwks": {"keys": [key.jwk]}, "token_endpoint_auth_signing_alg": "ES256"}
@@ -72,25 +70,25 @@ def provider(tmp_path_factory, key):
     }
     known["laptop"] |= {"scope": "openid offline_access ml:infer ml:read"}
     known["laptop"].pop("client_secret")
-    server = OidcProvider(
-        installed.program(Progress()),
-        folder,
-        Signer("ES256", "first"),
-        clients=list(known.values()),
-        lifetime=LIFETIME_S,
-        nonces=True,
-    )
-    try:
-        server.start()
+
+    def made():
+        return OidcProvider(
+            installed.program(Progress()),
+            folder,
+            Signer("ES256", "first"),
+            clients=list(known.values()),
+            lifetime=LIFETIME_S,
+            nonces=True,
+        )
+
+    with started("oidc-provider", installed.missing(), made) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")
 def world(provider, lasting, tiny):
-    access = {"tokens": {"jwt": {"issuers": [{"name": "corp"}]}}}
-    return TokenedUp(lasting, tiny, {"corp": {"issuer": provider.iss, **ISSUER}}, access, {"corp-ca": provider.ca})
+    issuers = {"corp": {"issuer": provider.iss, **ISSUER, **OF_SCOPES}}
+    return TokenedUp(lasting, tiny, issuers, {"tokens": ACCESS["tokens"]}, {"corp-ca": provider.ca})
 
 
 @pytest.fixture
@@ -156,7 +154,7 @@ async def test_short_tokens_and_an_outage_of_the_provider_fail_no_call(
     await world.ready()
     tokens = Tokens(client(provider, "private_key_jwt", key, certificate))
     callers = Callers(world, tokens)
-    seconds = times(3, soak=20) * LIFETIME_S
+    seconds = times(2, soak=20) * LIFETIME_S
     begun = time.monotonic()
     calling = asyncio.create_task(callers.call_for(seconds))
     # While the token is to be renewed, there is nobody to ask.
