@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from nightlatch.api import names
+from nightlatch.controller.cluster.config import LEAST_CALLERS_TAKE_S
 from nightlatch.pki.material import root_key_id
 from nightlatch.planning.installation.places import generation_shown
 from tests.cluster.conftest import install
@@ -151,7 +152,11 @@ class Load:
 
 def settings(installation: Installation) -> tuple[str, ...]:
     """What callers and pods have to take a new CA. In an installation it is a day."""
-    return f"pki.callersTake={installation.apps_take_s}s", "pki.reissueOver=30s"
+    return f"pki.callersTake={callers_take_s(installation)}s", "pki.reissueOver=30s"
+
+
+def callers_take_s(installation: Installation) -> int:
+    return max(installation.apps_take_s, round(LEAST_CALLERS_TAKE_S))
 
 
 @pytest.fixture
@@ -259,7 +264,7 @@ async def rolled_over(installation: Installation, load: Load, before: str) -> No
         return active(installation) not in {"", before} and told(installation)["rollover"] == "none"
 
     # Twice the callers' time, and as much for kubelets and slow machines.
-    patience = max(4 * installation.apps_take_s, 300)
+    patience = 4 * callers_take_s(installation)
     try:
         await eventually(ended, "the CA is replaced", timeout=patience)
     except AssertionError as error:
