@@ -43,7 +43,7 @@ class Known:
 class Said:
     """A sentence without a subject, and what to do."""
 
-    reason: str
+    why: str
     advice: str = ""
 
 
@@ -209,7 +209,7 @@ def facts(told: Facts, request: str, known: Known, now: float) -> Facts:
         "permissions": [each for each in (told.get("permissions") or "").split(",") if each],
         "rule": told.get("rule"),
         "accept": told["accept"],
-        "reasons": [{"reason": each.reason, "advice": each.advice} for each in _reasons(told, credentials, known)],
+        "reasons": [{"reason": each.why, "advice": each.advice} for each in _reasons(told, credentials, known)],
         "credentials": credentials,
         "notLookedAt": list(NOT_LOOKED_AT),
     }
@@ -283,8 +283,8 @@ def _credential(told: Facts, all_told: Facts, known: Known, now: float) -> Facts
     if told["result"] == "good":
         client = f", of {told['client']}" if told.get("client") else ""
         said = [Said(f"good{client}")]
-    reason, advice = "; ".join(each.reason for each in said), "; ".join(dict.fromkeys(each.advice for each in said))
-    return {**told, "reason": reason, "advice": advice}
+    why, advice = "; ".join(each.why for each in said), "; ".join(dict.fromkeys(each.advice for each in said))
+    return {**told, "reason": why, "advice": advice}
 
 
 def _said(flaw: str, told: Facts, all_told: Facts, known: Known, now: float, issuer: str = "") -> Said:
@@ -292,7 +292,7 @@ def _said(flaw: str, told: Facts, all_told: Facts, known: Known, now: float, iss
     words = _words(told, all_told, known, now, issuer)
     if flaw == "key_unknown":
         said = _unknown_key(told, all_told, known)
-    return Said(said.reason.format_map(words), said.advice.format_map(words))
+    return Said(said.why.format_map(words), said.advice.format_map(words))
 
 
 def _unknown_key(told: Facts, all_told: Facts, known: Known) -> Said:
