@@ -13,6 +13,7 @@ from typing import Any
 from nightlatch.api.client import KeyStatus
 from nightlatch.api.meta import NamespacedName
 from nightlatch.cli.table import age
+from nightlatch.wire.caller_errors import INSUFFICIENT_SCOPE, UNAUTHENTICATED, VERIFICATION_UNAVAILABLE
 from nightlatch.wire.issuer_document import IssuerDocument
 
 Facts = dict[str, Any]
@@ -366,9 +367,9 @@ def _reasons(told: Facts, credentials: list[Facts], known: Known) -> Iterable[Sa
     if malformed := told.get("malformed"):
         yield _MALFORMED.get(malformed, Said(malformed))
     yield from (_OTHER_KINDS.get(each, Said(each)) for each in told.get("otherKinds", ()))
-    if told["error"] in ("unauthenticated", "verification_unavailable"):
+    if told["error"] in (UNAUTHENTICATED.code, VERIFICATION_UNAVAILABLE.code):
         yield from _not_enough(told, credentials)
-    elif told["error"] == "insufficient_scope":
+    elif told["error"] == INSUFFICIENT_SCOPE.code:
         yield _not_permitted(told)
     elif not malformed:
         yield _DENIED

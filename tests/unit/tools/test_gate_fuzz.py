@@ -14,7 +14,7 @@ from tools.node.progress import Progress
 def test_every_property_of_the_gate_is_found() -> None:
     text = "".join(path.read_text() for path in (gate.GATE / "src").rglob("*.rs"))
     # Only a property's arguments have an `in`.
-    by_their_arguments = re.findall(r"fn (\w+)\([^)]* in [^{]*\{", text)
+    by_their_arguments = re.findall(r"fn (\w+)\([^{]* in [^{]*\{", text)
     assert len(by_their_arguments) > 10
     found = properties(gate.GATE / "src")
     assert sorted(name.rpartition("::")[2] for name in found) == sorted(by_their_arguments)
