@@ -256,7 +256,7 @@ async def test_certificates_of_both_kinds_are_renewed_under_load_and_no_call_fai
         f" {4 * RENEWALS} renewals, failed: {dict(load.failed)}"
     )
     assert not load.failed
-    assert load.answered > 1000
+    assert load.answered > 100 * RENEWALS
     assert len({each["client"] for each in seen}) == len({each["server-tls"] for each in seen}) == 2 * RENEWALS + 1
     # Each renewal once: cert-manager counts them.
     for name in ("bot-certificate", "one-serving-cert"):
