@@ -154,7 +154,11 @@ def _stopped_kubelet(installation: Installation) -> Iterator[None]:
 
 
 def _is_kubelet(process: psutil.Process) -> bool:
-    return Path(process.cmdline()[0]).name == "kubelet"
+    try:
+        return Path(process.cmdline()[0]).name == "kubelet"
+    except (psutil.NoSuchProcess, IndexError):
+        # It has ended since, or it is a zombie, which has no command line.
+        return False
 
 
 def _held(world: World) -> int:
