@@ -165,7 +165,7 @@ class Verifying:
         target = Target(self.port, self.host, self.ca, raw, certificate)
         return Row(f"{self.name} {what or f'{algorithm}, the same token again'}", self.pid, target)
 
-    def anew(self, algorithm: str, new: Mapping[str, Sequence[str]]) -> Row:
+    def with_new_tokens(self, algorithm: str, new: Mapping[str, Sequence[str]]) -> Row:
         """No call has a token that is remembered."""
         raw = _with_tokens(self.host, new[algorithm])
         target = Target(self.port, self.host, self.ca, raw, connections=self.connections)
@@ -190,7 +190,7 @@ def _token_rows(
     bound = {"cnf": {"x5t#S256": certificate_digest(shown)}}
     return [
         *(at("tokens").again(each, tokens) for each in ALGORITHMS),
-        *(at("tokens").anew(each, new) for each in ALGORITHMS),
+        *(at("tokens").with_new_tokens(each, new) for each in ALGORITHMS),
         at("bound").again("ES256", tokens, "ES256 bound to a certificate, again", certificate, **bound),
         at("three").again("ES256", tokens, "ES256 as any of three, again"),
     ]
@@ -216,7 +216,7 @@ async def _jwt_authn(
     async with envoy(folder, f"jwt-authn-{remembers}", config, port) as pid:
         peer = Verifying(name, pid, port, PLAIN_HOST, folder / "ca.crt", connections)
         again = [peer.again(each, tokens) for each in (_TARGETED if remembers else ALGORITHMS)]
-        yield [*again, *(peer.anew(each, new) for each in _TARGETED)]
+        yield [*again, *(peer.with_new_tokens(each, new) for each in _TARGETED)]
 
 
 def _with_tokens(host: str, tokens: Sequence[str]) -> tuple[bytes, ...]:

@@ -38,7 +38,7 @@ LIFETIME_S = 12 * 3600
 # So many ordinary callers call at the same time, each with a pause after a call; and so many ask for the change.
 CALLING, PAUSE_S, ASKING = 8, 0.02, 2
 # On so many endpoints of the issuer, each call that asks has a connection of its own.
-ANEW = 10
+NEW_CONNECTIONS = 10
 QUIET_S, SETTLED_S, PATIENCE_S = 20.0, 1.5, 300.0
 _RECEIVED, _UPDATES = "cluster.gatekeeper.upstream_cx_rx_bytes_total", "listener_manager.lds.update_success"
 _DRAINING, _DRAINED = "listener_manager.total_filter_chains_draining", "downstream_cx_drain_close"
@@ -153,12 +153,13 @@ class Theirs:
 
 @dataclass
 class Measured:
-    """Of one gateway. Seconds. added, removed: until all of the issuer's endpoints did it, on open connections; anew:
-    until ANEW of them did on new ones. received: bytes that Envoy received for a change; idle: in as much time without
-    one. calls: latencies of the ordinary callers; failed: their calls without the right answer."""
+    """Of one gateway. Seconds. added, removed: until all of the issuer's endpoints did it, on open connections;
+    on_new_connections: until NEW_CONNECTIONS of them did on new ones. received: bytes that Envoy received for a change;
+    idle: in as much time without one. calls: latencies of the ordinary callers; failed: their calls without the right
+    answer."""
 
     added: list[float] = field(default_factory=list)
-    anew: list[float] = field(default_factory=list)
+    on_new_connections: list[float] = field(default_factory=list)
     removed: list[float] = field(default_factory=list)
     received: list[int] = field(default_factory=list)
     idle: float = 0.0
@@ -317,7 +318,9 @@ class Bench:
     async def _round(self, issuer: Issuer, new: Signer) -> None:
         """A key comes, and then the one before it goes."""
         measured, old = self._measured, issuer.goes
-        await self._change(issuer, [issuer.stays, old, new], new, self._side.good, measured.added, measured.anew)
+        await self._change(
+            issuer, [issuer.stays, old, new], new, self._side.good, measured.added, measured.on_new_connections
+        )
         await self._change(issuer, [issuer.stays, new], old, REFUSED, measured.removed, None)
         issuer.goes = new
 
@@ -328,7 +331,7 @@ class Bench:
         signer: Signer,
         wanted: int,
         seconds: list[float],
-        anew: list[float] | None,
+        on_new_connections: list[float] | None,
     ) -> None:
         """Write the keys, and ask with a token by `signer` until every endpoint of the issuer answers as `wanted`."""
         side, measured, token = self._side, self._measured, issuer.token(signer)
@@ -342,13 +345,15 @@ class Bench:
         before = await self._counted()
         began = time.monotonic()
         asking = [asyncio.create_task(self._all(lines[number::ASKING], raw, wanted)) for number in range(ASKING)]
-        new = asyncio.create_task(self._anew(endpoints[:: max(1, len(endpoints) // ANEW)], raw, wanted))
+        new = asyncio.create_task(
+            self._on_new_connections(endpoints[:: max(1, len(endpoints) // NEW_CONNECTIONS)], raw, wanted)
+        )
         await side.write(prepared)
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.gather(*asking)
             seconds.append(time.monotonic() - began)
-            if anew is not None:
-                anew.append(await new - began)
+            if on_new_connections is not None:
+                on_new_connections.append(await new - began)
             await new
         await asyncio.sleep(SETTLED_S)
         after = await self._counted()
@@ -370,7 +375,7 @@ class Bench:
             replies = [(line, await line.send(raw[line.endpoint])) for line in left]
             left = [line for line, reply in replies if reply is None or reply.status != wanted]
 
-    async def _anew(self, endpoints: Sequence[str], raw: Mapping[str, bytes], wanted: int) -> float:
+    async def _on_new_connections(self, endpoints: Sequence[str], raw: Mapping[str, bytes], wanted: int) -> float:
         """When the last of these answered as wanted."""
         nobody = Measured()
         for endpoint in endpoints:
@@ -421,7 +426,11 @@ def _table(found: Sequence[tuple[str, Measured]], endpoints: int, issuers: int, 
         ("bytes that Envoy receives for a change, p50", lambda each: percentile(each.received, 50), 0),
         (f"a new key is taken by {share} endpoints: p50, ms", lambda each: percentile(each.added, 50) * 1000, 0),
         (f"a new key is taken by {share} endpoints: worst, ms", lambda each: max(each.added) * 1000, 0),
-        ("a new key is taken on new connections: p50, ms", lambda each: percentile(each.anew, 50) * 1000, 0),
+        (
+            "a new key is taken on new connections: p50, ms",
+            lambda each: percentile(each.on_new_connections, 50) * 1000,
+            0,
+        ),
         (f"an old key is refused by {share} endpoints: p50, ms", lambda each: percentile(each.removed, 50) * 1000, 0),
         (f"an old key is refused by {share} endpoints: worst, ms", lambda each: max(each.removed) * 1000, 0),
         ("CPU for a change: Envoy, p50, ms", lambda each: percentile(each.cpu["Envoy"], 50) * 1000, 0),
